@@ -1,0 +1,47 @@
+/**
+ * The root of every error this project throws.
+ *
+ * One subclass per boundary (a format, the daemon, the database, …), each with a closed set of `code`s.
+ * The message says what failed, where, and what to do about it; the original error stays in `cause`.
+ */
+export abstract class HydraError extends Error {
+  /** Stable, machine-readable kind of the error. */
+  abstract readonly code: string;
+
+  constructor(message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.name = new.target.name;
+  }
+}
+
+/** The user gave something we cannot use (a flag, a configuration key, a request): one line, exit code 2. */
+export class UsageError extends HydraError {
+  readonly code: "usage" | "config" | "secret-file";
+
+  constructor(
+    message: string,
+    options?: { readonly code?: "usage" | "config" | "secret-file"; readonly cause?: unknown },
+  ) {
+    super(message, options);
+    this.code = options?.code ?? "usage";
+  }
+}
+
+/** Turns whatever was thrown into an `Error`, keeping the original as `cause` when it was not one. */
+export function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown), { cause: thrown });
+}
+
+/** The messages of an error and of its causes, outermost first, joined with `: `. */
+export function errorChain(thrown: unknown): string {
+  const parts: string[] = [];
+  let current: unknown = thrown;
+  while (current !== undefined && current !== null && parts.length < 8) {
+    const error = toError(current);
+    const nested = error instanceof AggregateError ? error.errors.map((e) => toError(e).message) : [];
+    const text = error.message || nested.join("; ") || error.name;
+    if (!parts.includes(text)) parts.push(text);
+    current = error.cause;
+  }
+  return parts.join(": ");
+}
