@@ -1,0 +1,27 @@
+// `npm test`: every check of the project, one after the other; the first failure stops the run.
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const vitest = ["npx", "vitest", "run", "--config", "test/vitest.config.ts"];
+const steps = [
+  ["build", ["npx", "tsc", "-p", "tsconfig.json"]],
+  ["type check", ["npx", "tsc", "--noEmit", "-p", "test/tsconfig.json"]],
+  ["lint", ["npx", "oxlint", "--type-aware", "--deny-warnings"]],
+  ["lint and format", ["npx", "biome", "ci", "--error-on-warnings", "."]],
+  ["buf lint", ["npx", "buf", "lint"]],
+  ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
+  ["unit tests", [...vitest, "--project", "unit"]],
+  ["integration tests", [...vitest, "--project", "integration"]],
+];
+
+for (const [name, [command, ...args]] of steps) {
+  const started = Date.now();
+  process.stdout.write(`── ${name}\n`);
+  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
+  if (status !== 0) {
+    process.stdout.write(`── ${name} failed\n`);
+    process.exit(1);
+  }
+  process.stdout.write(`── ${name}: ok, ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+}
