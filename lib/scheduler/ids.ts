@@ -1,0 +1,33 @@
+/** Identities the scheduler speaks in. All are opaque to it; equality is all it needs. */
+import type { Brand } from "../brand.js";
+
+/** Hydra's numeric build id. Lower means older, which decides ties between steps. */
+export type BuildId = Brand<number, "BuildId">;
+/** Hydra's numeric jobset id. */
+export type JobsetId = Brand<number, "JobsetId">;
+/** UUID of a connected builder, lower case. */
+export type MachineId = Brand<string, "MachineId">;
+/** UUID of one hand-out of a step to a machine; this is what the wire calls `build_id`. Never used twice. */
+export type AttemptId = Brand<string, "AttemptId">;
+/** Base name of a derivation (`<hash>-<name>.drv`). */
+export type StepId = Brand<string, "StepId">;
+
+export function buildId(value: number): BuildId {
+  return value as BuildId;
+}
+
+export function jobsetId(value: number): JobsetId {
+  return value as JobsetId;
+}
+
+export function machineId(value: string): MachineId {
+  return value.toLowerCase() as MachineId;
+}
+
+export function attemptId(value: string): AttemptId {
+  return value.toLowerCase() as AttemptId;
+}
+
+export function stepId(value: string): StepId {
+  return value as StepId;
+}

@@ -1,0 +1,130 @@
+/** Settings of the scheduler with their defaults; all of them can be changed while it runs. */
+import type { MachineFree, MachineFreeName, MachineOrder, MachineOrderName } from "./machine-types.js";
+
+export type StepOrderName = "Legacy" | "WithRdeps" | "WithCriticalPath";
+
+export interface RetryOptions {
+  /** Tries in all, the first included. @default 5 */
+  readonly maxTries: number;
+  /** Delay before the second try. @default 60_000 */
+  readonly intervalMs: number;
+  /** Factor from one delay to the next. @default 3 */
+  readonly backoff: number;
+  /** Upper bound of a random addition to each delay. @default 10_000 */
+  readonly jitterMs: number;
+  /** No delay is longer than this. @default 6 h */
+  readonly maxDelayMs: number;
+}
+
+export interface BreakerOptions {
+  /** Infrastructure failures in a row, of different steps, that put a machine on hold. @default 3 */
+  readonly failures: number;
+  /** First hold. @default 60_000 */
+  readonly holdMs: number;
+  /** Factor from one hold to the next. @default 3 */
+  readonly backoff: number;
+  /** @default 1 h */
+  readonly maxHoldMs: number;
+  /** Upper bound of a random addition to each hold. @default 30_000 */
+  readonly jitterMs: number;
+}
+
+export interface DeadlineOptions {
+  /** A hand-out must be acknowledged within this time; 0 = no such deadline. @default 60_000 */
+  readonly acknowledgeMs: number;
+  /** Added to the step's own time-out: inputs have to be fetched, results to be imported. @default 30 min */
+  readonly graceMs: number;
+  /** From the end of the build to the final report; 0 = none. @default 2 h */
+  readonly uploadMs: number;
+  /** From an abort to its confirmation. @default 60_000 */
+  readonly cancelMs: number;
+  /** A machine that sends nothing for so long is lost; 0 = never. @default 60_000 */
+  readonly heartbeatMs: number;
+}
+
+export interface BurstOptions {
+  /** Jobs handed out within the window that still run; more are refused in the dynamic modes. @default 4 */
+  readonly jobs: number;
+  /** @default 30_000 */
+  readonly windowMs: number;
+}
+
+export interface SchedulerOptions {
+  /** @default "WithRdeps" */
+  readonly stepOrder: StepOrderName;
+  /** A name, or a function of one's own. @default "BogomipsWithSpeedFactor" */
+  readonly machineOrder: MachineOrderName | MachineOrder;
+  /** @default "Static" */
+  readonly machineFree: MachineFreeName | MachineFree;
+  readonly retry: RetryOptions;
+  readonly breaker: BreakerOptions;
+  readonly deadlines: DeadlineOptions;
+  readonly burst: BurstOptions;
+  /** A runnable step that no machine can run fails after this time. @default 120_000 */
+  readonly maxUnsupportedMs: number;
+  /** Uploads after the end of a build, per machine; the machine takes no more work beyond. 0 = no bound. @default 0 */
+  readonly maxConcurrentUploadsPerMachine: number;
+  /** Seconds, for builds that say nothing. @default 3600 */
+  readonly defaultMaxSilent: number;
+  /** Seconds, for builds that say nothing. @default 36000 */
+  readonly defaultTimeout: number;
+  /** For steps without history. @default 60_000 */
+  readonly defaultDurationMs: number;
+  /**
+   * A running step that no build needs any more is aborted when its builds were cancelled; when they *failed* its
+   * result is still worth having. `always` aborts in both cases. @default "onCancel"
+   */
+  readonly abortOrphans: "onCancel" | "always";
+}
+
+/** Every member may be left out; groups may be given in part. */
+export type SchedulerOptionsInput = Partial<
+  Omit<SchedulerOptions, "retry" | "breaker" | "deadlines" | "burst">
+> & {
+  readonly retry?: Partial<RetryOptions>;
+  readonly breaker?: Partial<BreakerOptions>;
+  readonly deadlines?: Partial<DeadlineOptions>;
+  readonly burst?: Partial<BurstOptions>;
+};
+
+export const defaultOptions: SchedulerOptions = {
+  stepOrder: "WithRdeps",
+  machineOrder: "BogomipsWithSpeedFactor",
+  machineFree: "Static",
+  retry: { maxTries: 5, intervalMs: 60_000, backoff: 3, jitterMs: 10_000, maxDelayMs: 21_600_000 },
+  breaker: { failures: 3, holdMs: 60_000, backoff: 3, maxHoldMs: 3_600_000, jitterMs: 30_000 },
+  deadlines: {
+    acknowledgeMs: 60_000,
+    graceMs: 1_800_000,
+    uploadMs: 7_200_000,
+    cancelMs: 60_000,
+    heartbeatMs: 60_000,
+  },
+  burst: { jobs: 4, windowMs: 30_000 },
+  maxUnsupportedMs: 120_000,
+  maxConcurrentUploadsPerMachine: 0,
+  defaultMaxSilent: 3600,
+  defaultTimeout: 36_000,
+  defaultDurationMs: 60_000,
+  abortOrphans: "onCancel",
+};
+
+/** `base` with what `change` gives; groups are merged member by member. */
+export function mergeOptions(base: SchedulerOptions, change: SchedulerOptionsInput): SchedulerOptions {
+  return {
+    stepOrder: change.stepOrder ?? base.stepOrder,
+    machineOrder: change.machineOrder ?? base.machineOrder,
+    machineFree: change.machineFree ?? base.machineFree,
+    retry: { ...base.retry, ...change.retry },
+    breaker: { ...base.breaker, ...change.breaker },
+    deadlines: { ...base.deadlines, ...change.deadlines },
+    burst: { ...base.burst, ...change.burst },
+    maxUnsupportedMs: change.maxUnsupportedMs ?? base.maxUnsupportedMs,
+    maxConcurrentUploadsPerMachine:
+      change.maxConcurrentUploadsPerMachine ?? base.maxConcurrentUploadsPerMachine,
+    defaultMaxSilent: change.defaultMaxSilent ?? base.defaultMaxSilent,
+    defaultTimeout: change.defaultTimeout ?? base.defaultTimeout,
+    defaultDurationMs: change.defaultDurationMs ?? base.defaultDurationMs,
+    abortOrphans: change.abortOrphans ?? base.abortOrphans,
+  };
+}

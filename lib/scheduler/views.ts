@@ -1,0 +1,168 @@
+/** Read-only pictures of the scheduler's state, for the status API, metrics and tests. */
+import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
+import type { MachineBlock, MachineInfo, MachineLoad } from "./machine-types.js";
+import type { AttemptPhase, ReasonCode } from "./types.js";
+
+export interface BuildView {
+  readonly id: BuildId;
+  /** Top-level step (the resolved one once a content-addressed derivation is resolved). */
+  readonly step: StepId;
+  readonly jobset: JobsetId;
+  readonly job: string | undefined;
+  readonly timestamp: number;
+  readonly maxSilent: number | undefined;
+  readonly timeout: number | undefined;
+  readonly globalPriority: number;
+  readonly localPriority: number;
+}
+
+/**
+ * `blocked`: waits for inputs, dynamic inputs or a gate. `ready`: in a queue. `delayed`: until its retry time.
+ * `running`: has an attempt.
+ */
+export type StepState = "blocked" | "ready" | "delayed" | "running";
+
+export interface StepView {
+  readonly id: StepId;
+  readonly name: string;
+  readonly system: string;
+  readonly features: readonly string[];
+  readonly preferLocal: boolean;
+  readonly state: StepState;
+  /** Was runnable at some time; stays true. */
+  readonly runnable: boolean;
+  /** 0 when it was never runnable. */
+  readonly runnableSince: number;
+  readonly tries: number;
+  /** Why the last try failed. */
+  readonly lastReason: string | undefined;
+  /** Earliest start while `delayed`. */
+  readonly notBefore: number;
+  readonly globalPriority: number;
+  readonly localPriority: number;
+  /** 2147483647 when no build needs it any more. */
+  readonly lowestBuild: BuildId;
+  readonly ownBuilds: readonly BuildId[];
+  readonly jobsets: readonly JobsetId[];
+  /** Lowest share used of its jobsets; 1e9 without any, Infinity for a jobset with 0 shares. */
+  readonly lowestShareUsed: number;
+  readonly dependencies: number;
+  readonly dependents: number;
+  /** Milliseconds of expected work on the longest chain above, itself included; 0 unless that order is active. */
+  readonly criticalPath: number;
+  readonly attempt: AttemptId | undefined;
+  readonly machine: MachineId | undefined;
+  readonly cancelling: boolean;
+  /** Derivations that were resolved to this one. */
+  readonly resolvedFrom: readonly StepId[];
+}
+
+export interface AttemptView {
+  readonly attempt: AttemptId;
+  readonly step: StepId;
+  readonly machine: MachineId;
+  readonly build: BuildId;
+  readonly startedAt: number;
+  readonly phase: AttemptPhase;
+}
+
+export interface MachineView {
+  readonly info: MachineInfo;
+  readonly load: MachineLoad | undefined;
+  /** Score without jobs, as the status API shows it. */
+  readonly score: number;
+  readonly jobs: number;
+  readonly uploads: number;
+  readonly attempts: readonly AttemptId[];
+  readonly joinedAt: number;
+  /** Since when it has had no attempt; 0 = busy. */
+  readonly idleSince: number;
+  /** 0 before the first. */
+  readonly lastPing: number;
+  /** 0 before the first. */
+  readonly lastFailure: number;
+  /** End of the present hold; 0 = none. */
+  readonly disabledUntil: number;
+  readonly consecutiveFailures: number;
+  readonly stepsDone: number;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly draining: boolean;
+  readonly recentJobs: number;
+  readonly recentSince: number;
+  /** Why it takes no work now; undefined when it has capacity. */
+  readonly block: MachineBlock | undefined;
+  /** Disk thresholds apart: what the job limit alone, and the load alone, would say. */
+  readonly hasStaticCapacity: boolean;
+  readonly hasDynamicCapacity: boolean;
+}
+
+export interface JobsetView {
+  readonly id: JobsetId;
+  readonly project: string;
+  readonly name: string;
+  readonly shares: number;
+  /** Seconds of machine time in the window, expected time of running steps included. */
+  readonly seconds: number;
+  readonly shareUsed: number;
+  readonly unfinishedBuilds: number;
+}
+
+export interface QueueView {
+  readonly system: string;
+  /** Ready and running steps, best first (running ones in front). */
+  readonly steps: readonly StepView[];
+}
+
+export interface QueueStats {
+  readonly system: string;
+  readonly running: number;
+  readonly ready: number;
+  readonly delayed: number;
+  /** Sum over all hand-outs of the time between runnable and handed out. */
+  readonly waitedMs: number;
+}
+
+export interface SchedulerCounters {
+  readonly stepsAdded: number;
+  readonly buildsAdded: number;
+  readonly attemptsStarted: number;
+  readonly stepsFinished: number;
+  readonly stepsFailed: number;
+  readonly buildsFinished: number;
+  readonly buildsFailed: number;
+  readonly buildsRemoved: number;
+  readonly retries: number;
+  /** Highest number of tries any step has used. */
+  readonly maxTries: number;
+  readonly cancelled: number;
+  readonly postponed: number;
+  readonly staleReports: number;
+  readonly unsupportedFailed: number;
+  readonly machinesLost: number;
+  readonly deadlinesMissed: number;
+  readonly holds: number;
+}
+
+/** Numbers of steps by the reason why they do not run (or `running`). Costs O(number of queues). */
+export type ReasonCounts = Readonly<Record<ReasonCode, number>>;
+
+/** Sizes of every internal table; all but `jobsets` are 0 once everything is drained. */
+export interface SchedulerSizes {
+  readonly steps: number;
+  readonly edges: number;
+  readonly builds: number;
+  readonly attempts: number;
+  readonly aliases: number;
+  readonly profiles: number;
+  readonly jobsetSets: number;
+  readonly buckets: number;
+  readonly queues: number;
+  readonly queued: number;
+  readonly timers: number;
+  readonly machines: number;
+  readonly machineClasses: number;
+  readonly rememberedHosts: number;
+  readonly usageEntries: number;
+  readonly jobsets: number;
+}
