@@ -1,0 +1,166 @@
+/**
+ * The builders that are connected: one session for each open tunnel.
+ *
+ * A session feeds the scheduler with what the machine says of itself and carries orders down. Orders are put into the
+ * tunnel without waiting; a tunnel that does not drain is closed by the transport, which counts as a lost machine.
+ */
+import type { Logger } from "../log.js";
+import type { BuilderJoin, BuilderPing, RunnerOrder, TunnelConnection } from "../rpc/types.js";
+import { machineId, type MachineId } from "../scheduler/ids.js";
+import type { MachineInfo, MachineLoad } from "../scheduler/machine-types.js";
+import type { Scheduler } from "../scheduler/scheduler.js";
+import type { Effect } from "../scheduler/types.js";
+
+export interface BuilderSession {
+  readonly id: MachineId;
+  readonly join: BuilderJoin;
+  /** Milliseconds since the epoch. */
+  readonly joinedAt: number;
+  readonly lastPing: BuilderPing | undefined;
+  /** Milliseconds since the epoch; undefined before the first ping. */
+  readonly lastPingAt: number | undefined;
+}
+
+export interface BuilderSessionsOptions {
+  readonly scheduler: Scheduler;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly perform: (effects: readonly Effect[]) => void;
+  /** Something about the machines changed that may allow new assignments. */
+  readonly onChange: () => void;
+  readonly maxConcurrentDownloads: () => number;
+  /** Milliseconds between pings down the tunnel; they only show that the stream is alive. Default 30 s. */
+  readonly pingIntervalMs?: number;
+}
+
+interface OpenSession extends BuilderSession {
+  lastPing: BuilderPing | undefined;
+  lastPingAt: number | undefined;
+  readonly tunnel: TunnelConnection;
+}
+
+export class BuilderSessions {
+  readonly #options: BuilderSessionsOptions;
+  readonly #open = new Map<MachineId, OpenSession>();
+
+  constructor(options: BuilderSessionsOptions) {
+    this.#options = options;
+  }
+
+  /** Serves one tunnel until it ends, whoever ends it. */
+  async serve(join: BuilderJoin, tunnel: TunnelConnection): Promise<void> {
+    const { scheduler, logger, now, perform, onChange } = this.#options;
+    const id = machineId(join.machineId);
+    const session: OpenSession = {
+      id,
+      join,
+      joinedAt: now(),
+      lastPing: undefined,
+      lastPingAt: undefined,
+      tunnel,
+    };
+    const before = this.#open.get(id);
+    this.#open.set(id, session);
+    perform(scheduler.addMachine(machineInfo(id, join), now()));
+    before?.tunnel.close("the builder joined again");
+    logger.info("builder joined", { machine: id, hostname: join.hostname, systems: join.systems.join(",") });
+    tunnel.send({
+      kind: "joinResponse",
+      machineId: id,
+      maxConcurrentDownloads: this.#options.maxConcurrentDownloads(),
+    });
+    tunnel.send({ kind: "ping", message: "ping" });
+    const pings = setInterval(
+      () => tunnel.send({ kind: "ping", message: "ping" }),
+      this.#options.pingIntervalMs ?? 30_000,
+    );
+    onChange();
+    try {
+      for await (const ping of tunnel.messages) this.#pinged(session, ping);
+    } catch (error) {
+      logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
+    } finally {
+      clearInterval(pings);
+      this.#ended(session);
+    }
+  }
+
+  /** Puts an order into the machine's tunnel; false when the machine is not (or no longer) connected. */
+  send(machine: MachineId, order: RunnerOrder): boolean {
+    return this.#open.get(machine)?.tunnel.send(order) ?? false;
+  }
+
+  broadcast(order: RunnerOrder): void {
+    for (const session of this.#open.values()) session.tunnel.send(order);
+  }
+
+  /** Ends a tunnel from our side, for example of a machine that went silent. */
+  disconnect(machine: MachineId, reason: string): void {
+    this.#open.get(machine)?.tunnel.close(reason);
+  }
+
+  disconnectAll(reason: string): void {
+    for (const session of this.#open.values()) session.tunnel.close(reason);
+  }
+
+  get(machine: MachineId): BuilderSession | undefined {
+    return this.#open.get(machine);
+  }
+
+  all(): readonly BuilderSession[] {
+    return [...this.#open.values()];
+  }
+
+  #pinged(session: OpenSession, ping: BuilderPing): void {
+    const { scheduler, now, onChange } = this.#options;
+    // The id inside the message is what counts on the wire, but a builder speaks for itself only.
+    if (machineId(ping.machineId) !== session.id) return;
+    const pressure = ping.pressure ?? session.lastPing?.pressure;
+    session.lastPing = pressure === undefined ? ping : { ...ping, pressure };
+    session.lastPingAt = now();
+    scheduler.updateMachine(session.id, machineLoad(ping), now());
+    onChange();
+  }
+
+  #ended(session: OpenSession): void {
+    const { scheduler, logger, now, perform, onChange } = this.#options;
+    if (this.#open.get(session.id) !== session) return;
+    this.#open.delete(session.id);
+    logger.info("builder left", { machine: session.id, hostname: session.join.hostname });
+    perform(scheduler.removeMachine(session.id, now()));
+    onChange();
+  }
+}
+
+function machineInfo(id: MachineId, join: BuilderJoin): MachineInfo {
+  return {
+    id,
+    hostname: join.hostname,
+    systems: join.systems,
+    supportedFeatures: join.supportedFeatures,
+    mandatoryFeatures: join.mandatoryFeatures,
+    cpuCount: join.cpuCount,
+    bogomips: join.bogomips,
+    speedFactor: join.speedFactor,
+    maxJobs: join.maxJobs,
+    buildDirAvailThreshold: join.buildDirAvailThreshold,
+    storeAvailThreshold: join.storeAvailThreshold,
+    load1Threshold: join.load1Threshold,
+    cpuPsiThreshold: join.cpuPsiThreshold,
+    memPsiThreshold: join.memPsiThreshold,
+    ioPsiThreshold: join.ioPsiThreshold,
+  };
+}
+
+function machineLoad(ping: BuilderPing): MachineLoad {
+  return {
+    load1: ping.load1,
+    buildDirFreePercent: ping.buildDirFreePercent,
+    storeFreePercent: ping.storeFreePercent,
+    pressure: ping.pressure && {
+      cpuSomeAvg10: ping.pressure.cpuSome?.avg10,
+      memFullAvg10: ping.pressure.memFull?.avg10,
+      ioFullAvg10: ping.pressure.ioFull?.avg10,
+    },
+  };
+}

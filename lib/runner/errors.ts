@@ -1,0 +1,24 @@
+/** Errors of the runner. */
+import { HydraError } from "../errors.js";
+
+/**
+ * `unresolved-input`: an input's output path is not known; `output-mismatch`: a builder reported a path that the
+ * derivation does not allow; `output-missing`: a reported output is not in the store; `not-owner`: a report about an
+ * attempt that its sender does not own; `not-derivation`: a path that should name a derivation does not.
+ */
+export type RunnerErrorCode =
+  | "unresolved-input"
+  | "output-mismatch"
+  | "output-missing"
+  | "not-owner"
+  | "not-derivation"
+  | "closed";
+
+export class RunnerError extends HydraError {
+  readonly code: RunnerErrorCode;
+
+  constructor(code: RunnerErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}
