@@ -8,7 +8,7 @@ import type { Logger } from "../log.js";
 import type { BuilderJoin, BuilderPing, RunnerOrder, TunnelConnection } from "../rpc/types.js";
 import { machineId, type MachineId } from "../scheduler/ids.js";
 import type { MachineInfo, MachineLoad } from "../scheduler/machine-types.js";
-import type { Scheduler } from "../scheduler/scheduler.js";
+import type { SchedulerApi } from "../scheduler/api.js";
 import type { Effect } from "../scheduler/types.js";
 
 export interface BuilderSession {
@@ -22,9 +22,10 @@ export interface BuilderSession {
 }
 
 export interface BuilderSessionsOptions {
-  readonly scheduler: Scheduler;
+  readonly scheduler: SchedulerApi;
   readonly logger: Logger;
   readonly now: () => number;
+  readonly random: () => number;
   readonly perform: (effects: readonly Effect[]) => void;
   /** Something about the machines changed that may allow new assignments. */
   readonly onChange: () => void;
@@ -49,7 +50,7 @@ export class BuilderSessions {
 
   /** Serves one tunnel until it ends, whoever ends it. */
   async serve(join: BuilderJoin, tunnel: TunnelConnection): Promise<void> {
-    const { scheduler, logger, now, perform, onChange } = this.#options;
+    const { scheduler, logger, now, random, perform, onChange } = this.#options;
     const id = machineId(join.machineId);
     const session: OpenSession = {
       id,
@@ -61,7 +62,7 @@ export class BuilderSessions {
     };
     const before = this.#open.get(id);
     this.#open.set(id, session);
-    perform(scheduler.addMachine(machineInfo(id, join), now()));
+    perform(scheduler.addMachine(machineInfo(id, join), now(), random));
     before?.tunnel.close("the builder joined again");
     logger.info("builder joined", { machine: id, hostname: join.hostname, systems: join.systems.join(",") });
     tunnel.send({
@@ -123,11 +124,11 @@ export class BuilderSessions {
   }
 
   #ended(session: OpenSession): void {
-    const { scheduler, logger, now, perform, onChange } = this.#options;
+    const { scheduler, logger, now, random, perform, onChange } = this.#options;
     if (this.#open.get(session.id) !== session) return;
     this.#open.delete(session.id);
     logger.info("builder left", { machine: session.id, hostname: session.join.hostname });
-    perform(scheduler.removeMachine(session.id, now()));
+    perform(scheduler.removeMachine(session.id, now(), random));
     onChange();
   }
 }

@@ -8,10 +8,10 @@
 import { performance } from "node:perf_hooks";
 import type { AttemptId } from "../scheduler/ids.js";
 import type { Assignment, Effect } from "../scheduler/types.js";
-import type { Scheduler } from "../scheduler/scheduler.js";
+import type { SchedulerApi } from "../scheduler/api.js";
 
 export interface DispatcherOptions {
-  readonly scheduler: Scheduler;
+  readonly scheduler: SchedulerApi;
   readonly newAttemptId: () => AttemptId;
   /** Starts the I/O of one assignment; must not throw. */
   readonly launch: (assignment: Assignment) => void;

@@ -1,0 +1,61 @@
+/**
+ * Builds whose outputs exist already: their result is copied from an earlier build, else read from the outputs.
+ */
+import type { HydraDatabase } from "../database/index.js";
+import { readNixSupport } from "../nix-support/index.js";
+import { printStorePath, type StorePath } from "../nix/store-path.js";
+import type { Store } from "../nix/store.js";
+import { type BuildSummary, type ReportedOutput, summarise } from "./build-report.js";
+import type { StepFacts } from "./derivation-catalog.js";
+import type { QueuedBuild } from "./queued-build.js";
+import type { Recorder } from "./recorder.js";
+
+export interface CachedBuildsOptions {
+  readonly store: Store;
+  readonly database: Pick<HydraDatabase, "earlierBuildOfOutputs">;
+  readonly recorder: Recorder;
+}
+
+export class CachedBuilds {
+  readonly #options: CachedBuildsOptions;
+
+  constructor(options: CachedBuildsOptions) {
+    this.#options = options;
+  }
+
+  /** Records the build as a cached success. `facts` must know all output paths. */
+  async finish(build: QueuedBuild, facts: StepFacts): Promise<void> {
+    const { recorder } = this.#options;
+    const outputs = new Map<string, StorePath>();
+    for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
+    await recorder.buildCached(build.id, outputs, await this.summary(outputs));
+  }
+
+  /** What an earlier build said of these outputs, else what the outputs themselves say. */
+  async summary(outputs: ReadonlyMap<string, StorePath>): Promise<BuildSummary> {
+    const { store, database } = this.#options;
+    const earlier = await database.earlierBuildOfOutputs(
+      [...outputs.values()].map((path) => printStorePath(store.storeDir, path)),
+      store.storeDir,
+    );
+    if (earlier !== undefined) return earlier;
+    return summarise(await this.#readOutputs(outputs));
+  }
+
+  async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, ReportedOutput>> {
+    const { store } = this.#options;
+    const found = new Map<string, ReportedOutput>();
+    for (const [name, path] of outputs) {
+      const closure = await store.closure([path]);
+      const own = closure.find((info) => info.path === path);
+      found.set(name, {
+        path,
+        narSize: own?.narSize ?? 0,
+        closureSize: closure.reduce((sum, info) => sum + info.narSize, 0),
+        narHash: own?.narHash,
+        nixSupport: await readNixSupport(store, name, path),
+      });
+    }
+    return found;
+  }
+}

@@ -1,0 +1,362 @@
+/**
+ * Brings unfinished builds into the scheduler.
+ *
+ * The derivations below the builds are read level by level; each level costs one validity query to the store, one look
+ * at the failed paths and, where outputs are unknown, one at earlier results. `ingestion-plan.ts` then decides without
+ * any I/O, and the scheduler gets everything in one synchronous step, so nobody ever sees half a graph.
+ */
+import { errorChain } from "../errors.js";
+import type { Logger } from "../log.js";
+import type { HydraDatabase } from "../database/index.js";
+import type { Store } from "../nix/store.js";
+import { isDerivationPath, printStorePath, type StorePath } from "../nix/store-path.js";
+import type { BuildId } from "../scheduler/ids.js";
+import type { SchedulerApi } from "../scheduler/api.js";
+import type { DynamicContinuation, NewStep, StepInput } from "../scheduler/types.js";
+import { stepId } from "../scheduler/ids.js";
+import { mapConcurrently, Mutex } from "./concurrency.js";
+import type { BuildRegistry } from "./build-registry.js";
+import type { CachedBuilds } from "./cached-builds.js";
+import type { RunnerCounters } from "./counters.js";
+import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
+import { type BuildFate, planIngestion, type Verdict } from "./ingestion-plan.js";
+import type { InputResolver } from "./input-resolver.js";
+import type { QueuedBuild } from "./queued-build.js";
+import type { Recorder } from "./recorder.js";
+import type { Uploads } from "./uploads.js";
+
+export interface IngestionOptions {
+  readonly scheduler: SchedulerApi;
+  readonly store: Store;
+  readonly database: Pick<HydraDatabase, "failedPaths" | "stepDurations">;
+  readonly catalog: DerivationCatalog;
+  readonly resolver: InputResolver;
+  readonly recorder: Recorder;
+  readonly registry: BuildRegistry;
+  readonly cached: CachedBuilds;
+  readonly uploads: Uploads;
+  readonly counters: RunnerCounters;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly useSubstitutes: () => boolean;
+  readonly onChange: () => void;
+}
+
+/** Derivations read, and substitutions tried, at the same time. */
+const readsAtOnce = 32;
+const substitutionsAtOnce = 10;
+
+type Verdicts = Map<StorePath, Verdict>;
+
+export class Ingestion {
+  readonly #options: IngestionOptions;
+  readonly #mutex = new Mutex();
+
+  constructor(options: IngestionOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Takes builds in; those the scheduler has already, or that are being recorded right now, are left alone.
+   * `urgent` goes before waiting bulk work.
+   */
+  ingest(builds: readonly QueuedBuild[], options?: { readonly urgent?: boolean }): Promise<void> {
+    return this.#mutex.run(() => this.#ingest(builds), options ?? {});
+  }
+
+  /** A dependent goes on waiting for a derivation that an input's output named. */
+  continueDynamic(continuation: DynamicContinuation, drv: StorePath, build: BuildId): Promise<void> {
+    return this.#mutex.run(() => this.#continueDynamic(continuation, drv, build), { urgent: true });
+  }
+
+  /** What becomes of one derivation that replaces another (after resolution). */
+  adopt(drv: StorePath, build: BuildId): Promise<{ readonly facts: StepFacts; readonly verdict: Verdict }> {
+    return this.#mutex.run(
+      async () => {
+        const facts = await this.#options.catalog.facts(drv);
+        const [verdict] = await this.#judge([facts], () => build);
+        return { facts, verdict: verdict ?? { kind: "missing", facts } };
+      },
+      { urgent: true },
+    );
+  }
+
+  async #ingest(all: readonly QueuedBuild[]): Promise<void> {
+    const { scheduler, recorder, counters } = this.#options;
+    const started = this.#options.now();
+    const builds = all.filter((build) => !scheduler.hasBuild(build.id) && !recorder.holds(build.id));
+    if (builds.length === 0) return;
+    for (const build of builds) {
+      scheduler.upsertJobset({
+        id: build.jobset,
+        project: build.project,
+        name: build.jobsetName,
+        shares: build.shares,
+      });
+    }
+    const roots = new Set(builds.map((build) => build.drv));
+    const accounts = new Map<StorePath, BuildId>();
+    for (const build of builds) if (!accounts.has(build.drv)) accounts.set(build.drv, build.id);
+    const verdicts: Verdicts = new Map();
+    await this.#examine([...roots], verdicts, accounts);
+    await this.#addToScheduler(builds, roots, verdicts, accounts);
+    counters.buildsRead(builds.length, this.#options.now() - started);
+    this.#options.onChange();
+  }
+
+  /** Reads and judges everything below `frontier` that is not complete. */
+  async #examine(
+    start: readonly StorePath[],
+    verdicts: Verdicts,
+    accounts: Map<StorePath, BuildId>,
+  ): Promise<void> {
+    const { scheduler, catalog, logger } = this.#options;
+    let frontier = start;
+    while (frontier.length > 0) {
+      const facts: StepFacts[] = [];
+      await mapConcurrently(frontier, readsAtOnce, async (drv) => {
+        if (scheduler.hasStep(stepId(drv))) {
+          verdicts.set(drv, { kind: "scheduled" });
+          return;
+        }
+        try {
+          if (!isDerivationPath(drv)) throw new Error(`${drv} is not the path of a derivation`);
+          facts.push(await catalog.facts(drv));
+        } catch (error) {
+          logger.warn("derivation cannot be read", { drv, error });
+          verdicts.set(drv, { kind: "unreadable", reason: errorChain(error) });
+        }
+      });
+      const judged = await this.#judge(facts, (drv) => accounts.get(drv));
+      const next = new Set<StorePath>();
+      facts.forEach((fact, index) => {
+        const verdict = judged[index] ?? { kind: "missing", facts: fact };
+        verdicts.set(fact.drv, verdict);
+        if (verdict.kind !== "missing") return;
+        const account = accounts.get(fact.drv);
+        for (const input of fact.inputs) {
+          if (account !== undefined && !accounts.has(input.drv)) accounts.set(input.drv, account);
+          if (!verdicts.has(input.drv)) next.add(input.drv);
+        }
+      });
+      frontier = [...next];
+    }
+  }
+
+  /** One verdict for each derivation, in order. One query of each kind for all of them. */
+  async #judge(
+    level: readonly StepFacts[],
+    account: (drv: StorePath) => BuildId | undefined,
+  ): Promise<Verdict[]> {
+    if (level.length === 0) return [];
+    const { store, database, recorder, uploads, resolver } = this.#options;
+    const known = await this.#withEarlierOutputs(level);
+    const paths = [...new Set(known.flatMap((facts) => [...facts.outputs.values()]))].filter(
+      (path) => path !== undefined,
+    );
+    const [valid, failed, needed] = await Promise.all([
+      store.queryValidPaths(paths),
+      database.failedPaths(paths.map((path) => printStorePath(store.storeDir, path))),
+      uploads.missingFromCaches(paths),
+    ]);
+    const verdicts: Verdict[] = [];
+    const complete: StepFacts[] = [];
+    const absent: { index: number; facts: StepFacts }[] = [];
+    known.forEach((facts, index) => {
+      const outputs = [...facts.outputs.values()];
+      const failedBefore = outputs.some(
+        (path) => path !== undefined && failed.has(printStorePath(store.storeDir, path)),
+      );
+      const local = outputs.every((path) => path !== undefined && valid.has(path));
+      if (failedBefore) verdicts[index] = { kind: "failedBefore", facts };
+      else if (local) {
+        verdicts[index] = { kind: "complete", facts };
+        complete.push(facts);
+      } else {
+        verdicts[index] = { kind: "missing", facts };
+        absent.push({ index, facts });
+      }
+    });
+    if (this.#options.useSubstitutes()) {
+      await mapConcurrently(absent, substitutionsAtOnce, async ({ index, facts }) => {
+        if (await this.#substitute(facts, account(facts.drv))) {
+          verdicts[index] = { kind: "complete", facts };
+          complete.push(facts);
+        }
+      });
+    }
+    for (const facts of complete) resolver.learn(facts.drv, definedOutputs(facts));
+    await recorder.outputsFound(complete, account);
+    uploads.uploadLater(complete, needed);
+    return verdicts;
+  }
+
+  /** Fills in outputs that only a build could tell, where an earlier build told. */
+  async #withEarlierOutputs(level: readonly StepFacts[]): Promise<StepFacts[]> {
+    const chains = level.flatMap((facts) =>
+      [...facts.outputs]
+        .filter(([, path]) => path === undefined)
+        .map(([name]) => ({ root: facts.drv, outputs: [name] })),
+    );
+    if (chains.length === 0) return [...level];
+    const found = await this.#options.resolver.outputPaths(chains);
+    return level.map((facts) => {
+      const outputs = new Map(facts.outputs);
+      for (const [name, path] of outputs) {
+        if (path === undefined) outputs.set(name, found.get(`${facts.drv}^${name}`));
+      }
+      return { ...facts, outputs };
+    });
+  }
+
+  async #substitute(facts: StepFacts, build: BuildId | undefined): Promise<boolean> {
+    const { store, counters, recorder, logger } = this.#options;
+    const outputs = definedOutputs(facts);
+    if (outputs.size < facts.outputs.size) return false;
+    for (const [name, path] of outputs) {
+      const started = this.#options.now();
+      counters.substitute("started");
+      try {
+        await store.ensurePath(path);
+      } catch (error) {
+        counters.substitute("failed");
+        logger.debug("no substitute", { path, error });
+        return false;
+      }
+      counters.substitute("succeeded");
+      if (build !== undefined) {
+        await recorder.substituted(build, facts, new Map([[name, path]]), started, this.#options.now());
+      }
+    }
+    return true;
+  }
+
+  async #addToScheduler(
+    builds: readonly QueuedBuild[],
+    roots: ReadonlySet<StorePath>,
+    verdicts: Verdicts,
+    accounts: Map<StorePath, BuildId>,
+  ): Promise<void> {
+    const { scheduler, recorder, registry, cached, counters, logger, now } = this.#options;
+    // Steps that were scheduled when they were looked at may be over by now: look again until nothing has changed.
+    for (;;) {
+      const gone = [...verdicts]
+        .filter(([drv, verdict]) => verdict.kind === "scheduled" && !scheduler.hasStep(stepId(drv)))
+        .map(([drv]) => drv);
+      if (gone.length === 0) break;
+      for (const drv of gone) verdicts.delete(drv);
+      await this.#examine(gone, verdicts, accounts);
+    }
+    const plan = planIngestion(roots, verdicts);
+    const durations = await this.#durations(plan.steps.map((step) => step.facts));
+    const steps = plan.steps
+      .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
+      .map((step) => newStep(step.facts, step.gated, verdicts, durations));
+    scheduler.addSteps(steps, now());
+    counters.stepsCreated(steps.length);
+    const rest: { build: QueuedBuild; fate: Exclude<BuildFate, { kind: "queued" }> }[] = [];
+    for (const build of builds) {
+      const fate = plan.fates.get(build.drv);
+      registry.add(build);
+      if (fate === undefined || fate.kind === "queued") {
+        scheduler.addBuild(
+          {
+            id: build.id,
+            jobset: build.jobset,
+            step: stepId(build.drv),
+            globalPriority: build.globalPriority,
+            localPriority: build.localPriority,
+            timestamp: build.timestamp,
+            job: build.job,
+            maxSilent: build.maxSilent,
+            timeout: build.timeout,
+          },
+          now(),
+        );
+      } else rest.push({ build, fate });
+    }
+    for (const { build, fate } of rest) {
+      switch (fate.kind) {
+        case "cached":
+          await cached.finish(build, fate.facts);
+          break;
+        case "failedBefore":
+          await recorder.failedBefore(build.id, fate.step, fate.own);
+          break;
+        case "unreadable":
+          logger.error("build aborted: a derivation it needs cannot be read", {
+            build: build.id,
+            drv: fate.drv,
+            reason: fate.reason,
+          });
+          await recorder.aborted(build.id);
+          break;
+      }
+    }
+  }
+
+  async #continueDynamic(
+    continuation: DynamicContinuation,
+    drv: StorePath,
+    build: BuildId,
+  ): Promise<void> {
+    const { scheduler, now, onChange } = this.#options;
+    const verdicts: Verdicts = new Map();
+    const accounts = new Map([[drv, build]]);
+    await this.#examine([drv], verdicts, accounts);
+    const plan = planIngestion(new Set([drv]), verdicts);
+    const durations = await this.#durations(plan.steps.map((step) => step.facts));
+    const steps = plan.steps
+      .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
+      .map((step) => newStep(step.facts, step.gated, verdicts, durations));
+    scheduler.addSteps(steps, now());
+    const chain = continuation.chain.slice(0, -1);
+    const inputs: StepInput[] = scheduler.hasStep(stepId(drv)) ? [{ id: stepId(drv), chain }] : [];
+    scheduler.addInputs(continuation.dependent, inputs, now(), continuation.producer);
+    onChange();
+  }
+
+  async #durations(facts: readonly StepFacts[]): Promise<Map<string, number>> {
+    if (facts.length === 0) return new Map();
+    try {
+      return await this.#options.database.stepDurations(
+        facts.map((step) => ({ name: step.name, system: step.system })),
+      );
+    } catch (error) {
+      this.#options.logger.debug("no history of durations", { error });
+      return new Map();
+    }
+  }
+}
+
+function definedOutputs(facts: StepFacts): Map<string, StorePath> {
+  const outputs = new Map<string, StorePath>();
+  for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
+  return outputs;
+}
+
+function newStep(
+  facts: StepFacts,
+  gated: boolean,
+  verdicts: ReadonlyMap<StorePath, Verdict>,
+  durations: ReadonlyMap<string, number>,
+): NewStep {
+  const inputs: StepInput[] = [];
+  for (const input of gated ? [] : facts.inputs) {
+    const kind = verdicts.get(input.drv)?.kind;
+    if (kind === "missing" || kind === "scheduled" || kind === "uploading") {
+      inputs.push({ id: stepId(input.drv), chain: input.chain });
+    }
+  }
+  const seconds = durations.get(`${facts.system}/${facts.name}`);
+  return {
+    id: stepId(facts.drv),
+    system: facts.system,
+    features: facts.features,
+    preferLocal: facts.preferLocal,
+    inputs,
+    name: facts.name,
+    expectedDurationMs: seconds === undefined ? undefined : seconds * 1000,
+    gate: gated ? "upload" : undefined,
+  };
+}

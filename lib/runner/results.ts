@@ -1,0 +1,290 @@
+/**
+ * How an attempt ends: a report of the builder, a lost machine, a deadline, a cancel.
+ *
+ * Every end takes the same road: the scheduler is told first (it fences by attempt id and says what follows), then
+ * the row and all builds that it decides are recorded in one transaction. Builds under way to the database are fenced
+ * off from the queue monitor, and recording is retried until the database accepts it, so that nothing is said twice
+ * and nothing is lost.
+ */
+import { errorChain } from "../errors.js";
+import type { Logger } from "../log.js";
+import { equalHashes } from "../nix/hash.js";
+import type { Store } from "../nix/store.js";
+import { printStorePath, type StorePath } from "../nix/store-path.js";
+import type { AttemptId, BuildId, MachineId } from "../scheduler/ids.js";
+import type { SchedulerApi } from "../scheduler/api.js";
+import type {
+  AttemptOutcome,
+  Completion,
+  DynamicContinuation,
+  FailedCompletion,
+  FinishedCompletion,
+} from "../scheduler/types.js";
+import type { Attempt, AttemptRegistry, StepRow } from "./attempts.js";
+import { type BuildReport, outcomeOf, type ReportedOutput, summarise } from "./build-report.js";
+import type { DerivationCatalog } from "./derivation-catalog.js";
+import { RunnerError } from "./errors.js";
+import type { Recorder } from "./recorder.js";
+import type { RunnerCounters } from "./counters.js";
+
+export interface ResultsOptions {
+  readonly scheduler: SchedulerApi;
+  readonly attempts: AttemptRegistry;
+  readonly store: Store;
+  readonly catalog: DerivationCatalog;
+  readonly recorder: Recorder;
+  readonly counters: RunnerCounters;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly random: () => number;
+  /** Makes the outputs of a finished step safe and public; resolves when builds that need them may be called done. */
+  readonly publish: (publication: Publication) => Promise<void>;
+  readonly onChange: () => void;
+  /** A built output named a derivation that a dependent waits for. */
+  readonly onDynamic: (continuation: DynamicContinuation, drv: StorePath) => void;
+  /** Outputs that only the build could tell, for the steps that are resolved with them. */
+  readonly onOutputs: (drv: StorePath, outputs: ReadonlyMap<string, StorePath>) => void;
+}
+
+export interface Publication {
+  readonly drv: StorePath;
+  readonly outputs: ReadonlyMap<string, StorePath>;
+  /** Some build is finished by this step, so its outputs should be in the caches before the build says so. */
+  readonly finishesBuilds: boolean;
+}
+
+/** How long an answer is remembered for a builder that did not hear it. */
+const answerMemoryMs = 10 * 60_000;
+
+export class Results {
+  readonly #options: ResultsOptions;
+  readonly #answers = new Map<AttemptId, Promise<void>>();
+
+  constructor(options: ResultsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * A builder's report. Resolves when it is recorded; a repeated report gets the answer of the first.
+   *
+   * @throws RunnerError `not-owner` when the attempt is not (or no longer) the sender's
+   */
+  report(report: BuildReport): Promise<void> {
+    const known = this.#answers.get(report.attempt);
+    if (known !== undefined) return known;
+    const attempt = this.#options.attempts.of(report.machine, report.attempt);
+    if (attempt === undefined) {
+      return Promise.reject(
+        new RunnerError("not-owner", `attempt ${report.attempt} is not running on machine ${report.machine}`),
+      );
+    }
+    const answer = this.#take(attempt, report);
+    this.#answers.set(report.attempt, answer);
+    const forget = setTimeout(() => this.#answers.delete(report.attempt), answerMemoryMs);
+    forget.unref();
+    answer.catch(() => {});
+    return answer;
+  }
+
+  /** An attempt that ended without a report; the scheduler has decided already what follows. */
+  async ended(attemptId: AttemptId, completion: Completion, error?: string): Promise<void> {
+    const attempt = this.#options.attempts.get(attemptId);
+    this.#options.attempts.remove(attemptId);
+    await this.#record(attempt, completion, { error, overheadMs: 0, outputs: new Map() });
+  }
+
+  /** Ends an attempt from our side: an order that could not be sent, inputs that cannot be resolved, a cancel. */
+  async end(attempt: Attempt, outcome: AttemptOutcome, error?: string): Promise<void> {
+    const { scheduler, now, random, onChange } = this.#options;
+    const completion = scheduler.complete(attempt.id, outcome, now(), random);
+    onChange();
+    await this.ended(attempt.id, completion, error);
+  }
+
+  /** A step that failed without an attempt: no machine can run it. */
+  async unsupported(completion: FailedCompletion, system: string): Promise<void> {
+    const error = `unsupported system type '${system}'`;
+    await this.#record(undefined, completion, { error, overheadMs: 0, outputs: new Map() });
+  }
+
+  async #take(attempt: Attempt, report: BuildReport): Promise<void> {
+    const { scheduler, attempts, now, random, counters, logger, onChange } = this.#options;
+    scheduler.buildEnded(attempt.id, now());
+    onChange();
+    let outcome = outcomeOf(report);
+    let error = report.error;
+    if (outcome.kind === "succeeded") {
+      try {
+        await this.#verifyOutputs(attempt, report.outputs);
+      } catch (cause) {
+        error = errorChain(cause);
+        outcome = { kind: "retryable", reason: error, blame: "machine" };
+        logger.warn("report of success refused", { drv: attempt.drv, host: attempt.hostname, error: cause });
+      }
+    }
+    counters.stepEnded(report, attempt, now());
+    const succeeded = outcome.kind === "succeeded";
+    if (succeeded) this.#options.onOutputs(attempt.drv, pathsOf(report.outputs));
+    const completion = scheduler.complete(attempt.id, outcome, now(), random);
+    attempts.remove(attempt.id);
+    onChange();
+    await this.#record(attempt, completion, {
+      error: succeeded ? undefined : error,
+      overheadMs: report.importMs + report.uploadMs,
+      outputs: report.outputs,
+    });
+    if (completion.kind === "stale") {
+      throw new RunnerError("not-owner", `step ${attempt.drv} belongs to another machine by now`);
+    }
+  }
+
+  /** The outputs must be those of the derivation and must have arrived whole. */
+  async #verifyOutputs(attempt: Attempt, outputs: ReadonlyMap<string, ReportedOutput>): Promise<void> {
+    const { store } = this.#options;
+    for (const [name, expected] of attempt.facts.outputs) {
+      const reported = outputs.get(name);
+      if (reported === undefined) {
+        throw new RunnerError("output-missing", `output ${name} of ${attempt.drv} was not reported`);
+      }
+      if (expected !== undefined && expected !== reported.path) {
+        throw new RunnerError(
+          "output-mismatch",
+          `output ${name} of ${attempt.drv} should be ${expected}, the builder reported ${reported.path}`,
+        );
+      }
+    }
+    if (!this.#options.recorder.outputsAreLocal()) return;
+    const infos = await store.queryPathInfos([...outputs.values()].map((output) => output.path));
+    for (const [name, output] of outputs) {
+      const info = infos.get(output.path);
+      if (info === undefined) {
+        throw new RunnerError("output-missing", `output ${name} of ${attempt.drv} did not arrive in the store`);
+      }
+      const differs = output.narHash !== undefined && !equalHashes(output.narHash, info.narHash);
+      if (differs || output.narSize !== info.narSize) {
+        throw new RunnerError("output-mismatch", `output ${name} of ${attempt.drv} is not what was reported`);
+      }
+    }
+  }
+
+  async #record(
+    attempt: Attempt | undefined,
+    completion: Completion,
+    details: {
+      readonly error: string | undefined;
+      readonly overheadMs: number;
+      readonly outputs: ReadonlyMap<string, ReportedOutput>;
+    },
+  ): Promise<void> {
+    const { recorder } = this.#options;
+    const builds = buildsOf(completion);
+    recorder.hold(builds);
+    try {
+      const row = await this.#rowOf(attempt);
+      switch (completion.kind) {
+        case "finished":
+          await this.#recordFinished(attempt, row, completion, details);
+          break;
+        case "failed":
+          await this.#recordFailed(attempt, row, completion, details);
+          break;
+        case "retry":
+          if (attempt !== undefined && row !== undefined) {
+            const error = details.error ?? undefined;
+            await recorder.stepEnded(attempt, row, { status: 3, error, overheadMs: details.overheadMs });
+          }
+          break;
+        case "cancelled":
+          if (attempt !== undefined && row !== undefined) {
+            await recorder.stepEnded(attempt, row, { status: 4, error: undefined, overheadMs: 0 });
+          }
+          break;
+        case "stale":
+          if (attempt !== undefined && row !== undefined) await recorder.orphanRow(row, 3);
+          break;
+      }
+    } finally {
+      recorder.release(builds);
+    }
+  }
+
+  async #recordFinished(
+    attempt: Attempt | undefined,
+    row: StepRow | undefined,
+    completion: FinishedCompletion,
+    details: { readonly overheadMs: number; readonly outputs: ReadonlyMap<string, ReportedOutput> },
+  ): Promise<void> {
+    const { recorder, publish, onDynamic } = this.#options;
+    for (const continuation of completion.dynamic) {
+      const output = continuation.chain.at(-1);
+      const drv = output === undefined ? undefined : details.outputs.get(output)?.path;
+      if (drv !== undefined) onDynamic(continuation, drv);
+    }
+    if (attempt === undefined || row === undefined) return;
+    await publish({
+      drv: attempt.drv,
+      outputs: pathsOf(details.outputs),
+      finishesBuilds: completion.ownBuilds.length > 0,
+    });
+    await recorder.stepSucceeded(attempt, row, {
+      overheadMs: details.overheadMs,
+      outputs: details.outputs,
+      summary: summarise(details.outputs),
+      builds: completion.ownBuilds,
+      accounted: attempt.assignment.build,
+    });
+  }
+
+  async #recordFailed(
+    attempt: Attempt | undefined,
+    row: StepRow | undefined,
+    completion: FailedCompletion,
+    details: { readonly error: string | undefined; readonly overheadMs: number },
+  ): Promise<void> {
+    const facts =
+      attempt?.facts ?? (await this.#options.catalog.facts(completion.step as unknown as StorePath));
+    await this.#options.recorder.stepFailed({
+      attempt,
+      row,
+      facts,
+      status: completion.status,
+      error: details.error ?? completion.reason,
+      overheadMs: details.overheadMs,
+      accounted: attempt?.assignment.build ?? completion.build,
+      builds: completion.builds,
+    });
+  }
+
+  /** The row of the attempt, or undefined when none was (or could be) written. */
+  async #rowOf(attempt: Attempt | undefined): Promise<StepRow | undefined> {
+    try {
+      return await attempt?.row;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+function pathsOf(outputs: ReadonlyMap<string, ReportedOutput>): Map<string, StorePath> {
+  return new Map([...outputs].map(([name, output]) => [name, output.path]));
+}
+
+function buildsOf(completion: Completion): readonly BuildId[] {
+  switch (completion.kind) {
+    case "finished":
+      return completion.ownBuilds;
+    case "failed":
+      return completion.builds.map((build) => build.id);
+    case "retry":
+    case "cancelled":
+    case "stale":
+      return [];
+  }
+}
+
+/** For messages and rows: the full path of a store path. */
+export function fullPath(store: Pick<Store, "storeDir">, path: StorePath): string {
+  return printStorePath(store.storeDir, path);
+}
+
+export type { MachineId };
