@@ -17,7 +17,11 @@ export const jobs: readonly Job[] = [
   { name: "fixed", what: "fixed output, flat sha256", expected: "succeeded" },
   { name: "multi", what: "three outputs that refer to each other", expected: "succeeded" },
   { name: "products", what: "build products, metrics, a release name", expected: "succeeded" },
-  { name: "marked-failed", what: "builds, but says nix-support/failed", expected: "succeeded with failure marker" },
+  {
+    name: "marked-failed",
+    what: "builds, but says nix-support/failed",
+    expected: "succeeded with failure marker",
+  },
   { name: "broken", what: "fails with a log", expected: "failed" },
   { name: "above-broken", what: "depends on the broken one", expected: "dependency failed" },
   { name: "far-above-broken", what: "two levels above the broken one", expected: "dependency failed" },

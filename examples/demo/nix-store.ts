@@ -34,7 +34,8 @@ export interface DemoStoreOptions {
 /** Environment for `nix` programs that work on a store below `root` with the configuration in `confDir`. */
 function storeEnvironment(confDir: string, home: string): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, NIX_CONF_DIR: confDir, HOME: home };
-  for (const name of ["NIX_REMOTE", "NIX_PATH", "NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_CONFIG"]) delete env[name];
+  for (const name of ["NIX_REMOTE", "NIX_PATH", "NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_CONFIG"])
+    delete env[name];
   return env;
 }
 
@@ -74,7 +75,8 @@ export async function startStore(options: DemoStoreOptions): Promise<DemoStore> 
     logFile: join(options.directory, options.name, "daemon.log"),
   });
   for (let tries = 0; !existsSync(socket); tries++) {
-    if (tries > 200) throw new Error(`the Nix daemon of ${options.name} did not start, see ${daemon.logFile}`);
+    if (tries > 200)
+      throw new Error(`the Nix daemon of ${options.name} did not start, see ${daemon.logFile}`);
     await sleep(50);
   }
   const remote = `unix://${socket}?root=${root}`;
@@ -84,10 +86,14 @@ export async function startStore(options: DemoStoreOptions): Promise<DemoStore> 
 /** Instantiates an attribute set; attribute name to derivation path. */
 export async function instantiate(store: DemoStore, expression: string): Promise<Map<string, string>> {
   const wrapped = `let set = ${expression}; in builtins.toJSON (builtins.mapAttrs (_: d: d.drvPath) set)`;
-  const { stdout } = await run("nix-instantiate", ["--eval", "--read-write-mode", "--strict", "--json", "--expr", wrapped], {
-    env: store.env,
-    maxBuffer: 1 << 24,
-  });
+  const { stdout } = await run(
+    "nix-instantiate",
+    ["--eval", "--read-write-mode", "--strict", "--json", "--expr", wrapped],
+    {
+      env: store.env,
+      maxBuffer: 1 << 24,
+    },
+  );
   const decoded: unknown = JSON.parse(JSON.parse(stdout) as string);
   return new Map(Object.entries(decoded as Record<string, string>));
 }

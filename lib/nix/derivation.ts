@@ -1,0 +1,106 @@
+/** Derivations: what is to be built, from what, by what. */
+import { type ByteString, byteStringFromText, byteStringToText } from "./byte-string.js";
+import {
+  type ContentAddress,
+  type ContentAddressMethod,
+  makeFixedOutputPath,
+  outputPathName,
+} from "./content-address.js";
+import type { HashAlgorithm } from "./hash.js";
+import type { StoreDir, StorePath } from "./store-path.js";
+
+export type DerivationOutput =
+  /** The path follows from the derivation. */
+  | { readonly kind: "inputAddressed"; readonly path: StorePath }
+  /** The contents are promised; the path follows from them. */
+  | { readonly kind: "caFixed"; readonly ca: ContentAddress }
+  /** Input-addressed, but an input's path is not known yet. */
+  | { readonly kind: "deferred" }
+  /** The path follows from what the build produces. */
+  | { readonly kind: "caFloating"; readonly method: ContentAddressMethod; readonly algorithm: HashAlgorithm }
+  | { readonly kind: "impure"; readonly method: ContentAddressMethod; readonly algorithm: HashAlgorithm };
+
+/** Which outputs of an input derivation are used, and which of its outputs are derivations themselves. */
+export interface DerivedInput {
+  readonly outputs: readonly string[];
+  /** Output that is a derivation → what of that derivation is used (dynamic derivations). */
+  readonly dynamic: ReadonlyMap<string, DerivedInput>;
+}
+
+/** A derivation whose inputs are plain store paths: what a daemon builds. */
+export interface BasicDerivation {
+  /** Without `.drv`. */
+  readonly name: string;
+  readonly outputs: ReadonlyMap<string, DerivationOutput>;
+  /** Sorted. */
+  readonly inputSources: readonly StorePath[];
+  readonly system: ByteString;
+  readonly builder: ByteString;
+  readonly args: readonly ByteString[];
+  /** Structured attributes stay in here, as `__json`. */
+  readonly env: ReadonlyMap<ByteString, ByteString>;
+}
+
+export interface Derivation extends BasicDerivation {
+  readonly inputDerivations: ReadonlyMap<StorePath, DerivedInput>;
+}
+
+/** The path of an output where it is known before the build, else undefined. */
+export function derivationOutputPath(
+  dir: StoreDir,
+  derivation: BasicDerivation,
+  output: string,
+): StorePath | undefined {
+  const found = derivation.outputs.get(output);
+  switch (found?.kind) {
+    case "inputAddressed":
+      return found.path;
+    case "caFixed":
+      return makeFixedOutputPath(dir, outputPathName(derivation.name, output), found.ca);
+    case "deferred":
+    case "caFloating":
+    case "impure":
+    case undefined:
+      return undefined;
+  }
+}
+
+/** The decoded structured attributes, or undefined when there are none (or they are not a JSON object). */
+export function structuredAttributes(
+  derivation: BasicDerivation,
+): Readonly<Record<string, unknown>> | undefined {
+  const text = derivation.env.get(byteStringFromText("__json"));
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(byteStringToText(text));
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function attributeWords(derivation: BasicDerivation, name: string): string[] {
+  const text = derivation.env.get(byteStringFromText(name));
+  return text === undefined
+    ? []
+    : byteStringToText(text)
+        .split(/\s+/)
+        .filter((word) => word !== "");
+}
+
+/** Features a machine must support; order and duplicates as written. */
+export function requiredSystemFeatures(derivation: BasicDerivation): string[] {
+  const attributes = structuredAttributes(derivation);
+  if (attributes === undefined) return attributeWords(derivation, "requiredSystemFeatures");
+  const value = attributes["requiredSystemFeatures"];
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+/** The author thinks that sending this one elsewhere costs more than building it. */
+export function preferLocalBuild(derivation: BasicDerivation): boolean {
+  const attributes = structuredAttributes(derivation);
+  if (attributes !== undefined) return attributes["preferLocalBuild"] === true;
+  return derivation.env.get(byteStringFromText("preferLocalBuild")) === "1";
+}

@@ -1,0 +1,19 @@
+/**
+ * Nix's own formats and the client of its daemon.
+ *
+ * In this room live store paths, hashes, derivations, NARs, narinfos, signatures and the worker protocol. It knows
+ * nothing of Hydra.
+ */
+export * from "./byte-string.js";
+export * from "./content-address.js";
+export * from "./derivation.js";
+export { parseDerivation } from "./derivation-parser.js";
+export * from "./derivation-paths.js";
+export { computeDerivationPath, printDerivation } from "./derivation-printer.js";
+export * from "./derivation-resolution.js";
+export * from "./errors.js";
+export * from "./hash.js";
+export * from "./nix32.js";
+export type * from "./path-info.js";
+export * from "./store.js";
+export * from "./store-path.js";
