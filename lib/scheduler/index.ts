@@ -7,7 +7,14 @@
 export * from "./api.js";
 export * from "./errors.js";
 export * from "./ids.js";
+export { JobsetShares } from "./jobset-shares.js";
+export { dynamicFree, dynamicWithMaxJobLimit, staticFree } from "./machine-free.js";
+export { bogomipsWithSpeedFactor, cpuCoreCountWithSpeedFactor, speedFactorOnly } from "./machine-order.js";
+export { MachinePool } from "./machine-pool.js";
 export * from "./machine-types.js";
 export * from "./options.js";
+export { RetryPolicy } from "./retry-policy.js";
+export { Scheduler } from "./scheduler.js";
+export { legacy, type StepOrder, stepOrder, withCriticalPath, withRdeps } from "./step-order.js";
 export * from "./types.js";
 export * from "./views.js";

@@ -192,7 +192,7 @@ export type Completion =
   | CancelledCompletion;
 
 /** Why a machine left the pool. */
-export type MachineLossReason = "removed" | "heartbeat" | "disconnected" | "rejoined";
+export type MachineLossReason = "removed" | "heartbeat" | "disconnected";
 
 /** Something the runner has to do. The scheduler's own state already is as if it were done. */
 export type Effect =

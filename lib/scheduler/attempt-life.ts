@@ -1,0 +1,263 @@
+/** One hand-out from the reserved slot to its end, however it ends. */
+import type { Random } from "./api.js";
+import type { Core } from "./core.js";
+import { SchedulerError } from "./errors.js";
+import type { AttemptId } from "./ids.js";
+import type { Machine } from "./machine.js";
+import { joinLimit } from "./priority-profile.js";
+import { Attempt, type Step } from "./step.js";
+import { accountedBuild, dropUnneeded, fail, finish, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
+import { Timer } from "./timers.js";
+import type {
+  Assignment,
+  AttemptLimits,
+  AttemptOutcome,
+  Completion,
+  Effect,
+  EndedAttempt,
+  RetryCompletion,
+} from "./types.js";
+
+/** An attempt that ended before it reached its machine, unasked, is not tried again at once. */
+const notStartedDelayMs = 1000;
+
+/** Hands out the best steps as long as some fit somewhere. */
+export function assign(core: Core, newAttemptId: () => AttemptId, limit: number): Assignment[] {
+  const result: Assignment[] = [];
+  while (result.length < limit) {
+    const queue = core.board.best();
+    if (queue === undefined) break;
+    const machine = core.pool.pick(queue);
+    const step = queue.head;
+    if (machine === undefined || step === undefined) core.board.park(queue);
+    else result.push(start(core, step, machine, newAttemptId(), core.now));
+  }
+  return result;
+}
+
+/** Reserves a slot for the step. */
+export function start(
+  core: Core,
+  step: Step,
+  machine: Machine,
+  id: AttemptId,
+  startedAt: number,
+): Assignment {
+  if (core.attempts.has(id)) throw new SchedulerError("duplicate-attempt", `attempt ${id} was used before`);
+  withdraw(core, step);
+  const { system } = step.bucket;
+  core.waitedMs.set(system, (core.waitedMs.get(system) ?? 0) + Math.max(0, startedAt - step.readySince));
+  const limits = limitsOf(core, step);
+  const usage = core.shares.charge(step.profile.jobsets, startedAt, step.expectedMs);
+  core.armPrune();
+  const attempt = new Attempt(id, step, machine, accountedBuild(step), startedAt, limits, usage);
+  attempt.timer = new Timer(({ now, random, effects }) => {
+    const effect = expire(core, attempt, now, random);
+    if (effect !== undefined) effects.push(effect);
+  });
+  const { acknowledgeMs } = core.options.deadlines;
+  if (acknowledgeMs > 0) core.timers.set(attempt.timer, startedAt + acknowledgeMs);
+  else armDeadline(core, attempt);
+  core.attempts.set(id, attempt);
+  step.attempt = attempt;
+  step.state = "running";
+  step.bucket.running++;
+  machine.attempts.add(attempt);
+  machine.recent.push(attempt);
+  machine.jobs++;
+  machine.idleSince = 0;
+  core.pool.refresh(machine, core.now);
+  core.counters.attemptsStarted++;
+  return {
+    attempt: id,
+    step: step.id,
+    machine: machine.info.id,
+    build: attempt.build,
+    ownBuilds: ownBuildsOf(step),
+    limits,
+    tries: step.tries,
+    runnableSince: step.runnableSince,
+  };
+}
+
+/** The largest of the dependent builds' limits; a mere dependency gets at least the defaults. */
+function limitsOf(core: Core, step: Step): AttemptLimits {
+  const { maxSilent, timeout } = step.profile;
+  if (step.builds.length > 0) return { maxSilent, timeout };
+  const { defaultMaxSilent, defaultTimeout } = core.options;
+  return { maxSilent: joinLimit(maxSilent, defaultMaxSilent), timeout: joinLimit(timeout, defaultTimeout) };
+}
+
+export function acknowledge(core: Core, attempt: Attempt): void {
+  if (attempt.phase !== "sent") return;
+  attempt.phase = "building";
+  armDeadline(core, attempt);
+}
+
+/** The step's own time-out, plus a grace for everything around it. */
+function armDeadline(core: Core, attempt: Attempt): void {
+  const { timer, limits } = attempt;
+  if (timer === undefined) return;
+  if (limits.timeout === 0) core.timers.clear(timer);
+  else core.timers.set(timer, attempt.startedAt + limits.timeout * 1000 + core.options.deadlines.graceMs);
+}
+
+export function buildEnded(core: Core, attempt: Attempt): void {
+  if (!attempt.holdsSlot) return;
+  releaseSlot(core, attempt);
+  attempt.machine.uploads++;
+  if (attempt.phase !== "cancelling") {
+    attempt.phase = "uploading";
+    const { uploadMs } = core.options.deadlines;
+    if (attempt.timer !== undefined) {
+      if (uploadMs > 0) core.timers.set(attempt.timer, core.now + uploadMs);
+      else core.timers.clear(attempt.timer);
+    }
+  }
+  core.pool.refresh(attempt.machine, core.now);
+}
+
+function releaseSlot(core: Core, attempt: Attempt): void {
+  const { machine } = attempt;
+  attempt.holdsSlot = false;
+  machine.jobs--;
+  const recent = machine.recent.indexOf(attempt);
+  if (recent >= 0) machine.recent.splice(recent, 1);
+  core.shares.correct(attempt.usage, core.now - attempt.startedAt);
+  core.armPrune();
+}
+
+/** Takes the attempt off its machine and its step. The step is left without a state of its own. */
+function detach(core: Core, attempt: Attempt): EndedAttempt {
+  const { step, machine } = attempt;
+  if (attempt.holdsSlot) releaseSlot(core, attempt);
+  else machine.uploads--;
+  machine.attempts.delete(attempt);
+  machine.stepsDone++;
+  if (machine.attempts.size === 0) machine.idleSince = core.now;
+  core.attempts.delete(attempt.id);
+  core.timers.clear(attempt.timer);
+  step.attempt = undefined;
+  step.state = "blocked";
+  step.bucket.running--;
+  return {
+    attempt: attempt.id,
+    machine: machine.info.id,
+    build: attempt.build,
+    startedAt: attempt.startedAt,
+  };
+}
+
+/** The attempt ends because its step turned out to be another one; no result of the machine. */
+export function endWithoutResult(core: Core, attempt: Attempt): EndedAttempt {
+  const ended = detach(core, attempt);
+  core.pool.refresh(attempt.machine, core.now);
+  return ended;
+}
+
+/** A result for a live attempt. */
+export function complete(core: Core, attempt: Attempt, outcome: AttemptOutcome, random: Random): Completion {
+  const { step, machine } = attempt;
+  const cancelling = attempt.phase === "cancelling";
+  const ended = detach(core, attempt);
+  countResult(core, attempt, outcome, random);
+  core.pool.refresh(machine, core.now);
+  switch (outcome.kind) {
+    case "succeeded":
+      return finish(core, step, ended);
+    case "failed":
+      // An aborted build may look like a failed one; its derivation is not to blame.
+      if (cancelling) return cancelled(core, step, ended);
+      step.tries++;
+      return fail(core, step, outcome.status, outcome.reason, ended);
+    case "retryable":
+      if (cancelling || !step.needed) return cancelled(core, step, ended);
+      step.avoid = machine.gone ? undefined : machine.info.id;
+      return retry(core, step, outcome.reason, ended, random);
+    case "postponed":
+      if (cancelling || !step.needed) return cancelled(core, step, ended);
+      core.counters.postponed++;
+      return wait(core, step, outcome.reason, core.now + Math.max(1, outcome.delayMs), ended);
+    case "cancelled":
+      if (cancelling || !step.needed) return cancelled(core, step, ended);
+      return wait(core, step, "not started", core.now + notStartedDelayMs, ended);
+  }
+}
+
+function countResult(core: Core, { step, machine }: Attempt, outcome: AttemptOutcome, random: Random): void {
+  switch (outcome.kind) {
+    case "succeeded":
+      machine.succeeded++;
+      machine.breaker.succeeded();
+      break;
+    case "failed":
+      machine.failed++;
+      // The derivation failed, the machine did its work.
+      machine.breaker.succeeded();
+      break;
+    case "retryable":
+      machine.failed++;
+      if (outcome.blame === "other") break;
+      if (machine.breaker.failed(step.id, core.options.breaker, core.now, random)) core.counters.holds++;
+      break;
+    case "postponed":
+    case "cancelled":
+      break;
+  }
+}
+
+function retry(
+  core: Core,
+  step: Step,
+  reason: string,
+  ended: EndedAttempt,
+  random: Random,
+): RetryCompletion | ReturnType<typeof fail> {
+  step.tries++;
+  core.counters.maxTries = Math.max(core.counters.maxTries, step.tries);
+  const delay = core.retry.delayAfter(step.tries, random);
+  if (delay === undefined) return fail(core, step, 3, reason, ended);
+  core.counters.retries++;
+  return wait(core, step, reason, core.now + delay, ended);
+}
+
+function wait(core: Core, step: Step, reason: string, at: number, ended: EndedAttempt): RetryCompletion {
+  step.lastReason = reason;
+  step.notBefore = at;
+  makeReady(core, step);
+  return { kind: "retry", step: step.id, ended, at, tries: step.tries, reason };
+}
+
+function cancelled(core: Core, step: Step, ended: EndedAttempt): Completion {
+  core.counters.cancelled++;
+  const wantedAgain = step.needed;
+  if (wantedAgain) makeReady(core, step);
+  else dropUnneeded(core, [step], false);
+  return { kind: "cancelled", step: step.id, ended, wantedAgain };
+}
+
+/** The attempt's deadline passed: acknowledgement, time-out plus grace, upload, or confirmation of an abort. */
+function expire(core: Core, attempt: Attempt, now: number, random: Random): Effect | undefined {
+  core.now = now;
+  const { phase, machine } = attempt;
+  core.counters.deadlinesMissed++;
+  const cause =
+    phase === "sent" ? "unacknowledged" : phase === "cancelling" ? "cancelUnconfirmed" : "deadline";
+  const completion = complete(
+    core,
+    attempt,
+    {
+      kind: "retryable",
+      reason: phase === "sent" ? "the builder did not acknowledge the build" : "deadline passed",
+    },
+    random,
+  );
+  return {
+    kind: "attemptEnded",
+    cause,
+    attempt: attempt.id,
+    machine: machine.info.id,
+    abort: true,
+    completion,
+  };
+}

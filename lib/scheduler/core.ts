@@ -1,0 +1,109 @@
+/** The parts of the scheduler, wired together; the functions of this room work on it. */
+import type { CircuitBreaker } from "./circuit-breaker.js";
+import type { AttemptId, BuildId } from "./ids.js";
+import { JobsetShares } from "./jobset-shares.js";
+import { MachinePool } from "./machine-pool.js";
+import type { SchedulerOptions } from "./options.js";
+import { ProfileTable } from "./priority-profile.js";
+import { QueueBoard } from "./queue-board.js";
+import type { OrderHolder } from "./ready-queue.js";
+import { RetryPolicy } from "./retry-policy.js";
+import type { Attempt, Build, Step } from "./step.js";
+import { StepGraph } from "./step-graph.js";
+import { stepOrder } from "./step-order.js";
+import { Timer, type TimerContext, Timers } from "./timers.js";
+import type { SchedulerCounters } from "./views.js";
+
+/** What the parts call back into; given by the modules that own the life of steps. */
+export interface CoreHooks {
+  wantedChanged(core: Core, step: Step): void;
+  unsupported(core: Core, step: Step, context: TimerContext): void;
+}
+
+export type Counters = { -readonly [K in keyof SchedulerCounters]: SchedulerCounters[K] };
+
+/** The breaker of a host whose machine left, until it is forgotten. */
+export interface RememberedHost {
+  readonly breaker: CircuitBreaker;
+  readonly timer: Timer;
+}
+
+export class Core {
+  /** Time of the latest call; hooks that run inside a call use it. */
+  now = 0;
+  readonly timers = new Timers();
+  readonly holder: OrderHolder;
+  readonly shares: JobsetShares;
+  readonly profiles: ProfileTable;
+  readonly graph: StepGraph;
+  readonly board: QueueBoard;
+  readonly pool: MachinePool;
+  readonly builds = new Map<BuildId, Build>();
+  readonly attempts = new Map<AttemptId, Attempt>();
+  readonly hosts = new Map<string, RememberedHost>();
+  /** Milliseconds waited in queues, by system; one small entry per system ever seen. */
+  readonly waitedMs = new Map<string, number>();
+  retry: RetryPolicy;
+  sequence = 0;
+  /** Steps held by a gate, and those (not gated) that wait for a look into a dynamic input. */
+  gated = 0;
+  dynamicPending = 0;
+  readonly counters: Counters = {
+    stepsAdded: 0,
+    buildsAdded: 0,
+    attemptsStarted: 0,
+    stepsFinished: 0,
+    stepsFailed: 0,
+    buildsFinished: 0,
+    buildsFailed: 0,
+    buildsRemoved: 0,
+    retries: 0,
+    maxTries: 0,
+    cancelled: 0,
+    postponed: 0,
+    staleReports: 0,
+    unsupportedFailed: 0,
+    machinesLost: 0,
+    deadlinesMissed: 0,
+    holds: 0,
+  };
+  readonly #pruneTimer: Timer;
+
+  constructor(
+    public options: SchedulerOptions,
+    hooks: CoreHooks,
+  ) {
+    this.holder = { order: stepOrder(options.stepOrder) };
+    this.retry = new RetryPolicy(options.retry);
+    this.shares = new JobsetShares((sets, change) => this.board.rekey(this.profiles, sets, change));
+    this.profiles = new ProfileTable(this.shares);
+    this.board = new QueueBoard(
+      this.holder,
+      this.timers,
+      () => this.options,
+      (step, context) => hooks.unsupported(this, step, context),
+    );
+    this.graph = new StepGraph(this.profiles, {
+      detach: (step) => this.board.detach(step),
+      attach: (step) => this.board.attach(step),
+      wantedChanged: (step) => hooks.wantedChanged(this, step),
+    });
+    this.pool = new MachinePool(options, this.timers, {
+      classAdded: (cls) => this.board.addClass(cls),
+      classRemoved: (cls) => this.board.removeClass(cls, this.now),
+      opened: (cls) => this.board.unpark(cls),
+    });
+    this.#pruneTimer = new Timer(({ now }) => {
+      this.shares.prune(now);
+      this.armPrune();
+    });
+    this.graph.setCriticalPath(this.holder.order.usesCriticalPath);
+  }
+
+  /** Sees to it that charges leave the window in time. */
+  armPrune(): void {
+    const at = this.shares.nextExpiry;
+    if (at === undefined) this.timers.clear(this.#pruneTimer);
+    else this.timers.set(this.#pruneTimer, at);
+  }
+}

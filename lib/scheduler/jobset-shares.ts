@@ -1,0 +1,231 @@
+/**
+ * Machine time used per jobset in the last 24 hours, divided by its shares: who has had least is served first.
+ *
+ * A step is charged with its expected duration when it starts and corrected when it ends, so that a burst of
+ * assignments is already fair. Time is counted by the *start* of a step, and split evenly among the step's jobsets.
+ */
+import { SchedulerError } from "./errors.js";
+import type { JobsetId } from "./ids.js";
+import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
+import type { JobsetUsage, NewJobset } from "./types.js";
+
+export const usageWindowMs = 86_400_000;
+/** Share used of a step without jobsets: behind everything that has one. */
+export const shareWithoutJobset = 1e9;
+
+export class Jobset {
+  project: string;
+  name: string;
+  shares: number;
+  /** Milliseconds used in the window. */
+  used = 0;
+  builds = 0;
+  readonly sets = new Set<JobsetSet>();
+  loaded: UsageEntry[] = [];
+
+  constructor(
+    readonly id: JobsetId,
+    from: NewJobset,
+  ) {
+    this.project = from.project;
+    this.name = from.name;
+    this.shares = from.shares;
+  }
+
+  /** Seconds used per share; a jobset without shares always comes last. */
+  get shareUsed(): number {
+    return this.shares > 0 ? this.used / 1000 / this.shares : Number.POSITIVE_INFINITY;
+  }
+}
+
+/** One charge; stays until its start leaves the window. */
+export class UsageEntry implements HeapItem {
+  heapIndex = -1;
+
+  constructor(
+    readonly jobset: Jobset,
+    readonly start: number,
+    public ms: number,
+  ) {}
+}
+
+/**
+ * A set of jobsets, shared by all steps that have it. `Member` is whatever must be re-keyed when the set's
+ * lowest share changes.
+ */
+export class JobsetSet {
+  share: number;
+  refs = 0;
+
+  constructor(
+    readonly key: string,
+    readonly jobsets: readonly Jobset[],
+  ) {
+    this.share = this.lowestShare();
+  }
+
+  lowestShare(): number {
+    let lowest = this.jobsets.length === 0 ? shareWithoutJobset : Number.POSITIVE_INFINITY;
+    for (const jobset of this.jobsets) lowest = Math.min(lowest, jobset.shareUsed);
+    return lowest;
+  }
+}
+
+export class JobsetShares {
+  readonly empty = new JobsetSet("", []);
+  readonly #jobsets = new Map<JobsetId, Jobset>();
+  readonly #sets = new Map<string, JobsetSet>();
+  readonly #entries = new IndexedHeap<UsageEntry>((a, b) => a.start < b.start);
+  /** Runs `change`, which alters the shares of exactly these sets, with their queue entries taken out meanwhile. */
+  readonly #rekey: (sets: readonly JobsetSet[], change: () => void) => void;
+
+  constructor(rekey: (sets: readonly JobsetSet[], change: () => void) => void) {
+    this.#rekey = rekey;
+  }
+
+  get(id: JobsetId): Jobset | undefined {
+    return this.#jobsets.get(id);
+  }
+
+  all(): IterableIterator<Jobset> {
+    return this.#jobsets.values();
+  }
+
+  get size(): number {
+    return this.#jobsets.size;
+  }
+
+  get setCount(): number {
+    return this.#sets.size;
+  }
+
+  get entryCount(): number {
+    return this.#entries.size;
+  }
+
+  upsert(from: NewJobset): void {
+    const known = this.#jobsets.get(from.id);
+    if (known === undefined) {
+      this.#jobsets.set(from.id, new Jobset(from.id, from));
+      return;
+    }
+    known.project = from.project;
+    known.name = from.name;
+    if (known.shares === from.shares) return;
+    known.shares = from.shares;
+    this.#shareChanged([known]);
+  }
+
+  load(id: JobsetId, usage: readonly JobsetUsage[], now: number): void {
+    const jobset = this.#jobsets.get(id);
+    if (jobset === undefined) throw new SchedulerError("unknown-jobset", `jobset ${id} is not known`);
+    for (const entry of jobset.loaded) this.#drop(entry);
+    jobset.loaded = [];
+    for (const { start, duration } of usage) {
+      if (start <= now - usageWindowMs || duration <= 0) continue;
+      jobset.loaded.push(this.#add(jobset, start, duration));
+    }
+    this.#shareChanged([jobset]);
+  }
+
+  /** Charges a starting step; give the result to `correct` when it ends. */
+  charge(set: JobsetSet, start: number, expectedMs: number): readonly UsageEntry[] {
+    const part = expectedMs / Math.max(1, set.jobsets.length);
+    const entries = set.jobsets.map((jobset) => this.#add(jobset, start, part));
+    this.#shareChanged(set.jobsets);
+    return entries;
+  }
+
+  /** Replaces the expected duration by the real one. Entries that left the window stay out. */
+  correct(entries: readonly UsageEntry[], ms: number): void {
+    const part = ms / Math.max(1, entries.length);
+    const changed: Jobset[] = [];
+    for (const entry of entries) {
+      if (entry.heapIndex < 0 || entry.ms === part) continue;
+      entry.jobset.used += part - entry.ms;
+      entry.ms = part;
+      changed.push(entry.jobset);
+      if (part <= 0) this.#drop(entry);
+    }
+    this.#shareChanged(changed);
+  }
+
+  /** When the next entry leaves the window. */
+  get nextExpiry(): number | undefined {
+    const first = this.#entries.peek();
+    return first === undefined ? undefined : first.start + usageWindowMs;
+  }
+
+  prune(now: number): void {
+    const changed = new Set<Jobset>();
+    for (;;) {
+      const entry = this.#entries.peek();
+      if (entry === undefined || entry.start > now - usageWindowMs) break;
+      this.#drop(entry);
+      changed.add(entry.jobset);
+      const { loaded } = entry.jobset;
+      if (loaded.length > 0 && loaded.every((e) => e.heapIndex < 0)) entry.jobset.loaded = [];
+    }
+    this.#shareChanged([...changed]);
+  }
+
+  /** The set of just this jobset. Retain it to keep it. */
+  single(jobset: Jobset): JobsetSet {
+    return this.#intern([jobset]);
+  }
+
+  union(a: JobsetSet, b: JobsetSet): JobsetSet {
+    if (a === b || b.jobsets.length === 0) return a;
+    if (a.jobsets.length === 0) return b;
+    const merged = [...new Set([...a.jobsets, ...b.jobsets])];
+    if (merged.length === a.jobsets.length) return a;
+    if (merged.length === b.jobsets.length) return b;
+    return this.#intern(merged.sort((x, y) => x.id - y.id));
+  }
+
+  retain(set: JobsetSet): void {
+    if (set.refs++ > 0 || set === this.empty) return;
+    set.share = set.lowestShare();
+    this.#sets.set(set.key, set);
+    for (const jobset of set.jobsets) jobset.sets.add(set);
+  }
+
+  release(set: JobsetSet): void {
+    if (--set.refs > 0 || set === this.empty) return;
+    this.#sets.delete(set.key);
+    for (const jobset of set.jobsets) jobset.sets.delete(set);
+  }
+
+  #intern(jobsets: readonly Jobset[]): JobsetSet {
+    const key = jobsets.map((jobset) => jobset.id).join(",");
+    return this.#sets.get(key) ?? new JobsetSet(key, jobsets);
+  }
+
+  #add(jobset: Jobset, start: number, ms: number): UsageEntry {
+    const entry = new UsageEntry(jobset, start, ms);
+    this.#entries.push(entry);
+    jobset.used += ms;
+    return entry;
+  }
+
+  #drop(entry: UsageEntry): void {
+    if (entry.heapIndex < 0) return;
+    this.#entries.remove(entry);
+    entry.jobset.used = Math.max(0, entry.jobset.used - entry.ms);
+  }
+
+  #shareChanged(jobsets: readonly Jobset[]): void {
+    const changed = new Map<JobsetSet, number>();
+    for (const jobset of jobsets) {
+      for (const set of jobset.sets) {
+        if (changed.has(set)) continue;
+        const share = set.lowestShare();
+        if (share !== set.share) changed.set(set, share);
+      }
+    }
+    if (changed.size === 0) return;
+    this.#rekey([...changed.keys()], () => {
+      for (const [set, share] of changed) set.share = share;
+    });
+  }
+}

@@ -1,0 +1,28 @@
+/**
+ * Which of the machines with capacity gets the next step.
+ *
+ * Each score is the machine's worth divided by the jobs it would then have, so that work spreads in proportion to
+ * what machines are worth instead of filling the best one first.
+ */
+import type { MachineOrder, MachineOrderName } from "./machine-types.js";
+
+export const speedFactorOnly: MachineOrder = ({ info, jobs }) => info.speedFactor / (1 + jobs);
+
+export const cpuCoreCountWithSpeedFactor: MachineOrder = ({ info, jobs }) =>
+  (info.speedFactor * info.cpuCount) / (1 + jobs);
+
+export const bogomipsWithSpeedFactor: MachineOrder = ({ info, jobs }) =>
+  (info.speedFactor * Math.max(info.bogomips, 1) * info.cpuCount) / (1 + jobs);
+
+export function machineOrder(order: MachineOrderName | MachineOrder): MachineOrder {
+  switch (order) {
+    case "SpeedFactorOnly":
+      return speedFactorOnly;
+    case "CpuCoreCountWithSpeedFactor":
+      return cpuCoreCountWithSpeedFactor;
+    case "BogomipsWithSpeedFactor":
+      return bogomipsWithSpeedFactor;
+    default:
+      return order;
+  }
+}

@@ -1,0 +1,18 @@
+import type { Random } from "./api.js";
+import type { RetryOptions } from "./options.js";
+
+/** When, and whether at all, a step is tried again. */
+export class RetryPolicy {
+  constructor(readonly options: RetryOptions) {}
+
+  /**
+   * @param tries tries made so far, the failed one included
+   * @returns the delay in ms, or undefined when it was the last try
+   */
+  delayAfter(tries: number, random: Random): number | undefined {
+    const { maxTries, intervalMs, backoff, maxDelayMs, jitterMs } = this.options;
+    if (tries >= maxTries) return undefined;
+    const delay = Math.min(maxDelayMs, intervalMs * backoff ** (tries - 1));
+    return Math.trunc(delay + random() * jitterMs);
+  }
+}

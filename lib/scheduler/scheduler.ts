@@ -1,0 +1,369 @@
+/** The scheduler itself: sets the time, finds what the ids mean, and leaves the work to the parts. */
+import type { Random, SchedulerApi } from "./api.js";
+import * as attempts from "./attempt-life.js";
+import { Core } from "./core.js";
+import { SchedulerError } from "./errors.js";
+import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
+import * as ingest from "./ingest.js";
+import * as machines from "./machine-life.js";
+import type { MachineInfo, MachineLoad } from "./machine-types.js";
+import {
+  defaultOptions,
+  mergeOptions,
+  type SchedulerOptions,
+  type SchedulerOptionsInput,
+} from "./options.js";
+import { RetryPolicy } from "./retry-policy.js";
+import * as snapshot from "./snapshot.js";
+import type { Attempt } from "./step.js";
+import * as steps from "./step-life.js";
+import { stepOrder } from "./step-order.js";
+import type { TimerContext } from "./timers.js";
+import type {
+  Assignment,
+  AttemptOutcome,
+  BuildPriorities,
+  Completion,
+  Effect,
+  FailedCompletion,
+  FailureStatus,
+  FinishedCompletion,
+  JobsetUsage,
+  NewBuild,
+  NewJobset,
+  NewStep,
+  Replacement,
+  StepInput,
+  WhyNotRunning,
+} from "./types.js";
+import type * as views from "./views.js";
+import { reasonCounts, why } from "./why.js";
+
+/** See {@link SchedulerApi} for what each method promises. */
+export class Scheduler implements SchedulerApi {
+  readonly #core: Core;
+
+  constructor(options: SchedulerOptionsInput = {}) {
+    this.#core = new Core(mergeOptions(defaultOptions, options), {
+      wantedChanged: steps.wantedChanged,
+      unsupported(core, step, { effects }: TimerContext) {
+        const reason = `unsupported system type '${step.bucket.system}'`;
+        core.counters.unsupportedFailed++;
+        effects.push({
+          kind: "stepUnsupported",
+          completion: steps.fail(core, step, 9, reason, undefined),
+        });
+      },
+    });
+  }
+
+  get options(): SchedulerOptions {
+    return this.#core.options;
+  }
+
+  setOptions(change: SchedulerOptionsInput, now: number): void {
+    const core = this.#at(now);
+    const before = core.options;
+    const after = mergeOptions(before, change);
+    core.options = after;
+    core.retry = new RetryPolicy(after.retry);
+    core.holder.order = stepOrder(after.stepOrder);
+    core.board.rebuild();
+    core.graph.setCriticalPath(core.holder.order.usesCriticalPath);
+    core.pool.setOptions(after, now);
+    for (const machine of core.pool.machines.values()) machines.armHeartbeat(core, machine);
+    if (
+      before.defaultMaxSilent !== after.defaultMaxSilent ||
+      before.defaultTimeout !== after.defaultTimeout
+    ) {
+      ingest.refreshProfiles(core);
+    }
+  }
+
+  upsertJobset(jobset: NewJobset): void {
+    this.#core.shares.upsert(jobset);
+  }
+
+  loadJobsetUsage(id: JobsetId, usage: readonly JobsetUsage[], now: number): void {
+    const core = this.#at(now);
+    core.shares.load(id, usage, now);
+    core.armPrune();
+  }
+
+  hasJobset(id: JobsetId): boolean {
+    return this.#core.shares.get(id) !== undefined;
+  }
+
+  addSteps(batch: readonly NewStep[], now: number): void {
+    ingest.addSteps(this.#at(now), batch);
+  }
+
+  dropUnneeded(ids: readonly StepId[], now: number): Effect[] {
+    const core = this.#at(now);
+    const found = ids.map((id) => core.graph.steps.get(id)).filter((step) => step !== undefined);
+    return steps.dropUnneeded(core, found, true);
+  }
+
+  addBuild(build: NewBuild, now: number): void {
+    ingest.addBuild(this.#at(now), build);
+  }
+
+  removeBuild(id: BuildId, now: number): Effect[] {
+    const core = this.#at(now);
+    const build = core.builds.get(id);
+    if (build === undefined) return [];
+    core.counters.buildsRemoved++;
+    steps.forgetBuild(core, build);
+    return steps.dropUnneeded(core, [build.step], true);
+  }
+
+  setBuildPriority(id: BuildId, priorities: BuildPriorities, now: number): void {
+    const core = this.#at(now);
+    const build = core.builds.get(id);
+    if (build === undefined) throw new SchedulerError("unknown-build", `build ${id} is not known`);
+    ingest.setBuildPriority(core, build, priorities);
+  }
+
+  hasStep(id: StepId): boolean {
+    return this.#core.graph.find(id) !== undefined;
+  }
+
+  hasBuild(id: BuildId): boolean {
+    return this.#core.builds.has(id);
+  }
+
+  ungate(id: StepId, now: number): void {
+    const core = this.#at(now);
+    const step = core.graph.find(id);
+    if (step?.gate === undefined) return;
+    step.gate = undefined;
+    core.gated--;
+    if (step.dynamicPending !== undefined) core.dynamicPending++;
+    steps.makeReady(core, step);
+  }
+
+  finishStep(id: StepId, now: number): FinishedCompletion {
+    const core = this.#at(now);
+    const step = core.graph.find(id);
+    if (step === undefined) {
+      return {
+        kind: "finished",
+        step: id,
+        ended: undefined,
+        ownBuilds: [],
+        released: [],
+        dynamic: [],
+        effects: [],
+      };
+    }
+    steps.assertIdle(step, "finish it");
+    return steps.finish(core, step, undefined);
+  }
+
+  failStep(id: StepId, status: FailureStatus, now: number, reason?: string): FailedCompletion {
+    const core = this.#at(now);
+    const step = core.graph.get(id);
+    steps.assertIdle(step, "fail it");
+    return steps.fail(core, step, status, reason, undefined);
+  }
+
+  replaceStep(old: StepId, replacement: NewStep, now: number): Replacement {
+    const core = this.#at(now);
+    return ingest.replaceStep(core, core.graph.get(old), replacement);
+  }
+
+  addInputs(id: StepId, inputs: readonly StepInput[], now: number, producer?: StepId): void {
+    const core = this.#at(now);
+    ingest.addInputs(core, core.graph.get(id), inputs, producer);
+  }
+
+  setExpectedDuration(id: StepId, durationMs: number): void {
+    const core = this.#core;
+    const step = core.graph.find(id);
+    if (step === undefined) return;
+    step.expectedMs = durationMs;
+    core.graph.touch(step);
+    core.graph.settle();
+  }
+
+  addMachine(info: MachineInfo, now: number, random: Random, running: readonly AttemptId[] = []): Effect[] {
+    return machines.join(this.#at(now), info, running, random);
+  }
+
+  updateMachine(id: MachineId, load: MachineLoad, now: number): void {
+    const core = this.#at(now);
+    const machine = core.pool.machines.get(id);
+    if (machine !== undefined) machines.ping(core, machine, load);
+  }
+
+  removeMachine(id: MachineId, now: number, random: Random): Effect[] {
+    const core = this.#at(now);
+    const machine = core.pool.machines.get(id);
+    return machine === undefined ? [] : machines.lose(core, machine, "removed", random);
+  }
+
+  disconnectMachine(id: MachineId, until: number, now: number): void {
+    const core = this.#at(now);
+    const machine = core.pool.machines.get(id);
+    if (machine !== undefined) machines.disconnect(core, machine, until);
+  }
+
+  drainMachine(id: MachineId, now: number): void {
+    this.#setDraining(id, true, now);
+  }
+
+  resumeMachine(id: MachineId, now: number): void {
+    this.#setDraining(id, false, now);
+  }
+
+  hasMachine(id: MachineId): boolean {
+    return this.#core.pool.machines.has(id);
+  }
+
+  assign(now: number, newAttemptId: () => AttemptId, limit = Number.POSITIVE_INFINITY): Assignment[] {
+    return attempts.assign(this.#at(now), newAttemptId, limit);
+  }
+
+  adoptAttempt(
+    attempt: {
+      readonly attempt: AttemptId;
+      readonly step: StepId;
+      readonly machine: MachineId;
+      readonly startedAt: number;
+    },
+    now: number,
+  ): Assignment | undefined {
+    const core = this.#at(now);
+    const step = core.graph.find(attempt.step);
+    const machine = core.pool.machines.get(attempt.machine);
+    if (step === undefined || machine === undefined || core.attempts.has(attempt.attempt)) return undefined;
+    if (step.attempt !== undefined || step.blocked || step.profile === core.profiles.none) return undefined;
+    const assignment = attempts.start(core, step, machine, attempt.attempt, attempt.startedAt);
+    this.acknowledged(attempt.attempt, now);
+    return assignment;
+  }
+
+  acknowledged(attempt: AttemptId, now: number): void {
+    this.#withAttempt(attempt, now, attempts.acknowledge);
+  }
+
+  buildEnded(attempt: AttemptId, now: number): void {
+    this.#withAttempt(attempt, now, attempts.buildEnded);
+  }
+
+  complete(
+    attempt: AttemptId,
+    outcome: AttemptOutcome,
+    now: number,
+    random: Random,
+    from?: MachineId,
+  ): Completion {
+    const core = this.#at(now);
+    const found = core.attempts.get(attempt);
+    if (found === undefined || (from !== undefined && found.machine.info.id !== from)) {
+      core.counters.staleReports++;
+      return { kind: "stale" };
+    }
+    return attempts.complete(core, found, outcome, random);
+  }
+
+  nextEventAt(): number | undefined {
+    return this.#core.timers.nextAt;
+  }
+
+  advance(now: number, random: Random): Effect[] {
+    const effects: Effect[] = [];
+    this.#at(now).timers.run({ now, random, effects });
+    return effects;
+  }
+
+  why(id: StepId, now: number): WhyNotRunning {
+    return why(this.#at(now), id);
+  }
+
+  step(id: StepId): views.StepView | undefined {
+    return map(this.#core.graph.find(id), snapshot.stepView);
+  }
+
+  build(id: BuildId): views.BuildView | undefined {
+    return map(this.#core.builds.get(id), snapshot.buildView);
+  }
+
+  attempt(id: AttemptId): views.AttemptView | undefined {
+    return map(this.#core.attempts.get(id), snapshot.attemptView);
+  }
+
+  machine(id: MachineId, now: number): views.MachineView | undefined {
+    const core = this.#at(now);
+    return map(core.pool.machines.get(id), (machine) => snapshot.machineView(core, machine));
+  }
+
+  jobset(id: JobsetId): views.JobsetView | undefined {
+    return map(this.#core.shares.get(id), snapshot.jobsetView);
+  }
+
+  builds(): views.BuildView[] {
+    return [...this.#core.builds.values()].map(snapshot.buildView);
+  }
+
+  steps(): views.StepView[] {
+    return [...this.#core.graph.steps.values()].map(snapshot.stepView);
+  }
+
+  attempts(): views.AttemptView[] {
+    return [...this.#core.attempts.values()].map(snapshot.attemptView);
+  }
+
+  machines(now: number): views.MachineView[] {
+    const core = this.#at(now);
+    return [...core.pool.machines.values()].map((machine) => snapshot.machineView(core, machine));
+  }
+
+  jobsets(): views.JobsetView[] {
+    return [...this.#core.shares.all()].map(snapshot.jobsetView);
+  }
+
+  queues(): views.QueueView[] {
+    return snapshot.queueViews(this.#core);
+  }
+
+  queueStats(): views.QueueStats[] {
+    return snapshot.queueStats(this.#core);
+  }
+
+  counters(): views.SchedulerCounters {
+    return { ...this.#core.counters };
+  }
+
+  reasons(): views.ReasonCounts {
+    return reasonCounts(this.#core);
+  }
+
+  sizes(): views.SchedulerSizes {
+    return snapshot.sizes(this.#core);
+  }
+
+  /** Sets the time of this call. */
+  #at(now: number): Core {
+    this.#core.now = now;
+    return this.#core;
+  }
+
+  #setDraining(id: MachineId, draining: boolean, now: number): void {
+    const core = this.#at(now);
+    const machine = core.pool.machines.get(id);
+    if (machine === undefined) throw new SchedulerError("unknown-machine", `machine ${id} is not known`);
+    machine.draining = draining;
+    core.pool.refresh(machine, now);
+  }
+
+  #withAttempt(id: AttemptId, now: number, action: (core: Core, attempt: Attempt) => void): void {
+    const core = this.#at(now);
+    const attempt = core.attempts.get(id);
+    if (attempt !== undefined) action(core, attempt);
+  }
+}
+
+function map<T, R>(value: T | undefined, view: (value: T) => R): R | undefined {
+  return value === undefined ? undefined : view(value);
+}

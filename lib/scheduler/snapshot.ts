@@ -1,0 +1,166 @@
+/** Pictures of the state as plain data. */
+import type { Core } from "./core.js";
+import type { BuildId } from "./ids.js";
+import type { Jobset } from "./jobset-shares.js";
+import type { Machine } from "./machine.js";
+import { type Attempt, type Build, noBuild, type Step } from "./step.js";
+import { ownBuildsOf } from "./step-life.js";
+import { compareSteps } from "./step-order.js";
+import type {
+  AttemptView,
+  BuildView,
+  JobsetView,
+  MachineView,
+  QueueStats,
+  QueueView,
+  SchedulerSizes,
+  StepView,
+} from "./views.js";
+
+export function buildView({ id, step, jobset, globalPriority, localPriority, from }: Build): BuildView {
+  return {
+    id,
+    step: step.id,
+    jobset: jobset.id,
+    job: from.job,
+    timestamp: from.timestamp,
+    maxSilent: from.maxSilent,
+    timeout: from.timeout,
+    globalPriority,
+    localPriority,
+  };
+}
+
+export function stepView(step: Step): StepView {
+  const { profile, bucket } = step;
+  const wanted = step.lowestBuild !== noBuild;
+  return {
+    id: step.id,
+    name: step.name,
+    system: bucket.system,
+    features: bucket.features,
+    preferLocal: bucket.preferLocal,
+    state: step.state,
+    runnable: step.runnable,
+    runnableSince: step.runnableSince,
+    tries: step.tries,
+    lastReason: step.lastReason,
+    notBefore: step.state === "delayed" ? step.notBefore : 0,
+    globalPriority: wanted ? profile.globalPriority : 0,
+    localPriority: wanted ? profile.localPriority : 0,
+    lowestBuild: step.lowestBuild as BuildId,
+    ownBuilds: ownBuildsOf(step),
+    jobsets: profile.jobsets.jobsets.map((jobset) => jobset.id),
+    lowestShareUsed: profile.jobsets.share,
+    dependencies: step.inputs.length,
+    dependents: step.dependents.length,
+    criticalPath: step.criticalPath,
+    attempt: step.attempt?.id,
+    machine: step.attempt?.machine.info.id,
+    cancelling: step.attempt?.phase === "cancelling",
+    resolvedFrom: step.aliases ?? [],
+  };
+}
+
+export function attemptView({ id, step, machine, build, startedAt, phase }: Attempt): AttemptView {
+  return { attempt: id, step: step.id, machine: machine.info.id, build, startedAt, phase };
+}
+
+export function machineView(core: Core, machine: Machine): MachineView {
+  core.pool.refresh(machine, core.now);
+  const { breaker } = machine;
+  return {
+    info: machine.info,
+    load: machine.load,
+    score: core.pool.scoreWithoutJobs(machine),
+    jobs: machine.jobs,
+    uploads: machine.uploads,
+    attempts: [...machine.attempts].map((attempt) => attempt.id),
+    joinedAt: machine.joinedAt,
+    idleSince: machine.idleSince,
+    lastPing: machine.lastPing,
+    lastFailure: breaker.lastFailure,
+    disabledUntil: breaker.held(core.now) ? breaker.heldUntil : 0,
+    consecutiveFailures: breaker.consecutiveFailures,
+    stepsDone: machine.stepsDone,
+    succeeded: machine.succeeded,
+    failed: machine.failed,
+    draining: machine.draining,
+    recentJobs: machine.recent.length,
+    recentSince: machine.recent[0]?.startedAt ?? 0,
+    block: machine.block,
+    hasStaticCapacity: core.pool.would(machine, "Static"),
+    hasDynamicCapacity: core.pool.would(machine, "Dynamic"),
+  };
+}
+
+export function jobsetView(jobset: Jobset): JobsetView {
+  return {
+    id: jobset.id,
+    project: jobset.project,
+    name: jobset.name,
+    shares: jobset.shares,
+    seconds: jobset.used / 1000,
+    shareUsed: jobset.shareUsed,
+    unfinishedBuilds: jobset.builds,
+  };
+}
+
+export function queueViews(core: Core): QueueView[] {
+  const bySystem = new Map<string, { running: Step[]; ready: Step[] }>();
+  for (const system of systemsOf(core)) bySystem.set(system, { running: [], ready: [] });
+  for (const { step } of core.attempts.values()) bySystem.get(step.bucket.system)?.running.push(step);
+  for (const bucket of core.board.buckets.values()) bySystem.get(bucket.system)?.ready.push(...bucket.ready);
+  return [...bySystem].map(([system, { running, ready }]) => {
+    ready.sort((a, b) => compareSteps(core.holder.order, a, b));
+    return { system, steps: [...running, ...ready].map(stepView) };
+  });
+}
+
+export function queueStats(core: Core): QueueStats[] {
+  const bySystem = new Map<string, { running: number; ready: number; delayed: number }>();
+  for (const system of systemsOf(core)) bySystem.set(system, { running: 0, ready: 0, delayed: 0 });
+  for (const bucket of core.board.buckets.values()) {
+    const stats = bySystem.get(bucket.system);
+    if (stats === undefined) continue;
+    stats.running += bucket.running;
+    stats.ready += bucket.ready.size;
+    stats.delayed += bucket.delayed;
+  }
+  return [...bySystem].map(([system, stats]) => ({
+    system,
+    ...stats,
+    waitedMs: core.waitedMs.get(system) ?? 0,
+  }));
+}
+
+/** Systems of queued steps, of machines, and of everything that ever ran. */
+function systemsOf(core: Core): Set<string> {
+  const systems = new Set(core.waitedMs.keys());
+  for (const cls of core.pool.classes.values()) for (const system of cls.systems) systems.add(system);
+  for (const bucket of core.board.buckets.values()) systems.add(bucket.system);
+  return systems;
+}
+
+export function sizes(core: Core): SchedulerSizes {
+  let queued = 0;
+  for (const bucket of core.board.buckets.values()) queued += bucket.ready.size;
+  return {
+    steps: core.graph.steps.size,
+    edges: core.graph.edges,
+    builds: core.builds.size,
+    attempts: core.attempts.size,
+    aliases: core.graph.aliases.size,
+    profiles: core.profiles.size,
+    jobsetSets: core.shares.setCount,
+    buckets: core.board.buckets.size,
+    queues: core.board.queueCount,
+    queued,
+    timers: core.timers.size,
+    machines: core.pool.machines.size,
+    machineClasses: core.pool.classes.size,
+    rememberedHosts: core.hosts.size,
+    usageEntries: core.shares.entryCount,
+    jobsets: core.shares.size,
+  };
+}

@@ -1,0 +1,192 @@
+/** How steps become ready, and how they leave: finished, failed, or no longer needed. */
+import type { Core } from "./core.js";
+import { SchedulerError } from "./errors.js";
+import type { BuildId, StepId } from "./ids.js";
+import { type Attempt, type Build, noBuild, type Step } from "./step.js";
+import { Timer } from "./timers.js";
+import type {
+  DynamicContinuation,
+  Effect,
+  EndedAttempt,
+  FailedBuild,
+  FailedCompletion,
+  FailureStatus,
+  FinishedCompletion,
+} from "./types.js";
+
+/** Queues a step that nothing holds back any more. True when it just became runnable. */
+export function makeReady(core: Core, step: Step): boolean {
+  if (step.state !== "blocked" || step.removed || step.blocked) return false;
+  if (step.profile === core.profiles.none) return false;
+  if (!step.runnable) {
+    step.runnable = true;
+    step.runnableSince = core.now;
+  }
+  if (step.notBefore > core.now) {
+    delay(core, step);
+  } else {
+    step.state = "ready";
+    step.readySince = core.now;
+    core.board.enqueue(step);
+  }
+  return true;
+}
+
+/** Waits for `step.notBefore`. */
+function delay(core: Core, step: Step): void {
+  step.state = "delayed";
+  step.bucket.delayed++;
+  step.retryTimer ??= new Timer(() => {
+    withdraw(core, step);
+    makeReady(core, step);
+  });
+  core.timers.set(step.retryTimer, step.notBefore);
+}
+
+/** Takes a step out of its queue or its delay. */
+export function withdraw(core: Core, step: Step): void {
+  if (step.state === "ready") {
+    core.board.dequeue(step);
+    step.state = "blocked";
+  } else if (step.state === "delayed") {
+    core.timers.clear(step.retryTimer);
+    step.bucket.delayed--;
+    step.state = "blocked";
+  }
+}
+
+/** A build began to need the step, or the last one ceased to. */
+export function wantedChanged(core: Core, step: Step): void {
+  if (step.profile === core.profiles.none) withdraw(core, step);
+  else makeReady(core, step);
+}
+
+/**
+ * Takes out those of `steps` that nothing needs, and what only they needed. Running ones are aborted or, unless
+ * `abort`, left to end. Ends with settled keys.
+ */
+export function dropUnneeded(core: Core, steps: Iterable<Step>, abort: boolean): Effect[] {
+  const effects: Effect[] = [];
+  const stack = [...steps];
+  for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
+    if (step.removed || step.needed) continue;
+    if (step.attempt === undefined) {
+      for (const input of forget(core, step)) stack.push(input);
+    } else if (abort) {
+      const effect = requestAbort(core, step.attempt);
+      if (effect !== undefined) effects.push(effect);
+    }
+  }
+  core.graph.settle();
+  return effects;
+}
+
+/** Takes out one step without dependents and builds; returns its former inputs. Keys are left unsettled. */
+export function forget(core: Core, step: Step): Step[] {
+  withdraw(core, step);
+  core.board.leave(step.bucket);
+  if (step.gate !== undefined) core.gated--;
+  else if (step.dynamicPending !== undefined) core.dynamicPending--;
+  return core.graph.remove(step);
+}
+
+function requestAbort(core: Core, attempt: Attempt): Effect | undefined {
+  if (attempt.phase === "cancelling") return undefined;
+  attempt.phase = "cancelling";
+  if (attempt.timer !== undefined) core.timers.set(attempt.timer, core.now + core.options.deadlines.cancelMs);
+  return {
+    kind: "abortAttempt",
+    attempt: attempt.id,
+    step: attempt.step.id,
+    machine: attempt.machine.info.id,
+    build: attempt.build,
+  };
+}
+
+/** Takes a build out; its step stays. */
+export function forgetBuild(core: Core, build: Build): void {
+  core.graph.removeBuild(build.step, build);
+  core.builds.delete(build.id);
+  build.jobset.builds--;
+}
+
+export function ownBuildsOf(step: Step): BuildId[] {
+  return step.builds.map((build) => build.id).sort((a, b) => a - b);
+}
+
+/** The build a step is accounted to: the oldest of its own, else the oldest that needs it. */
+export function accountedBuild(step: Step): BuildId {
+  const own = ownBuildsOf(step)[0];
+  return own ?? (step.lowestBuild as BuildId);
+}
+
+/** The outputs exist: builds of the step are done, dependents lose an input. */
+export function finish(core: Core, step: Step, ended: EndedAttempt | undefined): FinishedCompletion {
+  const ownBuilds = ownBuildsOf(step);
+  for (const build of [...step.builds]) forgetBuild(core, build);
+  const dynamic: DynamicContinuation[] = [];
+  const dependents = step.dependents.map((edge) => edge.dependent);
+  for (let edge = step.dependents.at(-1); edge !== undefined; edge = step.dependents.at(-1)) {
+    const { dependent, chains } = edge;
+    if (chains.length > 0) {
+      if (dependent.dynamicPending === undefined) {
+        dependent.dynamicPending = new Map();
+        if (dependent.gate === undefined) core.dynamicPending++;
+      }
+      dependent.dynamicPending.set(step.id, chains);
+      for (const chain of chains) dynamic.push({ dependent: dependent.id, producer: step.id, chain });
+    }
+    core.graph.unlink(edge);
+  }
+  const effects = dropUnneeded(core, forget(core, step), core.options.abortOrphans === "always");
+  const released: StepId[] = [];
+  for (const dependent of dependents) if (makeReady(core, dependent)) released.push(dependent.id);
+  core.counters.stepsFinished++;
+  core.counters.buildsFinished += ownBuilds.length;
+  return { kind: "finished", step: step.id, ended, ownBuilds, released, dynamic, effects };
+}
+
+/** The step and everything above it are given up, with all their builds. */
+export function fail(
+  core: Core,
+  step: Step,
+  status: FailureStatus,
+  reason: string | undefined,
+  ended: EndedAttempt | undefined,
+): FailedCompletion {
+  const accounted = ended?.build ?? (step.lowestBuild === noBuild ? undefined : accountedBuild(step));
+  const lost = core.graph.withDependents(step);
+  const builds: FailedBuild[] = [];
+  const below: Step[] = [];
+  for (const above of lost) {
+    for (const build of [...above.builds]) {
+      builds.push({ id: build.id, own: above === step });
+      forgetBuild(core, build);
+    }
+  }
+  // A step can only be forgotten once nothing depends on it, so go from the top down.
+  for (const above of [...lost].sort((a, b) => b.height - a.height)) {
+    for (const input of forget(core, above)) if (!lost.has(input)) below.push(input);
+  }
+  const effects = dropUnneeded(core, below, core.options.abortOrphans === "always");
+  core.counters.stepsFailed++;
+  core.counters.buildsFailed += builds.length;
+  builds.sort((a, b) => a.id - b.id);
+  return {
+    kind: "failed",
+    step: step.id,
+    ended,
+    status,
+    reason,
+    build: accounted,
+    builds,
+    tries: step.tries,
+    effects,
+  };
+}
+
+export function assertIdle(step: Step, what: string): void {
+  if (step.attempt !== undefined) {
+    throw new SchedulerError("step-busy", `step ${step.id} is running; ${what} through its attempt instead`);
+  }
+}
