@@ -15,7 +15,11 @@ export class StatusError extends HydraError {
   /** HTTP status number. */
   readonly status: number;
 
-  constructor(code: StatusErrorCode, message: string, options?: { readonly cause?: unknown; readonly status?: number }) {
+  constructor(
+    code: StatusErrorCode,
+    message: string,
+    options?: { readonly cause?: unknown; readonly status?: number },
+  ) {
     super(message, options);
     this.code = code;
     this.status = options?.status ?? statusNumbers[code];

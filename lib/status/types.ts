@@ -4,6 +4,7 @@
  * Getters must not block: they copy what is in memory. Times are milliseconds since the epoch unless a name says
  * otherwise, store paths are base names.
  */
+import type { StoreDir } from "../nix/store-path.js";
 import type {
   AttemptView,
   BuildView,
@@ -134,19 +135,27 @@ export type StatusErrorCode = "bad-request" | "not-found" | "conflict" | "unavai
 export interface StatusSource {
   /** When the process began its work. */
   readonly startedAt: number;
+  /** Store folder as paths in requests name it. */
+  readonly storeDir: StoreDir;
 
   health(): HealthReport;
   machines(): readonly MachineReport[];
   jobsets(): readonly JobsetView[];
-  builds(): readonly BuildView[];
+  /** Unfinished builds, those of the highest priority first when `limit` cuts the list. */
+  builds(limit?: number): readonly BuildView[];
   steps(): readonly StepView[];
-  /** One per system that ever had a step or a machine, also when empty. */
-  queues(): readonly QueueView[];
+  /** One per system that ever had a step or a machine, also when empty; `limit` bounds the steps of each. */
+  queues(limit?: number): readonly QueueView[];
   queueStats(): readonly QueueStats[];
   attempts(): readonly AttemptView[];
   reasonCounts(): ReasonCounts;
   /** Sizes only; asked at each scrape, so it must be cheap. */
-  counts(): { readonly builds: number; readonly jobsets: number; readonly steps: number; readonly runnable: number };
+  counts(): {
+    readonly builds: number;
+    readonly jobsets: number;
+    readonly steps: number;
+    readonly runnable: number;
+  };
   /** Paths of queued uploads in queue order, duplicates kept. */
   pendingUploads(): readonly string[];
   /** Queued upload messages, without listing their paths. */
@@ -162,8 +171,7 @@ export interface StatusSource {
   submitBuild(request: NewBuildRequest): Promise<number>;
   /** Loads one unfinished build and resolves when it is ingested; does nothing for an unknown or finished one. */
   buildOne(id: number): Promise<void>;
-  /** Loads every unfinished build; resolves with their number. Used when the queue monitor is switched off. */
-  buildActive?(): Promise<number>;
+  /** `drv` is the base name of a derivation. */
   whyNotRunning(drv: string): Promise<StepExplanation>;
   /** `machine` is an id or a host name; the ids that were meant, empty when there is none. */
   drainMachine(machine: string): Promise<readonly string[]> | readonly string[];

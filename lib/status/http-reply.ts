@@ -1,0 +1,127 @@
+/** What a route answers, and how it goes onto the wire. */
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { promisify } from "node:util";
+import { constants, gzip } from "node:zlib";
+
+import type { Json, JsonObject } from "./shapes.js";
+
+export interface Reply {
+  readonly status: number;
+  readonly contentType: string;
+  /** A long body comes in pieces, made while they are sent. */
+  readonly body: string | AsyncIterable<string>;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** Exactly this, without a character set: some clients pass the bytes on by it. */
+const jsonContentType = "application/json";
+const compress = promisify(gzip);
+/** Below this size compression costs more than it saves. */
+const minimalCompressedSize = 1400;
+/** Lists longer than this are printed in slices, so that other work gets its turn. */
+const sliceLength = 1000;
+
+export function jsonReply(value: JsonObject, status = 200): Reply {
+  return { status, contentType: jsonContentType, body: JSON.stringify(value) };
+}
+
+export function errorReply(status: number, message: string): Reply {
+  return jsonReply({ error: message }, status);
+}
+
+async function* printList(
+  name: string,
+  items: readonly unknown[],
+  print: (index: number) => Json,
+  tail: string,
+) {
+  let text = `{${JSON.stringify(name)}:[`;
+  for (let start = 0; start < items.length; start += sliceLength) {
+    const end = Math.min(items.length, start + sliceLength);
+    for (let index = start; index < end; index++) {
+      if (index > 0) text += ",";
+      text += JSON.stringify(print(index));
+    }
+    yield text;
+    text = "";
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  yield `${text}],${tail}}`;
+}
+
+/** `{"<name>": […], "<countName>": n}`; whole when short, in pieces when long. */
+export function listReply<T>(
+  name: string,
+  items: readonly T[],
+  countName: string,
+  print: (item: T) => Json,
+): Reply {
+  if (items.length <= sliceLength) return jsonReply({ [name]: items.map(print), [countName]: items.length });
+  const at = (index: number): Json => {
+    const item = items[index];
+    return item === undefined ? null : print(item);
+  };
+  return {
+    status: 200,
+    contentType: jsonContentType,
+    body: printList(name, items, at, `${JSON.stringify(countName)}:${items.length}`),
+  };
+}
+
+function accepts(request: IncomingMessage, coding: string): boolean {
+  const header = request.headers["accept-encoding"] ?? "";
+  return header.split(",").some((part) => {
+    const [name, ...parameters] = part.split(";").map((text) => text.trim().toLowerCase());
+    return name === coding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
+  });
+}
+
+function matches(request: IncomingMessage, tag: string): boolean {
+  const header = request.headers["if-none-match"];
+  return header?.split(",").some((part) => part.trim().replace(/^W\//, "") === tag) ?? false;
+}
+
+async function sendPieces(response: ServerResponse, pieces: AsyncIterable<string>): Promise<void> {
+  for await (const piece of pieces) {
+    if (response.destroyed) return;
+    if (!response.write(piece)) await Promise.race([once(response, "drain"), once(response, "close")]);
+  }
+  response.end();
+}
+
+/** Sends the answer; HEAD gets the headers only, a client that has the body already gets 304. */
+export async function sendReply(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: Reply,
+): Promise<void> {
+  if (response.destroyed || response.headersSent) return;
+  response.statusCode = reply.status;
+  response.setHeader("content-type", reply.contentType);
+  for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
+  const isHead = request.method === "HEAD";
+  if (typeof reply.body !== "string") {
+    if (isHead) response.end();
+    else await sendPieces(response, reply.body);
+    return;
+  }
+  let body = Buffer.from(reply.body, "utf8");
+  if (reply.status === 200 && (request.method === "GET" || isHead)) {
+    const tag = `"${createHash("sha1").update(body).digest("base64url")}"`;
+    response.setHeader("etag", tag);
+    response.setHeader("vary", "accept-encoding");
+    if (matches(request, tag)) {
+      response.statusCode = 304;
+      response.end();
+      return;
+    }
+  }
+  if (body.length >= minimalCompressedSize && accepts(request, "gzip")) {
+    body = await compress(body, { level: constants.Z_BEST_SPEED });
+    response.setHeader("content-encoding", "gzip");
+  }
+  response.setHeader("content-length", body.length);
+  response.end(isHead ? undefined : body);
+}

@@ -1,0 +1,158 @@
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+
+import { type CounterName, counterFamilies, metricPrefix } from "./counters.js";
+import type { Family, Sample } from "./exposition.js";
+
+export type { CounterName } from "./counters.js";
+
+export interface MetricsOptions {
+  /** Families about the process and the JavaScript runtime. Default true. */
+  readonly runtime?: boolean;
+}
+
+/**
+ * What the runner counts while it works. Everything that is a present state (queue lengths, machines) is not here:
+ * it is taken from the `StatusSource` at each scrape, so that one exposition shows one moment.
+ */
+export class Metrics {
+  /** Holds the histograms; further families registered here appear in the exposition. */
+  readonly registry = new Registry();
+  readonly #values: Record<CounterName, number>;
+  #maxTries = 0;
+  readonly #inputs: Histogram<"machine_type">;
+  readonly #closures: Histogram<"machine_type">;
+  readonly #waits: Histogram<"machine_type">;
+  readonly #durations: Histogram<"machine_type" | "result">;
+  readonly #requests: Counter<"route" | "code">;
+  readonly #requestSeconds: Histogram<"route">;
+
+  constructor(options: MetricsOptions = {}) {
+    this.#values = Object.fromEntries(Object.keys(counterFamilies).map((name) => [name, 0])) as Record<
+      CounterName,
+      number
+    >;
+    const registers = [this.registry];
+    const perSystem = (name: string, help: string, buckets: number[]): Histogram<"machine_type"> =>
+      new Histogram({
+        name: `${metricPrefix}${name}`,
+        help,
+        buckets,
+        labelNames: ["machine_type"],
+        registers,
+      });
+    this.#inputs = perSystem(
+      "build_input_drvs_seconds",
+      "Number of input derivations of the derivations read (no time, in spite of the name)",
+      [0, 1, 5, 10, 25, 50, 100, 250, 500],
+    );
+    this.#closures = perSystem(
+      "build_closure_size_bytes",
+      "Closure size of cached builds read from the store",
+      [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9],
+    );
+    this.#waits = perSystem(
+      "job_wait_time_seconds",
+      "Time between runnable and handed to a machine",
+      [1, 10, 60, 300, 900, 3600, 7200, 86400],
+    );
+    this.#durations = new Histogram({
+      name: `${metricPrefix}step_duration_seconds`,
+      help: "Time of step attempts by result",
+      buckets: [1, 5, 15, 60, 300, 900, 3600, 10800, 36000],
+      labelNames: ["machine_type", "result"],
+      registers,
+    });
+    this.#requests = new Counter({
+      name: `${metricPrefix}http_requests_total`,
+      help: "Requests of the status API by route and status number",
+      labelNames: ["route", "code"],
+      registers,
+    });
+    this.#requestSeconds = new Histogram({
+      name: `${metricPrefix}http_request_duration_seconds`,
+      help: "Time to answer a request of the status API",
+      buckets: [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10],
+      labelNames: ["route"],
+      registers,
+    });
+    if (options.runtime ?? true) collectDefaultMetrics({ register: this.registry });
+  }
+
+  /** Raises a counter; negative and unusable amounts are ignored. */
+  add(name: CounterName, amount = 1): void {
+    if (amount > 0 && Number.isFinite(amount)) this.#values[name] += amount;
+  }
+
+  value(name: CounterName): number {
+    return this.#values[name];
+  }
+
+  /** A step was tried again; remembers the highest number of tries. */
+  noteTries(tries: number): void {
+    this.#maxTries = Math.max(this.#maxTries, tries);
+  }
+
+  get maxTries(): number {
+    return this.#maxTries;
+  }
+
+  /** A derivation with that many input derivations was read. */
+  observeInputs(system: string, count: number): void {
+    this.#inputs.observe({ machine_type: system }, count);
+  }
+
+  /** A cached build with a closure of that size was read from a store. */
+  observeClosureSize(system: string, bytes: number): void {
+    this.#closures.observe({ machine_type: system }, bytes);
+  }
+
+  /** A step was handed out `seconds` after it became runnable. */
+  observeWait(system: string, seconds: number): void {
+    this.#waits.observe({ machine_type: system }, Math.max(0, seconds));
+  }
+
+  /** An attempt ended after `seconds`. */
+  observeStep(system: string, result: "succeeded" | "failed" | "retry" | "cancelled", seconds: number): void {
+    this.#durations.observe({ machine_type: system, result }, Math.max(0, seconds));
+  }
+
+  /** A request of the status API was answered. `route` is a pattern, never a path with ids. */
+  observeRequest(route: string, code: number, seconds: number): void {
+    this.#requests.inc({ route, code: String(code) });
+    this.#requestSeconds.observe({ route }, seconds);
+  }
+
+  /** Present values of all counters and histograms. */
+  async families(): Promise<Family[]> {
+    const own = Object.entries(counterFamilies).map(
+      ([name, [family, help]]): Family => ({
+        name: metricPrefix + family,
+        help,
+        type: "counter",
+        samples: [{ value: Math.trunc(this.#values[name as CounterName]) }],
+      }),
+    );
+    const registered = await this.registry.getMetricsAsJSON();
+    return [...own, ...registered.map(fromRegistry)];
+  }
+}
+
+type RegistryFamily = Awaited<ReturnType<Registry["getMetricsAsJSON"]>>[number];
+
+function fromRegistry(family: RegistryFamily): Family {
+  const samples = family.values.map((value): Sample => {
+    const name =
+      "metricName" in value && typeof value.metricName === "string" ? value.metricName : family.name;
+    const labels: Record<string, string | number> = {};
+    for (const [key, label] of Object.entries(value.labels)) if (label !== undefined) labels[key] = label;
+    return { suffix: name.slice(family.name.length), labels, value: value.value };
+  });
+  // The library's own type says it is a number; what it gives are these words.
+  const type = String(family.type);
+  return {
+    name: family.name,
+    help: family.help,
+    type: type === "counter" || type === "histogram" || type === "summary" ? type : "gauge",
+    samples,
+  };
+}

@@ -1,0 +1,270 @@
+/** The table of routes: which request is answered by what. */
+import type { IncomingMessage } from "node:http";
+
+import { isDerivationPath, parseAnyStorePath } from "../nix/store-path.js";
+import { timestamp } from "./encoding.js";
+import { StatusError } from "./errors.js";
+import { expositionContentType, printExposition } from "./exposition.js";
+import { jsonReply, listReply, type Reply } from "./http-reply.js";
+import type { Metrics } from "./metrics.js";
+import { overviewJson } from "./overview.js";
+import { livePage, livePageHeaders } from "./page.js";
+import { idField, isDatabaseId, readJsonObject, stringField } from "./request-body.js";
+import { statusJson } from "./runner-report.js";
+import {
+  buildJson,
+  type Json,
+  type JsonObject,
+  jobsetsJson,
+  machinesJson,
+  queuedStepJson,
+  stepJson,
+} from "./shapes.js";
+import { stateFamilies } from "./state-families.js";
+import type { StatusSource } from "./types.js";
+
+export interface RouteContext {
+  readonly source: StatusSource;
+  readonly metrics: Metrics;
+  readonly now: number;
+  readonly version: string;
+  readonly request: IncomingMessage;
+  /** What stood in the place of the `{}` of the pattern. */
+  readonly parameter: string;
+}
+
+export interface Route {
+  readonly method: "GET" | "PUT" | "POST";
+  /** `{}` stands for one path segment. Patterns without it also match with one trailing slash. */
+  readonly pattern: string;
+  readonly answer: (context: RouteContext) => Reply | Promise<Reply>;
+}
+
+const notFound = (): StatusError => new StatusError("not-found", "Not found");
+
+function parseDerivation(source: StatusSource, text: string): string {
+  try {
+    const path = parseAnyStorePath(source.storeDir, text);
+    if (isDerivationPath(path)) return path;
+  } catch (cause) {
+    throw new StatusError("bad-request", "invalid store path", { cause });
+  }
+  throw new StatusError("bad-request", "not a derivation: the name must end in .drv");
+}
+
+async function submitBuild({ source, request }: RouteContext): Promise<Reply> {
+  const body = await readJsonObject(request);
+  const drv = parseDerivation(source, stringField(body, "drv"));
+  const buildId = await source.submitBuild({ drv, jobsetId: idField(body, "jobsetId") });
+  return jsonReply({ buildId });
+}
+
+async function buildOne({ source, request }: RouteContext): Promise<Reply> {
+  await source.buildOne(idField(await readJsonObject(request), "buildId"));
+  return jsonReply({});
+}
+
+async function buildActive({ source, parameter }: RouteContext): Promise<Reply> {
+  const id = /^[+-]?\d+$/.test(parameter) ? Number(parameter) : undefined;
+  if (!isDatabaseId(id)) throw notFound();
+  return jsonReply({ active: await source.isBuildActive(id) });
+}
+
+/** Members that are times; they go out as text, the rest as it is. */
+const timeMembers = new Set(["since", "at", "failsAt", "until"]);
+
+function withTimestamps(value: unknown): Json {
+  if (Array.isArray(value)) return value.map(withTimestamps);
+  if (typeof value === "object" && value !== null) {
+    return Object.fromEntries(
+      Object.entries(value)
+        .filter(([, member]) => member !== undefined)
+        .map(([name, member]) => [
+          name,
+          timeMembers.has(name) && typeof member === "number" ? timestamp(member) : withTimestamps(member),
+        ]),
+    );
+  }
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : null;
+}
+
+async function whyNotRunning({ source, parameter }: RouteContext): Promise<Reply> {
+  const drvPath = parseDerivation(source, parameter);
+  const explanation = withTimestamps(await source.whyNotRunning(drvPath)) as JsonObject;
+  return jsonReply({ drvPath, ...explanation }, explanation.code === "unknown" ? 404 : 200);
+}
+
+async function switchMachine(
+  context: RouteContext,
+  action: "drainMachine" | "resumeMachine",
+): Promise<Reply> {
+  const machines = await context.source[action](context.parameter);
+  if (machines.length === 0) throw new StatusError("not-found", "no such machine");
+  return jsonReply({ machines, draining: action === "drainMachine" });
+}
+
+function health({ source, version }: RouteContext): Reply {
+  const report = source.health();
+  const healthy = report.problems.length === 0;
+  const problems = report.problems.map((problem) => ({ ...problem }));
+  return jsonReply(
+    { status: healthy ? "ok" : "degraded", state: report.state, version, problems },
+    healthy ? 200 : 503,
+  );
+}
+
+/** Ready to do its work: a standby is healthy but not ready. */
+function ready({ source }: RouteContext): Reply {
+  const { state, queueLoaded } = source.health();
+  const isReady = queueLoaded && (state === "active" || state === "draining");
+  return jsonReply({ ready: isReady, state, queueLoaded }, isReady ? 200 : 503);
+}
+
+async function exposition({ source, metrics, now, version }: RouteContext): Promise<Reply> {
+  const families = [...stateFamilies(source, metrics, now, version), ...(await metrics.families())];
+  return { status: 200, contentType: expositionContentType, body: printExposition(families) };
+}
+
+function machines({ source, now }: RouteContext): Reply {
+  const byName = machinesJson(source.machines(), now);
+  return jsonReply({ machines: byName, machinesCount: Object.keys(byName).length });
+}
+
+function jobsets({ source }: RouteContext): Reply {
+  const byName = jobsetsJson(source.jobsets());
+  return jsonReply({ jobsets: byName, jobsetCount: Object.keys(byName).length });
+}
+
+function queues({ source }: RouteContext): Reply {
+  const lists = [...source.queues()].sort((a, b) => (a.system < b.system ? -1 : 1));
+  return jsonReply({
+    queues: Object.fromEntries(lists.map((queue) => [queue.system, queue.steps.map(queuedStepJson)])),
+  });
+}
+
+function uploads({ source }: RouteContext): Reply {
+  return listReply("paths", source.pendingUploads(), "pathCount", (path) => path);
+}
+
+export const routes: readonly Route[] = [
+  {
+    method: "GET",
+    pattern: "/",
+    answer: () => ({
+      status: 200,
+      contentType: "text/html; charset=utf-8",
+      body: livePage,
+      headers: livePageHeaders,
+    }),
+  },
+  { method: "GET", pattern: "/health", answer: health },
+  { method: "GET", pattern: "/ready", answer: ready },
+  { method: "GET", pattern: "/metrics", answer: exposition },
+  {
+    method: "GET",
+    pattern: "/status",
+    answer: ({ source, metrics, now }) => jsonReply(statusJson(source, metrics, now)),
+  },
+  {
+    method: "GET",
+    pattern: "/status/overview",
+    answer: ({ source, metrics, now }) => jsonReply(overviewJson(source, metrics, now)),
+  },
+  { method: "GET", pattern: "/status/machines", answer: machines },
+  { method: "GET", pattern: "/status/jobsets", answer: jobsets },
+  {
+    method: "GET",
+    pattern: "/status/builds",
+    answer: ({ source }) => listReply("builds", source.builds(), "buildCount", buildJson),
+  },
+  {
+    method: "GET",
+    pattern: "/status/steps",
+    answer: ({ source }) => listReply("steps", source.steps(), "stepCount", stepJson),
+  },
+  {
+    method: "GET",
+    pattern: "/status/runnable",
+    answer: ({ source }) =>
+      listReply(
+        "steps",
+        source.steps().filter((step) => step.runnable),
+        "stepCount",
+        stepJson,
+      ),
+  },
+  { method: "GET", pattern: "/status/queues", answer: queues },
+  {
+    method: "GET",
+    pattern: "/status/queues/jobs",
+    answer: ({ source }) =>
+      listReply(
+        "steps",
+        source.queues().flatMap((queue) => queue.steps),
+        "stepCount",
+        queuedStepJson,
+      ),
+  },
+  {
+    method: "GET",
+    pattern: "/status/queues/scheduled",
+    answer: ({ source }) =>
+      listReply(
+        "steps",
+        source.queues().flatMap((queue) => queue.steps.filter((step) => step.state === "running")),
+        "stepCount",
+        queuedStepJson,
+      ),
+  },
+  { method: "GET", pattern: "/status/uploads", answer: uploads },
+  { method: "GET", pattern: "/status/build/{}/active", answer: buildActive },
+  { method: "GET", pattern: "/status/steps/{}/why", answer: whyNotRunning },
+  { method: "PUT", pattern: "/build", answer: submitBuild },
+  { method: "POST", pattern: "/build_one", answer: buildOne },
+  {
+    method: "POST",
+    pattern: "/machines/{}/drain",
+    answer: (context) => switchMachine(context, "drainMachine"),
+  },
+  {
+    method: "POST",
+    pattern: "/machines/{}/resume",
+    answer: (context) => switchMachine(context, "resumeMachine"),
+  },
+];
+
+const fixedRoutes = new Map<string, Route>();
+const openRoutes: { readonly route: Route; readonly before: string; readonly after: string }[] = [];
+for (const route of routes) {
+  const hole = route.pattern.indexOf("{}");
+  if (hole < 0) {
+    fixedRoutes.set(`${route.method} ${route.pattern}`, route);
+    if (route.pattern !== "/") fixedRoutes.set(`${route.method} ${route.pattern}/`, route);
+  } else {
+    openRoutes.push({ route, before: route.pattern.slice(0, hole), after: route.pattern.slice(hole + 2) });
+  }
+}
+
+/** The route of a request; the path is compared byte by byte, the query is not looked at. HEAD goes where GET goes. */
+export function findRoute(
+  method: string,
+  url: string,
+): { readonly route: Route; readonly parameter: string } | undefined {
+  const query = url.indexOf("?");
+  const path = query < 0 ? url : url.slice(0, query);
+  const verb = method === "HEAD" ? "GET" : method;
+  const fixed = fixedRoutes.get(`${verb} ${path}`);
+  if (fixed !== undefined) return { route: fixed, parameter: "" };
+  for (const { route, before, after } of openRoutes) {
+    if (route.method !== verb || !path.startsWith(before) || !path.endsWith(after)) continue;
+    if (path.length <= before.length + after.length) continue;
+    const segment = path.slice(before.length, path.length - after.length);
+    if (segment.includes("/")) continue;
+    try {
+      return { route, parameter: decodeURIComponent(segment) };
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,63 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, ListenOptions } from "node:net";
+
+export interface StatusServerOptions {
+  /** `StatusRouter.handle`. */
+  readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
+  /** Where to listen: an address, a socket path or an inherited descriptor, as `net.Server.listen` takes it. */
+  readonly listen: ListenOptions | { readonly fd: number };
+  /** Connections beyond this number are refused. Default 1024. */
+  readonly maxConnections?: number;
+}
+
+/** An HTTP/1.1 server with time-outs that no slow or silent client can outstay. */
+export class StatusServer implements AsyncDisposable {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  /** Resolves when the port is open. @throws the error of the operating system when it cannot be opened */
+  static async listen(options: StatusServerOptions): Promise<StatusServer> {
+    const server = createServer(
+      {
+        headersTimeout: 15_000,
+        requestTimeout: 60_000,
+        keepAliveTimeout: 30_000,
+        connectionsCheckingInterval: 5_000,
+      },
+      options.handler,
+    );
+    // Covers clients that stop reading their answer.
+    server.timeout = 120_000;
+    server.maxConnections = options.maxConnections ?? 1024;
+    server.listen(options.listen);
+    await once(server, "listening");
+    return new StatusServer(server);
+  }
+
+  /** Address it really listens on; port 0 is replaced by the one that was chosen. */
+  get address(): AddressInfo | string | undefined {
+    return this.#server.address() ?? undefined;
+  }
+
+  /** Stops accepting, lets answers under way finish for `graceMs`, then cuts what is left. */
+  async close(graceMs = 2_000): Promise<void> {
+    if (!this.#server.listening) return;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeIdleConnections();
+    const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+    try {
+      await closed;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
