@@ -25,7 +25,7 @@ export interface VersionAnswer {
   readonly serverVersion: string;
 }
 
-/** What a builder says of itself. Numbers are finite and not negative; percentages are 0–100. */
+/** What a builder says of itself. Numbers are finite and not negative. */
 export interface BuilderJoin {
   readonly machineId: string;
   readonly systems: readonly string[];
