@@ -37,13 +37,14 @@ export function abortError(signal: AbortSignal): DaemonError {
   return new DaemonError("aborted", "The store operation was cancelled", { cause: toError(signal.reason) });
 }
 
-// Written with escapes, because the characters themselves are invisible: CSI sequences up to their final byte,
-// OSC sequences up to BEL or ESC \, any other two-byte escape, and C0 characters but tab and newline.
+/** A text may hold escape sequences of a terminal: CSI up to its final byte, OSC up to BEL or ESC \, and two-byte ones. */
+const escape = "\\u001b";
 const terminalEscapes = new RegExp(
-  "\\u001b\\[[0-?]*[ -/]*[@-~]|\\u001b\\][^\\u0007\\u001b]*(?:\\u0007|\\u001b\\\\)?|\\u001b[@-Z\\\\-_a-z]?",
+  `${escape}\\[[0-?]*[ -/]*[@-~]|${escape}\\][^\\u0007${escape}]*(?:\\u0007|${escape}\\\\)?|${escape}[@-Z^-~\\\\]?`,
   "g",
 );
-const controlCharacters = new RegExp("[\\u0000-\\u0008\\u000b-\\u001f\\u007f\\ufffd]", "g");
+/** All of C0 but tab and newline, DEL, and what stands for invalid UTF-8 after decoding. */
+const controlCharacters = /[^\t\n\u0020-\u007e\u0080-\ufffc\ufffe\uffff]/g;
 
 /**
  * A daemon's text made fit for logs, PostgreSQL and protobuf: no terminal escapes, NULs, other control characters

@@ -13,7 +13,12 @@ export { computeDerivationPath, printDerivation } from "./derivation-printer.js"
 export * from "./derivation-resolution.js";
 export * from "./errors.js";
 export * from "./hash.js";
+export * from "./nar-info.js";
+export * from "./nar-listing.js";
+export { type NarEvent, parseNar } from "./nar-parser.js";
+export { dumpPath, dumpTree, type NarTree } from "./nar-writer.js";
 export * from "./nix32.js";
 export type * from "./path-info.js";
+export * from "./signer.js";
 export * from "./store.js";
 export * from "./store-path.js";

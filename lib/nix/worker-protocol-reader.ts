@@ -58,7 +58,8 @@ export class WireReader {
   /** An unsigned number that must be exact as a JavaScript number (sizes, counts, codes). */
   async number(): Promise<number> {
     const { low, high } = await this.#word();
-    if (high >= 0x20_0000) throw new DaemonError("protocol", "The nix-daemon sent a number that is too large");
+    if (high >= 0x20_0000)
+      throw new DaemonError("protocol", "The nix-daemon sent a number that is too large");
     return high * twoTo32 + low;
   }
 
@@ -80,7 +81,10 @@ export class WireReader {
   async bytes(limit = maxStringLength): Promise<Uint8Array> {
     const length = await this.number();
     if (length > limit) {
-      throw new DaemonError("protocol", `The nix-daemon sent a string of ${length} bytes where ${limit} are allowed`);
+      throw new DaemonError(
+        "protocol",
+        `The nix-daemon sent a string of ${length} bytes where ${limit} are allowed`,
+      );
     }
     const value = await this.#exactly(length);
     await this.#padding(length);
@@ -172,7 +176,8 @@ export class WireReader {
       const available = await this.peek();
       const taken = Math.min(rest, available.length);
       for (let i = 0; i < taken; i++) {
-        if (available[i] !== 0) throw new DaemonError("protocol", "The nix-daemon padded a string with non-zero bytes");
+        if (available[i] !== 0)
+          throw new DaemonError("protocol", "The nix-daemon padded a string with non-zero bytes");
       }
       this.skip(taken);
       rest -= taken;
