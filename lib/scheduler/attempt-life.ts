@@ -162,26 +162,22 @@ export function complete(core: Core, attempt: Attempt, outcome: AttemptOutcome, 
   const ended = detach(core, attempt);
   countResult(core, attempt, outcome, random);
   core.pool.refresh(machine, core.now);
-  switch (outcome.kind) {
-    case "succeeded":
-      return finish(core, step, ended);
-    case "failed":
-      // An aborted build may look like a failed one; its derivation is not to blame.
-      if (cancelling) return cancelled(core, step, ended);
-      step.tries++;
-      return fail(core, step, outcome.status, outcome.reason, ended);
-    case "retryable":
-      if (cancelling || !step.needed) return cancelled(core, step, ended);
-      step.avoid = machine.gone ? undefined : machine.info.id;
-      return retry(core, step, outcome.reason, ended, random);
-    case "postponed":
-      if (cancelling || !step.needed) return cancelled(core, step, ended);
-      core.counters.postponed++;
-      return wait(core, step, outcome.reason, core.now + Math.max(1, outcome.delayMs), ended);
-    case "cancelled":
-      if (cancelling || !step.needed) return cancelled(core, step, ended);
-      return wait(core, step, "not started", core.now + notStartedDelayMs, ended);
+  if (outcome.kind === "succeeded") return finish(core, step, ended);
+  // An aborted build may look like a failed one; its derivation is not to blame.
+  if (cancelling) return cancelled(core, step, ended);
+  if (outcome.kind === "failed") {
+    step.tries++;
+    return fail(core, step, outcome.status, outcome.reason, ended);
   }
+  if (!step.needed) return cancelled(core, step, ended);
+  if (outcome.kind === "retryable") {
+    step.avoid = machine.gone ? undefined : machine.info.id;
+    return retry(core, step, outcome.reason, ended, random);
+  }
+  if (outcome.kind === "cancelled")
+    return wait(core, step, "not started", core.now + notStartedDelayMs, ended);
+  core.counters.postponed++;
+  return wait(core, step, outcome.reason, core.now + Math.max(1, outcome.delayMs), ended);
 }
 
 function countResult(core: Core, { step, machine }: Attempt, outcome: AttemptOutcome, random: Random): void {

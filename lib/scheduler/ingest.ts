@@ -143,7 +143,7 @@ export function replaceStep(core: Core, old: Step, replacement: NewStep): Replac
   const ended = old.attempt === undefined ? undefined : endWithoutResult(core, old.attempt);
   withdraw(core, old);
   const ownBuilds = ownBuildsOf(old);
-  for (const build of [...old.builds]) {
+  for (let build = old.builds.at(-1); build !== undefined; build = old.builds.at(-1)) {
     core.graph.removeBuild(old, build);
     build.step = target;
     core.graph.addBuild(target, build);

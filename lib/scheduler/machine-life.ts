@@ -72,8 +72,8 @@ function loseAttempts(
   random: Random,
 ): Effect[] {
   const effects: Effect[] = [];
-  for (const attempt of [...machine.attempts]) {
-    if (!isLost(attempt.id)) continue;
+  const lost = [...machine.attempts].filter((attempt) => isLost(attempt.id));
+  for (const attempt of lost) {
     const outcome = { kind: "retryable", reason: "the machine was lost", blame: "other" } as const;
     const completion = complete(core, attempt, outcome, random);
     const { id } = machine.info;

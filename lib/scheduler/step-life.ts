@@ -123,7 +123,8 @@ export function accountedBuild(step: Step): BuildId {
 /** The outputs exist: builds of the step are done, dependents lose an input. */
 export function finish(core: Core, step: Step, ended: EndedAttempt | undefined): FinishedCompletion {
   const ownBuilds = ownBuildsOf(step);
-  for (const build of [...step.builds]) forgetBuild(core, build);
+  for (let build = step.builds.at(-1); build !== undefined; build = step.builds.at(-1))
+    forgetBuild(core, build);
   const dynamic: DynamicContinuation[] = [];
   const dependents = step.dependents.map((edge) => edge.dependent);
   for (let edge = step.dependents.at(-1); edge !== undefined; edge = step.dependents.at(-1)) {
@@ -159,7 +160,7 @@ export function fail(
   const builds: FailedBuild[] = [];
   const below: Step[] = [];
   for (const above of lost) {
-    for (const build of [...above.builds]) {
+    for (let build = above.builds.at(-1); build !== undefined; build = above.builds.at(-1)) {
       builds.push({ id: build.id, own: above === step });
       forgetBuild(core, build);
     }

@@ -43,15 +43,14 @@ export const withCriticalPath: StepOrder = {
   usesCriticalPath: true,
 };
 
+const orders: Readonly<Record<StepOrderName, StepOrder>> = {
+  Legacy: legacy,
+  WithRdeps: withRdeps,
+  WithCriticalPath: withCriticalPath,
+};
+
 export function stepOrder(name: StepOrderName): StepOrder {
-  switch (name) {
-    case "Legacy":
-      return legacy;
-    case "WithRdeps":
-      return withRdeps;
-    case "WithCriticalPath":
-      return withCriticalPath;
-  }
+  return orders[name];
 }
 
 /** The whole comparison; both steps may be of different groups and queues. */
