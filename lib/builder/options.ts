@@ -1,0 +1,80 @@
+/** What a builder is made with. */
+import type { Logger } from "../log.js";
+import type { Store } from "../nix/store.js";
+import type { StorePath } from "../nix/store-path.js";
+import type { RunnerApi } from "../rpc/types.js";
+import type { NixConfiguration } from "./nix-configuration.js";
+
+/** The keys of a builder's configuration file that matter here; `BuilderConfig` has them all. */
+export interface BuilderSettings {
+  /** Seconds between pings to the runner. */
+  readonly pingInterval: number;
+  readonly speedFactor: number;
+  readonly maxJobs: number;
+  /** NIX_BUILD_CORES; 0 = all. */
+  readonly buildCores: number;
+  /** Percent. */
+  readonly buildDirAvailThreshold: number;
+  /** Percent. */
+  readonly storeAvailThreshold: number;
+  readonly load1Threshold: number;
+  readonly cpuPsiThreshold: number;
+  readonly memPsiThreshold: number;
+  readonly ioPsiThreshold?: number | undefined;
+  /** Undefined: what Nix says. An empty list means none. */
+  readonly systems?: readonly string[] | undefined;
+  readonly supportedFeatures?: readonly string[] | undefined;
+  readonly mandatoryFeatures: readonly string[];
+  readonly useSubstitutes: boolean;
+}
+
+/** One address under which a runner may be found. */
+export interface RunnerGateway {
+  /** For log lines. */
+  readonly address: string;
+  /** Makes a client; called anew for each try, so tokens and certificates may change in between. */
+  connect(): RunnerApi | Promise<RunnerApi>;
+}
+
+export interface BuilderClientOptions {
+  readonly settings: BuilderSettings;
+  /** Tried in turn until one takes us. At least one. */
+  readonly gateways: readonly RunnerGateway[];
+  readonly store: Store;
+  /** Version that is compared with the runner's; default that of the reference this project is compatible with. */
+  readonly version?: string | undefined;
+  /** Default: the kernel's node name. */
+  readonly hostname?: string | undefined;
+  /** Default: read by running `nix` with `env`. */
+  readonly nixConfiguration?: NixConfiguration | undefined;
+  /** Environment for `nix`; default that of this process. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /**
+   * Whether a runner, by the version it answers, lets a builder come back under the same machine id with its builds
+   * still running. For all others a lost tunnel aborts every build. Default: the version ends in `+resume`.
+   */
+  readonly resumable?: ((serverVersion: string) => boolean) | undefined;
+  /** Milliseconds a build outlives its tunnel while we try to come back to a resumable runner. Default 10 minutes. */
+  readonly resumeTimeoutMs?: number | undefined;
+  /** Builds held at once, uploads included; more are refused. Default `4 * maxJobs + 16`. */
+  readonly maxActiveBuilds?: number | undefined;
+  /** Milliseconds: first and longest delay between tries to connect. Default 500 and 30 000. */
+  readonly reconnectDelayMs?: { readonly first: number; readonly longest: number } | undefined;
+  /** Milliseconds without a message from the runner after which the tunnel counts as lost. Default 120 000. */
+  readonly silenceLimitMs?: number | undefined;
+  /** Where compressed NARs are put on their way to a presigned URL. Default the system's temporary folder. */
+  readonly spoolDirectory?: string | undefined;
+  readonly logger?: Logger | undefined;
+  /** Called with the derivations in work each time the set changes, and with none when we have joined. */
+  readonly onActivity?: ((drvs: readonly StorePath[]) => void) | undefined;
+  /** Milliseconds, monotonic. */
+  readonly clock?: (() => number) | undefined;
+  readonly random?: (() => number) | undefined;
+}
+
+/** Why a builder is over; `exitCode` is what a process should end with. */
+export interface BuilderExit {
+  readonly reason: "closed" | "failed";
+  readonly exitCode: number;
+  readonly error: Error | undefined;
+}
