@@ -59,7 +59,7 @@ export class AttemptLauncher {
         drv,
         machine: assignment.machine,
         hostname: session?.join.hostname ?? "",
-        startTime: Math.floor(this.#options.now() / 1000),
+        startedAt: this.#options.now(),
         facts,
         row: undefined,
         sent: false,

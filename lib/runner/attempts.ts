@@ -3,9 +3,10 @@
  *
  * The scheduler decides who owns a step; this registry only keeps what I/O needs (row number, times, sizes).
  */
+
+import type { StorePath } from "../nix/store-path.js";
 import type { AttemptId, BuildId, MachineId } from "../scheduler/ids.js";
 import type { Assignment } from "../scheduler/types.js";
-import type { StorePath } from "../nix/store-path.js";
 import type { StepFacts } from "./derivation-catalog.js";
 
 /** The row of BuildSteps that stands for an attempt. */
@@ -20,8 +21,8 @@ export interface Attempt {
   readonly drv: StorePath;
   readonly machine: MachineId;
   readonly hostname: string;
-  /** Seconds since the epoch, on the runner's clock. */
-  readonly startTime: number;
+  /** Milliseconds since the epoch, on the runner's clock. */
+  readonly startedAt: number;
   readonly facts: StepFacts;
   /** Resolves once the busy row is committed; rejects when it could not be written. */
   row: Promise<StepRow> | undefined;

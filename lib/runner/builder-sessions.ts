@@ -6,9 +6,9 @@
  */
 import type { Logger } from "../log.js";
 import type { BuilderJoin, BuilderPing, RunnerOrder, TunnelConnection } from "../rpc/types.js";
-import { machineId, type MachineId } from "../scheduler/ids.js";
-import type { MachineInfo, MachineLoad } from "../scheduler/machine-types.js";
 import type { SchedulerApi } from "../scheduler/api.js";
+import { type MachineId, machineId } from "../scheduler/ids.js";
+import type { MachineInfo, MachineLoad } from "../scheduler/machine-types.js";
 import type { Effect } from "../scheduler/types.js";
 
 export interface BuilderSession {

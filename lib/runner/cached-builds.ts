@@ -2,10 +2,11 @@
  * Builds whose outputs exist already: their result is copied from an earlier build, else read from the outputs.
  */
 import type { HydraDatabase } from "../database/index.js";
-import { readNixSupport } from "../nix-support/index.js";
-import { printStorePath, type StorePath } from "../nix/store-path.js";
 import type { Store } from "../nix/store.js";
-import { type BuildSummary, type ReportedOutput, summarise } from "./build-report.js";
+import { printStorePath, type StorePath } from "../nix/store-path.js";
+import { readNixSupport } from "../nix-support/index.js";
+import type { BuiltOutput } from "../rpc/types.js";
+import { type BuildSummary, summarise } from "./build-report.js";
 import type { StepFacts } from "./derivation-catalog.js";
 import type { QueuedBuild } from "./queued-build.js";
 import type { Recorder } from "./recorder.js";
@@ -42,9 +43,9 @@ export class CachedBuilds {
     return summarise(await this.#readOutputs(outputs));
   }
 
-  async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, ReportedOutput>> {
+  async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, BuiltOutput>> {
     const { store } = this.#options;
-    const found = new Map<string, ReportedOutput>();
+    const found = new Map<string, BuiltOutput>();
     for (const [name, path] of outputs) {
       const closure = await store.closure([path]);
       const own = closure.find((info) => info.path === path);

@@ -4,14 +4,15 @@
  * Facts of a derivation never change (its name is the hash of its text), so they may be cached freely; parsed
  * derivations are large and are kept only for a short while, because ingestion and dispatch both want them.
  */
+
+import { byteStringToText } from "../nix/byte-string.js";
 import {
-  type DerivedInput,
   type Derivation,
+  type DerivedInput,
   derivationOutputPath,
   preferLocalBuild,
   requiredSystemFeatures,
 } from "../nix/derivation.js";
-import { byteStringToText } from "../nix/byte-string.js";
 import type { Store } from "../nix/store.js";
 import type { StorePath } from "../nix/store-path.js";
 

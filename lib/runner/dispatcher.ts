@@ -6,9 +6,9 @@
  * earliest event is due; there is no polling, except for an optional safety timer.
  */
 import { performance } from "node:perf_hooks";
+import type { SchedulerApi } from "../scheduler/api.js";
 import type { AttemptId } from "../scheduler/ids.js";
 import type { Assignment, Effect } from "../scheduler/types.js";
-import type { SchedulerApi } from "../scheduler/api.js";
 
 export interface DispatcherOptions {
   readonly scheduler: SchedulerApi;

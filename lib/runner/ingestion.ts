@@ -5,18 +5,19 @@
  * at the failed paths and, where outputs are unknown, one at earlier results. `ingestion-plan.ts` then decides without
  * any I/O, and the scheduler gets everything in one synchronous step, so nobody ever sees half a graph.
  */
+
+import type { HydraDatabase } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
-import type { HydraDatabase } from "../database/index.js";
 import type { Store } from "../nix/store.js";
 import { isDerivationPath, printStorePath, type StorePath } from "../nix/store-path.js";
-import type { BuildId } from "../scheduler/ids.js";
 import type { SchedulerApi } from "../scheduler/api.js";
-import type { DynamicContinuation, NewStep, StepInput } from "../scheduler/types.js";
+import type { BuildId } from "../scheduler/ids.js";
 import { stepId } from "../scheduler/ids.js";
-import { mapConcurrently, Mutex } from "./concurrency.js";
+import type { DynamicContinuation, NewStep, StepInput } from "../scheduler/types.js";
 import type { BuildRegistry } from "./build-registry.js";
 import type { CachedBuilds } from "./cached-builds.js";
+import { Mutex, mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import { type BuildFate, planIngestion, type Verdict } from "./ingestion-plan.js";
@@ -100,7 +101,8 @@ export class Ingestion {
     const verdicts: Verdicts = new Map();
     await this.#examine([...roots], verdicts, accounts);
     await this.#addToScheduler(builds, roots, verdicts, accounts);
-    counters.buildsRead(builds.length, this.#options.now() - started);
+    counters.metrics.add("buildsRead", builds.length);
+    counters.metrics.add("buildReadMs", this.#options.now() - started);
     this.#options.onChange();
   }
 
@@ -215,15 +217,15 @@ export class Ingestion {
     if (outputs.size < facts.outputs.size) return false;
     for (const [name, path] of outputs) {
       const started = this.#options.now();
-      counters.substitute("started");
+      counters.metrics.add("substitutesStarted");
       try {
         await store.ensurePath(path);
       } catch (error) {
-        counters.substitute("failed");
+        counters.metrics.add("substitutesFailed");
         logger.debug("no substitute", { path, error });
         return false;
       }
-      counters.substitute("succeeded");
+      counters.metrics.add("substitutesSucceeded");
       if (build !== undefined) {
         await recorder.substituted(build, facts, new Map([[name, path]]), started, this.#options.now());
       }
@@ -253,7 +255,7 @@ export class Ingestion {
       .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
       .map((step) => newStep(step.facts, step.gated, verdicts, durations));
     scheduler.addSteps(steps, now());
-    counters.stepsCreated(steps.length);
+    counters.metrics.add("queueStepsCreated", steps.length);
     const rest: { build: QueuedBuild; fate: Exclude<BuildFate, { kind: "queued" }> }[] = [];
     for (const build of builds) {
       const fate = plan.fates.get(build.drv);
@@ -295,11 +297,7 @@ export class Ingestion {
     }
   }
 
-  async #continueDynamic(
-    continuation: DynamicContinuation,
-    drv: StorePath,
-    build: BuildId,
-  ): Promise<void> {
+  async #continueDynamic(continuation: DynamicContinuation, drv: StorePath, build: BuildId): Promise<void> {
     const { scheduler, now, onChange } = this.#options;
     const verdicts: Verdicts = new Map();
     const accounts = new Map([[drv, build]]);

@@ -7,15 +7,17 @@
 import type { HydraDatabase } from "../database/index.js";
 import {
   type BasicDerivation,
-  type Derivation,
+  byteStringToBytes,
   derivationOutputPath,
   fillDeferredOutputs,
+  inputReferences,
+  parseFullStorePath,
   printDerivation,
+  printStorePath,
   resolveDerivation,
-} from "../nix/derivation.js";
-import { byteStringToBytes } from "../nix/byte-string.js";
-import type { Store } from "../nix/store.js";
-import { parseFullStorePath, printStorePath, type StorePath } from "../nix/store-path.js";
+  type Store,
+  type StorePath,
+} from "../nix/index.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
 
@@ -60,7 +62,7 @@ export class InputResolver {
   async resolve(drv: StorePath, facts: StepFacts): Promise<Resolution> {
     const { store, catalog } = this.#options;
     const derivation = await catalog.derivation(drv);
-    const paths = await this.outputPaths(chainsOf(derivation));
+    const paths = await this.outputPaths(inputReferences(derivation).map(({ drv: root, outputs }) => ({ root, outputs })));
     const resolved = resolveDerivation(store.storeDir, derivation, (root, outputs) =>
       paths.get(chainKey(root, outputs)),
     );
@@ -125,18 +127,4 @@ export class InputResolver {
     }
     return current;
   }
-}
-
-function chainsOf(derivation: Derivation): Chain[] {
-  const chains: Chain[] = [];
-  for (const [root, input] of derivation.inputDerivations) {
-    const pending = [{ node: input, prefix: [] as readonly string[] }];
-    for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-      for (const output of next.node.outputs) chains.push({ root, outputs: [...next.prefix, output] });
-      for (const [output, node] of next.node.dynamic) {
-        pending.push({ node, prefix: [...next.prefix, output] });
-      }
-    }
-  }
-  return chains;
 }

@@ -4,13 +4,14 @@
  * A notification is only a hint that something changed. Each pass compares what the database lists with what the
  * scheduler holds, so whatever a lost notification would have said is found by the next pass.
  */
-import type { Logger } from "../log.js";
+
 import type { HydraDatabase, UnfinishedBuild } from "../database/index.js";
 import type { Listener } from "../database/listener.js";
-import { buildId, jobsetId, type BuildId } from "../scheduler/ids.js";
-import type { SchedulerApi } from "../scheduler/api.js";
-import type { Effect } from "../scheduler/types.js";
+import type { Logger } from "../log.js";
 import { parseFullStorePath, printStorePath, type StoreDir } from "../nix/store-path.js";
+import type { SchedulerApi } from "../scheduler/api.js";
+import { type BuildId, buildId, jobsetId } from "../scheduler/ids.js";
+import type { Effect } from "../scheduler/types.js";
 import type { BuildRegistry } from "./build-registry.js";
 import type { RunnerCounters } from "./counters.js";
 import type { Ingestion } from "./ingestion.js";
@@ -74,7 +75,7 @@ export class QueueMonitor {
   start(): void {
     const { listener } = this.#options;
     listener.onChange((channels) => {
-      this.#options.counters.notifications(channels.size);
+      this.#options.counters.metrics.add("queueWakeups", channels.size);
       if (channels.has("jobset_shares_changed")) this.#sharesChanged = true;
       this.trigger();
     });
@@ -128,7 +129,7 @@ export class QueueMonitor {
   async #pass(): Promise<boolean> {
     const { database, counters, now } = this.#options;
     const started = now();
-    counters.queueCheck("started");
+    counters.metrics.add("queueChecksStarted");
     if (this.#sharesChanged) {
       this.#sharesChanged = false;
       await this.#refreshShares();
@@ -141,7 +142,7 @@ export class QueueMonitor {
     for (let from = 0; from < missing.length; from += chunkSize) {
       if (this.#abort.signal.aborted) return false;
       if (stopAfter !== undefined && from > 0 && now() - started > stopAfter) {
-        counters.queueCheck("earlyExit");
+        counters.metrics.add("queueChecksEarlyExits");
         return true;
       }
       const { builds, bad } = await database.unfinishedBuilds({ ids: missing.slice(from, from + chunkSize) });
@@ -149,7 +150,7 @@ export class QueueMonitor {
       await this.#loadUsage(builds);
       await this.#options.ingestion.ingest(this.#usable(builds));
     }
-    counters.queueCheck("finished");
+    counters.metrics.add("queueChecksFinished");
     return false;
   }
 
@@ -172,7 +173,8 @@ export class QueueMonitor {
       listed.add(id);
       const build = scheduler.build(id);
       if (build === undefined) {
-        if (!recorder.holds(id)) missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
+        if (!recorder.holds(id))
+          missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
         continue;
       }
       const taken = registry.get(id);
@@ -231,7 +233,8 @@ export class QueueMonitor {
   }
 
   #report(build: number, reason: string): void {
-    if (!this.#badRows.has(build)) this.#options.logger.error("unusable build row skipped", { build, reason });
+    if (!this.#badRows.has(build))
+      this.#options.logger.error("unusable build row skipped", { build, reason });
     this.#badRows.set(build, { build, reason });
   }
 

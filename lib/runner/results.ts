@@ -8,11 +8,12 @@
  */
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
-import { equalHashes } from "../nix/hash.js";
+import { hashesEqual } from "../nix/hash.js";
 import type { Store } from "../nix/store.js";
-import { printStorePath, type StorePath } from "../nix/store-path.js";
-import type { AttemptId, BuildId, MachineId } from "../scheduler/ids.js";
+import type { BuiltOutput } from "../rpc/types.js";
+import type { StorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
+import type { AttemptId, BuildId } from "../scheduler/ids.js";
 import type {
   AttemptOutcome,
   Completion,
@@ -21,11 +22,11 @@ import type {
   FinishedCompletion,
 } from "../scheduler/types.js";
 import type { Attempt, AttemptRegistry, StepRow } from "./attempts.js";
-import { type BuildReport, outcomeOf, type ReportedOutput, summarise } from "./build-report.js";
+import { type BuildReport, outcomeOf, summarise } from "./build-report.js";
+import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
 import type { Recorder } from "./recorder.js";
-import type { RunnerCounters } from "./counters.js";
 
 export interface ResultsOptions {
   readonly scheduler: SchedulerApi;
@@ -90,6 +91,7 @@ export class Results {
   async ended(attemptId: AttemptId, completion: Completion, error?: string): Promise<void> {
     const attempt = this.#options.attempts.get(attemptId);
     this.#options.attempts.remove(attemptId);
+    if (attempt?.sent === true) this.#options.counters.stepLost();
     await this.#record(attempt, completion, { error, overheadMs: 0, outputs: new Map() });
   }
 
@@ -122,8 +124,8 @@ export class Results {
         logger.warn("report of success refused", { drv: attempt.drv, host: attempt.hostname, error: cause });
       }
     }
-    counters.stepEnded(report, attempt, now());
     const succeeded = outcome.kind === "succeeded";
+    counters.stepReported(report, attempt, succeeded, now());
     if (succeeded) this.#options.onOutputs(attempt.drv, pathsOf(report.outputs));
     const completion = scheduler.complete(attempt.id, outcome, now(), random);
     attempts.remove(attempt.id);
@@ -139,7 +141,7 @@ export class Results {
   }
 
   /** The outputs must be those of the derivation and must have arrived whole. */
-  async #verifyOutputs(attempt: Attempt, outputs: ReadonlyMap<string, ReportedOutput>): Promise<void> {
+  async #verifyOutputs(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<void> {
     const { store } = this.#options;
     for (const [name, expected] of attempt.facts.outputs) {
       const reported = outputs.get(name);
@@ -158,9 +160,12 @@ export class Results {
     for (const [name, output] of outputs) {
       const info = infos.get(output.path);
       if (info === undefined) {
-        throw new RunnerError("output-missing", `output ${name} of ${attempt.drv} did not arrive in the store`);
+        throw new RunnerError(
+          "output-missing",
+          `output ${name} of ${attempt.drv} did not arrive in the store`,
+        );
       }
-      const differs = output.narHash !== undefined && !equalHashes(output.narHash, info.narHash);
+      const differs = output.narHash !== undefined && !hashesEqual(output.narHash, info.narHash);
       if (differs || output.narSize !== info.narSize) {
         throw new RunnerError("output-mismatch", `output ${name} of ${attempt.drv} is not what was reported`);
       }
@@ -173,10 +178,10 @@ export class Results {
     details: {
       readonly error: string | undefined;
       readonly overheadMs: number;
-      readonly outputs: ReadonlyMap<string, ReportedOutput>;
+      readonly outputs: ReadonlyMap<string, BuiltOutput>;
     },
   ): Promise<void> {
-    const { recorder } = this.#options;
+    const { recorder, counters } = this.#options;
     const builds = buildsOf(completion);
     recorder.hold(builds);
     try {
@@ -189,6 +194,7 @@ export class Results {
           await this.#recordFailed(attempt, row, completion, details);
           break;
         case "retry":
+          counters.retried(completion.tries);
           if (attempt !== undefined && row !== undefined) {
             const error = details.error ?? undefined;
             await recorder.stepEnded(attempt, row, { status: 3, error, overheadMs: details.overheadMs });
@@ -212,7 +218,7 @@ export class Results {
     attempt: Attempt | undefined,
     row: StepRow | undefined,
     completion: FinishedCompletion,
-    details: { readonly overheadMs: number; readonly outputs: ReadonlyMap<string, ReportedOutput> },
+    details: { readonly overheadMs: number; readonly outputs: ReadonlyMap<string, BuiltOutput> },
   ): Promise<void> {
     const { recorder, publish, onDynamic } = this.#options;
     for (const continuation of completion.dynamic) {
@@ -265,7 +271,7 @@ export class Results {
   }
 }
 
-function pathsOf(outputs: ReadonlyMap<string, ReportedOutput>): Map<string, StorePath> {
+function pathsOf(outputs: ReadonlyMap<string, BuiltOutput>): Map<string, StorePath> {
   return new Map([...outputs].map(([name, output]) => [name, output.path]));
 }
 
@@ -281,10 +287,3 @@ function buildsOf(completion: Completion): readonly BuildId[] {
       return [];
   }
 }
-
-/** For messages and rows: the full path of a store path. */
-export function fullPath(store: Pick<Store, "storeDir">, path: StorePath): string {
-  return printStorePath(store.storeDir, path);
-}
-
-export type { MachineId };
