@@ -1,0 +1,156 @@
+/** From the text of a file to checked values, by a table of settings. */
+import { parse, TomlError } from "smol-toml";
+
+import { UsageError } from "../errors.js";
+import type { Setting, SettingTable, ValuesOf } from "./setting.js";
+import { nearestWord } from "./spelling.js";
+
+/** Value of one key; absent keys have their default, `undefined` where there is none. */
+type SettingValue = string | number | boolean | readonly string[] | SettingValues | undefined;
+type SettingValues = { readonly [key: string]: SettingValue };
+
+/** A fault of a configuration file, in one line. */
+export function configError(file: string, text: string, cause?: unknown): UsageError {
+  return new UsageError(`${file}: ${text.replaceAll(/\s*\n\s*/g, " ")}`, { code: "config", cause });
+}
+
+function kindOf(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  if (value instanceof Date) return "a date";
+  const names: Readonly<Record<string, string>> = {
+    string: "a string",
+    bigint: "an integer",
+    number: "a float",
+    boolean: "a boolean",
+  };
+  return names[typeof value] ?? "a table";
+}
+
+const expected: Readonly<Record<Setting["kind"], string>> = {
+  integer: "an integer",
+  number: "a number",
+  boolean: "true or false",
+  choice: "a string",
+  text: "a string",
+  path: "a string (a path)",
+  secret: "a string",
+  list: "a list of strings",
+  paths: "a list of strings (paths)",
+  table: "a table",
+};
+
+/** A checker for one file; every fault names the file and the key. */
+class FileChecker {
+  readonly #file: string;
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  values(table: object, settings: SettingTable, prefix = ""): SettingValues {
+    for (const key of Object.keys(table)) {
+      if (Object.hasOwn(settings, key)) continue;
+      const near = nearestWord(key, Object.keys(settings));
+      const advice = near === undefined ? "remove it" : `did you mean '${prefix}${near}'?`;
+      throw configError(this.#file, `unknown key '${prefix}${key}'; ${advice}`);
+    }
+    const given = new Map<string, unknown>(Object.entries(table));
+    return Object.fromEntries(
+      Object.entries(settings).map(([key, setting]) => [
+        key,
+        given.has(key) ? this.#value(given.get(key), setting, prefix + key) : setting.default,
+      ]),
+    );
+  }
+
+  #value(value: unknown, setting: Setting, key: string): SettingValue {
+    switch (setting.kind) {
+      case "integer":
+        // The parser gives integers as bigint, so that 1.0 is not taken for one.
+        if (typeof value === "bigint") return this.#inRange(Number(value), setting, key);
+        break;
+      case "number":
+        if (typeof value === "bigint" || typeof value === "number") {
+          return this.#inRange(Number(value), setting, key);
+        }
+        break;
+      case "boolean":
+        if (typeof value === "boolean") return value;
+        break;
+      case "choice":
+        if (typeof value === "string") return this.#choice(value, setting.choices, key);
+        break;
+      case "list":
+      case "paths":
+        if (Array.isArray(value))
+          return value.map((item) => this.#listItem(item, setting.kind === "paths", key));
+        break;
+      case "table":
+        if (
+          typeof value === "object" &&
+          value !== null &&
+          !Array.isArray(value) &&
+          !(value instanceof Date)
+        ) {
+          return this.values(value, setting.members, `${key}.`);
+        }
+        break;
+      case "text":
+      case "path":
+      case "secret":
+        if (typeof value === "string") {
+          if (setting.kind === "path" && value === "")
+            throw configError(this.#file, `key '${key}' is an empty path`);
+          return value;
+        }
+    }
+    throw configError(this.#file, `key '${key}' must be ${expected[setting.kind]}, not ${kindOf(value)}`);
+  }
+
+  #inRange(
+    value: number,
+    setting: Setting & { readonly min: number; readonly max: number },
+    key: string,
+  ): number {
+    if (value >= setting.min && value <= setting.max) return value;
+    throw configError(
+      this.#file,
+      `key '${key}' is ${value}; it must be between ${setting.min} and ${setting.max}`,
+    );
+  }
+
+  #choice(value: string, choices: readonly string[], key: string): string {
+    if (choices.includes(value)) return value;
+    const near = nearestWord(value, choices);
+    const advice = near === undefined ? "" : `; did you mean '${near}'?`;
+    throw configError(
+      this.#file,
+      `key '${key}' is '${value}'; it must be one of ${choices.join(", ")}${advice}`,
+    );
+  }
+
+  #listItem(item: unknown, isPath: boolean, key: string): string {
+    if (typeof item !== "string") {
+      throw configError(this.#file, `key '${key}' must be a list of strings, but has ${kindOf(item)} in it`);
+    }
+    if (isPath && item === "") throw configError(this.#file, `key '${key}' has an empty path in it`);
+    return item;
+  }
+}
+
+/**
+ * Parses TOML text and checks it against the table. `file` is only for messages.
+ * @throws UsageError with one line that names file and key (or line and column)
+ */
+export function checkFile<T extends SettingTable>(file: string, text: string, settings: T): ValuesOf<T> {
+  let table: object;
+  try {
+    table = parse(text, { integersAsBigInt: true });
+  } catch (cause) {
+    if (!(cause instanceof TomlError)) throw cause;
+    const what = (cause.message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
+    throw configError(file, `line ${cause.line}, column ${cause.column}: not TOML: ${what}`);
+  }
+  // The checker went by the same table that the type is computed from.
+  return new FileChecker(file).values(table, settings) as ValuesOf<T>;
+}

@@ -1,0 +1,40 @@
+import { readFile } from "node:fs/promises";
+
+import { checkFile, configError } from "./check-file.js";
+import type { SettingTable, ValuesOf } from "./setting.js";
+import type { Loaded, LoadOptions } from "./types.js";
+
+/** Name the programs look for when none is given. */
+const defaultPath = "config.toml";
+
+/**
+ * Reads and checks a file. A missing file that nobody asked for means the defaults; anything else that cannot be
+ * read is an error, for the defaults would open what the file had closed.
+ * @throws UsageError
+ */
+export async function loadFile<T extends SettingTable>(
+  options: LoadOptions,
+  settings: T,
+): Promise<Loaded<ValuesOf<T>> & { readonly name: string }> {
+  const name = options.path ?? defaultPath;
+  const explicit = options.explicit ?? options.path !== undefined;
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(name);
+  } catch (cause) {
+    const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    if (code === "ENOENT" && !explicit) {
+      const warnings = [`${name} does not exist: all settings have their defaults`];
+      return { name, path: undefined, warnings, config: checkFile(name, "", settings) };
+    }
+    const what = code === "ENOENT" ? "does not exist" : `cannot be read (${code})`;
+    throw configError(name, `the configuration file ${what}; check --config-path`, cause);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw configError(name, "the configuration file is not UTF-8", cause);
+  }
+  return { name, path: name, warnings: [], config: checkFile(name, text, settings) };
+}

@@ -1,0 +1,76 @@
+/**
+ * Log filters: comma-separated directives `level` or `target=level`, as operators write them into `RUST_LOG`. Spans
+ * and fields in brackets are accepted and not looked at.
+ */
+import type { LogLevel } from "../log.js";
+
+export type FilterLevel = LogLevel | "off";
+
+export interface LogFilter {
+  /** For targets without a directive of their own. */
+  readonly level: FilterLevel;
+  /** Longest target first. */
+  readonly targets: readonly { readonly target: string; readonly level: FilterLevel }[];
+}
+
+const levels: readonly FilterLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
+
+function parseLevel(text: string): FilterLevel | undefined {
+  if (/^[0-5]$/.test(text)) return levels[Number(text)];
+  return levels.find((level) => level === text.toLowerCase());
+}
+
+/** Undefined when the text is not a filter. An empty one lets errors through only. */
+export function parseLogFilter(text: string): LogFilter | undefined {
+  let level: FilterLevel | undefined;
+  const targets = new Map<string, FilterLevel>();
+  // Commas inside brackets belong to a span's fields.
+  for (const part of text.split(/,(?![^[]*\])/)) {
+    const directive = part.trim();
+    if (directive === "") continue;
+    const match = /^([\w:.\-/]+)?(\[[^\]]*\])?(?:=([A-Za-z0-5]+))?$/.exec(directive);
+    if (match === null) return undefined;
+    const [, name = "", span, levelText] = match;
+    const bare = span === undefined && levelText === undefined ? parseLevel(name) : undefined;
+    if (bare !== undefined) {
+      level = bare;
+      continue;
+    }
+    const wanted = levelText === undefined ? "trace" : parseLevel(levelText);
+    if (wanted === undefined) return undefined;
+    // A directive for one span only must not raise the level of its whole target.
+    if (span === undefined) targets.set(normalTarget(name), wanted);
+  }
+  return {
+    level: level ?? "error",
+    targets: [...targets]
+      .map(([target, targetLevel]) => ({ target, level: targetLevel }))
+      .sort((a, b) => b.target.length - a.target.length),
+  };
+}
+
+function normalTarget(target: string): string {
+  return target.toLowerCase().replaceAll("-", "_");
+}
+
+/** The level of a target: that of the longest directive which is the target or a part of the path to it. */
+export function levelForTarget(filter: LogFilter, target: string): FilterLevel {
+  const wanted = normalTarget(target);
+  const found = filter.targets.find(
+    (entry) => wanted === entry.target || wanted.startsWith(`${entry.target}::`),
+  );
+  return found?.level ?? filter.level;
+}
+
+/**
+ * The level of a program by its environment: `LOG_LEVEL`, else `RUST_LOG`, else `info`. What cannot be understood
+ * counts as `info`.
+ */
+export function programLogLevel(
+  target: string,
+  env: Readonly<Record<string, string | undefined>>,
+): FilterLevel {
+  const text = env.LOG_LEVEL ?? env.RUST_LOG;
+  const filter = text === undefined ? undefined : parseLogFilter(text);
+  return filter === undefined ? "info" : levelForTarget(filter, target);
+}

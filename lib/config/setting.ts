@@ -1,0 +1,57 @@
+/** How one key of a configuration file is described; the checks and the reference manual are made from it. */
+
+/** `yes`: at the next reload. `partly`: see the meaning. `no`: at the next start. */
+export type Live = "yes" | "partly" | "no";
+
+interface Described {
+  readonly meaning: string;
+  readonly live: Live;
+  /** Not known to the Rust programs: a file with it is refused there. */
+  readonly own?: true;
+  /** What the manual shows as default when there is no plain value. */
+  readonly defaultText?: string;
+}
+
+interface Ranged {
+  readonly unit: string;
+  readonly min: number;
+  readonly max: number;
+  /** What the ends of the range mean. */
+  readonly special?: string;
+}
+
+/** `default: undefined` marks a key that may be absent. */
+export type Setting = Described &
+  (
+    | (Ranged & { readonly kind: "integer" | "number"; readonly default: number | undefined })
+    | { readonly kind: "boolean"; readonly default: boolean }
+    | { readonly kind: "choice"; readonly choices: readonly string[]; readonly default: string }
+    | { readonly kind: "text" | "path" | "secret"; readonly default: string | undefined }
+    | { readonly kind: "list" | "paths"; readonly default: readonly string[] | undefined }
+    | { readonly kind: "table"; readonly members: SettingTable; readonly default: undefined }
+  );
+
+export type SettingTable = Readonly<Record<string, Setting>>;
+
+/** Limits of the integer types that other programs read the same keys with. */
+export const int32Max = 2 ** 31 - 1;
+export const uint32Max = 2 ** 32 - 1;
+/** Beyond it JavaScript numbers are not exact. */
+export const integerMax = Number.MAX_SAFE_INTEGER;
+
+type Plain<S extends Setting> = S extends { readonly kind: "integer" | "number" }
+  ? number
+  : S extends { readonly kind: "boolean" }
+    ? boolean
+    : S extends { readonly kind: "choice" }
+      ? S["choices"][number]
+      : S extends { readonly kind: "list" | "paths" }
+        ? readonly string[]
+        : S extends { readonly kind: "table" }
+          ? ValuesOf<S["members"]>
+          : string;
+
+/** Type of the checked values of a table: undefined where a key has no default. */
+export type ValuesOf<T extends SettingTable> = {
+  readonly [K in keyof T]: Plain<T[K]> | (T[K]["default"] extends undefined ? undefined : never);
+};
