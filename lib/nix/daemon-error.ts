@@ -38,9 +38,9 @@ export function abortError(signal: AbortSignal): DaemonError {
 }
 
 /** A text may hold escape sequences of a terminal: CSI up to its final byte, OSC up to BEL or ESC \, and two-byte ones. */
-const escape = "\\u001b";
+const esc = "\\u001b";
 const terminalEscapes = new RegExp(
-  `${escape}\\[[0-?]*[ -/]*[@-~]|${escape}\\][^\\u0007${escape}]*(?:\\u0007|${escape}\\\\)?|${escape}[@-Z^-~\\\\]?`,
+  `${esc}\\[[0-?]*[ -/]*[@-~]|${esc}\\][^\\u0007${esc}]*(?:\\u0007|${esc}\\\\)?|${esc}[@-Z^-~\\\\]?`,
   "g",
 );
 /** All of C0 but tab and newline, DEL, and what stands for invalid UTF-8 after decoding. */
