@@ -6,9 +6,9 @@
  * machine. It keeps no state on disk.
  */
 export { BuilderClient } from "./builder-client.js";
-export { type BuilderCounters } from "./counters.js";
+export type { BuilderCounters } from "./counters.js";
 export { BuilderError, type BuilderErrorCode } from "./errors.js";
 export { type NixConfiguration, readNixConfiguration } from "./nix-configuration.js";
 export { readNixSupport } from "./nix-support.js";
 export type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
-export { sampleSystem, type SystemSample } from "./system-sampling.js";
+export { type SystemSample, sampleSystem } from "./system-sampling.js";

@@ -28,7 +28,8 @@ export interface ReadNixConfigurationOptions {
 }
 
 function hostSystem(): string {
-  const architecture = { x64: "x86_64", arm64: "aarch64", ia32: "i686" }[process.arch as string] ?? process.arch;
+  const architecture =
+    { x64: "x86_64", arm64: "aarch64", ia32: "i686" }[process.arch as string] ?? process.arch;
   return `${architecture}-${process.platform === "darwin" ? "darwin" : "linux"}`;
 }
 
@@ -74,7 +75,9 @@ export function parseNixConfiguration(text: string, nixVersion: string): NixConf
 }
 
 /** Runs `nix` for its settings and version. @throws BuilderError `nix-configuration` */
-export async function readNixConfiguration(options: ReadNixConfigurationOptions = {}): Promise<NixConfiguration> {
+export async function readNixConfiguration(
+  options: ReadNixConfigurationOptions = {},
+): Promise<NixConfiguration> {
   const program = options.program ?? "nix";
   const nix = async (args: readonly string[]): Promise<string> => {
     const { stdout } = await run(program, [...args], {

@@ -54,8 +54,11 @@ export interface BuilderClientOptions {
    * still running. For all others a lost tunnel aborts every build. Default: the version ends in `+resume`.
    */
   readonly resumable?: ((serverVersion: string) => boolean) | undefined;
-  /** Milliseconds a build outlives its tunnel while we try to come back to a resumable runner. Default 10 minutes. */
-  readonly resumeTimeoutMs?: number | undefined;
+  /**
+   * Milliseconds we try to (re)join before giving up; builds for a resumable runner go on meanwhile. 0 ends the builder
+   * with its tunnel. Default 10 minutes.
+   */
+  readonly reconnectTimeoutMs?: number | undefined;
   /** Builds held at once, uploads included; more are refused. Default `4 * maxJobs + 16`. */
   readonly maxActiveBuilds?: number | undefined;
   /** Milliseconds: first and longest delay between tries to connect. Default 500 and 30 000. */
@@ -65,7 +68,7 @@ export interface BuilderClientOptions {
   /** Where compressed NARs are put on their way to a presigned URL. Default the system's temporary folder. */
   readonly spoolDirectory?: string | undefined;
   readonly logger?: Logger | undefined;
-  /** Called with the derivations in work each time the set changes, and with none when we have joined. */
+  /** Called with the derivations in work each time the set changes, and when we have joined. */
   readonly onActivity?: ((drvs: readonly StorePath[]) => void) | undefined;
   /** Milliseconds, monotonic. */
   readonly clock?: (() => number) | undefined;

@@ -4,7 +4,14 @@ import { type ContentAddressMethod, makeFixedOutputPath, outputPathName } from "
 import type { Derivation, DerivationOutput, DerivedInput } from "./derivation.js";
 import { NixFormatError } from "./errors.js";
 import { type HashAlgorithm, isHashAlgorithm, parseHash } from "./hash.js";
-import { parseFullStorePath, type StoreDir, type StorePath, storePathNameFault } from "./store-path.js";
+import {
+  compareStorePaths,
+  parseFullStorePath,
+  printStorePath,
+  type StoreDir,
+  type StorePath,
+  storePathNameFault,
+} from "./store-path.js";
 
 /** Derivations of derivations of …; deeper texts are refused rather than followed. */
 const deepest = 64;
@@ -75,16 +82,35 @@ class Cursor {
   }
 }
 
+/** Runs `read`; a fault of what a text means is reported with where the text stands. */
+function at<T>(start: number, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof NixFormatError)) throw cause;
+    const message = `derivation is malformed: ${cause.message}`;
+    throw new NixFormatError("derivation", message, { position: start, cause });
+  }
+}
+
+function storePath(cursor: Cursor, dir: StoreDir): StorePath {
+  const start = cursor.position;
+  const text = cursor.string();
+  return at(start, () => parseFullStorePath(dir, text));
+}
+
 function outputMethod(
   cursor: Cursor,
   text: string,
+  start: number,
 ): { method: ContentAddressMethod; algorithm: HashAlgorithm } {
   const [prefix, name] = text.startsWith("r:")
     ? (["nixArchive", text.slice(2)] as const)
     : text.startsWith("text:")
       ? (["text", text.slice(5)] as const)
       : (["flat", text] as const);
-  if (!isHashAlgorithm(name)) throw cursor.fault(`unknown hash algorithm '${name.slice(0, 40)}'`);
+  if (!isHashAlgorithm(name)) throw cursor.fault(`unknown hash algorithm '${name.slice(0, 40)}'`, start);
+  if (prefix === "text" && name !== "sha256") throw cursor.fault("text is hashed with SHA-256", start);
   return { method: prefix, algorithm: name };
 }
 
@@ -108,16 +134,17 @@ function parseOutput(
   if (algorithm === "") {
     if (hash !== "") throw cursor.fault("an output has a hash but no hash algorithm", start);
     if (path === "") return [name, { kind: "deferred" }];
-    return [name, { kind: "inputAddressed", path: parseFullStorePath(dir, path) }];
+    return [name, { kind: "inputAddressed", path: at(start, () => parseFullStorePath(dir, path)) }];
   }
-  const method = outputMethod(cursor, algorithm);
+  const method = outputMethod(cursor, algorithm, start);
   if (hash === "impure" || hash === "") {
     if (path !== "") throw cursor.fault("an output without known contents cannot have a path", start);
     return [name, { kind: hash === "" ? "caFloating" : "impure", ...method }];
   }
   if (!/^[0-9a-f]+$/.test(hash)) throw cursor.fault("the hash of an output must be lower-case hex", start);
-  const ca = { method: method.method, hash: parseHash(hash, method.algorithm) };
-  const expected = `${dir}/${makeFixedOutputPath(dir, outputPathName(drvName, name), ca)}`;
+  const ca = { method: method.method, hash: at(start, () => parseHash(hash, method.algorithm)) };
+  const computed = at(start, () => makeFixedOutputPath(dir, outputPathName(drvName, name), ca));
+  const expected = printStorePath(dir, computed);
   if (path !== expected) throw cursor.fault(`path of fixed output '${name}' should be ${expected}`, start);
   return [name, { kind: "caFixed", ca }];
 }
@@ -137,7 +164,7 @@ function parseInput(cursor: Cursor, versioned: boolean, depth: number): DerivedI
     return [name, input];
   });
   cursor.expect(")");
-  return { outputs: names, dynamic: new Map(dynamic) };
+  return { outputs: names, dynamic: unique(cursor, "dynamic output", dynamic) };
 }
 
 function unique<K, V>(cursor: Cursor, what: string, entries: readonly (readonly [K, V])[]): Map<K, V> {
@@ -168,14 +195,14 @@ export function parseDerivation(dir: StoreDir, name: string, text: Uint8Array | 
   cursor.expect(",");
   const inputs = cursor.list((): [StorePath, DerivedInput] => {
     cursor.expect("(");
-    const path = parseFullStorePath(dir, cursor.string());
+    const path = storePath(cursor, dir);
     cursor.expect(",");
     const input = parseInput(cursor, versioned, 0);
     cursor.expect(")");
     return [path, input];
   });
   cursor.expect(",");
-  const inputSources = cursor.list(() => parseFullStorePath(dir, cursor.string()));
+  const inputSources = cursor.list(() => storePath(cursor, dir)).sort(compareStorePaths);
   cursor.expect(",");
   const system = cursor.string();
   cursor.expect(",");

@@ -44,19 +44,23 @@ export function hashDerivationModulo(
     }
     return { kind: "fixed", hashes };
   }
-  let deferred = kinds.some((kind) => kind === "caFloating" || kind === "deferred" || kind === "impure");
+  // Nix gives all impure derivations the same hash: nothing may be made of it.
+  if (kinds.includes("impure")) return { kind: "deferred", hash: hashBytes("sha256", Buffer.from("impure")) };
+  let deferred = kinds.includes("caFloating");
   const inputs = new Map<string, DerivedInput>();
   const addInput = (key: string, outputs: readonly string[]): void => {
     const merged = new Set([...(inputs.get(key)?.outputs ?? []), ...outputs]);
     inputs.set(key, { outputs: [...merged], dynamic: new Map() });
   };
   for (const [path, input] of drv.inputDerivations) {
+    // Nobody can hash what a derivation that is still to be made will contain.
+    if (input.dynamic.size > 0) deferred = true;
     const modulo = inputModulo(path);
     if (modulo.kind === "fixed") {
       for (const output of input.outputs) {
         const hash = modulo.hashes.get(output);
         if (hash === undefined) throw new NixFormatError("derivation", `${path} has no output '${output}'`);
-        addInput(printHash(hash, "base16", false), ["out"]);
+        addInput(printHash(hash, "base16", false), [output]);
       }
     } else {
       if (modulo.kind === "deferred") deferred = true;

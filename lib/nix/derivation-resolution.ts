@@ -58,6 +58,9 @@ export function inputReferences(derivation: Derivation): OutputReference[] {
   return references;
 }
 
+/** All placeholders look alike. `/` is no digit of base 32, so one pass without overlaps finds every one. */
+const anyPlaceholder = /\/[0-9a-df-np-sv-z]{52}/g;
+
 export type ResolutionResult =
   | { readonly ok: true; readonly basic: BasicDerivation }
   | { readonly ok: false; readonly missing: readonly OutputReference[] };
@@ -85,11 +88,8 @@ export function resolveDerivation(
     );
   }
   if (missing.length > 0) return { ok: false, missing };
-  const pattern = rewrites.size === 0 ? undefined : new RegExp([...rewrites.keys()].join("|"), "g");
   const rewrite = (text: ByteString): ByteString =>
-    pattern === undefined || !text.includes("/")
-      ? text
-      : (text.replace(pattern, (found) => rewrites.get(found) ?? found) as ByteString);
+    text.replace(anyPlaceholder, (found) => rewrites.get(found) ?? found) as ByteString;
   return {
     ok: true,
     basic: {

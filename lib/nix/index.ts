@@ -6,6 +6,7 @@
  */
 export * from "./byte-string.js";
 export * from "./content-address.js";
+export * from "./debug-info.js";
 export * from "./derivation.js";
 export { parseDerivation } from "./derivation-parser.js";
 export * from "./derivation-paths.js";
@@ -15,10 +16,13 @@ export * from "./errors.js";
 export * from "./hash.js";
 export * from "./nar-info.js";
 export * from "./nar-listing.js";
+export { parseListing } from "./nar-listing-parser.js";
 export { type NarEvent, parseNar } from "./nar-parser.js";
+export { restoreNar } from "./nar-restore.js";
 export { dumpPath, dumpTree, type NarTree } from "./nar-writer.js";
 export * from "./nix32.js";
 export type * from "./path-info.js";
+export * from "./realisation.js";
 export * from "./signer.js";
 export * from "./store.js";
 export * from "./store-path.js";

@@ -117,6 +117,7 @@ export async function* narEvents(source: ByteReader): AsyncGenerator<NarEvent> {
     } else if (type === "symlink") {
       await nar.expect("target");
       const target = await nar.string(longestTarget);
+      if (target === "" || target.includes("\0")) throw nar.fault("a symlink to nowhere");
       await nar.expect(")");
       yield { kind: "symlink", path, target };
       if (open.length === 0) return;
@@ -151,10 +152,6 @@ async function* regularFile(nar: NarReader, path: ByteString): AsyncGenerator<Na
   if (executable) {
     await nar.expect("");
     token = await nar.string(longestToken);
-  }
-  if (token === ")") {
-    yield { kind: "regular", path, executable, size: 0, offset: nar.position };
-    return;
   }
   if (token !== "contents") throw nar.fault(`expected 'contents', found '${token}'`);
   const size = await nar.length();

@@ -1,5 +1,6 @@
 /** Writes NARs: of a tree in the file system, or piece by piece. */
-import { type FileHandle, lstat, open, readdir, readlink } from "node:fs/promises";
+import { constants, type Stats } from "node:fs";
+import { lstat, open, readdir, readlink } from "node:fs/promises";
 import { type ByteString, byteStringFromText, bytesToByteString } from "./byte-string.js";
 import { NixFormatError } from "./errors.js";
 
@@ -31,40 +32,55 @@ export function narPadding(size: number): Uint8Array {
   return new Uint8Array((8 - (size % 8)) % 8);
 }
 
-function join(directory: Uint8Array, name: Uint8Array): Buffer {
-  return Buffer.concat([directory, Buffer.from("/"), name]);
+type FileKind = "directory" | "regular" | "symlink" | "other";
+
+function kindOf(entry: Pick<Stats, "isDirectory" | "isFile" | "isSymbolicLink">): FileKind {
+  if (entry.isDirectory()) return "directory";
+  if (entry.isFile()) return "regular";
+  return entry.isSymbolicLink() ? "symlink" : "other";
 }
 
+/** What is still to be written, last first: the stack stands for recursion, as trees nest as deep as they like. */
+type Pending = { readonly visit: Buffer; readonly kind: FileKind } | { readonly emit: Uint8Array };
+
 /**
- * The NAR of a file, symlink or directory tree, entries in byte order; memory does not depend on the size.
+ * The NAR of a file, symlink or directory tree, entries in byte order. Pieces are a few hundred KiB at most; memory
+ * grows with the number of names in the open directories only.
  *
- * @throws NixFormatError for other kinds of files, and for files that change their size while they are read
+ * @throws NixFormatError for other kinds of files, and for files that change while they are read; the system's own
+ *   error when something cannot be read
  */
-export async function* dumpPath(path: string): AsyncGenerator<Uint8Array> {
+export async function* dumpPath(
+  path: string,
+  options?: { readonly signal?: AbortSignal },
+): AsyncGenerator<Uint8Array> {
+  yield* packed(dumpPieces(Buffer.from(path), options?.signal));
+}
+
+async function* dumpPieces(root: Buffer, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   yield narStrings("nix-archive-1");
-  const stack: ({ readonly visit: Uint8Array } | { readonly emit: Uint8Array })[] = [
-    { visit: Buffer.from(path) },
-  ];
+  const stack: Pending[] = [{ visit: root, kind: kindOf(await lstat(root)) }];
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     if ("emit" in next) {
       yield next.emit;
       continue;
     }
-    const file = Buffer.from(next.visit);
-    const stats = await lstat(file);
-    if (stats.isSymbolicLink()) {
+    signal?.throwIfAborted();
+    const { visit: file, kind } = next;
+    if (kind === "regular") yield* dumpFile(file, signal);
+    else if (kind === "symlink") {
       const target = await readlink(file, { encoding: "buffer" });
       yield narStrings("(", "type", "symlink", "target", bytesToByteString(target), ")");
-    } else if (stats.isFile()) {
-      yield* dumpFile(file, stats.size, (stats.mode & 0o100) !== 0);
-    } else if (stats.isDirectory()) {
+    } else if (kind === "directory") {
       yield narStrings("(", "type", "directory");
       stack.push({ emit: narStrings(")") });
-      const names = await readdir(file, { encoding: "buffer" });
-      for (const name of names.sort(Buffer.compare).reverse()) {
-        stack.push({ emit: narStrings(")") });
-        stack.push({ visit: join(file, name) });
-        stack.push({ emit: narStrings("entry", "(", "name", bytesToByteString(name), "node") });
+      const entries = await readdir(file, { encoding: "buffer", withFileTypes: true });
+      for (const entry of entries.sort((a, b) => Buffer.compare(b.name, a.name))) {
+        stack.push(
+          { emit: narStrings(")") },
+          { visit: Buffer.concat([file, slash, entry.name]), kind: kindOf(entry) },
+          { emit: narStrings("entry", "(", "name", bytesToByteString(entry.name), "node") },
+        );
       }
     } else {
       throw new NixFormatError("nar", `${file.toString()} is neither a file, nor a folder, nor a symlink`);
@@ -72,24 +88,59 @@ export async function* dumpPath(path: string): AsyncGenerator<Uint8Array> {
   }
 }
 
-async function* dumpFile(path: Buffer, size: number, executable: boolean): AsyncGenerator<Uint8Array> {
-  yield narFileHeader(executable, size);
-  const file: FileHandle = await open(path, "r");
+const slash = Buffer.from("/");
+/** Neither through a symlink that took the file's place meanwhile, nor waiting for the other end of a pipe. */
+const openFlags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+async function* dumpFile(path: Buffer, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const file = await open(path, openFlags);
   try {
-    let left = size;
-    while (left > 0) {
-      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(blockSize, left)), 0);
-      if (bytesRead === 0) throw new NixFormatError("nar", `${path.toString()} shrank while it was read`);
+    const stats = await file.stat();
+    if (!stats.isFile()) throw new NixFormatError("nar", `${path.toString()} changed while it was read`);
+    yield narFileHeader((stats.mode & 0o100) !== 0, stats.size);
+    let left = stats.size;
+    for (;;) {
+      // One byte more than there should be, so that the read that ends the file also proves that it did not grow.
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(Math.min(blockSize, left + 1)));
+      if (bytesRead > left) throw new NixFormatError("nar", `${path.toString()} grew while it was read`);
+      if (bytesRead === 0 && left > 0) {
+        throw new NixFormatError("nar", `${path.toString()} shrank while it was read`);
+      }
+      signal?.throwIfAborted();
+      const whole = bytesRead < Math.min(blockSize, left + 1);
       left -= bytesRead;
-      yield buffer.subarray(0, bytesRead);
+      if (bytesRead > 0) yield buffer.subarray(0, bytesRead);
+      if (left === 0 && whole) break;
     }
-    const { bytesRead } = await file.read(Buffer.alloc(1), 0);
-    if (bytesRead > 0) throw new NixFormatError("nar", `${path.toString()} grew while it was read`);
+    yield narPadding(stats.size);
   } finally {
     await file.close();
   }
-  yield narPadding(size);
   yield narStrings(")");
+}
+
+const packSize = 65_536;
+
+/** Joins small pieces (a NAR has many of a few bytes) and passes large ones through. */
+async function* packed(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  let buffer = Buffer.allocUnsafe(packSize);
+  let filled = 0;
+  for await (const piece of pieces) {
+    if (filled + piece.length > packSize) {
+      if (filled > 0) {
+        yield buffer.subarray(0, filled);
+        buffer = Buffer.allocUnsafe(packSize);
+        filled = 0;
+      }
+      if (piece.length > packSize / 2) {
+        yield piece;
+        continue;
+      }
+    }
+    buffer.set(piece, filled);
+    filled += piece.length;
+  }
+  if (filled > 0) yield buffer.subarray(0, filled);
 }
 
 /** A tree in memory, for small archives. */

@@ -134,7 +134,7 @@ async function treeOf(stream: AsyncIterable<Uint8Array>): Promise<NarTree> {
 
 const fileName = fc
   .string({ unit: "grapheme", minLength: 1, maxLength: 12 })
-  .filter((name) => !/[/\0]/.test(name) && name !== "." && name !== ".." && name.isWellFormed());
+  .filter((name) => !/[/\0]/.test(name) && name !== "." && name !== "..");
 const { tree: anyTree } = fc.letrec<{ tree: NarTree; directory: NarTree; leaf: NarTree }>((tie) => ({
   leaf: fc.oneof(
     fc.record({

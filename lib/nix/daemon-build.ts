@@ -1,0 +1,111 @@
+/** Builds: a connection of their own, a log that flows with back-pressure, and an end when the caller wants one. */
+import type { DaemonConnection } from "./daemon-connection.js";
+import { DaemonError } from "./daemon-error.js";
+import type { BuildOptions } from "./store.js";
+import type { Operation } from "./worker-protocol-operations.js";
+import type { StderrHandlers } from "./worker-protocol-stderr.js";
+
+/** Log bytes that may wait for a slow consumer before we stop reading from the daemon. */
+const maxWaitingLog = 4 << 20;
+/** What a waiting line costs besides its bytes, so that many empty lines count as well. */
+const lineOverhead = 64;
+
+type LogConsumer = NonNullable<BuildOptions["onLog"]>;
+
+/**
+ * Hands lines to a consumer one after the other. The producer waits only while too much is queued, because a daemon
+ * that cannot write stalls with the build it runs.
+ */
+export class LogQueue {
+  readonly #consume: LogConsumer;
+  #lines: { readonly line: Uint8Array; readonly complete: boolean }[] = [];
+  #waiting = 0;
+  #pumping: Promise<void> | undefined;
+  #error: unknown;
+  #failed = false;
+  #wake: () => void = () => {};
+
+  constructor(consume: LogConsumer) {
+    this.#consume = consume;
+  }
+
+  async push(line: Uint8Array, complete: boolean): Promise<void> {
+    if (this.#failed) throw this.#error;
+    this.#lines.push({ line, complete });
+    this.#waiting += line.length + lineOverhead;
+    this.#pumping ??= this.#pump();
+    while (this.#waiting > maxWaitingLog && !this.#failed) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#failed) throw this.#error;
+  }
+
+  /** Waits until everything has been consumed. */
+  async drain(): Promise<void> {
+    await this.#pumping;
+    if (this.#failed) throw this.#error;
+  }
+
+  async #pump(): Promise<void> {
+    try {
+      while (this.#lines.length > 0) {
+        const lines = this.#lines;
+        this.#lines = [];
+        for (const { line, complete } of lines) {
+          await this.#consume(line, complete);
+          this.#waiting -= line.length + lineOverhead;
+          this.#wake();
+        }
+      }
+    } catch (error) {
+      this.#error = error;
+      this.#failed = true;
+      this.#lines = [];
+      this.#wake();
+    } finally {
+      this.#pumping = undefined;
+    }
+  }
+}
+
+/** The lines of a build's log: what its builder prints and what the daemon says meanwhile. */
+export function logHandlers(queue: LogQueue): StderrHandlers {
+  return {
+    logLine: (piece, complete) => queue.push(piece, complete),
+    message: (piece, complete) => {
+      // The daemon ends its own messages with a newline, the builder's lines come without.
+      const newline = complete && piece.at(-1) === 0x0a;
+      return queue.push(newline ? piece.subarray(0, -1) : piece, complete);
+    },
+  };
+}
+
+/**
+ * Runs a building operation on `connection`, which is closed in the end: that ends whatever the daemon still does.
+ * The log is through before the result is.
+ */
+export async function runBuild<T>(
+  connection: DaemonConnection,
+  operation: Operation<T>,
+  options: BuildOptions,
+  onResult?: (result: T) => void | Promise<void>,
+): Promise<T> {
+  const { signal, onLog } = options;
+  const queue = onLog === undefined ? undefined : new LogQueue((line, complete) => onLog(line, complete));
+  try {
+    const result = await connection.run(operation, {
+      ...(signal === undefined ? {} : { signal }),
+      ...(queue === undefined ? {} : { handlers: logHandlers(queue) }),
+    });
+    await onResult?.(result);
+    await queue?.drain();
+    return result;
+  } catch (error) {
+    if (error instanceof DaemonError && error.code === "remote") await queue?.drain();
+    throw error;
+  } finally {
+    connection.close();
+  }
+}

@@ -1,0 +1,53 @@
+/** Garbage collector roots: temporary ones that live with a connection, and symlinks. */
+import { randomUUID } from "node:crypto";
+import { mkdir, rename, rm, symlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import type { DaemonConnection } from "./daemon-connection.js";
+import type { CancelOptions, RootsSession } from "./store.js";
+import type { StorePath } from "./store-path.js";
+import { addTempRoot } from "./worker-protocol-operations.js";
+
+/** Holds one connection; requests are queued, because a connection does one thing at a time. */
+export class DaemonRootsSession implements RootsSession {
+  readonly #connection: DaemonConnection;
+  readonly #rooted = new Set<StorePath>();
+  #last: Promise<unknown> = Promise.resolve();
+  readonly #onClose: () => void;
+
+  constructor(connection: DaemonConnection, onClose: () => void) {
+    this.#connection = connection;
+    this.#onClose = onClose;
+  }
+
+  addTempRoots(paths: readonly StorePath[], options: CancelOptions = {}): Promise<void> {
+    const result = this.#last.then(async () => {
+      const wanted = [...new Set(paths)].filter((path) => !this.#rooted.has(path));
+      if (wanted.length > 0) await this.#connection.pipeline(wanted.map(addTempRoot), options);
+      for (const path of wanted) this.#rooted.add(path);
+    });
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  async close(): Promise<void> {
+    this.#connection.close();
+    this.#onClose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+}
+
+/** Points `link` at `target`, replacing what was there without a moment in which there is no link. */
+export async function replaceSymlink(target: string, link: string): Promise<void> {
+  await mkdir(dirname(link), { recursive: true });
+  const temporary = `${link}.tmp-${randomUUID()}`;
+  await symlink(target, temporary);
+  try {
+    await rename(temporary, link);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,80 @@
+/** Where a server listens: TCP, a Unix socket, or a listening socket inherited from whoever started us. */
+import { lstat, unlink } from "node:fs/promises";
+import { type AddressInfo, connect, type Server } from "node:net";
+import { UsageError } from "../../errors.js";
+
+export type ListenerOptions =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string }
+  /** A listening stream socket (TCP or Unix) that is open already. */
+  | { readonly kind: "fd"; readonly fd: number };
+
+/** `host:port` (IPv6 in brackets) or the path of a Unix socket. */
+export function parseListenAddress(text: string): ListenerOptions {
+  const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^/:\s]+)):(\d{1,5})$/.exec(text);
+  if (match === null) {
+    if (text.includes("/")) return { kind: "unix", path: text };
+    throw new UsageError(`${JSON.stringify(text)} is neither an address with port nor the path of a socket`);
+  }
+  const port = Number(match[3]);
+  if (port > 65_535) throw new UsageError(`${JSON.stringify(text)} has no valid port`);
+  return { kind: "tcp", host: match[1] ?? match[2] ?? "", port };
+}
+
+/** Whether somebody answers at a Unix socket. */
+function isServed(path: string): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", (error: NodeJS.ErrnoException) => {
+      if (error.code === "ECONNREFUSED" || error.code === "ENOENT") resolve(false);
+      else reject(error);
+    });
+  });
+}
+
+/** Removes the socket a dead process left behind; refuses to touch anything else. */
+async function removeStale(path: string): Promise<void> {
+  const stat = await lstat(path).catch(() => undefined);
+  if (stat === undefined) return;
+  if (!stat.isSocket()) throw new UsageError(`${path} exists and is not a socket`);
+  if (await isServed(path)) throw new UsageError(`${path} is in use by another process`);
+  await unlink(path);
+}
+
+/** Resolves when the server accepts connections. */
+export async function listen(server: Server, options: ListenerOptions): Promise<void> {
+  if (options.kind === "unix") await removeStale(options.path);
+  await new Promise<void>((resolve, reject) => {
+    const onError = (cause: Error): void => {
+      reject(new UsageError(`cannot listen on ${describe(options)}: ${cause.message}`, { cause }));
+    };
+    server.once("error", onError);
+    const onListening = (): void => {
+      server.off("error", onError);
+      resolve();
+    };
+    if (options.kind === "tcp") server.listen({ host: options.host, port: options.port }, onListening);
+    else if (options.kind === "unix") server.listen({ path: options.path }, onListening);
+    else server.listen({ fd: options.fd }, onListening);
+  });
+}
+
+function describe(options: ListenerOptions): string {
+  switch (options.kind) {
+    case "tcp":
+      return `${options.host}:${options.port}`;
+    case "unix":
+      return options.path;
+    case "fd":
+      return `inherited socket ${options.fd}`;
+  }
+}
+
+/** The address a listening server can be reached at. */
+export function addressOf(server: Server): AddressInfo | string | undefined {
+  return server.address() ?? undefined;
+}

@@ -1,0 +1,9 @@
+/**
+ * gRPC on bare HTTP/2 streams for the calls that carry bulk bytes: framing, parsing and back-pressure, for both ends.
+ * Nothing here knows what the bytes mean.
+ */
+export { type BulkEvent, BulkParser } from "./bulk-parser.js";
+export { bulkHead, messageFrame } from "./frame.js";
+export { decodeGrpcMessage, encodeGrpcMessage, isEndedByPeer, maxMessageBytes } from "./protocol.js";
+export { BulkReader } from "./reader.js";
+export { writeWithPressure } from "./writer.js";

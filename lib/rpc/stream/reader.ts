@@ -1,0 +1,53 @@
+/**
+ * Reads a bulk stream event by event, with back-pressure, and tells a complete stream from one that broke off.
+ */
+import type { Http2Stream } from "node:http2";
+import { RpcError } from "../errors.js";
+import { type BulkEvent, BulkParser } from "./bulk-parser.js";
+
+export interface BulkReaderOptions {
+  readonly maxMessageBytes: number;
+  /** Called with the size of each piece that arrived. */
+  readonly onBytes?: (count: number) => void;
+  /** Throws unless the end of the bytes is the end the peer meant. Asked once, after the last byte. */
+  readonly checkEnd: () => Promise<void>;
+}
+
+export class BulkReader {
+  readonly #events: AsyncGenerator<BulkEvent, undefined>;
+
+  constructor(stream: Http2Stream, options: BulkReaderOptions) {
+    this.#events = read(stream, options);
+  }
+
+  /** The next event; undefined at the complete end of the stream. */
+  async next(): Promise<BulkEvent | undefined> {
+    const result = await this.#events.next();
+    return result.done === true ? undefined : result.value;
+  }
+
+  /** The payload bytes from here to the end. Heads are passed over, as deployed peers do. */
+  async *payload(): AsyncGenerator<Uint8Array, undefined> {
+    for (let event = await this.next(); event !== undefined; event = await this.next()) {
+      if (event.kind === "data") yield event.bytes;
+    }
+  }
+}
+
+async function* read(stream: Http2Stream, options: BulkReaderOptions): AsyncGenerator<BulkEvent, undefined> {
+  const parser = new BulkParser(options.maxMessageBytes);
+  try {
+    // The stream outlives its reader: the answer still has to be written.
+    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+      const bytes = chunk as Uint8Array;
+      options.onBytes?.(bytes.length);
+      yield* parser.push(bytes);
+    }
+  } catch (error) {
+    if (error instanceof RpcError) throw error;
+    throw new RpcError("cancelled", "the stream broke off", { cause: error });
+  }
+  await options.checkEnd();
+  parser.finish();
+  return undefined;
+}
