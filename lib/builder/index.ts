@@ -2,13 +2,12 @@
  * The builder: one process per machine that joins a runner, builds what it is told with the local Nix daemon, and
  * ships logs and outputs back.
  *
- * In this room live the tunnel to the runner, the phases of one build, `nix-support` parsing and the sampling of the
- * machine. It keeps no state on disk.
+ * In this room live the tunnel to the runner, the phases of one build and the sampling of the machine. It keeps no
+ * state on disk.
  */
 export { BuilderClient } from "./builder-client.js";
 export type { BuilderCounters } from "./counters.js";
 export { BuilderError, type BuilderErrorCode } from "./errors.js";
 export { type NixConfiguration, readNixConfiguration } from "./nix-configuration.js";
-export { readNixSupport } from "./nix-support.js";
 export type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
 export { type SystemSample, sampleSystem } from "./system-sampling.js";

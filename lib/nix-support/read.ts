@@ -14,7 +14,7 @@ import {
   parseProductLine,
   parseReleaseName,
   productName,
-} from "./nix-support-lines.js";
+} from "./lines.js";
 import { StorePlace } from "./store-place.js";
 
 /** Far above any honest file; what is beyond it makes the file count as absent. */
@@ -22,21 +22,25 @@ const largestFile = 4 << 20;
 /** Products or metrics of one output; the rest is dropped, since each becomes a row in a database. */
 const mostEntries = 10_000;
 
-export interface NixSupportOptions {
+/** Where outputs are; a `Store` is such a place. */
+export interface NixSupportPlace {
   /** The logical store directory, in which product lines speak. */
   readonly storeDir: StoreDir;
   /** Where the files are. */
   readonly realStoreDir: string;
-  readonly signal?: AbortSignal | undefined;
 }
 
-/** Reads everything of one output. Files that are missing, too large or malformed count as absent. */
+/**
+ * Reads everything of one output. Files that are missing, too large or malformed count as absent.
+ * @throws the signal's reason when it fires
+ */
 export async function readNixSupport(
+  store: NixSupportPlace,
   outputName: string,
   output: StorePath,
-  options: NixSupportOptions,
+  signal?: AbortSignal,
 ): Promise<NixSupport> {
-  const place = new StorePlace(options.storeDir, options.realStoreDir, options.signal);
+  const place = new StorePlace(store.storeDir, store.realStoreDir, signal);
   const folder = `${output}/nix-support`;
   if ((await place.resolve(folder)) === undefined) {
     return {
@@ -61,7 +65,7 @@ export async function readNixSupport(
     products:
       productsFile === undefined
         ? await defaultProducts(place, outputName, output)
-        : await readProducts(place, products ?? "", options),
+        : await readProducts(place, products ?? "", store.storeDir, signal),
   };
 }
 
@@ -92,13 +96,14 @@ async function defaultProducts(
 async function readProducts(
   place: StorePlace,
   text: string,
-  options: NixSupportOptions,
+  storeDir: StoreDir,
+  signal: AbortSignal | undefined,
 ): Promise<BuildProduct[]> {
   const products: BuildProduct[] = [];
   for (const line of text.split("\n")) {
-    options.signal?.throwIfAborted();
+    signal?.throwIfAborted();
     const parsed = parseProductLine(line);
-    const product = parsed === undefined ? undefined : await readProduct(place, parsed, options.storeDir);
+    const product = parsed === undefined ? undefined : await readProduct(place, parsed, storeDir);
     if (product !== undefined) products.push(product);
     if (products.length >= mostEntries) break;
   }
