@@ -14,6 +14,8 @@ import type { Effect } from "../scheduler/types.js";
 export interface BuilderSession {
   readonly id: MachineId;
   readonly join: BuilderJoin;
+  /** Address of the builder's end, for people. */
+  readonly peer: string;
   /** Milliseconds since the epoch. */
   readonly joinedAt: number;
   readonly lastPing: BuilderPing | undefined;
@@ -55,6 +57,7 @@ export class BuilderSessions {
     const session: OpenSession = {
       id,
       join,
+      peer: tunnel.peer.address,
       joinedAt: now(),
       lastPing: undefined,
       lastPingAt: undefined,

@@ -7,6 +7,7 @@
 
 import type { HydraDatabase, UnfinishedBuild } from "../database/index.js";
 import type { Listener } from "../database/listener.js";
+import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import { parseFullStorePath, printStorePath, type StoreDir } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
@@ -62,6 +63,8 @@ export class QueueMonitor {
   #wake: (() => void) | undefined;
   #pending = true;
   #sharesChanged = false;
+  #loaded = false;
+  #problem: string | undefined;
 
   constructor(options: QueueMonitorOptions) {
     this.#options = options;
@@ -70,6 +73,16 @@ export class QueueMonitor {
   /** Rows that cannot be used and why; shown by the status API, retried at each pass. */
   get badRows(): readonly BadRow[] {
     return [...this.#badRows.values()];
+  }
+
+  /** The queue has been read at least once. */
+  get loaded(): boolean {
+    return this.#loaded;
+  }
+
+  /** Why the last pass failed; undefined when it did not. */
+  get problem(): string | undefined {
+    return this.#problem;
   }
 
   start(): void {
@@ -114,10 +127,13 @@ export class QueueMonitor {
       try {
         const early = await this.#pass();
         failures = 0;
+        this.#problem = undefined;
+        if (!early) this.#loaded = true;
         if (early) this.#pending = true;
       } catch (error) {
         const delay = Math.min(firstRetryMs * 2 ** failures, longestRetryMs);
         failures++;
+        this.#problem = errorChain(error);
         this.#options.logger.error("queue pass failed", { error, retryInMs: delay });
         await this.#sleep(delay);
         this.#pending = true;

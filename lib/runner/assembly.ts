@@ -1,0 +1,240 @@
+/**
+ * Puts the runner's parts together. No part starts by itself; `QueueRunner` owns their life.
+ *
+ * Some parts need each other: effects of the scheduler go to sessions, sessions feed the scheduler. Those knots are
+ * tied here and nowhere else.
+ */
+import { randomUUID } from "node:crypto";
+import { join } from "node:path";
+import type { QueueRunnerConfig } from "../config/types.js";
+import type { HydraDatabase, Listener } from "../database/index.js";
+import type { Logger } from "../log.js";
+import type { Store } from "../nix/store.js";
+import type { StorePath } from "../nix/store-path.js";
+import { attemptId } from "../scheduler/ids.js";
+import { Scheduler } from "../scheduler/index.js";
+import { Metrics } from "../status/index.js";
+import { AttemptLauncher } from "./attempt-launcher.js";
+import { AttemptRegistry } from "./attempts.js";
+import { BuildRegistry } from "./build-registry.js";
+import { BuilderSessions } from "./builder-sessions.js";
+import { CachedBuilds } from "./cached-builds.js";
+import { TaskGroup } from "./concurrency.js";
+import { RunnerCounters } from "./counters.js";
+import { DerivationCatalog } from "./derivation-catalog.js";
+import { Dispatcher } from "./dispatcher.js";
+import { createEffects } from "./effects.js";
+import { GcRoots } from "./gc-roots.js";
+import { Ingestion } from "./ingestion.js";
+import { InputResolver } from "./input-resolver.js";
+import { LogStore } from "./log-store.js";
+import { PresignedUploads } from "./presigned-uploads.js";
+import { QueueMonitor } from "./queue-monitor.js";
+import { Recorder } from "./recorder.js";
+import { ResolvedSteps } from "./resolved-steps.js";
+import { Results } from "./results.js";
+import { schedulerSettings, timerMs } from "./scheduler-settings.js";
+import { Uploads } from "./uploads.js";
+
+export interface RunnerContext {
+  /** Read at each use: a reload changes it. */
+  readonly config: () => QueueRunnerConfig;
+  readonly store: Store;
+  readonly database: HydraDatabase;
+  readonly listener: Listener;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly random: () => number;
+}
+
+export interface RunnerParts {
+  readonly scheduler: Scheduler;
+  readonly metrics: Metrics;
+  readonly counters: RunnerCounters;
+  readonly tasks: TaskGroup;
+  readonly attempts: AttemptRegistry;
+  readonly registry: BuildRegistry;
+  readonly catalog: DerivationCatalog;
+  readonly sessions: BuilderSessions;
+  readonly recorder: Recorder;
+  readonly results: Results;
+  readonly logs: LogStore;
+  readonly uploads: Uploads;
+  readonly presigned: PresignedUploads;
+  readonly ingestion: Ingestion;
+  readonly monitor: QueueMonitor;
+  readonly dispatcher: Dispatcher;
+}
+
+export function assemble(context: RunnerContext): RunnerParts {
+  const { config, store, database, listener, logger, now, random } = context;
+  const metrics = new Metrics();
+  const counters = new RunnerCounters(metrics);
+  const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
+  const scheduler = new Scheduler(schedulerSettings(config()));
+  const attempts = new AttemptRegistry();
+  const registry = new BuildRegistry();
+  const catalog = new DerivationCatalog(store);
+  const resolver = new InputResolver({ store, database, catalog });
+  const logs = new LogStore({
+    directory: join(config().hydraDataDir, "build-logs"),
+    maxBytes: config().maxLogSize,
+  });
+  const roots = new GcRoots({ store, folder: () => config().rootsDir, logger });
+  const presignedInForce = (): boolean => config().usePresignedUploads;
+  const uploads = new Uploads({
+    store,
+    logs,
+    catalog,
+    roots,
+    tasks,
+    logger,
+    addresses: () => config().remoteStoreAddr,
+    outputsAreLocal: () => !presignedInForce(),
+    concurrency: () => Math.max(1, config().concurrentUploadLimit),
+    stateFolder: join(config().hydraDataDir, "queue-runner"),
+  });
+  const recorder = new Recorder({
+    database,
+    storeDir: store.storeDir,
+    logPath: (drv: StorePath) => logs.pathOf(drv),
+    outputsAreLocal: () => !presignedInForce(),
+    onEnded: (id, result) => {
+      registry.ended(id, result);
+      metrics.add("buildsFinished");
+    },
+    logger,
+    now,
+  });
+  const cached = new CachedBuilds({ store, database, recorder });
+  const onChange = (): void => dispatcher.trigger();
+  const results = new Results({
+    scheduler,
+    attempts,
+    store,
+    catalog,
+    recorder,
+    counters,
+    logger,
+    now,
+    random,
+    publish: (publication) => uploads.publish(publication),
+    onChange,
+    onDynamic: (continuation, drv) => {
+      const build = scheduler.step(continuation.dependent)?.lowestBuild;
+      if (build === undefined) return;
+      tasks.start(() => ingestion.continueDynamic(continuation, drv, build));
+    },
+    onOutputs: (drv, outputs) => resolved.learnOutputs(drv, outputs),
+  });
+  const perform = createEffects({
+    attempts,
+    sessions: () => sessions,
+    results,
+    counters,
+    tasks,
+    logger,
+    systemOf: async (completion) => (await catalog.facts(completion.step as unknown as StorePath)).system,
+  });
+  const sessions = new BuilderSessions({
+    scheduler,
+    logger,
+    now,
+    random,
+    perform,
+    onChange,
+    maxConcurrentDownloads: () => config().maxConcurrentDownloads,
+  });
+  const ingestion = new Ingestion({
+    scheduler,
+    store,
+    database,
+    catalog,
+    resolver,
+    recorder,
+    registry,
+    cached,
+    uploads,
+    counters,
+    logger,
+    now,
+    useSubstitutes: () => config().useSubstitutes,
+    onChange,
+  });
+  const resolved = new ResolvedSteps({
+    scheduler,
+    attempts,
+    ingestion,
+    resolver,
+    recorder,
+    results,
+    cached,
+    now,
+    random,
+    onChange,
+  });
+  const monitor = new QueueMonitor({
+    scheduler,
+    database,
+    listener,
+    ingestion,
+    recorder,
+    registry,
+    storeDir: store.storeDir,
+    counters,
+    logger,
+    now,
+    perform,
+    onChange,
+    intervalMs: () => timerMs(config().queueTriggerTimerInS),
+    stopAfterMs: () => timerMs(config().stopQueueRunAfterInS),
+  });
+  const launcher = new AttemptLauncher({
+    scheduler,
+    attempts,
+    sessions,
+    catalog,
+    resolver,
+    recorder,
+    results,
+    counters,
+    logger,
+    now,
+    limits: () => ({ maxLogSize: config().maxLogSize, maxOutputSize: config().maxOutputSize }),
+    presigned: () => (presignedInForce() ? { uploadDebugInfo: uploads.wantsDebugInfo() } : undefined),
+    onResolved: (attempt, drv) => resolved.replace(attempt, drv),
+  });
+  const dispatcher = new Dispatcher({
+    scheduler,
+    newAttemptId: () => attemptId(randomUUID()),
+    launch: (assignment) => tasks.start(() => launcher.launch(assignment)),
+    perform,
+    safetyIntervalMs: () => timerMs(config().dispatchTriggerTimerInS),
+    onRound: ({ milliseconds }) => {
+      metrics.add("dispatcherWakeups");
+      metrics.add("dispatchMs", milliseconds);
+      metrics.add("dispatcherRunningUs", milliseconds * 1000);
+    },
+    now,
+    random,
+  });
+  const presigned = new PresignedUploads({ uploads, attempts, store, logger });
+  return {
+    scheduler,
+    metrics,
+    counters,
+    tasks,
+    attempts,
+    registry,
+    catalog,
+    sessions,
+    recorder,
+    results,
+    logs,
+    uploads,
+    presigned,
+    ingestion,
+    monitor,
+    dispatcher,
+  };
+}

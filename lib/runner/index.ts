@@ -1,0 +1,10 @@
+/**
+ * The queue runner: everything between the database, the scheduler, the builders and the binary cache.
+ *
+ * In this room live the queue monitor, ingestion, the dispatcher, the builders' sessions, the recording of results and
+ * the log store. Decisions about what to build next are the scheduler's.
+ */
+export { RunnerError, type RunnerErrorCode } from "./errors.js";
+export { LogStore, type LogStoreOptions, type LogWriter } from "./log-store.js";
+export type { QueueRunnerOptions } from "./options.js";
+export { QueueRunner, type RunnerExit } from "./queue-runner.js";

@@ -1,0 +1,25 @@
+/** What a queue runner is made with. */
+import type { QueueRunnerConfig } from "../config/types.js";
+import type { Logger } from "../log.js";
+import type { Store } from "../nix/store.js";
+import type { ListenerOptions, ServerTlsOptions } from "../rpc/index.js";
+
+export interface QueueRunnerOptions {
+  readonly config: QueueRunnerConfig;
+  /** The runner's Nix store; closed by whoever opened it. */
+  readonly store: Store;
+  /** Where the status API listens; undefined = it does not. */
+  readonly rest?: ListenerOptions | undefined;
+  /** Where builders connect. */
+  readonly grpc: ListenerOptions;
+  readonly tls?: ServerTlsOptions | undefined;
+  /** Take builds in only when asked to (`POST /build_one`, `PUT /build`). Default false. */
+  readonly disableQueueMonitor?: boolean | undefined;
+  readonly logger?: Logger | undefined;
+  /** Of this software, for the status API. */
+  readonly version?: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now?: (() => number) | undefined;
+  /** Uniform in [0, 1). */
+  readonly random?: (() => number) | undefined;
+}

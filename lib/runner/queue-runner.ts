@@ -1,0 +1,361 @@
+/**
+ * The queue runner: its life from the first connection to the last commit.
+ *
+ * States and what moves between them:
+ *
+ *     starting ─▶ standby ─▶ active ─▶ draining ─▶ stopping
+ *
+ * `standby` lasts as long as another runner owns the database; status requests are answered, builders are sent away.
+ * `active` begins with the owner lock, after the rows of a dead predecessor were tidied up. `draining` hands nothing out
+ * any more and waits for what runs. A runner that loses the lock stops writing at once and is over.
+ */
+import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { QueueRunnerConfig } from "../config/types.js";
+import { type HydraDatabase, Listener, openHydraDatabase, OwnerLock } from "../database/index.js";
+import { type Logger, silentLogger } from "../log.js";
+import { RpcError, RunnerServer, type RunnerServiceHandlers } from "../rpc/index.js";
+import {
+  type HealthReport,
+  type RunnerState,
+  StatusError,
+  StatusRouter,
+  StatusServer,
+  type StatusSource,
+} from "../status/index.js";
+import { assemble, type RunnerParts } from "./assembly.js";
+import type { QueueRunnerOptions } from "./options.js";
+import { createRpcHandlers } from "./rpc-handlers.js";
+import { schedulerSettings } from "./scheduler-settings.js";
+import { createStatusSource } from "./status-source.js";
+
+/** Why a runner is over; `exitCode` is what a process should end with. */
+export interface RunnerExit {
+  readonly reason: "closed" | "lockLost";
+  readonly exitCode: number;
+}
+
+/** How long recording may go on after the last attempt ended. */
+const recordingGraceMs = 30_000;
+
+interface Opened {
+  readonly database: HydraDatabase;
+  readonly listener: Listener;
+  readonly lock: OwnerLock;
+  readonly parts: RunnerParts;
+  readonly source: StatusSource;
+}
+
+export class QueueRunner implements AsyncDisposable {
+  readonly #options: QueueRunnerOptions;
+  readonly #logger: Logger;
+  readonly #now: () => number;
+  readonly #abort = new AbortController();
+  readonly #startedAt: number;
+  #config: QueueRunnerConfig;
+  #state: RunnerState = "starting";
+  #opened: Opened | undefined;
+  #router: StatusRouter | undefined;
+  #rest: StatusServer | undefined;
+  #grpc: RunnerServer | undefined;
+  #takeOver: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  #finish: (exit: RunnerExit) => void = () => {};
+  /** Resolves when the runner is over; never rejects. */
+  readonly finished: Promise<RunnerExit>;
+
+  constructor(options: QueueRunnerOptions) {
+    this.#options = options;
+    this.#config = options.config;
+    this.#logger = options.logger ?? silentLogger;
+    this.#now = options.now ?? Date.now;
+    this.#startedAt = this.#now();
+    this.finished = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+  }
+
+  get state(): RunnerState {
+    return this.#state;
+  }
+
+  /** Where the status API listens. */
+  get restAddress(): AddressInfo | string | undefined {
+    return this.#rest?.address;
+  }
+
+  /** Where builders connect. */
+  get grpcAddress(): AddressInfo | string | undefined {
+    return this.#grpc?.addresses[0];
+  }
+
+  /**
+   * Opens the database (waiting for one that is down) and the listeners. Resolves when the runner is active, or in
+   * standby behind another runner.
+   *
+   * @throws UsageError for settings that cannot work: addresses, keys, a database that refuses us
+   */
+  async start(): Promise<void> {
+    const opened = await this.#open();
+    this.#opened = opened;
+    if (await opened.lock.tryAcquire()) await this.#activate(opened);
+    else {
+      this.#state = "standby";
+      this.#logger.info("another runner owns the database; waiting as its standby");
+      this.#takeOver = this.#waitForLock(opened);
+    }
+    await this.#listen(opened);
+  }
+
+  /**
+   * Takes new settings over: what can change while the runner works does, the rest waits for a restart.
+   *
+   * @throws UsageError when the new settings cannot work; the old ones then stay in force
+   */
+  async reload(config: QueueRunnerConfig): Promise<void> {
+    const opened = this.#opened;
+    if (opened === undefined) throw new StatusError("unavailable", "the runner has not started yet");
+    const { parts } = opened;
+    await this.#grpc?.reloadTokens(config.tokenPaths);
+    await parts.uploads.reopen(config.remoteStoreAddr);
+    this.#config = config;
+    parts.scheduler.setOptions(schedulerSettings(config), this.#now());
+    parts.logs.setMaxBytes(config.maxLogSize);
+    this.#router = this.#makeRouter(opened);
+    parts.sessions.broadcast({
+      kind: "configUpdate",
+      maxConcurrentDownloads: config.maxConcurrentDownloads,
+    });
+    parts.dispatcher.trigger();
+  }
+
+  /** Stops: nothing new is handed out, what runs gets `drainTimeoutInS` to end, then it is given back to the queue. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #open(): Promise<Opened> {
+    const { store, random = Math.random } = this.#options;
+    const config = this.#config;
+    const logger = this.#logger;
+    const database = await openHydraDatabase({
+      url: config.dbUrl.reveal(),
+      dataDir: config.hydraDataDir,
+      maxConnections: config.maxDbConnections,
+      logger,
+      signal: this.#abort.signal,
+    });
+    try {
+      const listener = new Listener({ database, logger });
+      const lock = new OwnerLock({ database, logger });
+      const parts = assemble({
+        config: () => this.#config,
+        store,
+        database,
+        listener,
+        logger,
+        now: this.#now,
+        random,
+      });
+      await parts.uploads.reopen(config.remoteStoreAddr);
+      const source = createStatusSource({
+        ...parts,
+        startedAt: this.#startedAt,
+        store,
+        database,
+        health: () => this.#health(),
+        pendingUploads: () => parts.uploads.pending(),
+        pendingUploadCount: () => parts.uploads.pendingCount(),
+        remoteStores: () => parts.uploads.traffic(),
+        now: this.#now,
+        onChange: () => parts.dispatcher.trigger(),
+      });
+      return { database, listener, lock, parts, source: whileActive(source, () => this.#state) };
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+  }
+
+  async #waitForLock(opened: Opened): Promise<void> {
+    try {
+      await opened.lock.acquire(this.#abort.signal);
+      await this.#activate(opened);
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      this.#logger.error("could not take the database over", { error });
+      this.#finish({ reason: "lockLost", exitCode: 1 });
+    }
+  }
+
+  /** We own the database: tidy up after a predecessor, then work. */
+  async #activate({ lock, parts, database, listener }: Opened): Promise<void> {
+    lock.lost.addEventListener("abort", () => this.#lockLost(), { once: true });
+    database.fence(lock);
+    const orphans = await parts.recorder.clearOrphans();
+    if (orphans > 0) this.#logger.warn("steps of a runner that died were closed", { steps: orphans });
+    listener.start();
+    this.#state = "active";
+    if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
+    parts.uploads.start();
+    parts.dispatcher.trigger();
+    this.#logger.info("active");
+  }
+
+  #lockLost(): void {
+    if (this.#closing !== undefined) return;
+    this.#logger.error("the owner lock of the database is lost; nothing is written any more");
+    this.#opened?.parts.dispatcher.close();
+    this.#finish({ reason: "lockLost", exitCode: 1 });
+  }
+
+  async #listen(opened: Opened): Promise<void> {
+    const { store, rest, grpc, tls } = this.#options;
+    const { parts } = opened;
+    const logger = this.#logger;
+    this.#router = this.#makeRouter(opened);
+    if (rest !== undefined) {
+      this.#rest = await StatusServer.listen({
+        handler: (request, response) => this.#router?.handle(request, response),
+        listen: listenOptions(rest),
+      });
+    }
+    const handlers = createRpcHandlers({
+      ...parts,
+      store,
+      logger,
+      now: this.#now,
+      onChange: () => parts.dispatcher.trigger(),
+      ownVersion: () => this.#config.protocolVersion,
+      acceptedVersions: () => this.#config.acceptedPeerVersions,
+      forcedSubstituters: () => (this.#config.usePresignedUploads ? this.#config.forcedSubstituters : []),
+    });
+    this.#grpc = await RunnerServer.start({
+      handlers: onlyWhenActive(handlers, () => this.#state),
+      storeDir: store.storeDir,
+      listeners: [grpc],
+      tls,
+      tokenPaths: this.#config.tokenPaths,
+      logger,
+      healthy: () => this.#state === "active",
+    });
+  }
+
+  #makeRouter({ source, parts }: Opened): StatusRouter {
+    const { version } = this.#options;
+    return new StatusRouter({
+      source,
+      metrics: parts.metrics,
+      logger: this.#logger,
+      writeToken: this.#config.statusToken?.reveal(),
+      ...(version === undefined ? {} : { version }),
+    });
+  }
+
+  #health(): HealthReport {
+    const opened = this.#opened;
+    const problems: { part: string; reason: string }[] = [];
+    const monitor = opened?.parts.monitor;
+    if (monitor?.problem !== undefined) problems.push({ part: "queueMonitor", reason: monitor.problem });
+    return { state: this.#state, problems, queueLoaded: monitor?.loaded ?? false };
+  }
+
+  async #close(): Promise<void> {
+    const wasActive = this.#state === "active";
+    this.#state = wasActive ? "draining" : "stopping";
+    this.#abort.abort(new Error("the runner is closing"));
+    const opened = this.#opened;
+    await this.#takeOver;
+    if (opened !== undefined) {
+      const { parts } = opened;
+      parts.dispatcher.close();
+      await parts.monitor.close();
+      if (wasActive) await this.#drain(parts);
+      this.#state = "stopping";
+      parts.sessions.disconnectAll("the runner is shutting down");
+      await parts.tasks.drained(recordingGraceMs);
+    }
+    await this.#grpc?.close({ graceMs: 1_000 });
+    await this.#rest?.close(500);
+    if (opened !== undefined) {
+      await opened.parts.uploads.close();
+      await opened.listener.close();
+      await opened.lock.release();
+      await opened.database.close();
+    }
+    this.#finish({ reason: "closed", exitCode: 0 });
+  }
+
+  async #drain({ attempts, tasks }: RunnerParts): Promise<void> {
+    const deadline = this.#now() + this.#config.drainTimeoutInS * 1000;
+    if (attempts.size > 0) this.#logger.info("waiting for running steps", { steps: attempts.size });
+    while (attempts.size > 0 && this.#now() < deadline) await sleep(50);
+    if (attempts.size === 0) await tasks.drained(recordingGraceMs);
+  }
+}
+
+function listenOptions(
+  listener: QueueRunnerOptions["grpc"],
+): { readonly fd: number } | { readonly host: string; readonly port: number } | { readonly path: string } {
+  switch (listener.kind) {
+    case "fd":
+      return { fd: listener.fd };
+    case "tcp":
+      return { host: listener.host, port: listener.port };
+    case "unix":
+      return { path: listener.path };
+  }
+}
+
+/** Changing requests make no sense before (and after) the runner owns the database. */
+function whileActive(source: StatusSource, state: () => RunnerState): StatusSource {
+  const check = (): void => {
+    if (state() === "active") return;
+    throw new StatusError("unavailable", `the runner is not active (${state()}); ask again later`);
+  };
+  return {
+    ...source,
+    submitBuild: async (request) => {
+      check();
+      return source.submitBuild(request);
+    },
+    buildOne: async (id) => {
+      check();
+      await source.buildOne(id);
+    },
+    drainMachine: async (machine) => {
+      check();
+      return source.drainMachine(machine);
+    },
+    resumeMachine: async (machine) => {
+      check();
+      return source.resumeMachine(machine);
+    },
+  };
+}
+
+/** Builders are sent on to the active runner; what they still report while we drain is taken. */
+function onlyWhenActive(
+  handlers: RunnerServiceHandlers,
+  state: () => RunnerState,
+): RunnerServiceHandlers {
+  const check = (): void => {
+    if (state() !== "active") throw new RpcError("unavailable", `this runner is not active (${state()})`);
+  };
+  return {
+    ...handlers,
+    checkVersion: async (request, context) => {
+      check();
+      return handlers.checkVersion(request, context);
+    },
+    openTunnel: async (join, tunnel) => {
+      check();
+      await handlers.openTunnel(join, tunnel);
+    },
+  };
+}

@@ -1,0 +1,104 @@
+/**
+ * Steps that turn out to be other steps: a derivation whose inputs are content-addressed is replaced by the one it
+ * resolves to.
+ *
+ * Being resolved is not being finished: nothing above becomes runnable until the replacement is built, unless its
+ * outputs are known already (early cut-off).
+ */
+import type { StorePath } from "../nix/store-path.js";
+import type { SchedulerApi } from "../scheduler/api.js";
+import { stepId } from "../scheduler/ids.js";
+import type { Attempt, AttemptRegistry } from "./attempts.js";
+import type { CachedBuilds } from "./cached-builds.js";
+import type { StepFacts } from "./derivation-catalog.js";
+import type { Ingestion } from "./ingestion.js";
+import type { InputResolver } from "./input-resolver.js";
+import type { Recorder } from "./recorder.js";
+import type { Results } from "./results.js";
+
+export interface ResolvedStepsOptions {
+  readonly scheduler: SchedulerApi;
+  readonly attempts: AttemptRegistry;
+  readonly ingestion: Ingestion;
+  readonly resolver: InputResolver;
+  readonly recorder: Recorder;
+  readonly results: Results;
+  readonly cached: CachedBuilds;
+  readonly now: () => number;
+  readonly random: () => number;
+  readonly onChange: () => void;
+}
+
+export class ResolvedSteps {
+  readonly #options: ResolvedStepsOptions;
+
+  constructor(options: ResolvedStepsOptions) {
+    this.#options = options;
+  }
+
+  /** The step of `attempt` is really `resolved`; the attempt is over. */
+  async replace(attempt: Attempt, resolved: StorePath): Promise<void> {
+    const { ingestion, recorder, attempts, scheduler, results, now, onChange } = this.#options;
+    const { facts, verdict } = await ingestion.adopt(resolved, attempt.assignment.build);
+    // Lost, cancelled or out of time while we were looking: that event has dealt with it.
+    if (attempts.get(attempt.id) === undefined) return;
+    await recorder.resolved(attempt, resolved);
+    if (attempts.get(attempt.id) === undefined) return;
+    switch (verdict.kind) {
+      case "complete":
+        await this.#alreadyBuilt(attempt, verdict.facts);
+        return;
+      case "failedBefore":
+        await results.end(attempt, { kind: "failed", status: 8, reason: "failed before" });
+        return;
+      case "unreadable":
+        await results.end(attempt, { kind: "retryable", reason: verdict.reason, blame: "other" });
+        return;
+      case "missing":
+      case "uploading":
+      case "scheduled":
+        attempts.remove(attempt.id);
+        scheduler.replaceStep(
+          attempt.assignment.step,
+          {
+            id: stepId(facts.drv),
+            system: facts.system,
+            features: facts.features,
+            preferLocal: facts.preferLocal,
+            inputs: [],
+            name: facts.name,
+          },
+          now(),
+        );
+        onChange();
+        return;
+    }
+  }
+
+  /** The outputs of the built step are also those of every derivation that was resolved to it. */
+  learnOutputs(drv: StorePath, outputs: ReadonlyMap<string, StorePath>): void {
+    const { resolver, scheduler } = this.#options;
+    resolver.learn(drv, outputs);
+    for (const from of scheduler.step(stepId(drv))?.resolvedFrom ?? []) {
+      resolver.learn(from as unknown as StorePath, outputs);
+    }
+  }
+
+  async #alreadyBuilt(attempt: Attempt, facts: StepFacts): Promise<void> {
+    const { attempts, scheduler, recorder, cached, now, random, onChange } = this.#options;
+    const outputs = new Map<string, StorePath>();
+    for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
+    this.learnOutputs(attempt.drv, outputs);
+    const completion = scheduler.complete(attempt.id, { kind: "succeeded" }, now(), random);
+    attempts.remove(attempt.id);
+    onChange();
+    if (completion.kind !== "finished" || completion.ownBuilds.length === 0) return;
+    recorder.hold(completion.ownBuilds);
+    try {
+      const summary = await cached.summary(outputs);
+      for (const build of completion.ownBuilds) await recorder.buildCached(build, outputs, summary);
+    } finally {
+      recorder.release(completion.ownBuilds);
+    }
+  }
+}
