@@ -1,0 +1,19 @@
+/**
+ * What a Unix service does around its work: signals, exit codes, inherited sockets, readiness messages, a lock.
+ *
+ * In this room lives what touches the process itself. It knows nothing of Hydra; whatever can fail because of how the
+ * process was started is a `UsageError` or a `ProcessError`.
+ */
+export { ProcessError } from "./errors.js";
+export type { InheritedSocketsOptions, MutableEnvironment } from "./inherited-sockets.js";
+export { inheritedSockets } from "./inherited-sockets.js";
+export type { LockFile, LockFileOptions } from "./lock-file.js";
+export { acquireLockFile } from "./lock-file.js";
+export type { ReloadSignal } from "./reload-signal.js";
+export { onReloadSignal } from "./reload-signal.js";
+export type { ProgramOptions } from "./run-program.js";
+export { runProgram } from "./run-program.js";
+export type { ShutdownSignals } from "./shutdown-signals.js";
+export { shutdownSignals } from "./shutdown-signals.js";
+export type { NotifyOptions, ServiceState } from "./systemd-notify.js";
+export { notifySystemd, printServiceState, SystemdNotifier, watchdogIntervalMs } from "./systemd-notify.js";
