@@ -128,6 +128,15 @@ export const builderSettings = {
     live: "no",
     meaning: "Take inputs from the builder's own substituters before asking the runner.",
   },
+  hostname: {
+    kind: "text",
+    default: undefined,
+    defaultText: "the kernel's node name",
+    live: "no",
+    own: true,
+    meaning:
+      "Name of this machine in the status API and in the database. Two builders on one machine need a name each.",
+  },
   protocolVersion: {
     kind: "text",
     default: referenceProtocolVersion,

@@ -94,6 +94,8 @@ export interface BuilderConfig {
   readonly supportedFeatures: readonly string[] | undefined;
   readonly mandatoryFeatures: readonly string[];
   readonly useSubstitutes: boolean;
+  /** Undefined = the kernel's node name. */
+  readonly hostname: string | undefined;
   readonly protocolVersion: string;
   /** Seconds a runner may be away before the builder gives up; 0 = at once. */
   readonly reconnectTimeoutInS: number;
