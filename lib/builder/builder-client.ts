@@ -1,17 +1,290 @@
 /** Joins a runner and builds for it. */
-import type { BuilderCounters } from "./counters.js";
-import type { BuilderClientOptions, BuilderExit } from "./options.js";
+import { randomUUID } from "node:crypto";
+import { hostname, tmpdir } from "node:os";
+import { referenceProtocolVersion } from "../config/index.js";
+import { toError } from "../errors.js";
+import { type Logger, silentLogger } from "../log.js";
+import type { BuilderPing, BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";
+import { ActiveBuilds } from "./active-builds.js";
+import { backoffDelay, pause } from "./backoff.js";
+import { type BuilderCounters, type MutableCounters, newCounters } from "./counters.js";
+import { BuilderError } from "./errors.js";
+import { InputImporter } from "./import-inputs.js";
+import { joinMessage, type MachineDescription, pingMessage } from "./join-info.js";
+import { readNixConfiguration } from "./nix-configuration.js";
+import type { BuilderClientOptions, BuilderExit, RunnerGateway } from "./options.js";
+import { RunnerLink } from "./runner-link.js";
+import { readMachineFacts, sampleSystem } from "./system-sampling.js";
+import { checkVersion, join, stay } from "./tunnel-session.js";
+import { PresignedUploader } from "./upload-presigned.js";
 
-export declare class BuilderClient implements AsyncDisposable {
-  constructor(options: BuilderClientOptions);
-  /** Connects; resolves when a runner has taken us, rejects with `BuilderError` when it cannot succeed. */
-  start(): Promise<void>;
-  /** Resolves when the builder is over; never rejects. */
+interface Joined {
+  readonly gateway: RunnerGateway;
+  readonly api: RunnerApi;
+  readonly tunnel: BuilderTunnel;
+}
+
+/**
+ * One build machine.
+ *
+ * The life of a client: it tries its gateways in turn until one takes it, stays until the tunnel is lost, and tries
+ * again, until it is closed, a runner refuses it for good, or nobody has taken it for `reconnectTimeoutMs`. What is in
+ * work when a tunnel is lost goes on only if the runner takes builders back; else it is aborted, and the machine joins
+ * under a new id.
+ */
+export class BuilderClient implements AsyncDisposable {
   readonly finished: Promise<BuilderExit>;
+  readonly #options: BuilderClientOptions;
+  readonly #logger: Logger;
+  readonly #counters: MutableCounters = newCounters();
+  readonly #link = new RunnerLink();
+  readonly #importer: InputImporter;
+  readonly #builds: ActiveBuilds;
+  /** Ends everything that waits or runs. */
+  readonly #stop = new AbortController();
+  #machineId = randomUUID() as string;
+  #machine: MachineDescription | undefined;
+  #started: Promise<void> | undefined;
+  #draining = false;
+  #finish: (exit: BuilderExit) => void = () => {};
+
+  constructor(options: BuilderClientOptions) {
+    if (options.gateways.length === 0) throw new TypeError("a builder needs at least one gateway");
+    const { settings, store, logger = silentLogger } = options;
+    this.#options = options;
+    this.#logger = logger;
+    this.finished = new Promise((resolve) => {
+      this.#finish = resolve;
+    });
+    const shared = { store, link: this.#link, counters: this.#counters, logger };
+    const spoolDirectory = options.spoolDirectory ?? tmpdir();
+    this.#importer = new InputImporter({ ...shared, useSubstitutes: settings.useSubstitutes });
+    this.#builds = new ActiveBuilds({
+      environment: {
+        ...shared,
+        importer: this.#importer,
+        presigned: new PresignedUploader({ ...shared, spoolDirectory }),
+        buildCores: settings.buildCores,
+        spoolDirectory,
+        clock: options.clock ?? (() => performance.now()),
+      },
+      maxActiveBuilds: options.maxActiveBuilds ?? 4 * settings.maxJobs + 16,
+      onActivity: options.onActivity,
+    });
+  }
+
   /** The id of the current tunnel's machine. */
-  readonly machineId: string;
-  counters(): BuilderCounters;
-  /** Stops. `drain`: take no new orders and finish what is running first. Calling it again without drain cuts short. */
-  close(options?: { readonly drain?: boolean }): Promise<void>;
-  [Symbol.asyncDispose](): Promise<void>;
+  get machineId(): string {
+    return this.#machineId;
+  }
+
+  counters(): BuilderCounters {
+    return { ...this.#counters, reports: { ...this.#counters.reports } };
+  }
+
+  /** Connects; resolves when a runner has taken us, rejects with `BuilderError` when it cannot succeed. */
+  start(): Promise<void> {
+    this.#started ??= this.#start();
+    return this.#started;
+  }
+
+  /**
+   * Stops, and resolves when everything has ended. `drain`: finish what is running first, while new orders are refused;
+   * calling it again without drain cuts short. Builds that are cut short are not reported.
+   */
+  async close(options: { readonly drain?: boolean } = {}): Promise<void> {
+    const reason = "this builder is shutting down";
+    this.#draining = true;
+    this.#builds.refuse(reason);
+    if (options.drain !== true) {
+      this.#stop.abort(new BuilderError("closed", "the builder was closed"));
+      this.#builds.abortAll(reason);
+    }
+    await this.#builds.idle();
+    this.#stop.abort(new BuilderError("closed", "the builder was closed"));
+    if (this.#started === undefined) this.#end(undefined);
+    await this.finished;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #start(): Promise<void> {
+    try {
+      this.#machine = await this.#describeMachine();
+      const first = await this.#joinSomewhere();
+      void this.#live(first);
+    } catch (error) {
+      const failure = error instanceof BuilderError ? error : this.#lost(error);
+      this.#end(failure);
+      throw failure;
+    }
+  }
+
+  /** From the first tunnel to the last. Never rejects. */
+  async #live(first: Joined): Promise<void> {
+    try {
+      for (let joined = first; ; joined = await this.#joinSomewhere()) {
+        const reason = await this.#stayWith(joined);
+        if (this.#stop.signal.aborted) break;
+        this.#counters.tunnelsLost++;
+        this.#logger.warn("the tunnel is lost", { gateway: joined.gateway.address, reason });
+        if (!this.#link.resumable) this.#forgetBuilds("the tunnel to the runner was lost");
+        if ((this.#options.reconnectTimeoutMs ?? 600_000) === 0) {
+          this.#builds.abortAll("the tunnel to the runner was lost");
+          break;
+        }
+      }
+      await this.#builds.idle();
+      this.#end(undefined);
+    } catch (error) {
+      const failure = error instanceof BuilderError ? error : this.#lost(error);
+      this.#builds.abortAll(failure.message);
+      await this.#builds.idle();
+      this.#end(failure);
+    }
+  }
+
+  async #stayWith({ gateway, api, tunnel }: Joined): Promise<string> {
+    const { settings, silenceLimitMs = 120_000 } = this.#options;
+    this.#logger.info("joined", { gateway: gateway.address, machine: this.#machineId });
+    this.#counters.connected = true;
+    this.#counters.tunnelsOpened++;
+    this.#options.onActivity?.(this.#builds.drvs);
+    const machineId = this.#machineId;
+    try {
+      return await stay({
+        tunnel,
+        pingInterval: Math.max(0.01, settings.pingInterval) * 1000,
+        silenceLimit: silenceLimitMs,
+        ping: () => this.#ping(machineId),
+        onOrder: (order) => this.#takeOrder(order, machineId),
+        logger: this.#logger,
+        signal: this.#stop.signal,
+      });
+    } finally {
+      this.#counters.connected = false;
+      this.#link.detach();
+      await api.close().catch(() => undefined);
+    }
+  }
+
+  #takeOrder(order: RunnerOrder, machineId: string): void {
+    switch (order.kind) {
+      case "joinResponse":
+      case "configUpdate":
+        this.#importer.maxConcurrentDownloads = order.maxConcurrentDownloads;
+        break;
+      case "build":
+        this.#builds.take(order.build, machineId);
+        break;
+      case "abort":
+        this.#builds.abort(order.buildId);
+        break;
+      case "ping":
+        break;
+    }
+  }
+
+  /** Tries all gateways, again and again, until one has taken us. @throws BuilderError */
+  async #joinSomewhere(): Promise<Joined> {
+    const { gateways, reconnectTimeoutMs = 600_000, random = Math.random } = this.#options;
+    const { first, longest } = this.#options.reconnectDelayMs ?? { first: 500, longest: 30_000 };
+    const { signal } = this.#stop;
+    const clock = this.#options.clock ?? (() => performance.now());
+    const deadline = clock() + reconnectTimeoutMs;
+    for (let failures = 1; ; failures++) {
+      const errors: unknown[] = [];
+      for (const gateway of gateways) {
+        signal.throwIfAborted();
+        try {
+          return await this.#joinAt(gateway);
+        } catch (error) {
+          signal.throwIfAborted();
+          errors.push(error);
+          this.#logger.warn("could not join", { gateway: gateway.address, error });
+        }
+      }
+      const final = errors.find((error) => error instanceof BuilderError);
+      if (final !== undefined && errors.every((error) => error instanceof BuilderError)) throw final;
+      const delay = backoffDelay(failures, { first, longest, random });
+      if (clock() + delay > deadline) throw this.#lost(errors[0]);
+      await pause(delay, signal);
+    }
+  }
+
+  async #joinAt(gateway: RunnerGateway): Promise<Joined> {
+    const { version = referenceProtocolVersion, store, resumable = endsInResume } = this.#options;
+    const machine = this.#machine;
+    if (machine === undefined) throw new Error("the machine has not been described yet");
+    const { signal } = this.#stop;
+    const api = await gateway.connect();
+    try {
+      const check = {
+        version,
+        machineId: this.#machineId,
+        hostname: machine.hostname,
+        storeDir: store.storeDir,
+      };
+      const resumes = resumable(await checkVersion(api, check, signal));
+      if (!resumes) this.#forgetBuilds("the runner does not take builders back");
+      const tunnel = await join(
+        api,
+        {
+          ...joinMessage(this.#machineId, machine),
+          ...(resumes ? { running: this.#builds.running() } : {}),
+        },
+        signal,
+      );
+      this.#link.attach(api, resumes);
+      return { gateway, api, tunnel };
+    } catch (error) {
+      await api.close().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  /** An id belongs to the tunnel on which it joined, unless the runner keeps the machine in the meantime. */
+  #forgetBuilds(reason: string): void {
+    this.#builds.abortAll(reason);
+    this.#machineId = randomUUID();
+  }
+
+  async #ping(machineId: string): Promise<BuilderPing> {
+    const { store } = this.#options;
+    const sample = await sampleSystem({
+      buildDir: this.#machine?.nix.buildDir ?? tmpdir(),
+      storeDir: store.realStoreDir,
+    });
+    // The contract has no word for "no more work, please"; a machine without any disk space gets none.
+    const full = this.#draining ? { buildDirFreePercent: 0, storeFreePercent: 0 } : {};
+    return pingMessage(machineId, { ...sample, ...full }, this.#counters);
+  }
+
+  async #describeMachine(): Promise<MachineDescription> {
+    const { settings, env, nixConfiguration } = this.#options;
+    const [nix, facts] = await Promise.all([
+      nixConfiguration ?? readNixConfiguration({ env, signal: this.#stop.signal }),
+      readMachineFacts(),
+    ]);
+    return { hostname: this.#options.hostname ?? hostname(), settings, nix, facts };
+  }
+
+  #lost(cause: unknown): BuilderError {
+    return new BuilderError("runner-lost", "no runner could be reached", { cause: toError(cause) });
+  }
+
+  #end(error: BuilderError | undefined): void {
+    const failed = error !== undefined && error.code !== "closed";
+    this.#finish({
+      reason: failed ? "failed" : "closed",
+      exitCode: error?.exitCode ?? 0,
+      error: failed ? error : undefined,
+    });
+  }
+}
+
+function endsInResume(serverVersion: string): boolean {
+  return serverVersion.endsWith("+resume");
 }

@@ -8,13 +8,7 @@
 import { stat } from "node:fs/promises";
 import { isStorePath, type StoreDir, type StorePath, storePathName } from "../nix/store-path.js";
 import type { BuildProduct, NixSupport } from "../rpc/types.js";
-import {
-  type ProductLine,
-  parseMetrics,
-  parseProductLine,
-  parseReleaseName,
-  productName,
-} from "./lines.js";
+import { type ProductLine, parseMetrics, parseProductLine, parseReleaseName, productName } from "./lines.js";
 import { StorePlace } from "./store-place.js";
 
 /** Far above any honest file; what is beyond it makes the file count as absent. */

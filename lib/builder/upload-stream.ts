@@ -1,0 +1,66 @@
+/** Uploads to the runner itself: whatever it lacks of the outputs' closure, in one stream. */
+import type { ValidPathInfo } from "../nix/path-info.js";
+import type { Store } from "../nix/store.js";
+import type { StorePath } from "../nix/store-path.js";
+import { packNars } from "../rpc/index.js";
+import type { RunnerApi } from "../rpc/types.js";
+import { counted, type MutableCounters } from "./counters.js";
+import type { RunnerLink } from "./runner-link.js";
+import { Slots } from "./slots.js";
+
+const questionsAtOnce = 10;
+/** Milliseconds for one "do you have it?". */
+const questionTimeout = 60_000;
+
+export interface StreamUploadOptions {
+  readonly store: Store;
+  readonly link: RunnerLink;
+  readonly counters: MutableCounters;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Resolves when the runner has all of `closure` (references first).
+ * @param known paths that came from the runner and need no question
+ */
+export async function uploadStream(
+  closure: readonly ValidPathInfo[],
+  known: ReadonlySet<StorePath>,
+  options: StreamUploadOptions,
+): Promise<void> {
+  const { link, signal } = options;
+  const candidates = closure.filter((info) => !known.has(info.path));
+  await link.call(async (api) => {
+    const lacking = await lackedBy(api, candidates, signal);
+    if (lacking.length > 0) await send(api, lacking, options);
+  }, signal);
+}
+
+async function lackedBy(
+  api: RunnerApi,
+  infos: readonly ValidPathInfo[],
+  signal: AbortSignal,
+): Promise<ValidPathInfo[]> {
+  const has = await new Slots(questionsAtOnce).map(
+    infos,
+    // A question without an answer costs an upload too much, nothing else.
+    (info) => api.hasPath(info.path, { signal, timeoutMs: questionTimeout }).catch(() => false),
+    signal,
+  );
+  return infos.filter((_, index) => has[index] !== true);
+}
+
+async function send(
+  api: RunnerApi,
+  infos: readonly ValidPathInfo[],
+  { store, counters, signal }: StreamUploadOptions,
+): Promise<void> {
+  await counted(counters, "uploading", infos.length, () =>
+    api.buildResult(
+      packNars(infos, (info) => store.narFromPath(info.path, { signal })),
+      { signal },
+    ),
+  );
+  counters.pathsUploaded += infos.length;
+  counters.bytesUploaded += infos.reduce((sum, info) => sum + info.narSize, 0);
+}
