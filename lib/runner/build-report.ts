@@ -1,7 +1,6 @@
 /** What a builder says of an attempt when it is over, in the runner's own words. */
 
-import type { Hash } from "../nix/hash.js";
-import type { StorePath } from "../nix/store-path.js";
+import type { BuildCompletion, BuildMetric, BuildProduct, BuiltOutput } from "../rpc/types.js";
 import type { AttemptId, MachineId } from "../scheduler/ids.js";
 import type { AttemptOutcome, FailureStatus } from "../scheduler/types.js";
 

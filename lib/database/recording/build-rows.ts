@@ -1,0 +1,173 @@
+/** Rows of Builds and of what belongs to a result: outputs, products, metrics. */
+import type { SqlSession } from "./session.js";
+import type { OutputPath } from "./step-rows.js";
+import { maxIndexedText, maxPlainText, storableText, toBigint } from "./values.js";
+
+export interface ProductRow {
+  readonly type: string;
+  readonly subtype: string;
+  readonly fileSize: number | undefined;
+  readonly sha256: string | undefined;
+  /** Full path. */
+  readonly path: string;
+  readonly name: string;
+  readonly defaultPath: string;
+}
+
+export interface MetricRow {
+  readonly name: string;
+  readonly unit: string | undefined;
+  readonly value: number;
+}
+
+/** What a successful build brought. */
+export interface BuildResult {
+  readonly size: number;
+  readonly closureSize: number;
+  readonly releaseName: string | undefined;
+  readonly outputs: readonly OutputPath[];
+  readonly products: readonly ProductRow[];
+  readonly metrics: readonly MetricRow[];
+}
+
+export interface BuildEnd {
+  readonly id: number;
+  readonly status: number;
+  /** Seconds. */
+  readonly startTime: number;
+  /** Seconds. */
+  readonly stopTime: number;
+  readonly cached: boolean;
+  /** Absent for failures, which leave earlier figures alone. */
+  readonly result?: BuildResult | undefined;
+}
+
+/**
+ * Locks those of the builds that are still unfinished, in the order of their ids (as the evaluator does), and returns
+ * them. Who was cancelled, deleted or finished by somebody else is not among them.
+ */
+export async function lockUnfinished(session: SqlSession, ids: readonly number[]): Promise<Set<number>> {
+  if (ids.length === 0) return new Set();
+  // NO KEY: others may go on inserting rows that refer to the builds.
+  const locked = await session.query<{ id: number }>(
+    "SELECT id FROM builds WHERE id = ANY($1::int[]) AND finished = 0 ORDER BY id FOR NO KEY UPDATE",
+    [ids],
+  );
+  return new Set(locked.rows.map((row) => row.id));
+}
+
+/** Ends builds that `lockUnfinished` returned. */
+export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]): Promise<void> {
+  if (ends.length === 0) return;
+  const successes = ends.flatMap(({ id, result }) => (result === undefined ? [] : [{ id, result }]));
+  await writeOutputs(session, successes);
+  await replaceProducts(session, successes);
+  await replaceMetrics(session, successes);
+  // Last, and in one statement: from here on the counter of finished builds is locked until the commit.
+  await session.query(
+    "UPDATE builds b SET finished = 1, buildstatus = i.status, starttime = i.starttime, stoptime = i.stoptime," +
+      " iscachedbuild = i.cached, notificationpendingsince = i.stoptime," +
+      " size = CASE WHEN i.success THEN i.size ELSE b.size END," +
+      " closuresize = CASE WHEN i.success THEN i.closuresize ELSE b.closuresize END," +
+      " releasename = CASE WHEN i.success THEN i.releasename ELSE b.releasename END" +
+      " FROM unnest($1::int[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bool[], $7::bigint[], $8::bigint[]," +
+      " $9::text[]) AS i(id, status, starttime, stoptime, cached, success, size, closuresize, releasename)" +
+      " WHERE b.id = i.id AND b.finished = 0",
+    [
+      ends.map((end) => end.id),
+      ends.map((end) => end.status),
+      ends.map((end) => end.startTime),
+      ends.map((end) => end.stopTime),
+      ends.map((end) => (end.cached ? 1 : 0)),
+      ends.map((end) => end.result !== undefined),
+      ends.map((end) => toBigint(end.result?.size ?? 0)),
+      ends.map((end) => toBigint(end.result?.closureSize ?? 0)),
+      ends.map((end) => releaseName(end.result?.releaseName)),
+    ],
+  );
+}
+
+/** No release name is NULL, never the empty text: the front-end prefers it over the name of the derivation. */
+function releaseName(name: string | undefined): string | null {
+  const text = storableText(name ?? "", maxPlainText);
+  return text === "" ? null : text;
+}
+
+type Success = { readonly id: number; readonly result: BuildResult };
+
+async function writeOutputs(session: SqlSession, successes: readonly Success[]): Promise<void> {
+  const outputs = successes.flatMap(({ id, result }) => result.outputs.map((output) => ({ id, output })));
+  if (outputs.length === 0) return;
+  await session.query(
+    "UPDATE buildoutputs o SET path = i.path FROM unnest($1::int[], $2::text[], $3::text[]) AS i(build, name, path)" +
+      " WHERE o.build = i.build AND o.name = i.name AND o.path IS DISTINCT FROM i.path",
+    [
+      outputs.map(({ id }) => id),
+      outputs.map(({ output }) => output.name),
+      outputs.map(({ output }) => output.path ?? null),
+    ],
+  );
+}
+
+async function replaceProducts(session: SqlSession, successes: readonly Success[]): Promise<void> {
+  if (successes.length === 0) return;
+  // A build that was restarted still has the products of its last run.
+  await session.query("DELETE FROM buildproducts WHERE build = ANY($1::int[])", [
+    successes.map(({ id }) => id),
+  ]);
+  const rows = successes.flatMap(({ id, result }) =>
+    result.products.map((product, index) => ({ id, number: index + 1, product })),
+  );
+  if (rows.length === 0) return;
+  await session.query(
+    "INSERT INTO buildproducts (build, productnr, type, subtype, filesize, sha256hash, path, name, defaultpath)" +
+      " SELECT * FROM unnest($1::int[], $2::int[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[]," +
+      " $8::text[], $9::text[])",
+    [
+      rows.map(({ id }) => id),
+      rows.map(({ number }) => number),
+      rows.map(({ product }) => storableText(product.type, maxIndexedText)),
+      rows.map(({ product }) => storableText(product.subtype, maxPlainText)),
+      rows.map(({ product }) => (product.fileSize === undefined ? null : toBigint(product.fileSize))),
+      rows.map(({ product }) => product.sha256 ?? null),
+      rows.map(({ product }) => storableText(product.path, maxPlainText)),
+      rows.map(({ product }) => storableText(product.name, maxPlainText)),
+      rows.map(({ product }) => storableText(product.defaultPath, maxPlainText)),
+    ],
+  );
+}
+
+async function replaceMetrics(session: SqlSession, successes: readonly Success[]): Promise<void> {
+  if (successes.length === 0) return;
+  await session.query("DELETE FROM buildmetrics WHERE build = ANY($1::int[])", [
+    successes.map(({ id }) => id),
+  ]);
+  const rows = successes.flatMap(({ id, result }) => {
+    // Names are unique for a build; cutting long ones may have made two of them equal.
+    const byName = new Map<string, MetricRow>();
+    for (const metric of result.metrics) byName.set(storableText(metric.name, maxIndexedText), metric);
+    return [...byName].map(([name, metric]) => ({ id, name, metric }));
+  });
+  if (rows.length === 0) return;
+  // The names of project and jobset come from the rows: they may have been renamed since the build was read.
+  await session.query(
+    "INSERT INTO buildmetrics (build, name, unit, value, project, jobset, job, timestamp)" +
+      " SELECT b.id, i.name, i.unit, i.value, j.project, j.name, b.job, b.timestamp" +
+      " FROM unnest($1::int[], $2::text[], $3::text[], $4::float8[]) AS i(build, name, unit, value)" +
+      " JOIN builds b ON b.id = i.build JOIN jobsets j ON j.id = b.jobset_id",
+    [
+      rows.map(({ id }) => id),
+      rows.map(({ name }) => name),
+      rows.map(({ metric }) => (metric.unit === undefined ? null : storableText(metric.unit, maxPlainText))),
+      rows.map(({ metric }) => metric.value),
+    ],
+  );
+}
+
+/** Remembers paths whose build failed for good. */
+export async function rememberFailedPaths(session: SqlSession, paths: readonly string[]): Promise<void> {
+  if (paths.length === 0) return;
+  await session.query("INSERT INTO failedpaths (path) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", [
+    paths,
+  ]);
+}

@@ -1,0 +1,25 @@
+/**
+ * What the runner writes: statements and transactions that record steps and builds.
+ *
+ * Everything works on many rows at once (arrays that the statements unnest), is guarded against doing it twice, and
+ * sends its notifications in the same transaction. Nothing here retries; callers do.
+ */
+export type { BuildEnd, BuildResult, MetricRow, ProductRow } from "./build-rows.js";
+export { RecordingError, type RecordingErrorCode } from "./errors.js";
+export { buildThatFailed, knownStepOutputs } from "./history.js";
+export { buildsFinished, maxPayloadBytes } from "./notifications.js";
+export { type Outcome, type OutcomeResult, recordOutcomes } from "./outcomes.js";
+export type { SqlSession, TransactionRunner } from "./session.js";
+export { recordStarts, type StartedStep } from "./started-steps.js";
+export { type DraftResult, insertDrafts, type StepDraft, stepDraft } from "./step-drafts.js";
+export { StepNumbers } from "./step-numbers.js";
+export {
+  clearBusySteps,
+  closeOrphan,
+  type NewStepRow,
+  type OutputPath,
+  type StepEnd,
+  type StepKey,
+  setBusy,
+} from "./step-rows.js";
+export { storableText, toSeconds } from "./values.js";

@@ -1,0 +1,107 @@
+/**
+ * The transaction of everything that ends: a step, the builds it decides, and what is said about it.
+ *
+ * Rows of steps and builds, products, metrics and notifications are committed together. Every part is guarded by the
+ * state it changes (`busy <> 0`, `finished = 0`), so a repetition after a lost answer changes and says nothing.
+ */
+import { type BuildEnd, endBuilds, lockUnfinished, rememberFailedPaths } from "./build-rows.js";
+import { buildsFinished, type Notification, sendNotifications, stepFinished } from "./notifications.js";
+import type { SqlSession } from "./session.js";
+import { insertDrafts, type StepDraft } from "./step-drafts.js";
+import type { StepNumbers } from "./step-numbers.js";
+import { endSteps, type StepEnd } from "./step-rows.js";
+
+export interface Outcome {
+  /** The running row that ends, and the file of its log. */
+  readonly step?: (StepEnd & { readonly logPath: string | undefined }) | undefined;
+  /** Builds that end, in the order in which they are announced. */
+  readonly builds: readonly BuildEnd[];
+  /** One notification for all builds (a failure that many share) instead of one for each. */
+  readonly together?: boolean | undefined;
+  /** Rows for builds that end here and have none of the step; only inserted when the build still is unfinished. */
+  readonly copies?: readonly StepDraft[] | undefined;
+  readonly failedPaths?: readonly string[] | undefined;
+}
+
+export interface OutcomeResult {
+  /** Status by build: ours, or that of whoever was faster; absent for builds that were deleted. */
+  readonly statuses: ReadonlyMap<number, number>;
+}
+
+/** Records outcomes in one transaction; answers in the order of `outcomes`. */
+export async function recordOutcomes(
+  session: SqlSession,
+  numbers: StepNumbers,
+  outcomes: readonly Outcome[],
+): Promise<OutcomeResult[]> {
+  const ends = new Map<number, BuildEnd>();
+  for (const outcome of outcomes) {
+    for (const end of outcome.builds) if (!ends.has(end.id)) ends.set(end.id, end);
+  }
+  const unfinished = await lockUnfinished(session, [...ends.keys()]);
+  const steps = outcomes.flatMap((outcome) => (outcome.step === undefined ? [] : [outcome.step]));
+  const ended = new Set(
+    (await endSteps(session, steps)).map(({ build, stepNumber }) => `${build}/${stepNumber}`),
+  );
+  const copies = outcomes.flatMap((outcome) => outcome.copies ?? []);
+  await insertDrafts(
+    session,
+    numbers,
+    copies.filter((draft) => unfinished.has(draft.row.build)),
+  );
+  await rememberFailedPaths(
+    session,
+    [...new Set(outcomes.flatMap((outcome) => outcome.failedPaths ?? []))].sort(),
+  );
+  await endBuilds(
+    session,
+    [...ends.values()].filter((end) => unfinished.has(end.id)),
+  );
+  await sendNotifications(session, announcements(outcomes, ended, unfinished));
+  return statusesOf(session, outcomes, ends, unfinished);
+}
+
+function announcements(
+  outcomes: readonly Outcome[],
+  endedSteps: ReadonlySet<string>,
+  endedBuilds: ReadonlySet<number>,
+): Notification[] {
+  const notifications: Notification[] = [];
+  const announced = new Set<number>();
+  for (const { step, builds, together } of outcomes) {
+    if (step !== undefined && endedSteps.has(`${step.build}/${step.stepNumber}`)) {
+      notifications.push(stepFinished(step.build, step.stepNumber, step.logPath));
+    }
+    const ids = builds.map((end) => end.id).filter((id) => endedBuilds.has(id) && !announced.has(id));
+    for (const id of ids) announced.add(id);
+    if (together === true) notifications.push(...buildsFinished(ids));
+    else for (const id of ids) notifications.push(...buildsFinished([id]));
+  }
+  return notifications;
+}
+
+async function statusesOf(
+  session: SqlSession,
+  outcomes: readonly Outcome[],
+  ends: ReadonlyMap<number, BuildEnd>,
+  ours: ReadonlySet<number>,
+): Promise<OutcomeResult[]> {
+  const statuses = new Map<number, number>();
+  for (const id of ours) statuses.set(id, ends.get(id)?.status ?? 0);
+  const others = [...ends.keys()].filter((id) => !ours.has(id));
+  if (others.length > 0) {
+    const found = await session.query<{ id: number; buildstatus: number }>(
+      "SELECT id, buildstatus FROM builds WHERE id = ANY($1::int[]) AND buildstatus IS NOT NULL",
+      [others],
+    );
+    for (const row of found.rows) statuses.set(row.id, row.buildstatus);
+  }
+  return outcomes.map(({ builds }) => {
+    const own = new Map<number, number>();
+    for (const { id } of builds) {
+      const status = statuses.get(id);
+      if (status !== undefined) own.set(id, status);
+    }
+    return { statuses: own };
+  });
+}

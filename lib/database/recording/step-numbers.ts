@@ -1,0 +1,53 @@
+/**
+ * Step numbers, given out in memory so that writers of one build do not wait for each other.
+ *
+ * The database stays the truth: a number that turns out to be taken is given up and the counter is raised above what
+ * is there. A number reserved before a transaction also is the mark by which a repeated transaction finds its own row.
+ */
+import type { SqlSession } from "./session.js";
+
+const builds = 200_000;
+
+export class StepNumbers {
+  /** Highest number known for a build. Insertion order is age. */
+  readonly #highest = new Map<number, number>();
+
+  /** Reads the highest number of those builds of which none is known yet. */
+  async load(session: SqlSession, ids: readonly number[]): Promise<void> {
+    const unknown = [...new Set(ids)].filter((id) => !this.#highest.has(id));
+    if (unknown.length > 0) await this.#read(session, unknown);
+  }
+
+  /** Other writers were there: takes up what the database has. */
+  async reload(session: SqlSession, ids: readonly number[]): Promise<void> {
+    await this.#read(session, [...new Set(ids)]);
+  }
+
+  /** The next number of the build; `load` must have been called for it. */
+  next(build: number): number {
+    const number = (this.#highest.get(build) ?? 0) + 1;
+    this.#highest.set(build, number);
+    return number;
+  }
+
+  /** The build is over. A later restart reads its numbers anew. */
+  forget(build: number): void {
+    this.#highest.delete(build);
+  }
+
+  async #read(session: SqlSession, ids: readonly number[]): Promise<void> {
+    const { rows } = await session.query<{ build: number; highest: number }>(
+      "SELECT i.build, coalesce((SELECT max(stepnr) FROM buildsteps s WHERE s.build = i.build), 0) AS highest" +
+        " FROM unnest($1::int[]) AS i(build)",
+      [ids],
+    );
+    // Numbers may have been given out while the query ran, so a counter only ever goes up.
+    for (const { build, highest } of rows) {
+      this.#highest.set(build, Math.max(highest, this.#highest.get(build) ?? 0));
+    }
+    for (const build of this.#highest.keys()) {
+      if (this.#highest.size <= builds) break;
+      this.#highest.delete(build);
+    }
+  }
+}

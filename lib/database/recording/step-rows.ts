@@ -1,0 +1,223 @@
+/** Rows of BuildSteps and BuildStepOutputs: inserting, progress, ending. */
+import type { SqlSession } from "./session.js";
+import { maxErrorText, storableText, toOverhead } from "./values.js";
+
+export interface OutputPath {
+  readonly name: string;
+  /** Full path; undefined while only the build can tell. */
+  readonly path: string | undefined;
+}
+
+/** Names one row. */
+export interface StepKey {
+  readonly build: number;
+  readonly stepNumber: number;
+}
+
+export interface NewStepRow extends StepKey {
+  /** 0 = build, 1 = substituted or found. */
+  readonly type: 0 | 1;
+  /** Full path. */
+  readonly drvPath: string;
+  readonly busy: number;
+  /** Absent while the step runs. */
+  readonly status?: number | undefined;
+  /** Seconds; absent for steps that never ran. */
+  readonly startTime?: number | undefined;
+  readonly stopTime?: number | undefined;
+  readonly system?: string | undefined;
+  /** Host name, or empty. */
+  readonly machine: string;
+  readonly error?: string | undefined;
+  readonly propagatedFrom?: number | undefined;
+  /** Base name, exactly with status 13. */
+  readonly resolvedDrvPath?: string | undefined;
+  readonly outputs: readonly OutputPath[];
+}
+
+/** What became of a row that was to be inserted. */
+export type Insertion =
+  /** Inserted now, with its outputs. */
+  | "written"
+  /** There already: an earlier try of the same transaction was committed after all. */
+  | "present"
+  /** The number belongs to a row of somebody else. */
+  | "taken"
+  /** The build was deleted. */
+  | "gone";
+
+const inputColumns =
+  "unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[]," +
+  " $10::text[], $11::text[], $12::int[], $13::text[])" +
+  " AS i(build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine, errormsg, propagatedfrom," +
+  " resolveddrvpath)";
+
+const insertStatement =
+  `WITH input AS (SELECT * FROM ${inputColumns}), written AS (` +
+  " INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine," +
+  " errormsg, propagatedfrom, resolveddrvpath)" +
+  " SELECT i.build, i.stepnr, i.type, i.drvpath, i.busy, i.status, i.starttime, i.stoptime, i.system, i.machine," +
+  " i.errormsg, p.id, i.resolveddrvpath" +
+  " FROM input i JOIN builds b ON b.id = i.build LEFT JOIN builds p ON p.id = i.propagatedfrom" +
+  " ORDER BY i.build, i.stepnr" +
+  " ON CONFLICT (build, stepnr) DO NOTHING RETURNING build, stepnr" +
+  "), outputs AS (" +
+  " INSERT INTO buildstepoutputs (build, stepnr, name, path)" +
+  " SELECT o.build, o.stepnr, o.name, o.path" +
+  " FROM unnest($14::int[], $15::int[], $16::text[], $17::text[]) AS o(build, stepnr, name, path)" +
+  " JOIN written w ON w.build = o.build AND w.stepnr = o.stepnr" +
+  ") SELECT build, stepnr FROM written";
+
+const classifyStatement =
+  "SELECT i.build, i.stepnr, b.id IS NULL AS gone," +
+  " coalesce(s.drvpath = i.drvpath AND s.type = i.type AND s.starttime IS NOT DISTINCT FROM i.starttime, false) AS same" +
+  " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[]) AS i(build, stepnr, type, drvpath, starttime)" +
+  " LEFT JOIN builds b ON b.id = i.build" +
+  " LEFT JOIN buildsteps s ON s.build = i.build AND s.stepnr = i.stepnr";
+
+const keyOf = (build: number, stepNumber: number): string => `${build}/${stepNumber}`;
+
+/** Inserts step rows and their outputs; answers in the order of `rows`. */
+export async function insertSteps(session: SqlSession, rows: readonly NewStepRow[]): Promise<Insertion[]> {
+  if (rows.length === 0) return [];
+  const outputs = rows.flatMap((row) => row.outputs.map((output) => ({ row, output })));
+  const inserted = await session.query<{ build: number; stepnr: number }>(insertStatement, [
+    rows.map((row) => row.build),
+    rows.map((row) => row.stepNumber),
+    rows.map((row) => row.type),
+    rows.map((row) => row.drvPath),
+    rows.map((row) => row.busy),
+    rows.map((row) => row.status ?? null),
+    rows.map((row) => row.startTime ?? null),
+    rows.map((row) => row.stopTime ?? null),
+    rows.map((row) => row.system ?? null),
+    rows.map((row) => row.machine),
+    rows.map((row) => (row.error === undefined ? null : storableText(row.error, maxErrorText))),
+    rows.map((row) => row.propagatedFrom ?? null),
+    rows.map((row) => row.resolvedDrvPath ?? null),
+    outputs.map(({ row }) => row.build),
+    outputs.map(({ row }) => row.stepNumber),
+    outputs.map(({ output }) => output.name),
+    outputs.map(({ output }) => output.path ?? null),
+  ]);
+  const written = new Set(inserted.rows.map((row) => keyOf(row.build, row.stepnr)));
+  const insertions = rows.map((row): Insertion | undefined =>
+    written.has(keyOf(row.build, row.stepNumber)) ? "written" : undefined,
+  );
+  if (written.size === rows.length) return insertions.map((insertion) => insertion ?? "taken");
+  const rest = rows.filter((_, index) => insertions[index] === undefined);
+  const classified = await session.query<{ build: number; stepnr: number; gone: boolean; same: boolean }>(
+    classifyStatement,
+    [
+      rest.map((row) => row.build),
+      rest.map((row) => row.stepNumber),
+      rest.map((row) => row.type),
+      rest.map((row) => row.drvPath),
+      rest.map((row) => row.startTime ?? null),
+    ],
+  );
+  const found = new Map(classified.rows.map((row) => [keyOf(row.build, row.stepnr), row]));
+  return rows.map((row, index): Insertion => {
+    const known = insertions[index];
+    if (known !== undefined) return known;
+    const state = found.get(keyOf(row.build, row.stepNumber));
+    if (state?.gone === true) return "gone";
+    return state?.same === true ? "present" : "taken";
+  });
+}
+
+/** Progress of running steps. Never touches a row that has ended and never goes back. */
+export async function setBusy(
+  session: SqlSession,
+  steps: readonly (StepKey & { readonly busy: number })[],
+): Promise<void> {
+  if (steps.length === 0) return;
+  await session.query(
+    "UPDATE buildsteps s SET busy = i.busy FROM unnest($1::int[], $2::int[], $3::int[]) AS i(build, stepnr, busy)" +
+      " WHERE s.build = i.build AND s.stepnr = i.stepnr AND s.busy <> 0 AND s.status IS NULL AND s.busy < i.busy",
+    [steps.map((step) => step.build), steps.map((step) => step.stepNumber), steps.map((step) => step.busy)],
+  );
+}
+
+export interface StepEnd extends StepKey {
+  readonly status: number;
+  readonly error: string | undefined;
+  /** Seconds. */
+  readonly startTime: number;
+  /** Seconds. */
+  readonly stopTime: number;
+  readonly machine: string;
+  readonly overheadMs: number;
+  /** Filled in on success. */
+  readonly outputs: readonly OutputPath[];
+}
+
+/** Ends running steps; returns the keys of those that were still running. */
+export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): Promise<StepKey[]> {
+  if (ends.length === 0) return [];
+  const ended = await session.query<{ build: number; stepnr: number }>(
+    "UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = i.starttime," +
+      " stoptime = i.stoptime, machine = i.machine, overhead = i.overhead" +
+      " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::text[], $8::int[])" +
+      " AS i(build, stepnr, status, errormsg, starttime, stoptime, machine, overhead)" +
+      " WHERE s.build = i.build AND s.stepnr = i.stepnr AND s.busy <> 0 RETURNING s.build, s.stepnr",
+    [
+      ends.map((end) => end.build),
+      ends.map((end) => end.stepNumber),
+      ends.map((end) => end.status),
+      ends.map((end) => (end.error === undefined ? null : storableText(end.error, maxErrorText))),
+      ends.map((end) => end.startTime),
+      ends.map((end) => end.stopTime),
+      ends.map((end) => end.machine),
+      ends.map((end) => toOverhead(end.overheadMs)),
+    ],
+  );
+  const keys = new Set(ended.rows.map((row) => keyOf(row.build, row.stepnr)));
+  const closed = ends.filter((end) => keys.has(keyOf(end.build, end.stepNumber)));
+  await fillStepOutputs(session, closed);
+  return closed.map(({ build, stepNumber }) => ({ build, stepNumber }));
+}
+
+async function fillStepOutputs(session: SqlSession, ends: readonly StepEnd[]): Promise<void> {
+  const outputs = ends
+    .filter((end) => end.status === 0)
+    .flatMap((end) => end.outputs.map((output) => ({ end, output })));
+  if (outputs.length === 0) return;
+  await session.query(
+    "UPDATE buildstepoutputs o SET path = i.path" +
+      " FROM unnest($1::int[], $2::int[], $3::text[], $4::text[]) AS i(build, stepnr, name, path)" +
+      " WHERE o.build = i.build AND o.stepnr = i.stepnr AND o.name = i.name AND o.path IS DISTINCT FROM i.path",
+    [
+      outputs.map(({ end }) => end.build),
+      outputs.map(({ end }) => end.stepNumber),
+      outputs.map(({ output }) => output.name),
+      outputs.map(({ output }) => output.path ?? null),
+    ],
+  );
+}
+
+/** Closes a row whose attempt came to nothing; the start and the message stay as they are. */
+export async function closeOrphan(
+  session: SqlSession,
+  key: StepKey,
+  status: number,
+  stopTime: number,
+): Promise<void> {
+  await session.query(
+    "UPDATE buildsteps SET busy = 0, status = $3, stoptime = $4 WHERE build = $1 AND stepnr = $2 AND busy <> 0",
+    [key.build, key.stepNumber, status, stopTime],
+  );
+}
+
+/**
+ * Closes every running row but those in `keep` as aborted with stop time 0, the mark of a runner that died.
+ * Returns how many there were.
+ */
+export async function clearBusySteps(session: SqlSession, keep: readonly StepKey[]): Promise<number> {
+  const cleared = await session.query(
+    "UPDATE buildsteps s SET busy = 0, status = 3, stoptime = 0 WHERE s.busy <> 0 AND NOT EXISTS" +
+      " (SELECT 1 FROM unnest($1::int[], $2::int[]) AS k(build, stepnr) WHERE k.build = s.build AND k.stepnr = s.stepnr)",
+    [keep.map((key) => key.build), keep.map((key) => key.stepNumber)],
+  );
+  return cleared.rowCount ?? 0;
+}

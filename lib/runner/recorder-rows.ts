@@ -1,0 +1,183 @@
+/** What the runner knows, as the rows that Hydra wants. Pure. */
+import type {
+  BuildEnd,
+  BuildResult,
+  OutputPath,
+  StepDraft,
+  StepEnd,
+} from "../database/recording/index.js";
+import { stepDraft, storableText, toSeconds } from "../database/recording/index.js";
+import { printStorePath, type StoreDir, type StorePath } from "../nix/store-path.js";
+import type { BuildId } from "../scheduler/ids.js";
+import type { FailedBuild, FailureStatus } from "../scheduler/types.js";
+import type { Attempt, StepRow } from "./attempts.js";
+import type { BuildSummary } from "./build-report.js";
+import type { StepFacts } from "./derivation-catalog.js";
+
+/** Begin and end in milliseconds since the epoch. */
+export interface Span {
+  readonly startMs: number;
+  readonly stopMs: number;
+}
+
+const maxHostName = 500;
+
+export function hostNameOf(attempt: Pick<Attempt, "hostname">): string {
+  return storableText(attempt.hostname, maxHostName);
+}
+
+export function outputPaths(
+  storeDir: StoreDir,
+  outputs: ReadonlyMap<string, StorePath | undefined>,
+): OutputPath[] {
+  return [...outputs].map(([name, path]) => ({
+    name,
+    path: path === undefined ? undefined : printStorePath(storeDir, path),
+  }));
+}
+
+/** The row of a step that is being handed out. */
+export function busyDraft(storeDir: StoreDir, attempt: Attempt): StepDraft {
+  const { drv, facts, assignment } = attempt;
+  return stepDraft({
+    build: assignment.build,
+    type: 0,
+    drvPath: printStorePath(storeDir, drv),
+    busy: 1,
+    startTime: toSeconds(attempt.startedAt),
+    system: facts.system,
+    machine: hostNameOf(attempt),
+    outputs: outputPaths(storeDir, facts.outputs),
+  });
+}
+
+/** The row of a derivation that was found to be another one. It never ran, so both times are the same. */
+export function resolvedDraft(storeDir: StoreDir, attempt: Attempt, resolved: StorePath): StepDraft {
+  const { row } = busyDraft(storeDir, attempt);
+  return stepDraft({ ...row, busy: 0, status: 13, stopTime: row.startTime, resolvedDrvPath: resolved });
+}
+
+/** The row of outputs that came from elsewhere: found in the store, or substituted. */
+export function foundDraft(
+  storeDir: StoreDir,
+  build: BuildId,
+  drv: StorePath,
+  outputs: readonly OutputPath[],
+  span: Span,
+): StepDraft {
+  const startTime = toSeconds(span.startMs);
+  return stepDraft({
+    build,
+    type: 1,
+    drvPath: printStorePath(storeDir, drv),
+    busy: 0,
+    status: 0,
+    startTime,
+    stopTime: Math.max(startTime, toSeconds(span.stopMs)),
+    machine: "",
+    outputs,
+  });
+}
+
+export interface FailureRow {
+  readonly facts: StepFacts;
+  readonly status: FailureStatus;
+  readonly error: string | undefined;
+  readonly machine: string;
+}
+
+/** The row of a failed step in a build that did not run it itself. Without times: it never ran there. */
+export function copiedFailureDraft(
+  storeDir: StoreDir,
+  build: BuildId,
+  failure: FailureRow,
+  from: number | undefined,
+): StepDraft {
+  return stepDraft({
+    build,
+    type: 0,
+    drvPath: printStorePath(storeDir, failure.facts.drv),
+    busy: 0,
+    status: failure.status,
+    system: failure.facts.system,
+    machine: failure.machine,
+    error: failure.error,
+    propagatedFrom: from === build ? undefined : from,
+    outputs: outputPaths(storeDir, failure.facts.outputs),
+  });
+}
+
+export function stepEnd(
+  attempt: Attempt,
+  row: StepRow,
+  end: {
+    readonly status: number;
+    readonly error: string | undefined;
+    readonly overheadMs: number;
+    readonly stopMs: number;
+    readonly outputs?: readonly OutputPath[];
+  },
+): StepEnd {
+  const startTime = toSeconds(attempt.startedAt);
+  return {
+    build: row.build,
+    stepNumber: row.stepNumber,
+    status: end.status,
+    error: end.error,
+    startTime,
+    // A clock that was set back must not give a negative duration.
+    stopTime: Math.max(startTime, toSeconds(end.stopMs)),
+    machine: hostNameOf(attempt),
+    overheadMs: end.overheadMs,
+    outputs: end.outputs ?? [],
+  };
+}
+
+export function buildResult(
+  storeDir: StoreDir,
+  outputs: ReadonlyMap<string, StorePath>,
+  summary: BuildSummary,
+): BuildResult {
+  return {
+    size: summary.size,
+    closureSize: summary.closureSize,
+    releaseName: summary.releaseName,
+    outputs: outputPaths(storeDir, outputs),
+    products: summary.products.map((product) => {
+      const root = printStorePath(storeDir, product.storePath);
+      return {
+        type: product.type,
+        subtype: product.subtype,
+        fileSize: product.isRegular ? product.fileSize : undefined,
+        sha256: product.isRegular ? product.sha256 : undefined,
+        path: product.subPath === "" ? root : `${root}/${product.subPath}`,
+        name: product.name,
+        defaultPath: product.defaultPath,
+      };
+    }),
+    metrics: summary.metrics,
+  };
+}
+
+/**
+ * Status of a build by the status of the step that decided it. Only a real failure is "dependency failed" further up;
+ * a failure known from before is a failure with the cached mark, because builds have no status 8.
+ */
+export function failedBuildStatus(status: FailureStatus, own: boolean): number {
+  if (status === 1 || status === 8) return own ? 1 : 2;
+  return status;
+}
+
+export function failedBuildEnd(
+  build: FailedBuild,
+  status: FailureStatus,
+  times: { readonly startTime: number; readonly stopTime: number },
+): BuildEnd {
+  return {
+    id: build.id,
+    status: failedBuildStatus(status, build.own),
+    startTime: times.startTime,
+    stopTime: times.stopTime,
+    cached: status === 8,
+  };
+}
