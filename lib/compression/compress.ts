@@ -1,0 +1,91 @@
+/** Compression by method name. */
+import * as zlib from "node:zlib";
+import { childCodec, hasProgram } from "./child-codec.js";
+import { type Codec, type InputState, runCodec } from "./codec.js";
+import { type CompressionMethod, clampLevel } from "./method.js";
+import { packageZstdFrames } from "./package-zstd.js";
+import { nativeZstd, transformCodec } from "./zlib-codec.js";
+
+export interface CompressOptions {
+  readonly method: CompressionMethod;
+  /** Clamped to what the method has; unset is the method's usual level. */
+  readonly level?: number | undefined;
+  /** Use several threads (xz, and zstd where its program is there). Default false. */
+  readonly parallel?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Threads of a parallel compression. */
+const threads = 4;
+
+/**
+ * Compresses a stream. Memory is constant, `source` is read no faster than the result is taken, and no process stays
+ * behind when the consumer stops early or `signal` aborts.
+ *
+ * @throws CompressionError; whatever `source` throws; `signal.reason` when aborted
+ */
+export function compress(
+  source: AsyncIterable<Uint8Array>,
+  options: CompressOptions,
+): AsyncGenerator<Uint8Array> {
+  const { method, signal } = options;
+  const level = clampLevel(method, options.level);
+  const parallel = options.parallel === true;
+  switch (method) {
+    case "none":
+      return passThrough(source, signal);
+    case "gzip":
+      return runCodec(source, () => transformCodec("gzip", zlib.createGzip({ level })), signal);
+    case "br":
+      return runCodec(source, () => transformCodec("brotli", brotli(level)), signal);
+    case "xz":
+      return runCodec(source, child("xz", ["-zcq", `-${level}`, `-T${parallel ? threads : 1}`]), signal);
+    case "bzip2":
+      return runCodec(source, child("bzip2", ["-zcq", `-${level}`]), signal);
+    case "zstd":
+      break;
+  }
+  return compressZstd(source, level, parallel, signal);
+}
+
+function brotli(level: number): zlib.BrotliCompress {
+  return zlib.createBrotliCompress({ params: { [zlib.constants.BROTLI_PARAM_QUALITY]: level } });
+}
+
+function child(program: string, args: readonly string[]): (state: InputState) => Codec {
+  return (state) => childCodec(program, args, state);
+}
+
+function compressZstd(
+  source: AsyncIterable<Uint8Array>,
+  level: number,
+  parallel: boolean,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const native = nativeZstd;
+  // Node's own encoder has one thread only.
+  if (native !== undefined && !(parallel && hasProgram("zstd"))) {
+    return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
+  }
+  if (hasProgram("zstd")) return runCodec(source, child("zstd", zstdArguments(level, parallel)), signal);
+  return packageZstdFrames(source, level, signal);
+}
+
+/** Arguments of the `zstd` program which make it write one frame. */
+export function zstdArguments(level: number, parallel: boolean): string[] {
+  const speed =
+    level < 1 ? [`--fast=${Math.max(1, -level)}`] : level > 19 ? ["--ultra", `-${level}`] : [`-${level}`];
+  return ["-zcq", ...speed, ...(parallel ? [`-T${threads}`] : [])];
+}
+
+/** The stream itself, ending when `signal` aborts. */
+export async function* passThrough(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  signal?.throwIfAborted();
+  for await (const chunk of source) {
+    signal?.throwIfAborted();
+    if (chunk.length > 0) yield chunk;
+  }
+}

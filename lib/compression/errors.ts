@@ -1,0 +1,17 @@
+/** Errors of the codecs. */
+import { HydraError } from "../errors.js";
+
+/**
+ * `truncated`: the input ended too early. `corrupt`: it is not what its method says, or needs too much memory.
+ * `missing-program`: the method needs a program that is not on PATH. `failed`: anything else.
+ */
+export type CompressionErrorCode = "truncated" | "corrupt" | "missing-program" | "failed";
+
+export class CompressionError extends HydraError {
+  readonly code: CompressionErrorCode;
+
+  constructor(code: CompressionErrorCode, message: string, options?: { readonly cause?: unknown }) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,72 @@
+/** One zstd frame of a stream, for the wire. */
+import { childCodec, hasProgram } from "./child-codec.js";
+import { runCodec } from "./codec.js";
+import { passThrough, zstdArguments } from "./compress.js";
+import { clampLevel } from "./method.js";
+import { nativeZstd, transformCodec } from "./zlib-codec.js";
+
+export interface ZstdFrameOptions {
+  readonly level?: number | undefined;
+  /** Everything given so far can be decoded after each chunk; for live logs. Default false. */
+  readonly flushEachChunk?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Makes exactly one zstd frame, which some peers insist on. Before Node 22.15 there is no encoder that can flush:
+ * a flushed frame is then made of stored blocks, which every decoder reads but which are not smaller than the data.
+ *
+ * @throws whatever `source` throws; `signal.reason` when aborted; CompressionError
+ */
+export function zstdFrame(
+  source: AsyncIterable<Uint8Array>,
+  options: ZstdFrameOptions = {},
+): AsyncGenerator<Uint8Array> {
+  const { flushEachChunk = false, signal } = options;
+  const level = clampLevel("zstd", options.level);
+  const native = nativeZstd;
+  if (native !== undefined) {
+    const start = () => {
+      const transform = native.compress(level);
+      const codec = transformCodec("zstd", transform);
+      if (!flushEachChunk) return codec;
+      const flush = (): Promise<void> =>
+        new Promise((resolve) => {
+          transform.once("close", resolve);
+          transform.flush(native.flushKind, () => {
+            transform.off("close", resolve);
+            resolve();
+          });
+        });
+      return { ...codec, flush };
+    };
+    return runCodec(source, start, signal);
+  }
+  if (!flushEachChunk && hasProgram("zstd")) {
+    return runCodec(source, (state) => childCodec("zstd", zstdArguments(level, false), state), signal);
+  }
+  return storedFrame(source, signal);
+}
+
+const blockLimit = 131_072;
+/** Magic number; no flags; a window of 128 KiB, the least that allows blocks of that size. */
+const frameHeader = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38);
+const lastEmptyBlock = Uint8Array.of(0x01, 0x00, 0x00);
+
+/** A frame whose blocks hold the data as it is (RFC 8878, 3.1.1.2.2). */
+export async function* storedFrame(
+  source: AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  yield frameHeader;
+  for await (const chunk of passThrough(source, signal)) {
+    for (let offset = 0; offset < chunk.length; offset += blockLimit) {
+      const block = chunk.subarray(offset, offset + blockLimit);
+      const piece = Buffer.allocUnsafe(3 + block.length);
+      piece.writeUIntLE(block.length << 3, 0, 3);
+      piece.set(block, 3);
+      yield piece;
+    }
+  }
+  yield lastEmptyBlock;
+}

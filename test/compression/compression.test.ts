@@ -1,0 +1,250 @@
+// The codecs against the real programs, and what they do when something goes wrong.
+import { execFileSync, spawnSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  CompressionError,
+  type CompressionMethod,
+  compress,
+  compressionMethods,
+  decodeZstdFrame,
+  decompress,
+  methodExtension,
+  parseCompressionMethod,
+  zstdFrame,
+} from "../../lib/compression/index.js";
+import { storedFrame } from "../../lib/compression/zstd-frame.js";
+
+async function* pieces(data: Uint8Array, size = 50_000): AsyncGenerator<Uint8Array> {
+  for (let offset = 0; offset < data.length; offset += size) yield data.subarray(offset, offset + size);
+}
+
+async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of source) parts.push(part);
+  return Buffer.concat(parts);
+}
+
+/** Half text, half noise, a little over a megabyte. */
+const sample = Buffer.concat([
+  Buffer.from(Array.from({ length: 20_000 }, (_, i) => `line ${i * 7919} of the log\n`).join("")),
+  randomBytes(600_000),
+]);
+
+const programs: Partial<Record<CompressionMethod, string>> = {
+  xz: "xz",
+  zstd: "zstd",
+  bzip2: "bzip2",
+  gzip: "gzip",
+};
+
+function childrenOf(pid: number): string {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
+}
+
+describe("compress and decompress", () => {
+  for (const method of compressionMethods) {
+    it(`${method}: round trip, and empty data`, async () => {
+      const packed = await collect(compress(pieces(sample), { method, level: 1 }));
+      expect((await collect(decompress(pieces(packed, 777), { method }))).equals(sample)).toBe(true);
+      const empty = await collect(compress(pieces(Buffer.alloc(0)), { method }));
+      expect(await collect(decompress(pieces(empty), { method }))).toHaveLength(0);
+    });
+    const program = programs[method];
+    if (program !== undefined) {
+      it(`${method}: understood by, and understanding, the program`, async () => {
+        const ours = await collect(compress(pieces(sample), { method, parallel: true }));
+        const back = execFileSync(program, ["-dc"], { input: ours, maxBuffer: 1 << 26 });
+        expect(back.equals(sample)).toBe(true);
+        const theirs = execFileSync(program, ["-c"], { input: sample, maxBuffer: 1 << 26 });
+        const twice = Buffer.concat([theirs, theirs]);
+        expect(
+          (await collect(decompress(pieces(twice), { method }))).equals(Buffer.concat([sample, sample])),
+        ).toBe(true);
+      });
+    }
+    if (method !== "none") {
+      it(`${method}: cut off and damaged data are errors`, async () => {
+        const packed = await collect(compress(pieces(sample), { method }));
+        for (const cut of [0, 3, 1000, packed.length - 1]) {
+          const error = await collect(decompress(pieces(packed.subarray(0, cut)), { method })).catch(
+            (thrown: unknown) => thrown,
+          );
+          expect(error).toBeInstanceOf(CompressionError);
+          // A program may not know a head of three bytes for one of its own files.
+          if (cut !== 3) expect((error as CompressionError).code).toBe("truncated");
+        }
+        await expect(collect(decompress(pieces(sample), { method }))).rejects.toBeInstanceOf(
+          CompressionError,
+        );
+      });
+    }
+    it(`${method}: an error of the source comes through, and nothing stays behind`, async () => {
+      const before = childrenOf(process.pid);
+      async function* failing(): AsyncGenerator<Uint8Array> {
+        yield sample;
+        throw new Error("the disk is gone");
+      }
+      await expect(collect(compress(failing(), { method }))).rejects.toThrow("the disk is gone");
+      expect(childrenOf(process.pid)).toBe(before);
+    });
+    it(`${method}: early return and abort end everything`, async () => {
+      const before = childrenOf(process.pid);
+      let ended = 0;
+      async function* endless(): AsyncGenerator<Uint8Array> {
+        try {
+          for (;;) yield randomBytes(65_536);
+        } finally {
+          ended += 1;
+        }
+      }
+      for await (const chunk of compress(endless(), { method, level: 1 })) {
+        expect(chunk.length).toBeGreaterThan(0);
+        break;
+      }
+      const controller = new AbortController();
+      const aborted = (async () => {
+        for await (const _ of compress(endless(), { method, level: 1, signal: controller.signal })) {
+          controller.abort(new Error("enough"));
+        }
+      })();
+      await expect(aborted).rejects.toThrow("enough");
+      await expect.poll(() => ended).toBe(2);
+      expect(childrenOf(process.pid)).toBe(before);
+    });
+    it(`${method}: reads no further than the consumer does`, async () => {
+      let read = 0;
+      async function* counted(): AsyncGenerator<Uint8Array> {
+        for (let i = 0; i < 400; i++) {
+          read += 65_536;
+          yield randomBytes(65_536);
+        }
+      }
+      const packed = compress(counted(), { method, level: 1 });
+      await packed.next();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(read).toBeLessThan(400 * 65_536);
+      await packed.return(undefined);
+    });
+  }
+
+  it("knows names and file name endings", () => {
+    expect(parseCompressionMethod(" ZST ")).toBe("zstd");
+    expect(parseCompressionMethod("lzip")).toBeUndefined();
+    expect(compressionMethods.map(methodExtension)).toEqual(["", ".xz", ".zst", ".br", ".bz2", ".gz"]);
+  });
+
+  it("says which program is missing", async () => {
+    const path = process.env.PATH;
+    process.env.PATH = "/nowhere";
+    try {
+      const error = await collect(compress(pieces(sample), { method: "xz" })).catch(
+        (thrown: unknown) => thrown,
+      );
+      expect(error).toMatchObject({ code: "missing-program", message: expect.stringContaining("'xz'") });
+      // The optional package is the last resort.
+      const packed = await collect(compress(pieces(sample), { method: "zstd" }));
+      expect((await collect(decompress(pieces(packed), { method: "zstd" }))).equals(sample)).toBe(true);
+    } finally {
+      process.env.PATH = path;
+    }
+  });
+});
+
+describe("zstd frames", () => {
+  const frames = {
+    zstdFrame,
+    flushed: (source: AsyncIterable<Uint8Array>) => zstdFrame(source, { flushEachChunk: true }),
+    storedFrame,
+  };
+  for (const [name, make] of Object.entries(frames)) {
+    it(`${name}: one frame that the program reads`, async () => {
+      for (const data of [Buffer.alloc(0), Buffer.from("x"), sample]) {
+        const packed = await collect(make(pieces(data, 200_000)));
+        expect(execFileSync("zstd", ["-dcq"], { input: packed, maxBuffer: 1 << 26 }).equals(data)).toBe(true);
+        expect(packed.indexOf(Buffer.from("28b52ffd", "hex"), 4)).toBe(-1);
+        expect((await collect(decodeZstdFrame(pieces(packed, 100)))).equals(data)).toBe(true);
+      }
+    });
+  }
+
+  it("reads what the program writes: large windows, checksums, unknown sizes, several frames", async () => {
+    const large = Buffer.concat(Array.from({ length: 10 }, () => sample));
+    for (const args of [["-1"], ["-3", "--check"], ["-3", "--no-check"], ["--long=24"], ["--zstd=wlog=23"]]) {
+      const packed = execFileSync("zstd", ["-cq", ...args], { input: large, maxBuffer: 1 << 27 });
+      for (const live of [true, false]) {
+        expect((await collect(decodeZstdFrame(pieces(packed), { live }))).equals(large)).toBe(true);
+      }
+      const two = Buffer.concat([packed, packed]);
+      const skipped = Buffer.concat([two, Buffer.from("502a4d1803000000616263", "hex")]);
+      const back = await collect(decodeZstdFrame(pieces(skipped, 1_000_000)));
+      expect(back.equals(Buffer.concat([large, large]))).toBe(true);
+    }
+    const known = spawnSync("zstd", ["-cq", process.execPath], { maxBuffer: 1 << 28 }).stdout;
+    expect((await collect(decodeZstdFrame(pieces(known)))).equals(readFileSync(process.execPath))).toBe(true);
+  });
+
+  it("yields a block before the next one has come", async () => {
+    const lines: string[] = [];
+    let written = 0;
+    async function* log(): AsyncGenerator<Uint8Array> {
+      for (; written < 5; written++) yield Buffer.from(`line ${written} of a slow build\n`);
+    }
+    for await (const chunk of decodeZstdFrame(zstdFrame(log(), { flushEachChunk: true }))) {
+      lines.push(Buffer.from(chunk).toString());
+      // Neither side has gone far ahead of what was read.
+      expect(written - lines.length).toBeLessThanOrEqual(3);
+    }
+    expect(lines.join("")).toBe([0, 1, 2, 3, 4].map((i) => `line ${i} of a slow build\n`).join(""));
+    expect(written).toBe(5);
+  });
+
+  it("refuses cut off frames, other data and gigantic windows", async () => {
+    const packed = await collect(zstdFrame(pieces(sample)));
+    for (const live of [true, false]) {
+      for (const cut of [0, 2, 7, 100_000, packed.length - 1]) {
+        const run = collect(decodeZstdFrame(pieces(packed.subarray(0, cut)), { live }));
+        await expect(run).rejects.toMatchObject({ code: "truncated" });
+      }
+      await expect(collect(decodeZstdFrame(pieces(sample), { live }))).rejects.toMatchObject({
+        code: "corrupt",
+      });
+      const huge = Buffer.from("28b52ffd00a0", "hex");
+      await expect(collect(decodeZstdFrame(pieces(huge), { live }))).rejects.toMatchObject({
+        code: "corrupt",
+      });
+    }
+  });
+
+  it("stops waiting for data when it is aborted", async () => {
+    const controller = new AbortController();
+    async function* silent(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from("28b52ffd0038", "hex");
+      await new Promise(() => undefined);
+    }
+    const reading = collect(decodeZstdFrame(silent(), { signal: controller.signal }));
+    setTimeout(() => controller.abort(new Error("no patience")), 20);
+    await expect(reading).rejects.toThrow("no patience");
+  });
+
+  it("any data in any pieces survives", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 12 }),
+        fc.boolean(),
+        fc.integer({ min: 1, max: 40 }),
+        async (chunks, flushEachChunk, step) => {
+          async function* source(): AsyncGenerator<Uint8Array> {
+            yield* chunks;
+          }
+          const packed = await collect(flushEachChunk ? storedFrame(source()) : zstdFrame(source()));
+          const back = await collect(decodeZstdFrame(pieces(packed, step)));
+          expect(back.equals(Buffer.concat(chunks))).toBe(true);
+        },
+      ),
+      { numRuns: 25 },
+    );
+  });
+});
