@@ -10,29 +10,21 @@ export type BuildReport = Omit<BuildCompletion, "buildId" | "machineId"> & {
   readonly machine: MachineId;
 };
 
-function failed(status: FailureStatus, reason: string | undefined): AttemptOutcome {
-  return { kind: "failed", status, reason };
-}
+/** States that say something about the derivation itself, with the status that its step gets. */
+const permanentFailures: Partial<Record<BuildReport["state"], FailureStatus>> = {
+  buildFailure: 1,
+  timedOut: 7,
+  logLimit: 10,
+  narSizeLimit: 11,
+};
 
 /** What a reported state means for the scheduler. Infrastructure trouble is never a failure of the derivation. */
 export function outcomeOf(report: Pick<BuildReport, "state" | "error">): AttemptOutcome {
-  switch (report.state) {
-    case "success":
-      return { kind: "succeeded" };
-    case "buildFailure":
-      return failed(1, report.error);
-    case "timedOut":
-      return failed(7, report.error);
-    case "logLimit":
-      return failed(10, report.error);
-    case "narSizeLimit":
-      return failed(11, report.error);
-    case "preparingFailure":
-    case "importFailure":
-    case "uploadFailure":
-    case "postProcessingFailure":
-      return { kind: "retryable", reason: report.error ?? report.state, blame: "machine" };
-  }
+  if (report.state === "success") return { kind: "succeeded" };
+  const status = permanentFailures[report.state];
+  return status === undefined
+    ? { kind: "retryable", reason: report.error ?? report.state, blame: "machine" }
+    : { kind: "failed", status, reason: report.error };
 }
 
 /** The result of a whole build: its outputs taken together, in name order. */

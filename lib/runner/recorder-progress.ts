@@ -10,10 +10,7 @@ export class Progress {
   #pending = new Map<string, StepKey & { readonly busy: number }>();
   #active = false;
 
-  constructor(
-    transaction: (work: (session: SqlSession) => Promise<void>) => Promise<void>,
-    logger: Logger,
-  ) {
+  constructor(transaction: (work: (session: SqlSession) => Promise<void>) => Promise<void>, logger: Logger) {
     this.#transaction = transaction;
     this.#logger = logger;
   }

@@ -4,7 +4,12 @@
  * Finishing builds serialises on one row of the database anyway, so what ends at the same time is committed together.
  * An outcome that the database refuses must not take others with it: a refused batch is recorded one by one.
  */
-import { type Outcome, type OutcomeResult, recordOutcomes, type StepNumbers } from "../database/recording/index.js";
+import {
+  type Outcome,
+  type OutcomeResult,
+  recordOutcomes,
+  type StepNumbers,
+} from "../database/recording/index.js";
 import { toError } from "../errors.js";
 import { Microbatch } from "./microbatch.js";
 import type { RetryingTransactions } from "./recorder-retry.js";

@@ -89,7 +89,8 @@ export class RetryingTransactions {
 
   async #pause(tries: number): Promise<void> {
     const { signal, random } = this.#options;
-    const delay = Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(tries - 1, 10)) * (0.5 + random() / 2);
+    const delay =
+      Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(tries - 1, 10)) * (0.5 + random() / 2);
     await new Promise<void>((resolve) => {
       const done = (): void => {
         clearTimeout(timer);

@@ -1,11 +1,5 @@
 /** What the runner knows, as the rows that Hydra wants. Pure. */
-import type {
-  BuildEnd,
-  BuildResult,
-  OutputPath,
-  StepDraft,
-  StepEnd,
-} from "../database/recording/index.js";
+import type { BuildEnd, BuildResult, OutputPath, StepDraft, StepEnd } from "../database/recording/index.js";
 import { stepDraft, storableText, toSeconds } from "../database/recording/index.js";
 import { printStorePath, type StoreDir, type StorePath } from "../nix/store-path.js";
 import type { BuildId } from "../scheduler/ids.js";

@@ -12,14 +12,14 @@ import {
   insertDrafts,
   knownStepOutputs,
   type Outcome,
-  recordStarts,
   RecordingError,
+  recordStarts,
   type StartedStep,
   type StepDraft,
   type StepKey,
   StepNumbers,
-  toSeconds,
   type TransactionRunner,
+  toSeconds,
 } from "../database/recording/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { printStorePath, type StoreDir, type StorePath } from "../nix/store-path.js";
@@ -184,7 +184,9 @@ export class Recorder {
   async orphanRow(row: StepRow, status: number): Promise<void> {
     const stopTime = toSeconds(this.#now());
     this.#progress.drop(row);
-    await this.#transactions.run("an orphaned step", (session) => closeOrphan(session, row, status, stopTime));
+    await this.#transactions.run("an orphaned step", (session) =>
+      closeOrphan(session, row, status, stopTime),
+    );
   }
 
   /** The derivation turned out to be another one, whose step follows. */
@@ -425,7 +427,9 @@ export class Recorder {
   #failedPaths(status: FailureStatus, facts: StepFacts): string[] {
     const lasting = status === 1 || status === 12;
     if (!lasting || this.#options.rememberFailures?.() !== true) return [];
-    return outputPaths(this.#storeDir, facts.outputs).flatMap(({ path }) => (path === undefined ? [] : [path]));
+    return outputPaths(this.#storeDir, facts.outputs).flatMap(({ path }) =>
+      path === undefined ? [] : [path],
+    );
   }
 }
 

@@ -1,5 +1,5 @@
 /** Rows of Builds and of what belongs to a result: outputs, products, metrics. */
-import type { SqlSession } from "./session.js";
+import { integer, type SqlSession } from "./session.js";
 import type { OutputPath } from "./step-rows.js";
 import { maxIndexedText, maxPlainText, storableText, toBigint } from "./values.js";
 
@@ -49,11 +49,11 @@ export interface BuildEnd {
 export async function lockUnfinished(session: SqlSession, ids: readonly number[]): Promise<Set<number>> {
   if (ids.length === 0) return new Set();
   // NO KEY: others may go on inserting rows that refer to the builds.
-  const locked = await session.query<{ id: number }>(
+  const locked = await session.query(
     "SELECT id FROM builds WHERE id = ANY($1::int[]) AND finished = 0 ORDER BY id FOR NO KEY UPDATE",
     [ids],
   );
-  return new Set(locked.rows.map((row) => row.id));
+  return new Set(locked.rows.map((row) => integer(row, "id")));
 }
 
 /** Ends builds that `lockUnfinished` returned. */

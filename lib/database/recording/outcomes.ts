@@ -6,7 +6,7 @@
  */
 import { type BuildEnd, endBuilds, lockUnfinished, rememberFailedPaths } from "./build-rows.js";
 import { buildsFinished, type Notification, sendNotifications, stepFinished } from "./notifications.js";
-import type { SqlSession } from "./session.js";
+import { integer, type SqlSession } from "./session.js";
 import { insertDrafts, type StepDraft } from "./step-drafts.js";
 import type { StepNumbers } from "./step-numbers.js";
 import { endSteps, type StepEnd } from "./step-rows.js";
@@ -90,11 +90,11 @@ async function statusesOf(
   for (const id of ours) statuses.set(id, ends.get(id)?.status ?? 0);
   const others = [...ends.keys()].filter((id) => !ours.has(id));
   if (others.length > 0) {
-    const found = await session.query<{ id: number; buildstatus: number }>(
+    const found = await session.query(
       "SELECT id, buildstatus FROM builds WHERE id = ANY($1::int[]) AND buildstatus IS NOT NULL",
       [others],
     );
-    for (const row of found.rows) statuses.set(row.id, row.buildstatus);
+    for (const row of found.rows) statuses.set(integer(row, "id"), integer(row, "buildstatus"));
   }
   return outcomes.map(({ builds }) => {
     const own = new Map<number, number>();

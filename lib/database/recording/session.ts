@@ -1,14 +1,22 @@
 /** What the recording statements need of a transaction. */
 
+/** Column names are lower case. */
+export type SqlRow = Readonly<Record<string, unknown>>;
+
 /** Runs one statement. Parameters are plain values and arrays, which the statements unnest. */
 export interface SqlSession {
-  query<Row extends object>(
+  query(
     text: string,
     values?: readonly unknown[],
-  ): Promise<{ readonly rows: readonly Row[]; readonly rowCount: number | null }>;
+  ): Promise<{ readonly rows: readonly SqlRow[]; readonly rowCount: number | null }>;
 }
 
 /** One transaction at READ COMMITTED; it is committed when `work` resolves and rolled back when it rejects. */
 export interface TransactionRunner {
   transaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T>;
+}
+
+/** The value of a 32-bit column that is not NULL. */
+export function integer(row: SqlRow, column: string): number {
+  return Number(row[column]);
 }

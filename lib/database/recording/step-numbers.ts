@@ -4,7 +4,7 @@
  * The database stays the truth: a number that turns out to be taken is given up and the counter is raised above what
  * is there. A number reserved before a transaction also is the mark by which a repeated transaction finds its own row.
  */
-import type { SqlSession } from "./session.js";
+import { integer, type SqlSession } from "./session.js";
 
 const builds = 200_000;
 
@@ -36,14 +36,15 @@ export class StepNumbers {
   }
 
   async #read(session: SqlSession, ids: readonly number[]): Promise<void> {
-    const { rows } = await session.query<{ build: number; highest: number }>(
+    const { rows } = await session.query(
       "SELECT i.build, coalesce((SELECT max(stepnr) FROM buildsteps s WHERE s.build = i.build), 0) AS highest" +
         " FROM unnest($1::int[]) AS i(build)",
       [ids],
     );
     // Numbers may have been given out while the query ran, so a counter only ever goes up.
-    for (const { build, highest } of rows) {
-      this.#highest.set(build, Math.max(highest, this.#highest.get(build) ?? 0));
+    for (const row of rows) {
+      const build = integer(row, "build");
+      this.#highest.set(build, Math.max(integer(row, "highest"), this.#highest.get(build) ?? 0));
     }
     for (const build of this.#highest.keys()) {
       if (this.#highest.size <= builds) break;

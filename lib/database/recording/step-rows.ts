@@ -1,5 +1,5 @@
 /** Rows of BuildSteps and BuildStepOutputs: inserting, progress, ending. */
-import type { SqlSession } from "./session.js";
+import { integer, type SqlRow, type SqlSession } from "./session.js";
 import { maxErrorText, storableText, toOverhead } from "./values.js";
 
 export interface OutputPath {
@@ -76,12 +76,13 @@ const classifyStatement =
   " LEFT JOIN buildsteps s ON s.build = i.build AND s.stepnr = i.stepnr";
 
 const keyOf = (build: number, stepNumber: number): string => `${build}/${stepNumber}`;
+const keyOfRow = (row: SqlRow): string => keyOf(integer(row, "build"), integer(row, "stepnr"));
 
 /** Inserts step rows and their outputs; answers in the order of `rows`. */
 export async function insertSteps(session: SqlSession, rows: readonly NewStepRow[]): Promise<Insertion[]> {
   if (rows.length === 0) return [];
   const outputs = rows.flatMap((row) => row.outputs.map((output) => ({ row, output })));
-  const inserted = await session.query<{ build: number; stepnr: number }>(insertStatement, [
+  const inserted = await session.query(insertStatement, [
     rows.map((row) => row.build),
     rows.map((row) => row.stepNumber),
     rows.map((row) => row.type),
@@ -100,23 +101,20 @@ export async function insertSteps(session: SqlSession, rows: readonly NewStepRow
     outputs.map(({ output }) => output.name),
     outputs.map(({ output }) => output.path ?? null),
   ]);
-  const written = new Set(inserted.rows.map((row) => keyOf(row.build, row.stepnr)));
+  const written = new Set(inserted.rows.map((row) => keyOfRow(row)));
   const insertions = rows.map((row): Insertion | undefined =>
     written.has(keyOf(row.build, row.stepNumber)) ? "written" : undefined,
   );
   if (written.size === rows.length) return insertions.map((insertion) => insertion ?? "taken");
   const rest = rows.filter((_, index) => insertions[index] === undefined);
-  const classified = await session.query<{ build: number; stepnr: number; gone: boolean; same: boolean }>(
-    classifyStatement,
-    [
-      rest.map((row) => row.build),
-      rest.map((row) => row.stepNumber),
-      rest.map((row) => row.type),
-      rest.map((row) => row.drvPath),
-      rest.map((row) => row.startTime ?? null),
-    ],
-  );
-  const found = new Map(classified.rows.map((row) => [keyOf(row.build, row.stepnr), row]));
+  const classified = await session.query(classifyStatement, [
+    rest.map((row) => row.build),
+    rest.map((row) => row.stepNumber),
+    rest.map((row) => row.type),
+    rest.map((row) => row.drvPath),
+    rest.map((row) => row.startTime ?? null),
+  ]);
+  const found = new Map(classified.rows.map((row) => [keyOfRow(row), row]));
   return rows.map((row, index): Insertion => {
     const known = insertions[index];
     if (known !== undefined) return known;
@@ -155,7 +153,7 @@ export interface StepEnd extends StepKey {
 /** Ends running steps; returns the keys of those that were still running. */
 export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): Promise<StepKey[]> {
   if (ends.length === 0) return [];
-  const ended = await session.query<{ build: number; stepnr: number }>(
+  const ended = await session.query(
     "UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = i.starttime," +
       " stoptime = i.stoptime, machine = i.machine, overhead = i.overhead" +
       " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::text[], $8::int[])" +
@@ -172,7 +170,7 @@ export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): P
       ends.map((end) => toOverhead(end.overheadMs)),
     ],
   );
-  const keys = new Set(ended.rows.map((row) => keyOf(row.build, row.stepnr)));
+  const keys = new Set(ended.rows.map((row) => keyOfRow(row)));
   const closed = ends.filter((end) => keys.has(keyOf(end.build, end.stepNumber)));
   await fillStepOutputs(session, closed);
   return closed.map(({ build, stepNumber }) => ({ build, stepNumber }));
