@@ -112,7 +112,7 @@ export class ActiveBuilds {
 
   /** Ends all builds without reports. */
   abortAll(reason: string): void {
-    for (const build of [...this.#active]) {
+    for (const build of this.#active) {
       this.#counters.buildsAborted += build.buildIds.size;
       this.#logger.warn("build aborted", { drv: build.drv, reason });
       build.buildIds.clear();
