@@ -1,4 +1,5 @@
 // `npm test`: every check of the project, one after the other; the first failure stops the run.
+// `--tests-only`: build and tests, for the run on another version of Node.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 
@@ -15,7 +16,9 @@ const steps = [
   ["integration tests", [...vitest, "--project", "integration"]],
 ];
 
+const testsOnly = process.argv.includes("--tests-only");
 for (const [name, [command, ...args]] of steps) {
+  if (testsOnly && name !== "build" && !name.endsWith("tests")) continue;
   const started = Date.now();
   process.stdout.write(`── ${name}\n`);
   const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });

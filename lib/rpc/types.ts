@@ -25,6 +25,14 @@ export interface VersionAnswer {
   readonly serverVersion: string;
 }
 
+/** A build that a builder kept going while it had no runner. */
+export interface RunningBuild {
+  readonly buildId: string;
+  readonly drv: StorePath;
+  /** Milliseconds since the build order came. */
+  readonly ageMs: number;
+}
+
 /** What a builder says of itself. Numbers are finite and not negative. */
 export interface BuilderJoin {
   readonly machineId: string;
@@ -47,6 +55,11 @@ export interface BuilderJoin {
   readonly substituters: readonly string[];
   readonly useSubstitutes: boolean;
   readonly nixVersion: string;
+  /**
+   * Builds in work, of a builder that can keep them going without a runner. It travels as metadata of the call, so
+   * peers that know nothing of it are not disturbed; undefined for builders that abort all work with their tunnel.
+   */
+  readonly running?: readonly RunningBuild[] | undefined;
 }
 
 /** Linux pressure stall information: averages in percent, `total` in microseconds. */

@@ -120,6 +120,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     random,
     publish: (publication) => uploads.publish(publication),
     onChange,
+    onLog: (drv) => tasks.start(() => uploads.putLog(drv)),
     onDynamic: (continuation, drv) => {
       const build = scheduler.step(continuation.dependent)?.lowestBuild;
       if (build === undefined) return;
@@ -144,6 +145,11 @@ export function assemble(context: RunnerContext): RunnerParts {
     perform,
     onChange,
     maxConcurrentDownloads: () => config().maxConcurrentDownloads,
+    queueLoaded: () => monitor.loaded,
+    onAdopted: (assignment) => {
+      const startedAt = scheduler.attempt(assignment.attempt)?.startedAt ?? now();
+      tasks.start(() => launcher.adopt(assignment, startedAt));
+    },
   });
   const ingestion = new Ingestion({
     scheduler,
@@ -208,6 +214,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     scheduler,
     newAttemptId: () => attemptId(randomUUID()),
     launch: (assignment) => tasks.start(() => launcher.launch(assignment)),
+    beforeAssign: () => sessions.adopt(),
     perform,
     safetyIntervalMs: () => timerMs(config().dispatchTriggerTimerInS),
     onRound: ({ milliseconds }) => {

@@ -48,28 +48,49 @@ export class AttemptLauncher {
 
   /** Never rejects: an attempt that cannot be launched is ended. */
   async launch(assignment: Assignment): Promise<void> {
-    const { catalog, attempts, results, logger } = this.#options;
+    const { catalog, attempts, logger } = this.#options;
     const drv = assignment.step as unknown as StorePath;
-    const session = this.#options.sessions.get(assignment.machine);
     try {
-      const facts = await catalog.facts(drv);
-      const attempt: Attempt = {
-        id: assignment.attempt,
-        assignment,
-        drv,
-        machine: assignment.machine,
-        hostname: session?.join.hostname ?? "",
-        startedAt: this.#options.now(),
-        facts,
-        row: undefined,
-        sent: false,
-      };
+      const attempt: Attempt = { ...this.#describe(assignment), facts: await catalog.facts(drv) };
       attempts.add(attempt);
       await this.#start(attempt);
     } catch (error) {
       logger.warn("step could not be started", { drv, error });
       await this.#giveUp(assignment, error);
     }
+  }
+
+  /** A builder already works on this: only the busy row is missing. Never rejects. */
+  async adopt(assignment: Assignment, startedAt: number): Promise<void> {
+    const { catalog, attempts, recorder, logger } = this.#options;
+    const drv = assignment.step as unknown as StorePath;
+    try {
+      const attempt: Attempt = {
+        ...this.#describe(assignment),
+        startedAt,
+        facts: await catalog.facts(drv),
+        sent: true,
+      };
+      attempts.add(attempt);
+      attempt.row = recorder.stepStarted(attempt);
+      await attempt.row;
+    } catch (error) {
+      logger.warn("running build could not be taken over", { drv, error });
+      await this.#giveUp(assignment, error);
+    }
+  }
+
+  #describe(assignment: Assignment): Omit<Attempt, "facts"> {
+    return {
+      id: assignment.attempt,
+      assignment,
+      drv: assignment.step as unknown as StorePath,
+      machine: assignment.machine,
+      hostname: this.#options.sessions.get(assignment.machine)?.join.hostname ?? "",
+      startedAt: this.#options.now(),
+      row: undefined,
+      sent: false,
+    };
   }
 
   async #start(attempt: Attempt): Promise<void> {

@@ -28,6 +28,8 @@ export interface Attempt {
   row: Promise<StepRow> | undefined;
   /** The order was put into the machine's tunnel. */
   sent: boolean;
+  /** Settles when the log that is being received is complete on disk; never rejects. */
+  log?: Promise<void>;
 }
 
 export class AttemptRegistry {

@@ -5,11 +5,17 @@
  * tunnel without waiting; a tunnel that does not drain is closed by the transport, which counts as a lost machine.
  */
 import type { Logger } from "../log.js";
-import type { BuilderJoin, BuilderPing, RunnerOrder, TunnelConnection } from "../rpc/types.js";
+import type {
+  BuilderJoin,
+  BuilderPing,
+  RunnerOrder,
+  RunningBuild,
+  TunnelConnection,
+} from "../rpc/types.js";
 import type { SchedulerApi } from "../scheduler/api.js";
-import { type MachineId, machineId } from "../scheduler/ids.js";
+import { attemptId, type MachineId, machineId, stepId } from "../scheduler/ids.js";
 import type { MachineInfo, MachineLoad } from "../scheduler/machine-types.js";
-import type { Effect } from "../scheduler/types.js";
+import type { Assignment, Effect } from "../scheduler/types.js";
 
 export interface BuilderSession {
   readonly id: MachineId;
@@ -34,12 +40,22 @@ export interface BuilderSessionsOptions {
   readonly maxConcurrentDownloads: () => number;
   /** Milliseconds between pings down the tunnel; they only show that the stream is alive. Default 30 s. */
   readonly pingIntervalMs?: number;
+  /** Milliseconds that a builder which keeps its builds going may take to come back. Default 60 s. */
+  readonly rejoinGraceMs?: number;
+  /** The queue is in memory: what is not wanted now is not wanted at all. */
+  readonly queueLoaded: () => boolean;
+  /** A build of a rejoined builder was taken over; it needs a row, but no order. */
+  readonly onAdopted: (assignment: Assignment) => void;
 }
 
 interface OpenSession extends BuilderSession {
   lastPing: BuilderPing | undefined;
   lastPingAt: number | undefined;
   readonly tunnel: TunnelConnection;
+  /** Builds it came with whose steps are not (yet) known here. */
+  strangers: readonly RunningBuild[];
+  /** Its tunnel was ended by us: it is not expected back. */
+  leaving: boolean;
 }
 
 export class BuilderSessions {
@@ -62,10 +78,15 @@ export class BuilderSessions {
       lastPing: undefined,
       lastPingAt: undefined,
       tunnel,
+      strangers: [],
+      leaving: false,
     };
     const before = this.#open.get(id);
     this.#open.set(id, session);
-    perform(scheduler.addMachine(machineInfo(id, join), now(), random));
+    const running = join.running ?? [];
+    const known = running.map((build) => attemptId(build.buildId));
+    perform(scheduler.addMachine(machineInfo(id, join), now(), random, known));
+    session.strangers = running.filter((build) => scheduler.attempt(attemptId(build.buildId))?.machine !== id);
     before?.tunnel.close("the builder joined again");
     logger.info("builder joined", { machine: id, hostname: join.hostname, systems: join.systems.join(",") });
     tunnel.send({
@@ -89,6 +110,36 @@ export class BuilderSessions {
     }
   }
 
+  /**
+   * Takes over builds that builders kept going while we were away, as far as their steps are wanted and free; the rest
+   * is aborted once the queue is known. Call it before steps are handed out.
+   */
+  adopt(): void {
+    const { scheduler, queueLoaded, onAdopted, now, logger } = this.#options;
+    for (const session of this.#open.values()) {
+      if (session.strangers.length === 0) continue;
+      const unknown: RunningBuild[] = [];
+      for (const build of session.strangers) {
+        const assignment = scheduler.adoptAttempt(
+          {
+            attempt: attemptId(build.buildId),
+            step: stepId(build.drv),
+            machine: session.id,
+            startedAt: now() - build.ageMs,
+          },
+          now(),
+        );
+        if (assignment !== undefined) {
+          logger.info("running build taken over", { drv: build.drv, hostname: session.join.hostname });
+          onAdopted(assignment);
+        } else if (queueLoaded() || scheduler.hasStep(stepId(build.drv))) {
+          session.tunnel.send({ kind: "abort", buildId: build.buildId });
+        } else unknown.push(build);
+      }
+      session.strangers = unknown;
+    }
+  }
+
   /** Puts an order into the machine's tunnel; false when the machine is not (or no longer) connected. */
   send(machine: MachineId, order: RunnerOrder): boolean {
     return this.#open.get(machine)?.tunnel.send(order) ?? false;
@@ -100,11 +151,14 @@ export class BuilderSessions {
 
   /** Ends a tunnel from our side, for example of a machine that went silent. */
   disconnect(machine: MachineId, reason: string): void {
-    this.#open.get(machine)?.tunnel.close(reason);
+    const session = this.#open.get(machine);
+    if (session === undefined) return;
+    session.leaving = true;
+    session.tunnel.close(reason);
   }
 
   disconnectAll(reason: string): void {
-    for (const session of this.#open.values()) session.tunnel.close(reason);
+    for (const session of this.#open.values()) this.disconnect(session.id, reason);
   }
 
   get(machine: MachineId): BuilderSession | undefined {
@@ -131,7 +185,10 @@ export class BuilderSessions {
     if (this.#open.get(session.id) !== session) return;
     this.#open.delete(session.id);
     logger.info("builder left", { machine: session.id, hostname: session.join.hostname });
-    perform(scheduler.removeMachine(session.id, now(), random));
+    const keepsBuilding = session.join.running !== undefined && !session.leaving;
+    if (keepsBuilding && (scheduler.machine(session.id, now())?.attempts.length ?? 0) > 0) {
+      scheduler.disconnectMachine(session.id, now() + (this.#options.rejoinGraceMs ?? 60_000), now());
+    } else perform(scheduler.removeMachine(session.id, now(), random));
     onChange();
   }
 }

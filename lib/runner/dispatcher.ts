@@ -15,6 +15,8 @@ export interface DispatcherOptions {
   readonly newAttemptId: () => AttemptId;
   /** Starts the I/O of one assignment; must not throw. */
   readonly launch: (assignment: Assignment) => void;
+  /** Called before steps are handed out; must not throw. */
+  readonly beforeAssign?: () => void;
   /** Carries out what the scheduler asks for; must not throw. */
   readonly perform: (effects: readonly Effect[]) => void;
   /** Milliseconds between rounds that nothing asked for; undefined = none. Read before each wait. */
@@ -60,10 +62,11 @@ export class Dispatcher {
   }
 
   #round(): void {
-    const { scheduler, launch, perform, newAttemptId, onRound } = this.#options;
+    const { scheduler, launch, perform, beforeAssign, newAttemptId, onRound } = this.#options;
     const started = performance.now();
     const now = this.#now();
     perform(scheduler.advance(now, this.#random));
+    beforeAssign?.();
     const assignments = scheduler.assign(now, newAttemptId);
     for (const assignment of assignments) launch(assignment);
     onRound?.({ assigned: assignments.length, milliseconds: performance.now() - started });

@@ -10,10 +10,12 @@
  * any more and waits for what runs. A runner that loses the lock stops writing at once and is over.
  */
 import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { QueueRunnerConfig } from "../config/types.js";
 import { type HydraDatabase, Listener, openHydraDatabase, OwnerLock } from "../database/index.js";
 import { type Logger, silentLogger } from "../log.js";
+import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
 import { RpcError, RunnerServer, type RunnerServiceHandlers } from "../rpc/index.js";
 import {
   type HealthReport,
@@ -37,6 +39,8 @@ export interface RunnerExit {
 
 /** How long recording may go on after the last attempt ended. */
 const recordingGraceMs = 30_000;
+/** How long a predecessor on the same data folder may take to die once its lock in the database is gone. */
+const lockFileGraceMs = 5_000;
 
 interface Opened {
   readonly database: HydraDatabase;
@@ -58,6 +62,7 @@ export class QueueRunner implements AsyncDisposable {
   #router: StatusRouter | undefined;
   #rest: StatusServer | undefined;
   #grpc: RunnerServer | undefined;
+  #lockFile: LockFile | undefined;
   #takeOver: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #finish: (exit: RunnerExit) => void = () => {};
@@ -195,6 +200,7 @@ export class QueueRunner implements AsyncDisposable {
 
   /** We own the database: tidy up after a predecessor, then work. */
   async #activate({ lock, parts, database, listener }: Opened): Promise<void> {
+    this.#lockFile = await this.#acquireLockFile();
     lock.lost.addEventListener("abort", () => this.#lockLost(), { once: true });
     database.fence(lock);
     const orphans = await parts.recorder.clearOrphans();
@@ -205,6 +211,20 @@ export class QueueRunner implements AsyncDisposable {
     parts.uploads.start();
     parts.dispatcher.trigger();
     this.#logger.info("active");
+  }
+
+  /** Keeps a Rust runner out, which knows nothing of the lock in the database. A dying one gets a moment to let go. */
+  async #acquireLockFile(): Promise<LockFile> {
+    const path = join(this.#config.hydraDataDir, "queue-runner", "lock");
+    const deadline = this.#now() + lockFileGraceMs;
+    for (;;) {
+      try {
+        return await acquireLockFile(path);
+      } catch (error) {
+        if (!(error instanceof ProcessError) || error.code !== "locked" || this.#now() > deadline) throw error;
+        await sleep(200, undefined, { signal: this.#abort.signal });
+      }
+    }
   }
 
   #lockLost(): void {
@@ -286,6 +306,7 @@ export class QueueRunner implements AsyncDisposable {
       await opened.parts.uploads.close();
       await opened.listener.close();
       await opened.lock.release();
+      await this.#lockFile?.release();
       await opened.database.close();
     }
     this.#finish({ reason: "closed", exitCode: 0 });

@@ -4,6 +4,8 @@
  * A result of hours must not be lost because PostgreSQL restarts, so trouble that passes is waited out without limit.
  * What is wrong with the data itself will not get better: after a few tries the error goes to the caller.
  */
+import { DatabaseError } from "../database/errors.js";
+import { failureCode, failureKind } from "../database/failure-kinds.js";
 import type { SqlSession, TransactionRunner } from "../database/recording/index.js";
 import type { Logger } from "../log.js";
 
@@ -11,40 +13,31 @@ const firstDelayMs = 50;
 const longestDelayMs = 5_000;
 /** Tries for errors that are not known to pass. */
 const doubtfulTries = 6;
+/** Resources of the server (a full disk, say), and a standby that is about to take over. */
+const passingCodes = /^(53...|25006)$/;
 
-/** SQLSTATEs of trouble that passes: serialization, deadlock, lost or refused connections, resources, read-only standby. */
-const passing = /^(40...|08...|53...|57P0.|57014|55P03|25006)$/;
-const passingSystemErrors = new Set([
-  "ECONNREFUSED",
-  "ECONNRESET",
-  "ECONNABORTED",
-  "EPIPE",
-  "ETIMEDOUT",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-  "ENOENT",
-  "EAI_AGAIN",
-  "ENOTFOUND",
-]);
-const passingMessages = /connection (terminated|ended|closed)|timeout|client (was closed|has encountered)/i;
-/** We may not write (any more): another runner owns the database, or we are shutting down. */
-const final = new Set(["lock-lost", "lock-held", "not-owner", "fenced", "closed"]);
-
+/** `final`: we may not write any more, because another runner owns the database or we are shutting down. */
 export type Trouble = "passing" | "doubtful" | "final";
 
-/** How long trying again makes sense. Looks through the causes of an error. */
-export function troubleOf(thrown: unknown): Trouble {
-  let trouble: Trouble = "doubtful";
-  let current: unknown = thrown;
-  for (let depth = 0; current instanceof Error && depth < 8; depth++) {
-    const code = "code" in current && typeof current.code === "string" ? current.code : "";
-    if (final.has(code)) return "final";
-    if (passing.test(code) || passingSystemErrors.has(code) || passingMessages.test(current.message)) {
-      trouble = "passing";
+/** Whether trying again makes sense. */
+export function troubleOf(error: unknown): Trouble {
+  if (error instanceof DatabaseError) {
+    switch (error.code) {
+      case "fenced":
+      case "closed":
+        return "final";
+      case "unavailable":
+      case "unknown-outcome":
+      case "conflict":
+        return "passing";
+      default:
+        return "doubtful";
     }
-    current = current.cause;
   }
-  return trouble;
+  const kind = failureKind(error);
+  return kind === "lost" || kind === "conflict" || passingCodes.test(failureCode(error) ?? "")
+    ? "passing"
+    : "doubtful";
 }
 
 export interface RetryingOptions {
@@ -75,7 +68,7 @@ export class RetryingTransactions {
     for (let tries = 1; ; tries++) {
       signal?.throwIfAborted();
       try {
-        return await database.transaction(work);
+        return await database.transaction(work, { idempotent: true, signal });
       } catch (error) {
         const trouble = troubleOf(error);
         if (trouble === "doubtful") doubtful++;

@@ -16,7 +16,6 @@ import {
   recordStarts,
   type StartedStep,
   type StepDraft,
-  type StepKey,
   StepNumbers,
   type TransactionRunner,
   toSeconds,
@@ -115,7 +114,10 @@ export class Recorder {
       this.#transactions.run("the start of steps", (session) => recordStarts(session, this.#numbers, steps)),
     );
     this.#outcomes = new OutcomeQueue(this.#transactions, this.#numbers);
-    this.#progress = new Progress((work) => options.database.transaction(work), this.#logger);
+    this.#progress = new Progress(
+      (work) => options.database.transaction(work, { idempotent: true, patienceMs: 1_000 }),
+      this.#logger,
+    );
   }
 
   /** Fences builds off from the queue monitor while they are being recorded. */
@@ -432,5 +434,3 @@ export class Recorder {
     );
   }
 }
-
-export type { StepKey };

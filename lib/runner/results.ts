@@ -6,6 +6,7 @@
  * off from the queue monitor, and recording is retried until the database accepts it, so that nothing is said twice
  * and nothing is lost.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import { hashesEqual } from "../nix/hash.js";
@@ -41,6 +42,8 @@ export interface ResultsOptions {
   /** Makes the outputs of a finished step safe and public; resolves when builds that need them may be called done. */
   readonly publish: (publication: Publication) => Promise<void>;
   readonly onChange: () => void;
+  /** The log of a try is complete on disk; it will not change any more. */
+  readonly onLog: (drv: StorePath) => void;
   /** A built output named a derivation that a dependent waits for. */
   readonly onDynamic: (continuation: DynamicContinuation, drv: StorePath) => void;
   /** Outputs that only the build could tell, for the steps that are resolved with them. */
@@ -54,6 +57,8 @@ export interface Publication {
   readonly finishesBuilds: boolean;
 }
 
+/** How long a log may go on arriving after its attempt has ended. */
+const logGraceMs = 5_000;
 /** How long an answer is remembered for a builder that did not hear it. */
 const answerMemoryMs = 10 * 60_000;
 
@@ -186,6 +191,7 @@ export class Results {
     recorder.hold(builds);
     try {
       const row = await this.#rowOf(attempt);
+      if (attempt !== undefined) await this.#finishLog(attempt);
       switch (completion.kind) {
         case "finished":
           await this.#recordFinished(attempt, row, completion, details);
@@ -212,6 +218,13 @@ export class Results {
     } finally {
       recorder.release(builds);
     }
+  }
+
+  /** Whoever hears that a step is over may read its log, so the log has to be complete by then. */
+  async #finishLog(attempt: Attempt): Promise<void> {
+    if (attempt.log === undefined) return;
+    await Promise.race([attempt.log, sleep(logGraceMs, undefined, { ref: false })]);
+    this.#options.onLog(attempt.drv);
   }
 
   async #recordFinished(

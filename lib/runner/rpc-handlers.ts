@@ -83,15 +83,10 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       const owner = [...peer.machineIds].map((id) => attempts.runs(machineId(id), drv)).find((found) => found);
       if (owner === undefined) throw new RpcError("not-found", `no machine of this builder builds ${drv}`);
       scheduler.acknowledged(owner.id, options.now());
-      const writer = await logs.create(drv);
-      try {
-        for await (const chunk of decodeLog(chunks)) {
-          counters.metrics.add("logBytes", chunk.length);
-          await writer.write(chunk);
-        }
-      } finally {
-        await writer.close();
-      }
+      const writing = writeLog(drv, chunks);
+      // The end of the attempt waits for its log, however the log ends.
+      owner.log = writing.catch(() => {});
+      await writing;
     },
     buildResult: async (stream, { signal }) => {
       for await (const { info, nar } of unpackNars(stream)) {
@@ -103,6 +98,18 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     notifyPresignedUploadComplete: (upload) => presigned.complete(upload),
     completeBuild: (completion) => complete(completion),
   };
+
+  async function writeLog(drv: StorePath, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const writer = await logs.create(drv);
+    try {
+      for await (const chunk of decodeLog(chunks)) {
+        counters.metrics.add("logBytes", chunk.length);
+        await writer.write(chunk);
+      }
+    } finally {
+      await writer.close();
+    }
+  }
 
   async function complete(completion: BuildCompletion): Promise<void> {
     const { buildId, machineId: machine, ...rest } = completion;

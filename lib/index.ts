@@ -1,0 +1,30 @@
+/**
+ * Continuous builds for Nix, as a library: everything the two programs are made of.
+ *
+ * Each room is also an entry point of its own (`hydra-runner/nix`, `hydra-runner/scheduler`, …) with more names than
+ * are gathered here.
+ */
+export { BinaryCache, FileCache, S3Uploader, UploadQueue } from "./binary-cache/index.js";
+export { BuilderClient, type BuilderClientOptions } from "./builder/index.js";
+export {
+  type BuilderConfig,
+  loadBuilderConfig,
+  loadQueueRunnerConfig,
+  type QueueRunnerConfig,
+} from "./config/index.js";
+export { EmbeddedPostgres, HydraDatabase, openHydraDatabase } from "./database/index.js";
+export { HydraError, UsageError } from "./errors.js";
+export { createLogger, type Logger } from "./log.js";
+export { DaemonStore, openStore, parseDerivation, Signer, type Store, type StorePath } from "./nix/index.js";
+export { RunnerServer } from "./rpc/index.js";
+export { QueueRunner, type QueueRunnerOptions } from "./runner/index.js";
+export {
+  bogomipsWithSpeedFactor,
+  cpuCoreCountWithSpeedFactor,
+  JobsetShares,
+  MachinePool,
+  RetryPolicy,
+  Scheduler,
+  speedFactorOnly,
+} from "./scheduler/index.js";
+export { Metrics, StatusRouter, StatusServer } from "./status/index.js";
