@@ -1,0 +1,165 @@
+/**
+ * The direction of imports that docs/architecture.md describes, and the purity of the scheduler. A failing line here
+ * is a design question, not a formality: either the import or the document is wrong.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** Rooms from the bottom up; a room imports from floors below its own only. */
+const floors: readonly (readonly string[])[] = [
+  ["compression", "process"],
+  ["nix", "scheduler"],
+  ["binary-cache", "config", "database", "rpc"],
+  ["nix-support", "status"],
+  ["builder", "runner"],
+];
+/** Files beside the rooms that anyone may use, and which use nobody. */
+const leaves = ["lib/brand.ts", "lib/errors.ts", "lib/log.ts", "lib/version.ts"];
+
+interface Import {
+  readonly from: string;
+  /** A project file, or the name of a package. */
+  readonly to: string;
+  readonly typeOnly: boolean;
+}
+
+function sources(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => relative(root, join(entry.parentPath, entry.name)))
+    .filter((path) => !path.startsWith("lib/rpc/gen/"));
+}
+
+function withoutComments(text: string): string {
+  return text.replaceAll(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, "");
+}
+
+function importsOf(path: string): Import[] {
+  const text = withoutComments(readFileSync(join(root, path), "utf8"));
+  const statements = text.matchAll(
+    /\b(?:import|export)\b(\s+type\b)?(?:[^;"'()]*?\bfrom)?\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']/g,
+  );
+  return [...statements].map(([, type, named, dynamic]) => {
+    const target = named ?? dynamic ?? "";
+    const to = target.startsWith(".")
+      ? normalize(join(dirname(path), target)).replace(/\.js$/, ".ts")
+      : target;
+    return { from: path, to, typeOnly: type !== undefined };
+  });
+}
+
+/** The folder below `lib` that a file lives in; undefined for the files beside the rooms. */
+function roomOf(path: string): string | undefined {
+  return /^lib\/([^/]+)\//.exec(path)?.[1];
+}
+const floorOf = (room: string): number => floors.findIndex((floor) => floor.includes(room));
+
+const files = sources("lib");
+const imports = files.flatMap(importsOf);
+const show = (one: Import): string => `${one.from} → ${one.to}`;
+
+describe("imports", () => {
+  it("are found at all, and lead to files that exist", () => {
+    expect(imports.length).toBeGreaterThan(files.length);
+    const known = new Set([...files, ...imports.map((one) => one.from)]);
+    const broken = imports.filter(
+      ({ to }) => to.startsWith("lib/") && !to.startsWith("lib/rpc/gen/") && !known.has(to),
+    );
+    expect(broken.map(show)).toEqual([]);
+  });
+
+  it("know every room", () => {
+    const rooms = new Set(files.flatMap((path) => roomOf(path) ?? []));
+    expect([...rooms].filter((room) => floorOf(room) < 0)).toEqual([]);
+  });
+
+  it("go down only", () => {
+    const upwards = imports.filter(({ from, to }) => {
+      const [here, there] = [roomOf(from), roomOf(to)];
+      return here !== undefined && there !== undefined && here !== there && floorOf(there) >= floorOf(here);
+    });
+    expect(upwards.map(show)).toEqual([]);
+  });
+
+  it("leave the library only into packages and Node", () => {
+    const outside = imports.filter(
+      ({ to }) =>
+        /^(\.|bin\/|examples\/|test\/|bench\/)/.test(to) || (to.includes("/") && to.startsWith("/")),
+    );
+    expect(outside.map(show)).toEqual([]);
+  });
+
+  it("of the files beside the rooms go nowhere", () => {
+    const entry = "lib/index.ts";
+    const beside = files.filter((path) => roomOf(path) === undefined && path !== entry);
+    expect(beside.sort()).toEqual(leaves);
+    const wrong = imports.filter(
+      ({ from, to }) => leaves.includes(from) && to.startsWith("lib/") && !leaves.includes(to),
+    );
+    expect(wrong.map(show)).toEqual([]);
+    expect(imports.filter(({ to }) => to === entry).map(show)).toEqual([]);
+  });
+
+  it("make no circle when the program runs", () => {
+    const graph = new Map<string, string[]>();
+    for (const { from, to, typeOnly } of imports) {
+      if (!typeOnly && to.startsWith("lib/")) graph.set(from, [...(graph.get(from) ?? []), to]);
+    }
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const visit = (path: string, trail: readonly string[]): void => {
+      const seen = trail.indexOf(path);
+      if (seen >= 0) circles.push([...trail.slice(seen), path].join(" → "));
+      if (seen >= 0 || done.has(path)) return;
+      for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
+      done.add(path);
+    };
+    for (const path of graph.keys()) visit(path, []);
+    expect(circles).toEqual([]);
+  });
+});
+
+describe("the scheduler", () => {
+  const heart = files.filter((path) => roomOf(path) === "scheduler");
+
+  it("does no input or output and has no dependencies", () => {
+    const wrong = heart
+      .flatMap(importsOf)
+      .filter(({ to }) => !to.startsWith("lib/scheduler/") && !leaves.includes(to));
+    expect(wrong.map(show)).toEqual([]);
+  });
+
+  it("takes time and chance as arguments", () => {
+    const forbidden =
+      /\bDate\b|\bMath\.random\b|\bperformance\b|\bset(?:Timeout|Interval|Immediate)\b|\bprocess\b|\bconsole\b|\bcrypto\b/;
+    const wrong = heart.filter((path) => {
+      const code = withoutComments(readFileSync(join(root, path), "utf8")).replaceAll(
+        /"[^"\n]*"|`[^`]*`/g,
+        '""',
+      );
+      return forbidden.test(code);
+    });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe("every room", () => {
+  it("has an entrance that says what may live there", () => {
+    const rooms = [...new Set(files.flatMap((path) => roomOf(path) ?? []))];
+    const without = rooms.filter((room) => {
+      const entrance = files.find((path) => path === `lib/${room}/index.ts`);
+      return entrance === undefined || !readFileSync(join(root, entrance), "utf8").startsWith("/**\n");
+    });
+    expect(without).toEqual([]);
+  });
+
+  it("is in the table of docs/architecture.md", () => {
+    const document = readFileSync(join(root, "docs/architecture.md"), "utf8");
+    const rooms = [...new Set(files.flatMap((path) => roomOf(path) ?? []))];
+    expect(rooms.filter((room) => !document.includes(`\`lib/${room}/\``))).toEqual([]);
+  });
+});
