@@ -1,0 +1,350 @@
+// A whole farm for tests: the compiled runner and builders as processes, each with a Nix store and daemon of its own.
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, afterEach, beforeAll } from "vitest";
+import { type Child, startChild } from "./child.js";
+import { HydraTables } from "./hydra-tables.js";
+import { startNixStore, type TestNixStore } from "./nix.js";
+import { NotificationRecorder } from "./notifications.js";
+import { until } from "./until.js";
+
+const run = promisify(execFile);
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export const queueRunnerProgram = join(root, "dist/bin/queue-runner.js");
+export const builderProgram = join(root, "dist/bin/hydra-builder.js");
+
+/** Keys of a configuration file. */
+export type Settings = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+
+export interface PairBuilderOptions {
+  /** Host name in the rows; default `builder-a`, `builder-b`, … */
+  readonly name?: string;
+  readonly settings?: Settings;
+  readonly systemFeatures?: readonly string[];
+}
+
+export interface PairOptions {
+  /** A fresh database with Hydra's schema. */
+  readonly databaseUrl: string;
+  /** Default: one. */
+  readonly builders?: readonly PairBuilderOptions[];
+  /** On top of (or instead of) the settings that the recordings were made with. */
+  readonly runner?: Settings;
+  readonly runnerFlags?: readonly string[];
+  /** More variables for the runner. */
+  readonly runnerEnv?: Readonly<Record<string, string>>;
+  /** Default: `compression=zstd&write-nar-listing=true&log-compression=zstd&ls-compression=none`. */
+  readonly cacheOptions?: string;
+}
+
+export interface PairBuilder {
+  readonly name: string;
+  readonly store: TestNixStore;
+  /** Its process of the moment. */
+  readonly process: Child;
+}
+
+export function toml(settings: Settings): string {
+  const value = (one: Settings[string]): string =>
+    typeof one === "object" ? `[${one.map((item) => JSON.stringify(item)).join(", ")}]` : JSON.stringify(one);
+  return Object.entries(settings)
+    .map(([key, one]) => `${key} = ${value(one)}\n`)
+    .join("");
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const address = server.address();
+  await new Promise<void>((done) => server.close(() => done()));
+  if (address === null || typeof address === "string") throw new Error("no free port");
+  return address.port;
+}
+
+export class Pair implements AsyncDisposable {
+  readonly folder: string;
+  readonly store: TestNixStore;
+  readonly tables: HydraTables;
+  readonly notifications: NotificationRecorder;
+  readonly jobsetId: number;
+  readonly dataDir: string;
+  readonly cacheFolder: string;
+  readonly publicKey: string;
+  readonly statusUrl: string;
+  readonly #grpcPort: number;
+  readonly #restPort: number;
+  readonly #options: PairOptions;
+  readonly #stops: (() => Promise<unknown>)[];
+  readonly #children: Child[] = [];
+  readonly #builders: { name: string; store: TestNixStore; config: string; process: Child | undefined }[] =
+    [];
+  #runner: Child | undefined;
+
+  private constructor(
+    options: PairOptions,
+    parts: {
+      readonly folder: string;
+      readonly store: TestNixStore;
+      readonly tables: HydraTables;
+      readonly notifications: NotificationRecorder;
+      readonly jobsetId: number;
+      readonly publicKey: string;
+      readonly restPort: number;
+      readonly grpcPort: number;
+      readonly stops: (() => Promise<unknown>)[];
+    },
+  ) {
+    this.#options = options;
+    this.folder = parts.folder;
+    this.store = parts.store;
+    this.tables = parts.tables;
+    this.notifications = parts.notifications;
+    this.jobsetId = parts.jobsetId;
+    this.publicKey = parts.publicKey;
+    this.dataDir = join(parts.folder, "data");
+    this.cacheFolder = join(parts.folder, "cache");
+    this.#restPort = parts.restPort;
+    this.#grpcPort = parts.grpcPort;
+    this.statusUrl = `http://127.0.0.1:${parts.restPort}`;
+    this.#stops = parts.stops;
+  }
+
+  /** Starts everything and resolves when all builders have joined. */
+  static async start(options: PairOptions): Promise<Pair> {
+    const stops: (() => Promise<unknown>)[] = [];
+    try {
+      const folder = await mkdtemp(join(tmpdir(), "hydra-pair-"));
+      stops.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
+      await mkdir(join(folder, "cache"));
+      const newStore = async (name: string, systemFeatures?: readonly string[]): Promise<TestNixStore> => {
+        const store = await startNixStore({
+          directory: folder,
+          name,
+          ...(systemFeatures === undefined ? {} : { systemFeatures }),
+        });
+        stops.push(() => store.close());
+        return store;
+      };
+      const builderOptions = options.builders ?? [{}];
+      const [store, ...builderStores] = await Promise.all([
+        newStore("runner"),
+        ...builderOptions.map((one, index) => newStore(`builder-${index}`, one.systemFeatures)),
+      ]);
+      if (store === undefined) throw new Error("no store for the runner");
+      const keyFiles = [join(folder, "key"), join(folder, "key.pub")] as const;
+      await run("nix-store", ["--generate-binary-cache-key", "pair-1", ...keyFiles]);
+      const tables = await HydraTables.connect(options.databaseUrl, store);
+      stops.push(() => tables.close());
+      const notifications = await NotificationRecorder.connect(options.databaseUrl);
+      stops.push(() => notifications.close());
+      const pair = new Pair(options, {
+        folder,
+        store,
+        tables,
+        notifications,
+        jobsetId: await tables.addJobset(),
+        publicKey: (await readFile(keyFiles[1], "utf8")).trim(),
+        restPort: await freePort(),
+        grpcPort: await freePort(),
+        stops,
+      });
+      await pair.#writeFiles(builderOptions, builderStores);
+      stops.push(() => pair.#stopChildren());
+      await pair.startRunner();
+      for (const index of builderOptions.keys()) pair.startBuilder(index);
+      await pair.waitForBuilders(builderOptions.length);
+      return pair;
+    } catch (error) {
+      for (const stop of stops.reverse()) await stop();
+      throw error;
+    }
+  }
+
+  async #writeFiles(builders: readonly PairBuilderOptions[], stores: readonly TestNixStore[]): Promise<void> {
+    const cacheOptions =
+      this.#options.cacheOptions ??
+      "compression=zstd&write-nar-listing=true&log-compression=zstd&ls-compression=none";
+    await writeFile(
+      join(this.folder, "queue-runner.toml"),
+      toml({
+        hydraDataDir: this.dataDir,
+        dbUrl: this.#options.databaseUrl,
+        maxDbConnections: 16,
+        rootsDir: join(this.folder, "roots"),
+        remoteStoreAddr: [
+          `file://${this.cacheFolder}?${cacheOptions}&secret-key=${join(this.folder, "key")}`,
+        ],
+        retryInterval: 1,
+        maxRetries: 2,
+        maxUnsupportedTimeInS: 3,
+        dispatchTriggerTimerInS: 1,
+        ...this.#options.runner,
+      }),
+    );
+    for (const [index, builder] of builders.entries()) {
+      const store = stores[index];
+      if (store === undefined) throw new Error(`no store for builder ${index}`);
+      const name = builder.name ?? `builder-${String.fromCharCode(97 + index)}`;
+      const config = join(this.folder, `builder-${index}.toml`);
+      await writeFile(
+        config,
+        toml({
+          hostname: name,
+          maxJobs: 4,
+          pingInterval: 1,
+          buildDirAvailThreshold: 0,
+          storeAvailThreshold: 0,
+          ...builder.settings,
+        }),
+      );
+      this.#builders.push({ name, store, config, process: undefined });
+    }
+  }
+
+  get runner(): Child {
+    if (this.#runner === undefined) throw new Error("the runner was not started");
+    return this.#runner;
+  }
+
+  builder(index = 0): PairBuilder {
+    const builder = this.#builders[index];
+    if (builder?.process === undefined) throw new Error(`builder ${index} was not started`);
+    return { name: builder.name, store: builder.store, process: builder.process };
+  }
+
+  /** The builder by the name that stands in the rows. */
+  builderNamed(name: string): PairBuilder {
+    return this.builder(this.#builders.findIndex((one) => one.name === name));
+  }
+
+  /** Starts the runner (again) on the same ports, data and database; resolves when it answers. */
+  async startRunner(): Promise<Child> {
+    const child = startChild({
+      name: "queue-runner",
+      command: process.execPath,
+      args: [
+        queueRunnerProgram,
+        ...["--config-path", join(this.folder, "queue-runner.toml")],
+        ...["--rest-bind", `127.0.0.1:${this.#restPort}`],
+        ...["--grpc-bind", `127.0.0.1:${this.#grpcPort}`],
+        ...(this.#options.runnerFlags ?? []),
+      ],
+      env: { ...this.store.env, ...logEnvironment, LOGNAME: "tester", ...this.#options.runnerEnv },
+    });
+    this.#runner = child;
+    this.#children.push(child);
+    const died = child.ended.then(() => {
+      throw new Error(`the queue runner ended:\n${child.output()}`);
+    });
+    died.catch(() => undefined);
+    await until("the queue runner to answer", () => this.get("/status").catch(() => undefined), {
+      timeoutMs: 30_000,
+      unless: died,
+    });
+    return child;
+  }
+
+  /** Starts a builder (again); does not wait until it has joined. */
+  startBuilder(index = 0): Child {
+    const builder = this.#builders[index];
+    if (builder === undefined) throw new Error(`there is no builder ${index}`);
+    const child = startChild({
+      name: builder.name,
+      command: process.execPath,
+      args: [
+        builderProgram,
+        ...["--config-path", builder.config],
+        ...["--gateway-endpoint", `http://127.0.0.1:${this.#grpcPort}`],
+      ],
+      env: { ...builder.store.env, ...logEnvironment },
+    });
+    builder.process = child;
+    this.#children.push(child);
+    return child;
+  }
+
+  /** Waits until the runner counts so many machines. */
+  async waitForBuilders(count: number): Promise<void> {
+    await until(`${count} builders to join`, async () => {
+      const { machinesCount } = await this.get("/status/machines");
+      return machinesCount === count;
+    });
+  }
+
+  /** JSON of the status API. */
+  async get(path: string): Promise<Readonly<Record<string, unknown>>> {
+    const response = await fetch(`${this.statusUrl}${path}`, { signal: AbortSignal.timeout(10_000) });
+    if (!response.ok) throw new Error(`GET ${path} answered ${response.status}: ${await response.text()}`);
+    return (await response.json()) as Record<string, unknown>;
+  }
+
+  /** Evaluates expressions in the runner's store, as Hydra's evaluator does; one derivation path for each. */
+  async instantiate(...expressions: readonly string[]): Promise<string[]> {
+    const output = await this.store.run("nix-instantiate", ["-E", ...expressions]);
+    return output.split("\n").filter((line) => line !== "");
+  }
+
+  /** Instantiates and queues; one build for each expression. */
+  async build(...expressions: readonly string[]): Promise<number[]> {
+    const drvs = await this.instantiate(...expressions);
+    return this.tables.addBuilds(drvs.map((drv) => ({ drv, jobsetId: this.jobsetId })));
+  }
+
+  /** The last lines of every process, for the report of a failed test. */
+  report(lines = 150): string {
+    return this.#children
+      .map((child) => {
+        const tail = child.output().trimEnd().split("\n").slice(-lines).join("\n");
+        return `--- ${child.name} (${child.running ? "running" : "ended"}, process ${child.pid})\n${tail}`;
+      })
+      .join("\n");
+  }
+
+  async #stopChildren(): Promise<void> {
+    const runners = this.#children.filter((child) => child.name === "queue-runner");
+    await Promise.all(
+      this.#children.filter((child) => !runners.includes(child)).map((child) => child.stop()),
+    );
+    await Promise.all(runners.map((child) => child.stop()));
+  }
+
+  /** Ends all processes and removes all files. */
+  async close(): Promise<void> {
+    for (const stop of this.#stops.splice(0).reverse()) await stop();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** `HYDRA_TEST_LOG=debug` makes the programs say more. */
+const logEnvironment: Readonly<Record<string, string>> =
+  process.env.HYDRA_TEST_LOG === undefined ? {} : { RUST_LOG: process.env.HYDRA_TEST_LOG };
+
+/**
+ * One pair for all tests of a file; its logs are printed when a test fails. Call it at the top of the file, and the
+ * result inside tests.
+ */
+export function usePair(
+  options: () => Promise<Omit<PairOptions, "databaseUrl"> & { readonly databaseUrl: string }>,
+): () => Pair {
+  let pair: Pair | undefined;
+  beforeAll(async () => {
+    pair = await Pair.start(await options());
+  });
+  afterEach(({ task }) => {
+    if (task.result?.state === "fail") process.stderr.write(`${pair?.report() ?? "no pair"}\n`);
+  });
+  afterAll(() => pair?.close());
+  return () => {
+    if (pair === undefined) throw new Error("the pair was not started");
+    return pair;
+  };
+}
