@@ -7,27 +7,27 @@ import {
   parsePressureLine,
 } from "../../lib/builder/proc-formats.js";
 
-// Recorded: Linux 6.8 on x86_64, two processors, shortened to the keys around those that are read.
+// Recorded on Linux 6.18, x86_64, two processors; shortened to the keys around those that are read.
 const cpuinfo = `processor\t: 0
 vendor_id\t: GenuineIntel
 cpu family\t: 6
-model name\t: Intel(R) Xeon(R) CPU @ 2.30GHz
-cpu MHz\t\t: 2299.998
+model name\t: Intel(R) Xeon(R) Processor
+cpu MHz\t\t: 2600.000
 flags\t\t: fpu vme de pse
-bogomips\t: 4599.99
+bogomips\t: 5200.00
 clflush size\t: 64
 
 processor\t: 1
 vendor_id\t: GenuineIntel
 cpu family\t: 6
-model name\t: Intel(R) Xeon(R) CPU @ 2.30GHz
-cpu MHz\t\t: 2299.998
+model name\t: Intel(R) Xeon(R) Processor
+cpu MHz\t\t: 2600.000
 flags\t\t: fpu vme de pse
-bogomips\t: 4599.99
+bogomips\t: 5200.00
 clflush size\t: 64
 `;
 
-// Recorded: Linux 6.1 on aarch64.
+// The keys that matter, spelled as Linux does on aarch64.
 const armCpuinfo = `processor\t: 0
 BogoMIPS\t: 50.00
 Features\t: fp asimd evtstrm
@@ -43,14 +43,14 @@ MemAvailable:   14018164 kB
 Buffers:          305124 kB
 `;
 
-const cpuPressure = `some avg10=1.53 avg60=0.87 avg300=0.22 total=1468342
+const cpuPressure = `some avg10=1.98 avg60=2.90 avg300=3.22 total=29093313
 full avg10=0.00 avg60=0.00 avg300=0.00 total=0
 `;
 
 describe("processors", () => {
   test("are counted, and have bogomips when all agree", () => {
-    expect(parseCpuInfo(cpuinfo)).toEqual({ count: 2, bogomips: 4599.99 });
-    expect(parseCpuInfo(cpuinfo.replace("4599.99", "4600.00"))).toEqual({ count: 2, bogomips: 0 });
+    expect(parseCpuInfo(cpuinfo)).toEqual({ count: 2, bogomips: 5200 });
+    expect(parseCpuInfo(cpuinfo.replace("5200.00", "5199.99"))).toEqual({ count: 2, bogomips: 0 });
   });
 
   test("of ARM have none, as for the reference", () => {
@@ -78,10 +78,10 @@ test("memory in use is what is not available; without that figure, all of it", (
 describe("pressure", () => {
   test("lines are read by their kind", () => {
     expect(parsePressureLine(cpuPressure, "some")).toEqual({
-      avg10: 1.53,
-      avg60: 0.87,
-      avg300: 0.22,
-      total: 1468342,
+      avg10: 1.98,
+      avg60: 2.9,
+      avg300: 3.22,
+      total: 29093313,
     });
     expect(parsePressureLine("some avg10=0.00 avg60=0.00 total=0", "some")).toBeUndefined();
     expect(parsePressureLine(`some avg10= avg60=0 avg300=0 total=0`, "some")).toBeUndefined();
@@ -91,7 +91,7 @@ describe("pressure", () => {
     const line = "some avg10=0.00 avg60=0.00 avg300=0.00 total=7\n";
     expect(parsePressure({ cpu: line, memory: cpuPressure, io: undefined, irq: undefined })).toMatchObject({
       cpuSome: { total: 7 },
-      memSome: { total: 1468342 },
+      memSome: { total: 29093313 },
       memFull: { total: 0 },
       ioSome: undefined,
       irqFull: undefined,
