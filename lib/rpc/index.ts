@@ -2,5 +2,16 @@
  * The runner contract: generated messages (`gen/`), conversions between messages and domain types, the packing of NARs
  * into one stream, and the two ends of the connection. Nothing here decides what a call means; handlers do.
  */
+export { parseUuid } from "./convert/index.js";
 export { RpcError, type RpcStatus, rpcStatusCodes } from "./errors.js";
+export { decodeLog, encodeLog, packNars, type UnpackedNar, unpackNars } from "./packing/index.js";
+export {
+  type ListenerOptions,
+  parseListenAddress,
+  type RpcCallRecord,
+  RunnerServer,
+  type RunnerServerOptions,
+  type ServerTlsOptions,
+  TokenList,
+} from "./server/index.js";
 export type * from "./types.js";

@@ -18,6 +18,7 @@ export {
   uploadCompleteFromWire,
   uploadCompleteToWire,
 } from "./presigned.js";
+export { runningBuildsFromHeader, runningBuildsHeader, runningBuildsToHeader } from "./running.js";
 export { parseUuid } from "./scalars.js";
 export {
   contentAddressFromWire,

@@ -260,10 +260,9 @@ function finish(response: Http2ServerResponse, error: RpcError | undefined): voi
 }
 
 /** Ends a call at once with nothing but its status. */
-export function refuse(response: Http2ServerResponse, error: RpcError): void {
-  const { stream } = response;
+export function refuse(stream: ServerHttp2Stream | undefined, error: RpcError): void {
   if (stream === undefined || stream.destroyed || stream.closed) return;
-  response.stream.respond(
+  stream.respond(
     {
       ":status": 200,
       "content-type": "application/grpc",

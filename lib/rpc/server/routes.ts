@@ -6,7 +6,7 @@ import * as convert from "../convert/index.js";
 import { RpcError } from "../errors.js";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.js";
 import * as wire from "../gen/runner/v1/streaming_pb.js";
-import type { CallContext, RunnerServiceHandlers } from "../types.js";
+import type { BuilderJoin, CallContext, RunnerServiceHandlers } from "../types.js";
 import { CallMeter, type CallReporter, type ServerCall, serverCallKey } from "./call.js";
 import type { Connections } from "./connections.js";
 import { ServerTunnel } from "./server-tunnel.js";
@@ -149,7 +149,11 @@ async function* serveTunnel(
     if (first.done === true || first.value.message.case !== "join") {
       throw new RpcError("invalid-argument", "the first message of a tunnel must be a join");
     }
-    const join = convert.joinFromWire(first.value.message.value);
+    const running = context.requestHeader.get(convert.runningBuildsHeader);
+    const join: BuilderJoin = {
+      ...convert.joinFromWire(first.value.message.value),
+      ...(running === null ? {} : { running: convert.runningBuildsFromHeader(running) }),
+    };
     machineId = join.machineId;
     const opened = new ServerTunnel({
       peer,

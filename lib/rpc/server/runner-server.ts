@@ -190,7 +190,7 @@ export class RunnerServer {
       },
       fallback: (_, response) => {
         if ("stream" in response)
-          refuse(response, new RpcError("unimplemented", "unknown service or method"));
+          refuse(response.stream, new RpcError("unimplemented", "unknown service or method"));
       },
     });
     return (request, response) => {
@@ -206,7 +206,7 @@ export class RunnerServer {
       if (this.#tokens !== undefined && peer.token === undefined) {
         onCall?.({ method, status: "unauthenticated", durationMs: 0, bytesIn: 0, bytesOut: 0 });
         logger.warn("call without valid token", { method, peer: peer.address });
-        refuse(response, new RpcError("unauthenticated", "a valid bearer token is needed"));
+        refuse(stream, new RpcError("unauthenticated", "a valid bearer token is needed"));
         return;
       }
       if (request.method !== "POST" || !isGrpc(request.headers["content-type"])) {
@@ -240,7 +240,6 @@ function isGrpc(contentType: string | undefined): boolean {
  */
 function sendHeadEarly(response: http2.Http2ServerResponse): void {
   response.writeHead(200, { "content-type": "application/grpc" });
-  response.flushHeaders();
   response.writeHead = () => response;
 }
 

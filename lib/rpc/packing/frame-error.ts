@@ -1,0 +1,16 @@
+/** Errors of the codec as errors of the call. */
+import { CompressionError } from "../../compression/index.js";
+import { RpcError } from "../errors.js";
+
+/** Data that do not decode are the peer's fault, and are told to it as such; anything else passes through. */
+export async function* asCallErrors(
+  decoded: AsyncIterable<Uint8Array>,
+  what: string,
+): AsyncGenerator<Uint8Array, undefined> {
+  try {
+    yield* decoded;
+  } catch (error) {
+    if (!(error instanceof CompressionError)) throw error;
+    throw new RpcError("internal", `${what}: ${error.message}`, { cause: error });
+  }
+}

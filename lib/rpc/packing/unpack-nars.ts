@@ -1,0 +1,60 @@
+/** One stream back into NARs. */
+import { decodeZstdFrame } from "../../compression/index.js";
+import { ByteReader } from "../../nix/byte-reader.js";
+import type { ValidPathInfo } from "../../nix/path-info.js";
+import { RpcError } from "../errors.js";
+import type { NarStream } from "../types.js";
+import { asCallErrors } from "./frame-error.js";
+
+export interface UnpackedNar {
+  readonly info: ValidPathInfo;
+  /** Exactly `info.narSize` bytes. Read it before asking for the next; what is left unread then is passed over. */
+  readonly nar: AsyncIterable<Uint8Array>;
+}
+
+/** Largest piece that is handed on at once. */
+const maxPiece = 1024 * 1024;
+
+/**
+ * The paths in the order of the stream, each with its NAR. NARs end where their infos say; their hashes are not checked
+ * here, a daemon does so when it takes them.
+ *
+ * @throws RpcError `internal` when the bytes do not decode, are too few, or more than the infos say; whatever the
+ *   stream throws, in particular when the transfer broke off
+ */
+export async function* unpackNars(stream: NarStream): AsyncGenerator<UnpackedNar, undefined> {
+  // A decoder that is fast but not live is good enough: nobody waits for half a NAR.
+  const decoded = decodeZstdFrame(stream.chunks, { live: false });
+  const reader = new ByteReader(asCallErrors(decoded, "the NARs do not decode"));
+  try {
+    for (const info of stream.infos) {
+      const nar = oneNar(reader, info);
+      yield { info, nar };
+      // No `return()` on a generator that is still in use elsewhere; reading on is safe in either state.
+      for await (const _ of nar);
+    }
+    if (!(await reader.atEnd())) {
+      throw new RpcError("internal", "the stream holds more than the NARs of its infos");
+    }
+  } finally {
+    // Not awaited: the source may be waiting for data that need not come.
+    void reader.cancel().catch(() => {});
+  }
+}
+
+/** Can be iterated again to read on where the last reader stopped. */
+function oneNar(reader: ByteReader, info: ValidPathInfo): AsyncIterable<Uint8Array> {
+  let left = info.narSize;
+  return {
+    async *[Symbol.asyncIterator]() {
+      while (left > 0) {
+        const piece = await reader.some(Math.min(left, maxPiece));
+        if (piece === undefined) {
+          throw new RpcError("internal", `the NAR of ${info.path} lacks ${left} of ${info.narSize} bytes`);
+        }
+        left -= piece.length;
+        yield piece;
+      }
+    },
+  };
+}
