@@ -9,7 +9,8 @@ import { DaemonError } from "./daemon-error.js";
 import { narFileContents, readNar, sizeMismatch } from "./daemon-nar.js";
 import { DaemonPool } from "./daemon-pool.js";
 import { DaemonRootsSession, replaceSymlink } from "./daemon-roots.js";
-import { type BasicDerivation, type Derivation, parseDerivation } from "./derivation.js";
+import type { BasicDerivation, Derivation } from "./derivation.js";
+import { parseDerivation } from "./derivation-parser.js";
 import type { ValidPathInfo } from "./path-info.js";
 import { PathInfoCache } from "./path-info-cache.js";
 import type {
