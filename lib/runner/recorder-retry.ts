@@ -30,7 +30,8 @@ export function troubleOf(error: unknown): Trouble {
       case "unknown-outcome":
       case "conflict":
         return "passing";
-      default:
+      case "schema":
+      case "embedded":
         return "doubtful";
     }
   }
@@ -62,8 +63,13 @@ export class RetryingTransactions {
   }
 
   /** `work` may run several times, also when an earlier run was committed and only the answer got lost. */
-  async run<T>(what: string, work: (session: SqlSession) => Promise<T>): Promise<T> {
+  async run<T>(
+    what: string,
+    work: (session: SqlSession) => Promise<T>,
+    options?: { readonly doubtfulTries?: number },
+  ): Promise<T> {
     const { database, logger, signal } = this.#options;
+    const patience = options?.doubtfulTries ?? doubtfulTries;
     let doubtful = 0;
     for (let tries = 1; ; tries++) {
       signal?.throwIfAborted();
@@ -72,7 +78,7 @@ export class RetryingTransactions {
       } catch (error) {
         const trouble = troubleOf(error);
         if (trouble === "doubtful") doubtful++;
-        if (trouble === "final" || doubtful >= doubtfulTries) throw error;
+        if (trouble === "final" || doubtful >= patience) throw error;
         this.#failures++;
         logger.warn("recording has to be repeated", { what, tries, error });
         await this.#pause(tries);

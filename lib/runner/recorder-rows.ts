@@ -1,9 +1,9 @@
 /** What the runner knows, as the rows that Hydra wants. Pure. */
-import type { BuildEnd, BuildResult, OutputPath, StepDraft, StepEnd } from "../database/recording/index.js";
-import { stepDraft, storableText, toSeconds } from "../database/recording/index.js";
+import type { BuildResult, OutputPath, StepDraft, StepEnd } from "../database/recording/index.js";
+import { stepDraft, toSeconds } from "../database/recording/index.js";
 import { printStorePath, type StoreDir, type StorePath } from "../nix/store-path.js";
 import type { BuildId } from "../scheduler/ids.js";
-import type { FailedBuild, FailureStatus } from "../scheduler/types.js";
+import type { FailureStatus } from "../scheduler/types.js";
 import type { Attempt, StepRow } from "./attempts.js";
 import type { BuildSummary } from "./build-report.js";
 import type { StepFacts } from "./derivation-catalog.js";
@@ -12,12 +12,6 @@ import type { StepFacts } from "./derivation-catalog.js";
 export interface Span {
   readonly startMs: number;
   readonly stopMs: number;
-}
-
-const maxHostName = 500;
-
-export function hostNameOf(attempt: Pick<Attempt, "hostname">): string {
-  return storableText(attempt.hostname, maxHostName);
 }
 
 export function outputPaths(
@@ -40,7 +34,7 @@ export function busyDraft(storeDir: StoreDir, attempt: Attempt): StepDraft {
     busy: 1,
     startTime: toSeconds(attempt.startedAt),
     system: facts.system,
-    machine: hostNameOf(attempt),
+    machine: attempt.hostname,
     outputs: outputPaths(storeDir, facts.outputs),
   });
 }
@@ -81,7 +75,7 @@ export interface FailureRow {
 }
 
 /** The row of a failed step in a build that did not run it itself. Without times: it never ran there. */
-export function copiedFailureDraft(
+export function failureCopy(
   storeDir: StoreDir,
   build: BuildId,
   failure: FailureRow,
@@ -101,17 +95,15 @@ export function copiedFailureDraft(
   });
 }
 
-export function stepEnd(
-  attempt: Attempt,
-  row: StepRow,
-  end: {
-    readonly status: number;
-    readonly error: string | undefined;
-    readonly overheadMs: number;
-    readonly stopMs: number;
-    readonly outputs?: readonly OutputPath[];
-  },
-): StepEnd {
+/** What is told of an attempt that is over. */
+export interface StepEnding {
+  readonly status: number;
+  readonly error: string | undefined;
+  readonly overheadMs: number;
+  readonly outputs?: readonly OutputPath[] | undefined;
+}
+
+export function stepEnd(attempt: Attempt, row: StepRow, end: StepEnding, nowMs: number): StepEnd {
   const startTime = toSeconds(attempt.startedAt);
   return {
     build: row.build,
@@ -120,8 +112,8 @@ export function stepEnd(
     error: end.error,
     startTime,
     // A clock that was set back must not give a negative duration.
-    stopTime: Math.max(startTime, toSeconds(end.stopMs)),
-    machine: hostNameOf(attempt),
+    stopTime: Math.max(startTime, toSeconds(nowMs)),
+    machine: attempt.hostname,
     overheadMs: end.overheadMs,
     outputs: end.outputs ?? [],
   };
@@ -150,28 +142,5 @@ export function buildResult(
       };
     }),
     metrics: summary.metrics,
-  };
-}
-
-/**
- * Status of a build by the status of the step that decided it. Only a real failure is "dependency failed" further up;
- * a failure known from before is a failure with the cached mark, because builds have no status 8.
- */
-export function failedBuildStatus(status: FailureStatus, own: boolean): number {
-  if (status === 1 || status === 8) return own ? 1 : 2;
-  return status;
-}
-
-export function failedBuildEnd(
-  build: FailedBuild,
-  status: FailureStatus,
-  times: { readonly startTime: number; readonly stopTime: number },
-): BuildEnd {
-  return {
-    id: build.id,
-    status: failedBuildStatus(status, build.own),
-    startTime: times.startTime,
-    stopTime: times.stopTime,
-    cached: status === 8,
   };
 }

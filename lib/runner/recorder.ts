@@ -12,7 +12,9 @@ import {
   insertDrafts,
   knownStepOutputs,
   type Outcome,
+  type OutcomeResult,
   RecordingError,
+  recordOutcomes,
   recordStarts,
   type StartedStep,
   type StepDraft,
@@ -22,27 +24,33 @@ import {
 } from "../database/recording/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { printStorePath, type StoreDir, type StorePath } from "../nix/store-path.js";
-import type { BuiltOutput } from "../rpc/types.js";
 import type { BuildId } from "../scheduler/ids.js";
-import type { FailedBuild, FailureStatus } from "../scheduler/types.js";
 import type { Attempt, StepRow } from "./attempts.js";
 import type { EndedBuild } from "./build-registry.js";
 import type { BuildSummary } from "./build-report.js";
 import type { StepFacts } from "./derivation-catalog.js";
-import { Microbatch } from "./microbatch.js";
+import { AnnouncedBuilds } from "./recorder-announced.js";
+import { RecordingBatch } from "./recorder-batch.js";
 import { Holds } from "./recorder-holds.js";
+import {
+  abortedOutcome,
+  cachedOutcome,
+  type EndedStep,
+  failedBeforeOutcome,
+  failureOutcomes,
+  pathsOf,
+  type StepFailure,
+  type StepSuccess,
+  successOutcome,
+} from "./recorder-outcomes.js";
 import { Progress } from "./recorder-progress.js";
-import { OutcomeQueue } from "./recorder-queue.js";
 import { RetryingTransactions } from "./recorder-retry.js";
 import {
-  buildResult,
   busyDraft,
-  copiedFailureDraft,
-  failedBuildEnd,
   foundDraft,
-  hostNameOf,
   outputPaths,
   resolvedDraft,
+  type StepEnding,
   stepEnd,
 } from "./recorder-rows.js";
 
@@ -54,7 +62,7 @@ export interface RecorderOptions {
   readonly logPath: (drv: StorePath) => string;
   /** False when builders upload to the cache themselves. Default: true. */
   readonly outputsAreLocal?: () => boolean;
-  /** A result is in the database (ours, or that of whoever was faster). */
+  /** A result is in the database: ours, or that of whoever was faster. */
   readonly onEnded?: (build: BuildId, result: Omit<EndedBuild, "build">) => void;
   /** Put the outputs of failed steps into FailedPaths, so that they are not tried again. Default: false. */
   readonly rememberFailures?: () => boolean;
@@ -66,25 +74,14 @@ export interface RecorderOptions {
   readonly signal?: AbortSignal;
 }
 
-export interface StepFailure {
-  /** Absent for steps that fail without having been handed out. */
-  readonly attempt: Attempt | undefined;
-  readonly row: StepRow | undefined;
-  readonly facts: StepFacts;
-  readonly status: FailureStatus;
-  readonly error: string | undefined;
-  readonly overheadMs: number;
-  /** The build that the step was run for. */
-  readonly accounted: BuildId | undefined;
-  readonly builds: readonly FailedBuild[];
-}
-
-/** Builds that fail in one transaction. */
-const failuresAtOnce = 1000;
-/** Rows of found outputs in one transaction. */
+/** Steps that start, and ends of steps, in one transaction. */
+const startsAtOnce = 500;
+const endsAtOnce = 64;
+/** Ends with more builds than this get a transaction of their own. */
+const manyBuilds = 100;
+/** Steps with found outputs in one transaction. */
 const foundAtOnce = 1000;
-/** Builds of which we remember that their start was announced. */
-const announcedKept = 200_000;
+const progressPatienceMs = 1_000;
 
 export class Recorder {
   readonly #options: RecorderOptions;
@@ -93,10 +90,10 @@ export class Recorder {
   readonly #now: () => number;
   readonly #numbers = new StepNumbers();
   readonly #holds = new Holds();
-  readonly #announced = new Set<BuildId>();
+  readonly #announced = new AnnouncedBuilds();
   readonly #transactions: RetryingTransactions;
-  readonly #starts: Microbatch<StartedStep, DraftResult>;
-  readonly #outcomes: OutcomeQueue;
+  readonly #starts: RecordingBatch<StartedStep, DraftResult>;
+  readonly #ends: RecordingBatch<Outcome, OutcomeResult>;
   readonly #progress: Progress;
 
   constructor(options: RecorderOptions) {
@@ -104,18 +101,27 @@ export class Recorder {
     this.#storeDir = options.storeDir;
     this.#logger = options.logger ?? silentLogger;
     this.#now = options.now ?? Date.now;
-    this.#transactions = new RetryingTransactions({
+    const transactions = new RetryingTransactions({
       database: options.database,
       logger: this.#logger,
       signal: options.signal,
       random: options.random ?? Math.random,
     });
-    this.#starts = new Microbatch((steps) =>
-      this.#transactions.run("the start of steps", (session) => recordStarts(session, this.#numbers, steps)),
-    );
-    this.#outcomes = new OutcomeQueue(this.#transactions, this.#numbers);
+    this.#transactions = transactions;
+    this.#starts = new RecordingBatch({
+      transactions,
+      what: "the start of steps",
+      write: (session, steps) => recordStarts(session, this.#numbers, steps),
+      limit: startsAtOnce,
+    });
+    this.#ends = new RecordingBatch({
+      transactions,
+      what: "the end of steps",
+      write: (session, outcomes) => recordOutcomes(session, this.#numbers, outcomes),
+      limit: endsAtOnce,
+    });
     this.#progress = new Progress(
-      (work) => options.database.transaction(work, { idempotent: true, patienceMs: 1_000 }),
+      (work) => options.database.transaction(work, { idempotent: true, patienceMs: progressPatienceMs }),
       this.#logger,
     );
   }
@@ -153,15 +159,18 @@ export class Recorder {
   }
 
   /**
-   * The step goes to a machine.
+   * The step goes to a machine. Resolves when its row is committed.
    *
    * @throws RecordingError `build-gone` when the build was deleted
    */
   async stepStarted(attempt: Attempt): Promise<StepRow> {
     const { build, ownBuilds } = attempt.assignment;
     const draft = busyDraft(this.#storeDir, attempt);
-    const result = await this.#starts.add({ draft, announce: this.#announce([build, ...ownBuilds]) });
-    return this.#inserted(draft, result);
+    const result = await this.#starts.record({
+      draft,
+      announce: this.#announced.take([build, ...ownBuilds]),
+    });
+    return inserted(draft, result);
   }
 
   /** How far the step is (a value of `buildsteps.busy`). Nobody waits for it. */
@@ -173,12 +182,9 @@ export class Recorder {
   }
 
   /** The attempt is over, but no build is decided by it: another try follows, or nobody wants the step any more. */
-  async stepEnded(
-    attempt: Attempt,
-    row: StepRow,
-    end: { readonly status: number; readonly error: string | undefined; readonly overheadMs: number },
-  ): Promise<void> {
-    if (end.status === 4) this.#forgetAnnounced([attempt.assignment.build, ...attempt.assignment.ownBuilds]);
+  async stepEnded(attempt: Attempt, row: StepRow, end: StepEnding): Promise<void> {
+    const { build, ownBuilds } = attempt.assignment;
+    if (end.status === 4) this.#announced.forget([build, ...ownBuilds]);
     await this.#record({ step: this.#endOf(attempt, row, end), builds: [] }, attempt);
   }
 
@@ -191,80 +197,35 @@ export class Recorder {
     );
   }
 
-  /** The derivation turned out to be another one, whose step follows. */
+  /**
+   * The derivation turned out to be another one, whose step follows.
+   *
+   * @throws RecordingError `build-gone` when the build was deleted
+   */
   async resolved(attempt: Attempt, resolved: StorePath): Promise<StepRow> {
     const draft = resolvedDraft(this.#storeDir, attempt, resolved);
     const [result] = await this.#insert("a resolved step", [draft]);
-    return this.#inserted(draft, result);
+    return inserted(draft, result);
   }
 
   /** The step is built, and with it the builds whose own derivation it is. */
-  async stepSucceeded(
-    attempt: Attempt,
-    row: StepRow,
-    success: {
-      readonly overheadMs: number;
-      readonly outputs: ReadonlyMap<string, BuiltOutput>;
-      readonly summary: BuildSummary;
-      readonly builds: readonly BuildId[];
-      readonly accounted: BuildId;
-    },
-  ): Promise<void> {
-    const paths = new Map([...success.outputs].map(([name, output]) => [name, output.path]));
-    const result = buildResult(this.#storeDir, paths, success.summary);
+  async stepSucceeded(attempt: Attempt, row: StepRow, success: StepSuccess): Promise<void> {
     const step = this.#endOf(attempt, row, {
       status: 0,
       error: undefined,
       overheadMs: success.overheadMs,
-      outputs: result.outputs,
+      outputs: outputPaths(this.#storeDir, pathsOf(success.outputs)),
     });
-    const builds = success.builds.map((id) => ({
-      id,
-      status: success.summary.status,
-      startTime: step.startTime,
-      stopTime: step.stopTime,
-      cached: id !== success.accounted,
-      result,
-    }));
-    await this.#record({ step, builds }, attempt);
+    await this.#record(successOutcome(this.#storeDir, step, success), attempt);
   }
 
   /** The step failed for good, and with it every build that needs it. */
   async stepFailed(failure: StepFailure): Promise<void> {
-    const { attempt, row, facts, status, error, accounted } = failure;
-    const step =
-      attempt === undefined || row === undefined
-        ? undefined
-        : this.#endOf(attempt, row, { status, error, overheadMs: failure.overheadMs });
-    const now = toSeconds(this.#now());
-    const startTime = attempt === undefined ? now : toSeconds(attempt.startedAt);
-    const times = step ?? { startTime, stopTime: Math.max(startTime, now) };
-    const copied = {
-      facts,
-      status,
-      error,
-      machine: attempt === undefined || status === 8 ? "" : hostNameOf(attempt),
-    };
-    // The accounted build is announced first; the others follow in the order of their ids.
-    const builds = [...failure.builds].sort(
-      (a, b) => Number(b.id === accounted) - Number(a.id === accounted) || a.id - b.id,
-    );
-    const failedPaths = this.#failedPaths(status, facts);
-    for (let from = 0; from === 0 || from < builds.length; from += failuresAtOnce) {
-      const chunk = builds.slice(from, from + failuresAtOnce);
-      const first = from === 0;
-      await this.#record(
-        {
-          step: first ? step : undefined,
-          builds: chunk.map((build) => failedBuildEnd(build, status, times)),
-          together: true,
-          copies: chunk
-            .filter((build) => step === undefined || build.id !== row?.build)
-            .map((build) => copiedFailureDraft(this.#storeDir, build.id, copied, accounted)),
-          failedPaths: first ? failedPaths : [],
-        },
-        attempt,
-      );
+    const { attempt, row } = failure;
+    const step = attempt === undefined || row === undefined ? undefined : this.#endOf(attempt, row, failure);
+    const remember = this.#options.rememberFailures?.() ?? false;
+    for (const outcome of failureOutcomes(this.#storeDir, failure, step, this.#now(), remember)) {
+      await this.#record(outcome, attempt);
     }
   }
 
@@ -280,22 +241,7 @@ export class Recorder {
     for (let from = 0; from < found.length; from += foundAtOnce) {
       const chunk = found.slice(from, from + foundAtOnce);
       try {
-        await this.#transactions.run("found outputs", async (session) => {
-          const known = await knownStepOutputs(
-            session,
-            chunk.map((facts) => printStorePath(this.#storeDir, facts.drv)),
-          );
-          const drafts = chunk.flatMap((facts): StepDraft[] => {
-            const drvPath = printStorePath(this.#storeDir, facts.drv);
-            const build = account(facts.drv);
-            const outputs = outputPaths(this.#storeDir, facts.outputs).filter(
-              ({ name, path }) => path !== undefined && !known.has(`${drvPath}^${name}`),
-            );
-            if (build === undefined || outputs.length === 0) return [];
-            return [foundDraft(this.#storeDir, build, facts.drv, outputs, { startMs: now, stopMs: now })];
-          });
-          await insertDrafts(session, this.#numbers, drafts);
-        });
+        await this.#recordFound(chunk, account, now);
       } catch (error) {
         this.#logger.warn("outputs that were found are not recorded", { steps: chunk.length, error });
       }
@@ -323,20 +269,12 @@ export class Recorder {
     const from = await this.#transactions.run("an earlier failure", (session) =>
       buildThatFailed(session, build, drvPath, outputs),
     );
-    const now = toSeconds(this.#now());
-    const failure = { facts, status: 8, error: undefined, machine: "" } as const;
-    await this.#record({
-      builds: [failedBuildEnd({ id: build, own }, 8, { startTime: now, stopTime: now })],
-      copies: [copiedFailureDraft(this.#storeDir, build, failure, from)],
-    });
+    await this.#record(failedBeforeOutcome(this.#storeDir, { id: build, own }, facts, from, this.#now()));
   }
 
   /** The build cannot be read any more (its derivation is gone). */
   async aborted(build: BuildId): Promise<void> {
-    const now = toSeconds(this.#now());
-    await this.#record({
-      builds: [{ id: build, status: 3, startTime: now, stopTime: now, cached: false }],
-    });
+    await this.#record(abortedOutcome(build, this.#now()));
   }
 
   /** The build's outputs exist already. */
@@ -345,33 +283,11 @@ export class Recorder {
     outputs: ReadonlyMap<string, StorePath>,
     summary: BuildSummary,
   ): Promise<void> {
-    const now = toSeconds(this.#now());
-    await this.#record({
-      builds: [
-        {
-          id: build,
-          status: summary.status,
-          startTime: now,
-          stopTime: now,
-          cached: true,
-          result: buildResult(this.#storeDir, outputs, summary),
-        },
-      ],
-    });
+    await this.#record(cachedOutcome(this.#storeDir, build, outputs, summary, this.#now()));
   }
 
-  #endOf(
-    attempt: Attempt,
-    row: StepRow,
-    end: {
-      readonly status: number;
-      readonly error: string | undefined;
-      readonly overheadMs: number;
-      readonly outputs?: readonly { readonly name: string; readonly path: string | undefined }[];
-    },
-  ): NonNullable<Outcome["step"]> {
-    const logPath = this.#options.logPath(attempt.drv);
-    return { ...stepEnd(attempt, row, { ...end, stopMs: this.#now() }), logPath };
+  #endOf(attempt: Attempt, row: StepRow, end: StepEnding): EndedStep {
+    return { ...stepEnd(attempt, row, end, this.#now()), logPath: this.#options.logPath(attempt.drv) };
   }
 
   async #record(outcome: Outcome, attempt?: Attempt): Promise<void> {
@@ -379,16 +295,18 @@ export class Recorder {
     this.hold(ids);
     try {
       if (outcome.step !== undefined) this.#progress.drop(outcome.step);
-      const { statuses } = await this.#outcomes.record(outcome);
+      const { statuses } =
+        ids.length > manyBuilds ? await this.#ends.recordAlone(outcome) : await this.#ends.record(outcome);
+      this.#announced.forget(ids);
+      const finishedAt = this.#now();
       for (const end of outcome.builds) {
         const id = end.id as BuildId;
         this.#numbers.forget(id);
-        this.#announced.delete(id);
         this.#options.onEnded?.(id, {
           // A build that was deleted meanwhile is as good as cancelled.
           status: statuses.get(id) ?? 4,
-          finishedAt: this.#now(),
-          durationMs: attempt === undefined ? 0 : Math.max(0, this.#now() - attempt.startedAt),
+          finishedAt,
+          durationMs: attempt === undefined ? 0 : Math.max(0, finishedAt - attempt.startedAt),
           machine: attempt?.hostname,
           cached: end.cached,
         });
@@ -398,39 +316,35 @@ export class Recorder {
     }
   }
 
+  #recordFound(
+    found: readonly StepFacts[],
+    account: (drv: StorePath) => BuildId | undefined,
+    now: number,
+  ): Promise<void> {
+    return this.#transactions.run("found outputs", async (session) => {
+      const drvPaths = found.map((facts) => printStorePath(this.#storeDir, facts.drv));
+      const known = await knownStepOutputs(session, drvPaths);
+      const drafts = found.flatMap((facts, index): StepDraft[] => {
+        const build = account(facts.drv);
+        const outputs = outputPaths(this.#storeDir, facts.outputs).filter(
+          ({ name, path }) => path !== undefined && !known.has(`${drvPaths[index]}^${name}`),
+        );
+        if (build === undefined || outputs.length === 0) return [];
+        return [foundDraft(this.#storeDir, build, facts.drv, outputs, { startMs: now, stopMs: now })];
+      });
+      await insertDrafts(session, this.#numbers, drafts);
+    });
+  }
+
   #insert(what: string, drafts: readonly StepDraft[]): Promise<DraftResult[]> {
     return this.#transactions.run(what, (session) => insertDrafts(session, this.#numbers, drafts));
   }
+}
 
-  #inserted(draft: StepDraft, result: DraftResult | undefined): StepRow {
-    const { build } = draft.row;
-    if (result === "gone" || draft.stepNumber === undefined) {
-      throw new RecordingError("build-gone", `build ${build} was deleted`);
-    }
-    return { build: build as BuildId, stepNumber: draft.stepNumber };
+function inserted(draft: StepDraft, result: DraftResult | undefined): StepRow {
+  const { build } = draft.row;
+  if (result === "gone" || draft.stepNumber === undefined) {
+    throw new RecordingError("build-gone", `build ${build} was deleted`);
   }
-
-  /** Those of the builds whose start was not announced yet; they count as announced now. */
-  #announce(builds: readonly BuildId[]): BuildId[] {
-    const fresh = [...new Set(builds)].filter((build) => !this.#announced.has(build));
-    for (const build of fresh) this.#announced.add(build);
-    for (const build of this.#announced) {
-      if (this.#announced.size <= announcedKept) break;
-      this.#announced.delete(build);
-    }
-    return fresh;
-  }
-
-  #forgetAnnounced(builds: readonly BuildId[]): void {
-    for (const build of builds) this.#announced.delete(build);
-  }
-
-  /** Failures that would repeat themselves; trouble of machines and limits would not. */
-  #failedPaths(status: FailureStatus, facts: StepFacts): string[] {
-    const lasting = status === 1 || status === 12;
-    if (!lasting || this.#options.rememberFailures?.() !== true) return [];
-    return outputPaths(this.#storeDir, facts.outputs).flatMap(({ path }) =>
-      path === undefined ? [] : [path],
-    );
-  }
+  return { build: build as BuildId, stepNumber: draft.stepNumber };
 }

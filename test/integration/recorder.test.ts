@@ -1,21 +1,17 @@
 // What the recorder writes, against a real PostgreSQL and the recorded rows and notifications of Hydra's own runner.
-import pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import type { SqlSession, TransactionRunner } from "../../lib/database/recording/index.js";
-import { defaultStoreDir, parseStorePath, type StorePath } from "../../lib/nix/store-path.js";
-import type { BuiltOutput, NixSupport } from "../../lib/rpc/types.js";
+import { parseStorePath, type StorePath } from "../../lib/nix/store-path.js";
+import type { NixSupport } from "../../lib/rpc/types.js";
 import type { Attempt, StepRow } from "../../lib/runner/attempts.js";
 import type { EndedBuild } from "../../lib/runner/build-registry.js";
 import { summarise } from "../../lib/runner/build-report.js";
-import type { StepFacts } from "../../lib/runner/derivation-catalog.js";
-import { Recorder, type RecorderOptions } from "../../lib/runner/recorder.js";
-import { attemptId, type BuildId, buildId, machineId, stepId } from "../../lib/scheduler/ids.js";
+import { Recorder } from "../../lib/runner/recorder.js";
+import { type BuildId, buildId } from "../../lib/scheduler/ids.js";
 import observed from "../fixtures/observed/cases.json" with { type: "json" };
 import { NotificationRecorder } from "../support/notifications.js";
-import { scratchDatabase, type ScratchDatabase } from "../support/scratch-database.js";
-import { until } from "../support/until.js";
+import { attemptFor, basePath, built, type Row, storeDir, TestTransactions } from "../support/recording.js";
+import { testDatabase } from "../support/test-database.js";
 
-type Row = Record<string, string | number | null>;
 type Tables = Record<string, Row[]>;
 interface ObservedCase {
   readonly case: string;
@@ -25,7 +21,6 @@ interface ObservedCase {
   readonly notifications: readonly (readonly [number, string, string])[];
 }
 const cases = new Map((observed as unknown as ObservedCase[]).map((entry) => [entry.case, entry]));
-const storeDir = defaultStoreDir;
 
 function theCase(name: string): ObservedCase {
   const found = cases.get(name);
@@ -33,229 +28,108 @@ function theCase(name: string): ObservedCase {
   return found;
 }
 
-function basePath(full: string | number | null | undefined): StorePath {
-  return parseStorePath(String(full).slice(storeDir.length + 1));
-}
-
-/** Transactions on a pool, with accidents. */
-class TestTransactions implements TransactionRunner {
-  readonly pool: pg.Pool;
-  /** Every transaction is committed twice: the first time, the answer gets lost. */
-  loseAnswers = false;
-  /** So many transactions find no server. */
-  refused = 0;
-  committed = 0;
-  readonly #lost = new WeakSet<object>();
-
-  constructor(url: string) {
-    this.pool = new pg.Pool({ connectionString: url, max: 8 });
-    this.pool.on("error", () => undefined);
-  }
-
-  async transaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
-    if (this.refused > 0) {
-      this.refused--;
-      throw Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
-    }
-    const client = await this.pool.connect();
-    try {
-      await client.query("BEGIN");
-      const result = await work({
-        query: async (text, values) => client.query(text, values === undefined ? [] : [...values]),
-      });
-      await client.query("COMMIT");
-      this.committed++;
-      if (this.loseAnswers && !this.#lost.has(work)) {
-        this.#lost.add(work);
-        throw new Error("Connection terminated unexpectedly");
-      }
-      return result;
-    } catch (error) {
-      await client.query("ROLLBACK").catch(() => undefined);
-      throw error;
-    } finally {
-      client.release();
-    }
-  }
-}
-
-let scratch: ScratchDatabase;
+let url: string;
 let transactions: TestTransactions;
 let heard: NotificationRecorder;
 let clockMs = 1_795_486_100_000;
 let ended: [BuildId, Omit<EndedBuild, "build">][] = [];
 
 beforeAll(async () => {
-  scratch = await scratchDatabase();
-  transactions = new TestTransactions(scratch.url);
-  await sql("insert into users (username, emailaddress, password) values ('t', 't@example.org', '!')");
-  await sql("insert into projects (name, displayname, owner) values ('p', 'p', 't')");
-  await sql(
-    "insert into jobsets (name, project, nixexprinput, nixexprpath, emailoverride) values ('j', 'p', 'src', 'x.nix', '')",
-  );
+  url = await testDatabase();
+  transactions = new TestTransactions(url);
 });
 
-afterAll(async () => {
-  await transactions.pool.end();
-  await scratch.close();
-});
+afterAll(() => transactions.pool.end());
 
 beforeEach(async () => {
-  await sql("delete from builds");
-  await sql("delete from failedpaths");
+  await transactions.reset();
   transactions.loseAnswers = false;
   transactions.refused = 0;
   ended = [];
-  heard = await NotificationRecorder.connect(scratch.url);
+  heard = await NotificationRecorder.connect(url);
 });
 
 afterEach(() => heard.close());
 
-async function sql(text: string, values: unknown[] = []): Promise<Row[]> {
-  return (await transactions.pool.query<Row>(text, values)).rows;
-}
-
-function recorder(options: Partial<RecorderOptions> = {}): Recorder {
+function recorder(): Recorder {
   return new Recorder({
     database: transactions,
     storeDir,
     logPath: (drv) => `/rig/data/build-logs/${drv.slice(0, 2)}/${drv.slice(2)}`,
     onEnded: (build, result) => ended.push([build, result]),
     now: () => clockMs,
-    ...options,
   });
 }
 
 /** The builds of a recording as the evaluator leaves them; output paths of those that succeed are yet to be told. */
 async function queue(entry: ObservedCase): Promise<void> {
   const succeeds = new Set<unknown>();
-  for (const build of entry.rows["Builds"] ?? []) {
-    if (build["buildstatus"] === 0 || build["buildstatus"] === 6) succeeds.add(build["id"]);
-    await sql(
+  for (const build of entry.rows.Builds ?? []) {
+    if (build.buildstatus === 0 || build.buildstatus === 6) succeeds.add(build.id);
+    await transactions.sql(
       "insert into builds (id, finished, timestamp, jobset_id, job, nixname, drvpath, system, maxsilent, timeout, iscurrent, priority)" +
         " values ($1, 0, $2, (select id from jobsets), $3, $3, $4, $5, $6, $7, 1, 100)",
       ["id", "timestamp", "job", "drvpath", "system", "maxsilent", "timeout"].map((column) => build[column]),
     );
   }
-  for (const output of entry.rows["BuildOutputs"] ?? []) {
-    await sql("insert into buildoutputs (build, name, path) values ($1, $2, $3)", [
-      output["build"],
-      output["name"],
-      succeeds.has(output["build"]) ? null : output["path"],
+  for (const output of entry.rows.BuildOutputs ?? []) {
+    await transactions.sql("insert into buildoutputs (build, name, path) values ($1, $2, $3)", [
+      output.build,
+      output.name,
+      succeeds.has(output.build) ? null : output.path,
     ]);
   }
 }
 
-async function addBuilds(from: number, count: number): Promise<BuildId[]> {
-  await sql(
-    "insert into builds (id, finished, timestamp, jobset_id, job, drvpath, system)" +
-      " select i, 0, 1000, (select id from jobsets), 'job' || i, '/nix/store/0000000000000000000000000000000' || '1-x.drv', 'x86_64-linux'" +
-      " from generate_series($1::int, $2::int) i",
-    [from, from + count - 1],
-  );
-  await sql("insert into buildoutputs (build, name, path) select i, 'out', null from generate_series($1::int, $2::int) i", [
-    from,
-    from + count - 1,
-  ]);
-  return Array.from({ length: count }, (_, index) => buildId(from + index));
-}
-
-let attempts = 0;
-
-function attemptFor(
-  build: number,
-  drvPath: string,
-  system: string,
-  outputs: readonly (readonly [string, StorePath | undefined])[],
-  options: { readonly ownBuilds?: readonly number[]; readonly startedAt?: number } = {},
-): Attempt {
-  const drv = basePath(drvPath);
-  const id = attemptId(`attempt-${++attempts}`);
-  const facts: StepFacts = {
-    drv,
-    name: drv.slice(33, -4),
-    system,
-    features: [],
-    preferLocal: false,
-    outputs: new Map(outputs),
-    inputs: [],
-    needsResolution: false,
-  };
-  return {
-    id,
-    assignment: {
-      attempt: id,
-      step: stepId(drv),
-      machine: machineId("m"),
-      build: buildId(build),
-      ownBuilds: (options.ownBuilds ?? []).map(buildId),
-      limits: { maxSilent: 0, timeout: 0 },
-      tries: 0,
-      runnableSince: 0,
-    },
-    drv,
-    machine: machineId("m"),
-    hostname: "vm",
-    startedAt: options.startedAt ?? clockMs,
-    facts,
-    row: undefined,
-    sent: true,
-  };
-}
-
-function simpleAttempt(build: number, name = "x"): Attempt {
-  return attemptFor(build, `${storeDir}/00000000000000000000000000000001-${name}.drv`, "x86_64-linux", [
-    ["out", `00000000000000000000000000000002-${name}` as StorePath],
-  ]);
-}
-
-function built(path: StorePath, size: number, closureSize = size, nixSupport?: NixSupport): BuiltOutput {
-  return { path, narSize: size, closureSize, narHash: undefined, nixSupport };
-}
-
 /** Replays the step rows of a recording through the recorder, in order of their numbers. */
-async function replay(entry: ObservedCase, subject: Recorder, support: Map<string, NixSupport> = new Map()): Promise<void> {
-  const builds = entry.rows["Builds"] ?? [];
-  const propagated = (entry.rows["BuildSteps"] ?? []).filter((row) => row["propagatedfrom"] !== null);
-  for (const step of entry.rows["BuildSteps"] ?? []) {
+async function replay(
+  entry: ObservedCase,
+  subject: Recorder,
+  support: Map<string, NixSupport> = new Map(),
+): Promise<void> {
+  const builds = entry.rows.Builds ?? [];
+  const propagated = (entry.rows.BuildSteps ?? []).filter((row) => row.propagatedfrom !== null);
+  for (const step of entry.rows.BuildSteps ?? []) {
     if (propagated.includes(step)) continue;
-    const outputs = (entry.rows["BuildStepOutputs"] ?? []).filter(
-      (row) => row["build"] === step["build"] && row["stepnr"] === step["stepnr"],
+    const outputs = (entry.rows.BuildStepOutputs ?? []).filter(
+      (row) => row.build === step.build && row.stepnr === step.stepnr,
     );
     const own = builds.filter(
-      (build) => build["drvpath"] === step["drvpath"] || (build["drvpath"] !== step["drvpath"] && step === entry.rows["BuildSteps"]?.at(-1) && step["status"] === 0),
+      (build) =>
+        build.drvpath === step.drvpath ||
+        (build.drvpath !== step.drvpath && step === entry.rows.BuildSteps?.at(-1) && step.status === 0),
     );
     const attempt = attemptFor(
-      Number(step["build"]),
-      String(step["drvpath"]),
-      String(step["system"]),
-      outputs.map((row) => [String(row["name"]), row["path"] === null ? undefined : basePath(row["path"])]),
-      { ownBuilds: own.map((build) => Number(build["id"])), startedAt: Number(step["starttime"]) * 1000 },
+      Number(step.build),
+      String(step.drvpath),
+      String(step.system),
+      outputs.map((row) => [String(row.name), row.path === null ? undefined : basePath(row.path)]),
+      { ownBuilds: own.map((build) => Number(build.id)), startedAt: Number(step.starttime) * 1000 },
     );
-    const status = Number(step["status"]);
+    const status = Number(step.status);
     if (status === 13) {
-      await subject.resolved(attempt, parseStorePath(String(step["resolveddrvpath"])));
+      await subject.resolved(attempt, parseStorePath(String(step.resolveddrvpath)));
       continue;
     }
     const row = await subject.stepStarted(attempt);
-    clockMs = Number(step["stoptime"]) * 1000;
-    const overheadMs = Number(step["overhead"] ?? 0);
+    clockMs = Number(step.stoptime) * 1000;
+    const overheadMs = Number(step.overhead ?? 0);
     if (status === 0) {
       const first = own[0];
       const reported = new Map(
         outputs.map((output, index) => {
-          const path = basePath(output["path"]);
+          const path = basePath(output.path);
           // Only the sums are on record.
-          const size = index === 0 ? Number(first?.["size"] ?? 120) : 0;
-          const closure = index === 0 ? Number(first?.["closuresize"] ?? 120) : 0;
-          return [String(output["name"]), built(path, size, closure, support.get(path))];
+          const size = index === 0 ? Number(first?.size ?? 120) : 0;
+          const closure = index === 0 ? Number(first?.closuresize ?? 120) : 0;
+          return [String(output.name), built(path, size, closure, support.get(path))];
         }),
       );
       await subject.stepSucceeded(attempt, row, {
         overheadMs,
         outputs: reported,
         summary: summarise(reported),
-        builds: own.map((build) => buildId(Number(build["id"]))),
+        builds: own.map((build) => buildId(Number(build.id))),
         accounted: row.build,
       });
     } else if (status === 3 || status === 4) {
@@ -266,12 +140,12 @@ async function replay(entry: ObservedCase, subject: Recorder, support: Map<strin
         row,
         facts: attempt.facts,
         status: status as 1,
-        error: String(step["errormsg"]),
+        error: String(step.errormsg),
         overheadMs,
         accounted: row.build,
         builds: builds.map((build) => ({
-          id: buildId(Number(build["id"])),
-          own: build["drvpath"] === step["drvpath"],
+          id: buildId(Number(build.id)),
+          own: build.drvpath === step.drvpath,
         })),
       });
     }
@@ -280,7 +154,7 @@ async function replay(entry: ObservedCase, subject: Recorder, support: Map<strin
 
 async function tables(ids: readonly number[]): Promise<Tables> {
   const read = (table: string, column: string, order: string): Promise<Row[]> =>
-    sql(`select * from ${table} where ${column} = any($1) order by ${order}`, [ids]);
+    transactions.sql(`select * from ${table} where ${column} = any($1) order by ${order}`, [ids]);
   const rows = {
     Builds: await read("builds", "id", "id"),
     BuildSteps: await read("buildsteps", "build", "build, stepnr"),
@@ -288,12 +162,13 @@ async function tables(ids: readonly number[]): Promise<Tables> {
     BuildOutputs: await read("buildoutputs", "build", "build, name"),
     BuildProducts: await read("buildproducts", "build", "build, productnr"),
     BuildMetrics: await read("buildmetrics", "build", "build, name"),
-    FailedPaths: await sql("select path from failedpaths order by path"),
+    FailedPaths: await transactions.sql("select path from failedpaths order by path"),
   };
   // 64-bit columns come as text; the jobset has another id here.
-  const jobset = Number((await sql("select id from jobsets"))[0]?.["id"]);
+  const jobset = Number((await transactions.sql("select id from jobsets"))[0]?.id);
   return JSON.parse(JSON.stringify(rows), (key, value: unknown) => {
-    if ((key === "size" || key === "closuresize" || key === "filesize") && typeof value === "string") return Number(value);
+    if ((key === "size" || key === "closuresize" || key === "filesize") && typeof value === "string")
+      return Number(value);
     if (key === "jobset_id" && value === jobset) return 1;
     return value;
   }) as Tables;
@@ -314,7 +189,9 @@ function expectedNotifications(entry: ObservedCase): string[] {
       return first;
     })
     .map(([, channel, payload]) =>
-      channel === "build_finished" ? `${channel} ${[...new Set(payload.split("\t"))].join("\t")}` : `${channel} ${payload}`,
+      channel === "build_finished"
+        ? `${channel} ${[...new Set(payload.split("\t"))].join("\t")}`
+        : `${channel} ${payload}`,
     );
 }
 
@@ -328,29 +205,29 @@ async function heardOnes(): Promise<string[]> {
 /** The recordings with an account of what the builder found in the outputs. */
 function supportOf(entry: ObservedCase): Map<string, NixSupport> {
   const support = new Map<string, NixSupport>();
-  const [build] = entry.rows["Builds"] ?? [];
-  for (const output of entry.rows["BuildOutputs"] ?? []) {
-    if (output["path"] === null) continue;
-    const path = basePath(output["path"]);
-    const products = (entry.rows["BuildProducts"] ?? []).map((row) => ({
-      type: String(row["type"]),
-      subtype: String(row["subtype"]),
+  const [build] = entry.rows.Builds ?? [];
+  for (const output of entry.rows.BuildOutputs ?? []) {
+    if (output.path === null) continue;
+    const path = basePath(output.path);
+    const products = (entry.rows.BuildProducts ?? []).map((row) => ({
+      type: String(row.type),
+      subtype: String(row.subtype),
       storePath: path,
-      subPath: String(row["path"]).slice(storeDir.length + path.length + 2),
-      name: String(row["name"]),
-      defaultPath: String(row["defaultpath"]),
-      isRegular: row["sha256hash"] !== null,
-      sha256: row["sha256hash"] === null ? undefined : String(row["sha256hash"]),
-      fileSize: row["filesize"] === null ? undefined : Number(row["filesize"]),
+      subPath: String(row.path).slice(storeDir.length + path.length + 2),
+      name: String(row.name),
+      defaultPath: String(row.defaultpath),
+      isRegular: row.sha256hash !== null,
+      sha256: row.sha256hash === null ? undefined : String(row.sha256hash),
+      fileSize: row.filesize === null ? undefined : Number(row.filesize),
     }));
-    const metrics = (entry.rows["BuildMetrics"] ?? []).map((row) => ({
-      name: String(row["name"]),
-      unit: row["unit"] === null ? undefined : String(row["unit"]),
-      value: Number(row["value"]),
+    const metrics = (entry.rows.BuildMetrics ?? []).map((row) => ({
+      name: String(row.name),
+      unit: row.unit === null ? undefined : String(row.unit),
+      value: Number(row.value),
     }));
-    const name = build?.["releasename"];
+    const name = build?.releasename;
     support.set(path, {
-      failed: build?.["buildstatus"] === 6,
+      failed: build?.buildstatus === 6,
       releaseName: typeof name === "string" ? name : undefined,
       products,
       metrics,
@@ -368,9 +245,11 @@ async function replayed(name: string, options: { readonly loseAnswers: boolean }
   expect(subject.repetitions > 0).toBe(options.loseAnswers);
   expect(await tables(entry.builds)).toEqual(entry.rows);
   expect(await heardOnes()).toEqual(expectedNotifications(entry));
-  const finished = (entry.rows["Builds"] ?? []).filter((build) => build["finished"] === 1 && build["buildstatus"] !== 4);
+  const finished = (entry.rows.Builds ?? []).filter(
+    (build) => build.finished === 1 && build.buildstatus !== 4,
+  );
   expect(ended.map(([build, result]) => [build, result.status])).toEqual(
-    finished.map((build) => [build["id"], build["buildstatus"]]),
+    finished.map((build) => [build.id, build.buildstatus]),
   );
 }
 
@@ -402,24 +281,26 @@ describe("recorded scenarios", () => {
     const entry = theCase("diamond");
     await queue(entry);
     const subject = recorder();
-    const steps = entry.rows["BuildSteps"] ?? [];
+    const steps = entry.rows.BuildSteps ?? [];
     const attempt = steps.map((step, index) =>
       attemptFor(
         2,
-        String(step["drvpath"]),
-        String(step["system"]),
-        [["out", basePath(entry.rows["BuildStepOutputs"]?.[index]?.["path"])]],
-        { startedAt: Number(step["starttime"]) * 1000, ownBuilds: index === 3 ? [2] : [] },
+        String(step.drvpath),
+        String(step.system),
+        [["out", basePath(entry.rows.BuildStepOutputs?.[index]?.path)]],
+        { startedAt: Number(step.starttime) * 1000, ownBuilds: index === 3 ? [2] : [] },
       ),
     );
     const succeed = async (index: number, row: StepRow): Promise<void> => {
       const step = steps[index];
       const job = attempt[index];
       if (step === undefined || job === undefined) return;
-      clockMs = Number(step["stoptime"]) * 1000;
-      const outputs = new Map([...job.facts.outputs].map(([name, path]) => [name, built(path as StorePath, 120)]));
+      clockMs = Number(step.stoptime) * 1000;
+      const outputs = new Map(
+        [...job.facts.outputs].map(([name, path]) => [name, built(path as StorePath, 120)]),
+      );
       await subject.stepSucceeded(job, row, {
-        overheadMs: Number(step["overhead"]),
+        overheadMs: Number(step.overhead),
         outputs,
         summary: summarise(outputs),
         builds: index === 3 ? [buildId(2)] : [],
@@ -449,9 +330,9 @@ describe("recorded scenarios", () => {
   it.each([false, true])("cached (done twice: %s)", async (loseAnswers) => {
     const entry = theCase("cached");
     await queue(entry);
-    clockMs = Number(entry.rows["Builds"]?.[0]?.["stoptime"]) * 1000;
+    clockMs = Number(entry.rows.Builds?.[0]?.stoptime) * 1000;
     transactions.loseAnswers = loseAnswers;
-    const path = basePath(entry.rows["BuildOutputs"]?.[0]?.["path"]);
+    const path = basePath(entry.rows.BuildOutputs?.[0]?.path);
     const outputs = new Map([["out", path]]);
     await recorder().buildCached(buildId(13), outputs, summarise(new Map([["out", built(path, 120)]])));
     expect(await tables(entry.builds)).toEqual(entry.rows);
@@ -461,19 +342,19 @@ describe("recorded scenarios", () => {
   it.each(["unsupported-system", "unsupported-feature"])("%s: a failure without an attempt", async (name) => {
     const entry = theCase(name);
     await queue(entry);
-    const [step] = entry.rows["BuildSteps"] ?? [];
+    const [step] = entry.rows.BuildSteps ?? [];
     const [id = 0] = entry.builds;
-    clockMs = Number(entry.rows["Builds"]?.[0]?.["stoptime"]) * 1000;
+    clockMs = Number(entry.rows.Builds?.[0]?.stoptime) * 1000;
     transactions.loseAnswers = true;
-    const { facts } = attemptFor(id, String(step?.["drvpath"]), String(step?.["system"]), [
-      ["out", basePath(entry.rows["BuildStepOutputs"]?.[0]?.["path"])],
+    const { facts } = attemptFor(id, String(step?.drvpath), String(step?.system), [
+      ["out", basePath(entry.rows.BuildStepOutputs?.[0]?.path)],
     ]);
     await recorder().stepFailed({
       attempt: undefined,
       row: undefined,
       facts,
       status: 9,
-      error: String(step?.["errormsg"]),
+      error: String(step?.errormsg),
       overheadMs: 0,
       accounted: buildId(id),
       builds: [{ id: buildId(id), own: true }],
@@ -485,22 +366,22 @@ describe("recorded scenarios", () => {
   it("cancel: the front-end finished the build, the step ends as cancelled", async () => {
     const entry = theCase("cancel");
     await queue(entry);
-    const [build] = entry.rows["Builds"] ?? [];
-    const [step] = entry.rows["BuildSteps"] ?? [];
+    const [build] = entry.rows.Builds ?? [];
+    const [step] = entry.rows.BuildSteps ?? [];
     const subject = recorder();
     const attempt = attemptFor(
       23,
-      String(step?.["drvpath"]),
-      String(step?.["system"]),
-      [["out", basePath(entry.rows["BuildStepOutputs"]?.[0]?.["path"])]],
-      { startedAt: Number(step?.["starttime"]) * 1000, ownBuilds: [23] },
+      String(step?.drvpath),
+      String(step?.system),
+      [["out", basePath(entry.rows.BuildStepOutputs?.[0]?.path)]],
+      { startedAt: Number(step?.starttime) * 1000, ownBuilds: [23] },
     );
     const row = await subject.stepStarted(attempt);
-    await sql(
+    await transactions.sql(
       "update builds set finished = 1, buildstatus = 4, iscachedbuild = 0, starttime = $1, stoptime = $1 where id = 23",
-      [build?.["stoptime"]],
+      [build?.stoptime],
     );
-    clockMs = Number(step?.["stoptime"]) * 1000;
+    clockMs = Number(step?.stoptime) * 1000;
     await subject.stepEnded(attempt, row, { status: 4, error: undefined, overheadMs: 0 });
     expect(await tables(entry.builds)).toEqual(entry.rows);
     expect(await heardOnes()).toEqual(expectedNotifications(entry));
@@ -509,15 +390,15 @@ describe("recorded scenarios", () => {
   it("runner-killed: the successor closes the row with the mark of a crash and goes on with the next number", async () => {
     const entry = theCase("runner-killed");
     await queue(entry);
-    const killed = entry.rows["BuildSteps"]?.[0];
-    const outputs = [["out", basePath(entry.rows["BuildStepOutputs"]?.[0]?.["path"])]] as const;
-    const attempt = attemptFor(25, String(killed?.["drvpath"]), String(killed?.["system"]), outputs, {
-      startedAt: Number(killed?.["starttime"]) * 1000,
+    const killed = entry.rows.BuildSteps?.[0];
+    const outputs = [["out", basePath(entry.rows.BuildStepOutputs?.[0]?.path)]] as const;
+    const attempt = attemptFor(25, String(killed?.drvpath), String(killed?.system), outputs, {
+      startedAt: Number(killed?.starttime) * 1000,
     });
     await recorder().stepStarted(attempt);
     expect(await recorder().clearOrphans()).toBe(1);
-    expect((await tables(entry.builds))["BuildSteps"]).toEqual(entry.rows_after_start?.["BuildSteps"]);
-    const rest = { ...entry, rows: { ...entry.rows, BuildSteps: entry.rows["BuildSteps"]?.slice(1) ?? [] } };
+    expect((await tables(entry.builds)).BuildSteps).toEqual(entry.rows_after_start?.BuildSteps);
+    const rest = { ...entry, rows: { ...entry.rows, BuildSteps: entry.rows.BuildSteps?.slice(1) ?? [] } };
     await replay(rest, recorder(), supportOf(entry));
     expect(await tables(entry.builds)).toEqual(entry.rows);
   });

@@ -1,6 +1,6 @@
 /** Rows of BuildSteps and BuildStepOutputs: inserting, progress, ending. */
 import { integer, type SqlRow, type SqlSession } from "./session.js";
-import { maxErrorText, storableText, toOverhead } from "./values.js";
+import { maxErrorText, maxPlainText, storableText, toOverhead } from "./values.js";
 
 export interface OutputPath {
   readonly name: string;
@@ -91,8 +91,8 @@ export async function insertSteps(session: SqlSession, rows: readonly NewStepRow
     rows.map((row) => row.status ?? null),
     rows.map((row) => row.startTime ?? null),
     rows.map((row) => row.stopTime ?? null),
-    rows.map((row) => row.system ?? null),
-    rows.map((row) => row.machine),
+    rows.map((row) => (row.system === undefined ? null : storableText(row.system, maxPlainText))),
+    rows.map((row) => storableText(row.machine, maxPlainText)),
     rows.map((row) => (row.error === undefined ? null : storableText(row.error, maxErrorText))),
     rows.map((row) => row.propagatedFrom ?? null),
     rows.map((row) => row.resolvedDrvPath ?? null),
@@ -166,7 +166,7 @@ export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): P
       ends.map((end) => (end.error === undefined ? null : storableText(end.error, maxErrorText))),
       ends.map((end) => end.startTime),
       ends.map((end) => end.stopTime),
-      ends.map((end) => end.machine),
+      ends.map((end) => storableText(end.machine, maxPlainText)),
       ends.map((end) => toOverhead(end.overheadMs)),
     ],
   );

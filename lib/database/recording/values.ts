@@ -7,6 +7,11 @@
 
 const maxInt32 = 2 ** 31 - 1;
 
+/** A whole number between the bounds; what is no number counts as the lowest. */
+function clamped(value: number, lowest: number, highest: number): number {
+  return Number.isNaN(value) ? lowest : Math.min(highest, Math.max(lowest, Math.floor(value)));
+}
+
 /** Longest error message kept, in UTF-16 units. */
 export const maxErrorText = 64 * 1024;
 /** Longest text kept in a column that an index covers (an entry may have about 2700 bytes), in UTF-16 units. */
@@ -24,16 +29,16 @@ export function storableText(text: string, limit: number): string {
 
 /** Milliseconds since the epoch as whole seconds in 32 bits, never 0 (which means "unknown" in some columns). */
 export function toSeconds(milliseconds: number): number {
-  return Math.min(maxInt32, Math.max(1, Math.floor(milliseconds / 1000)));
+  return clamped(milliseconds / 1000, 1, maxInt32);
 }
 
 /** Milliseconds for a 32-bit column; null instead of 0. */
 export function toOverhead(milliseconds: number): number | null {
-  const whole = Math.min(maxInt32, Math.max(0, Math.floor(milliseconds)));
+  const whole = clamped(milliseconds, 0, maxInt32);
   return whole === 0 ? null : whole;
 }
 
 /** A number of bytes as the text of a 64-bit integer. */
 export function toBigint(bytes: number): string {
-  return String(Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.floor(bytes))));
+  return String(clamped(bytes, 0, Number.MAX_SAFE_INTEGER));
 }
