@@ -1,0 +1,326 @@
+/**
+ * A PostgreSQL of our own below Hydra's data folder, reachable through a Unix socket only.
+ *
+ * The server lives as long as the object that started it. When it dies by itself it is started again. A server that a
+ * killed process left behind is stopped first; one that another live process looks after (the active runner, when we
+ * are its standby) is shared, and started by us once it is gone.
+ */
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import pg from "pg";
+import { type Logger, silentLogger } from "../../log.js";
+import { Backoff } from "../backoff.js";
+import { connectionSettings } from "../connection-settings.js";
+import { DatabaseError } from "../errors.js";
+import { failureCode } from "../failure-kinds.js";
+import { findPostgres, type PostgresPrograms } from "./binaries.js";
+import { chooseLauncher, giveTo, type Launcher } from "./launch.js";
+import {
+  type EmbeddedPlaces,
+  embeddedDatabase,
+  embeddedPlaces,
+  embeddedUser,
+  preparePlaces,
+} from "./places.js";
+import { hasLiveOwner, runningPostmaster, stopPostmaster, writeOwner } from "./postmaster.js";
+
+export interface EmbeddedPostgresOptions {
+  /** Hydra's data folder; everything is kept in `postgres/` below it. */
+  readonly dataDir: string;
+  readonly logger?: Logger | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** False gives up safety against a crash of the machine for speed; for tests. Default true. */
+  readonly durable?: boolean | undefined;
+  readonly maxConnections?: number | undefined;
+}
+
+const startPatienceMs = 60_000;
+const sharedCheckMs = 500;
+const run = promisify(execFile);
+
+export class EmbeddedPostgres implements AsyncDisposable {
+  readonly #options: EmbeddedPostgresOptions;
+  readonly #logger: Logger;
+  readonly #places: EmbeddedPlaces;
+  readonly #programs: PostgresPrograms;
+  readonly #launcher: Launcher;
+  readonly #abort = new AbortController();
+  #child: ChildProcess | undefined;
+  #watch: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+
+  private constructor(
+    options: EmbeddedPostgresOptions,
+    places: EmbeddedPlaces,
+    programs: PostgresPrograms,
+    launcher: Launcher,
+  ) {
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+    this.#places = places;
+    this.#programs = programs;
+    this.#launcher = launcher;
+  }
+
+  /**
+   * Starts the server, making its files at first; resolves when it takes connections.
+   *
+   * @throws DatabaseError `embedded` when there are no programs or the server does not start
+   */
+  static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+    const places = embeddedPlaces(options.dataDir);
+    await preparePlaces(places);
+    const [programs, launcher] = await Promise.all([findPostgres(places.links), chooseLauncher()]);
+    const server = new EmbeddedPostgres(options, places, programs, launcher);
+    try {
+      await server.#up();
+      await server.#createDatabase();
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+    server.#watch = server.#keepUp();
+    return server;
+  }
+
+  /** Address of Hydra's database in this server. */
+  get url(): string {
+    return this.#places.url;
+  }
+
+  /** The server's process, when it is ours. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Stops the server if it is ours. */
+  stop(): Promise<void> {
+    this.#stopping ??= this.#stop();
+    return this.#stopping;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop();
+  }
+
+  async #stop(): Promise<void> {
+    this.#abort.abort();
+    await this.#watch;
+    const child = this.#child;
+    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    const pid = (await runningPostmaster(this.#places)) ?? child.pid;
+    await stopPostmaster(this.#places, pid);
+    await exited;
+    await rm(this.#places.owner, { force: true });
+  }
+
+  /** Brings a server up that answers: ours, or that of another live process. */
+  async #up(): Promise<void> {
+    const deadline = Date.now() + startPatienceMs;
+    for (;;) {
+      this.#options.signal?.throwIfAborted();
+      const pid = await runningPostmaster(this.#places);
+      if (pid !== undefined && (await hasLiveOwner(this.#places))) {
+        if (await this.#answers()) return;
+      } else if (pid !== undefined) {
+        this.#logger.info("stopping the PostgreSQL that a killed process left behind", { pid });
+        await stopPostmaster(this.#places, pid);
+        continue;
+      } else {
+        await this.#initialise();
+        if (await this.#launch(deadline)) return;
+      }
+      if (Date.now() > deadline) {
+        throw new DatabaseError("embedded", `our own PostgreSQL does not start; see ${this.#places.log}`, {
+          cause: new Error(await this.#lastLines()),
+        });
+      }
+      await sleep(100);
+    }
+  }
+
+  /** Makes the data folder, so that one cut short is never mistaken for a whole one. */
+  async #initialise(): Promise<void> {
+    const { data, root } = this.#places;
+    const version = await readFile(join(data, "PG_VERSION"), "utf8").catch(() => undefined);
+    if (version !== undefined) {
+      await this.#checkVersion(version.trim());
+      return;
+    }
+    const fresh = join(root, "data.new");
+    await rm(fresh, { recursive: true, force: true });
+    await mkdir(fresh, { mode: 0o700 });
+    await giveTo(this.#launcher, root);
+    await giveTo(this.#launcher, this.#places.socketFolder);
+    const command = this.#launcher.wrap([
+      this.#programs.initdb,
+      "--pgdata",
+      fresh,
+      "--username",
+      embeddedUser,
+      "--auth=trust",
+      "--locale=C",
+      "--encoding=UTF8",
+      ...(this.#options.durable === false ? ["--no-sync"] : []),
+    ]);
+    const [program = "", ...args] = command;
+    try {
+      await run(program, args, { env: this.#env(), cwd: "/" });
+    } catch (error) {
+      throw new DatabaseError("embedded", "initdb cannot make a database", { cause: error });
+    }
+    await rename(fresh, data);
+  }
+
+  async #checkVersion(dataVersion: string): Promise<void> {
+    const { stdout } = await run(this.#programs.postgres, ["--version"], { env: this.#env() });
+    const own = /\s(\d+)/.exec(stdout)?.[1];
+    if (own === dataVersion) return;
+    throw new DatabaseError(
+      "embedded",
+      `${this.#places.data} is of PostgreSQL ${dataVersion}, the programs are of ${own ?? "an unknown version"};` +
+        " dump it with the old programs, or remove it to begin anew",
+    );
+  }
+
+  /** False when the server ended again, for instance because another process started one at the same moment. */
+  async #launch(deadline: number): Promise<boolean> {
+    const durable = this.#options.durable !== false;
+    const settings = [
+      "listen_addresses=",
+      `unix_socket_directories=${this.#places.socketFolder}`,
+      "unix_socket_permissions=0700",
+      "port=5432",
+      `max_connections=${this.#options.maxConnections ?? 150}`,
+      "logging_collector=off",
+      "timezone=UTC",
+      "log_timezone=UTC",
+      ...(durable ? [] : ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]),
+    ];
+    const command = this.#launcher.wrap(
+      [this.#programs.postgres, "-D", this.#places.data, ...settings.flatMap((setting) => ["-c", setting])],
+      { diesWithUs: true },
+    );
+    const [program = "", ...args] = command;
+    const log = await open(this.#places.log, "a", 0o600);
+    let child: ChildProcess;
+    try {
+      // A session of its own: Ctrl-C in a terminal is for us, who then still need the database to say good-bye.
+      child = spawn(program, args, {
+        cwd: "/",
+        env: this.#env(),
+        detached: true,
+        stdio: ["ignore", log.fd, log.fd],
+      });
+    } finally {
+      await log.close();
+    }
+    const ended = new AbortController();
+    child.once("exit", () => ended.abort());
+    child.once("error", () => ended.abort());
+    while (!ended.signal.aborted && Date.now() < deadline) {
+      if ((await this.#answers()) && (await runningPostmaster(this.#places)) !== undefined) {
+        if (ended.signal.aborted) return false;
+        this.#own(child);
+        await writeOwner(this.#places);
+        return true;
+      }
+      await sleep(20, undefined, { signal: ended.signal }).catch(() => {});
+    }
+    if (!ended.signal.aborted) {
+      const exited = once(child, "exit");
+      child.kill("SIGQUIT");
+      await exited;
+    }
+    return false;
+  }
+
+  #own(child: ChildProcess): void {
+    this.#child = child;
+    // For systems without setpriv: the last thing a normal end does.
+    const kill = (): void => void child.kill("SIGINT");
+    process.once("exit", kill);
+    child.once("exit", () => process.removeListener("exit", kill));
+    // The server alone is no reason for the process to go on.
+    child.unref();
+  }
+
+  /** Starts the server anew whenever it is gone. */
+  async #keepUp(): Promise<void> {
+    const { signal } = this.#abort;
+    const backoff = new Backoff(200, 10_000);
+    while (!signal.aborted) {
+      await this.#untilGone(signal);
+      if (signal.aborted) return;
+      this.#logger.warn("our own PostgreSQL is gone; starting it again");
+      this.#child = undefined;
+      try {
+        await this.#up();
+        backoff.reset();
+      } catch (error) {
+        this.#logger.error("our own PostgreSQL does not come up", { error });
+        await backoff.wait(signal).catch(() => {});
+      }
+    }
+  }
+
+  async #untilGone(signal: AbortSignal): Promise<void> {
+    const child = this.#child;
+    if (child === undefined) {
+      while (!signal.aborted && (await runningPostmaster(this.#places)) !== undefined) {
+        await sleep(sharedCheckMs, undefined, { signal, ref: false }).catch(() => {});
+      }
+      return;
+    }
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    await once(child, "exit", { signal }).catch(() => {});
+  }
+
+  async #answers(): Promise<boolean> {
+    try {
+      await this.#ask("SELECT 1");
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #createDatabase(): Promise<void> {
+    try {
+      await this.#ask(`CREATE DATABASE ${embeddedDatabase}`);
+    } catch (error) {
+      // 42P04: there already; 23505: another process made it at the same moment.
+      if (!["42P04", "23505"].includes(failureCode(error) ?? "")) throw error;
+    }
+  }
+
+  async #ask(statement: string): Promise<void> {
+    const client = new pg.Client({
+      ...connectionSettings(this.#places.url).config,
+      database: "postgres",
+      connectionTimeoutMillis: 5_000,
+    });
+    client.on("error", () => {});
+    try {
+      await client.connect();
+      await client.query(statement);
+    } finally {
+      void client.end().catch(() => {});
+    }
+  }
+
+  /** Nothing of our own environment that changes what the server does. */
+  #env(): Record<string, string> {
+    return { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC", ...this.#programs.env };
+  }
+
+  async #lastLines(): Promise<string> {
+    const text = await readFile(this.#places.log, "utf8").catch(() => "");
+    return text.trimEnd().split("\n").slice(-3).join("; ");
+  }
+}

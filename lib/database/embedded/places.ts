@@ -1,0 +1,64 @@
+/** Files of an embedded server. Everything follows from the data folder, so other programs find the server as well. */
+import { createHash } from "node:crypto";
+import { lstat, mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { DatabaseError } from "../errors.js";
+
+export const embeddedUser = "hydra";
+export const embeddedDatabase = "hydra";
+const port = 5432;
+
+/** Paths of Unix sockets hold 107 bytes; the name of the socket follows the folder. */
+const longestSocketFolder = 107 - `/.s.PGSQL.${port}.lock`.length;
+
+export interface EmbeddedPlaces {
+  /** Everything of the server. */
+  readonly root: string;
+  /** PostgreSQL's own data folder. */
+  readonly data: string;
+  readonly socketFolder: string;
+  readonly socket: string;
+  readonly log: string;
+  /** Who started the server. */
+  readonly owner: string;
+  readonly links: string;
+  readonly url: string;
+}
+
+export function embeddedPlaces(dataDir: string): EmbeddedPlaces {
+  const root = join(resolve(dataDir), "postgres");
+  let socketFolder = join(root, "socket");
+  if (Buffer.byteLength(socketFolder) > longestSocketFolder) {
+    const mark = createHash("sha256").update(root).digest("hex").slice(0, 16);
+    socketFolder = `/tmp/hydra-pg-${process.getuid?.() ?? 0}-${mark}`;
+  }
+  return {
+    root,
+    data: join(root, "data"),
+    socketFolder,
+    socket: join(socketFolder, `.s.PGSQL.${port}`),
+    log: join(root, "server.log"),
+    owner: join(root, "owner.json"),
+    links: join(root, "lib"),
+    url: `postgres://${embeddedUser}@${encodeURIComponent(socketFolder)}:${port}/${embeddedDatabase}`,
+  };
+}
+
+/** The address of the server that `openHydraDatabase` runs for `embedded:`. Whether it runs is not looked at. */
+export function embeddedDatabaseUrl(dataDir: string): string {
+  return embeddedPlaces(dataDir).url;
+}
+
+/** The server trusts whoever reaches its socket, so nobody else may. @throws DatabaseError `embedded` */
+export async function preparePlaces(places: EmbeddedPlaces): Promise<void> {
+  await mkdir(places.root, { recursive: true, mode: 0o700 });
+  await mkdir(places.socketFolder, { recursive: true, mode: 0o700 });
+  const found = await lstat(places.socketFolder);
+  const uid = process.getuid?.();
+  if (!found.isDirectory() || (uid !== undefined && found.uid !== uid) || (found.mode & 0o077) !== 0) {
+    throw new DatabaseError(
+      "embedded",
+      `${places.socketFolder} must be a folder that only the user of this program can enter; remove it`,
+    );
+  }
+}

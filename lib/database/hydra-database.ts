@@ -1,0 +1,217 @@
+/** Hydra's database: a pool of connections, transactions that get through, and the questions the runner asks. */
+import pg from "pg";
+import { Backoff } from "./backoff.js";
+import type { ConnectionSettings } from "./connection-settings.js";
+import { DatabaseError } from "./errors.js";
+import { failureKind } from "./failure-kinds.js";
+import { buildExists, isBuildActive } from "./queries/build-state.js";
+import { type EarlierBuild, earlierBuildOfOutputs } from "./queries/earlier-build.js";
+import { failedPaths } from "./queries/failed-paths.js";
+import { type JobsetRow, jobsets, jobsetUsage, type UsedTime } from "./queries/jobsets.js";
+import { type OutputChain, resolveOutputChains } from "./queries/output-chains.js";
+import { type StepKind, stepDurations } from "./queries/step-durations.js";
+import { type StepState, stepState } from "./queries/step-state.js";
+import { type NewBuild, submitBuild } from "./queries/submit-build.js";
+import {
+  type BuildDigest,
+  type UnfinishedBuilds,
+  unfinishedBuildDigest,
+  unfinishedBuilds,
+} from "./queries/unfinished-builds.js";
+import { type Session, sessionOn, type Transaction } from "./session.js";
+import { type Fence, runTransaction, type TransactionOptions } from "./transaction.js";
+
+export interface HydraDatabaseOptions {
+  readonly settings: ConnectionSettings;
+  /** Size of the pool; connections are opened when needed. */
+  readonly maxConnections: number;
+  /** Told of each repetition of a transaction or query. */
+  readonly onRetry?: ((error: unknown) => void) | undefined;
+  /** Runs after the pool is closed: stops a server of our own. */
+  readonly onClosed?: (() => Promise<void>) | undefined;
+}
+
+/** A connection that broke while idle is noticed by its next query; a few fresh ones then suffice. */
+const readTries = 4;
+const idleTimeoutMs = 60_000;
+const maxLifetimeSeconds = 1_800;
+/** Last resort for a network that swallows everything; the server's own limits are shorter. */
+const answerTimeoutMs = 150_000;
+
+/**
+ * Reads try again on fresh connections when one breaks, and throw `DatabaseError` `unavailable` when that does not
+ * help. Times are Unix seconds as in the tables, paths are full store paths.
+ */
+export class HydraDatabase implements AsyncDisposable {
+  readonly #settings: ConnectionSettings;
+  readonly #pool: pg.Pool;
+  readonly #onRetry: (error: unknown) => void;
+  readonly #onClosed: () => Promise<void>;
+  #fence: Fence | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Does not connect yet; see `openHydraDatabase` for the usual way. */
+  constructor(options: HydraDatabaseOptions) {
+    this.#settings = options.settings;
+    this.#onRetry = options.onRetry ?? (() => {});
+    this.#onClosed = options.onClosed ?? (async () => {});
+    this.#pool = new pg.Pool({
+      ...options.settings.config,
+      max: Math.max(1, options.maxConnections),
+      idleTimeoutMillis: idleTimeoutMs,
+      maxLifetimeSeconds,
+      query_timeout: answerTimeoutMs,
+    });
+    // Idle connections that break; the pool has dropped them already.
+    this.#pool.on("error", () => {});
+  }
+
+  /** Where the database is, without secrets. */
+  get description(): string {
+    return this.#settings.description;
+  }
+
+  /** Size of the pool, and how it is used now. */
+  get connections(): {
+    readonly max: number;
+    readonly open: number;
+    readonly idle: number;
+    readonly waiting: number;
+  } {
+    const { options, totalCount, idleCount, waitingCount } = this.#pool;
+    return { max: options.max, open: totalCount, idle: idleCount, waiting: waitingCount };
+  }
+
+  /** From now on each transaction first makes sure that `fence` lets it write. */
+  fence(fence: Fence): void {
+    this.#fence = fence;
+  }
+
+  /**
+   * Runs `work` in a transaction (READ COMMITTED), again when it collides with others or its connection breaks.
+   *
+   * @throws DatabaseError `conflict`, `unavailable`, `unknown-outcome`, `fenced`; whatever else `work` throws
+   */
+  async transaction<T>(
+    work: (transaction: Transaction) => Promise<T>,
+    options: TransactionOptions = {},
+  ): Promise<T> {
+    this.#checkOpen();
+    return runTransaction(
+      { pool: this.#pool, fence: () => this.#fence, onRetry: this.#onRetry },
+      work,
+      options,
+    );
+  }
+
+  /** Runs a query that changes nothing, on a fresh connection when one breaks. */
+  async read<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    const backoff = new Backoff(50, 1_000);
+    for (let tries = 1; ; tries++) {
+      this.#checkOpen();
+      try {
+        return await work(sessionOn(this.#pool));
+      } catch (error) {
+        if (failureKind(error) !== "lost") throw error;
+        if (tries >= readTries) {
+          throw new DatabaseError("unavailable", `the database ${this.description} cannot be reached`, {
+            cause: error,
+          });
+        }
+        this.#onRetry(error);
+        await backoff.wait();
+      }
+    }
+  }
+
+  /** A connection outside the pool, for whoever must keep one. The caller ends it. */
+  async connect(name: string): Promise<pg.Client> {
+    this.#checkOpen();
+    const { application_name: own } = this.#settings.config;
+    const client = new pg.Client({
+      ...this.#settings.config,
+      application_name: `${own ?? "hydra-queue-runner"}:${name}`,
+    });
+    // The driver throws the error of an idle connection at the process unless somebody listens.
+    client.on("error", () => {});
+    await client.connect();
+    return client;
+  }
+
+  /** Unfinished builds with what is needed to schedule them; all, or those with the ids. */
+  unfinishedBuilds(options: { readonly ids?: readonly number[] } = {}): Promise<UnfinishedBuilds> {
+    return this.read((session) => unfinishedBuilds(session, options.ids));
+  }
+
+  /** What can change for an unfinished build, of all of them. */
+  unfinishedBuildDigest(): Promise<BuildDigest[]> {
+    return this.read(unfinishedBuildDigest);
+  }
+
+  jobsets(): Promise<JobsetRow[]> {
+    return this.read(jobsets);
+  }
+
+  /** Steps of jobsets that ended after `since` (Unix seconds); jobsets without any are absent. */
+  jobsetUsage(ids: readonly number[], since: number): Promise<Map<number, UsedTime[]>> {
+    return this.read((session) => jobsetUsage(session, ids, since));
+  }
+
+  /** Those of the paths that are remembered as failed. */
+  failedPaths(paths: readonly string[]): Promise<Set<string>> {
+    return this.read((session) => failedPaths(session, paths));
+  }
+
+  /** Usual duration in seconds by `system/name`; steps that never succeeded are absent. */
+  stepDurations(steps: readonly StepKind[]): Promise<Map<string, number>> {
+    return this.read((session) => stepDurations(session, steps));
+  }
+
+  /** The paths that builds found for outputs, in the order of `chains`. */
+  resolveOutputChains(chains: readonly OutputChain[], storeDir: string): Promise<(string | undefined)[]> {
+    return this.read((session) => resolveOutputChains(session, chains, storeDir));
+  }
+
+  /** What the newest successful build with one of the outputs is known for. */
+  earlierBuildOfOutputs(paths: readonly string[], storeDir: string): Promise<EarlierBuild | undefined> {
+    return this.read((session) => earlierBuildOfOutputs(session, paths, storeDir));
+  }
+
+  /** How the newest attempt at a derivation ended. */
+  stepState(drvPath: string): Promise<StepState | undefined> {
+    return this.read((session) => stepState(session, drvPath));
+  }
+
+  /** The build exists and is not finished. */
+  isBuildActive(id: number): Promise<boolean> {
+    return this.read((session) => isBuildActive(session, id));
+  }
+
+  buildExists(id: number): Promise<boolean> {
+    return this.read((session) => buildExists(session, id));
+  }
+
+  /** Inserts a build for a derivation and tells the listeners; undefined when there is no such jobset. */
+  submitBuild(build: NewBuild): Promise<number | undefined> {
+    return this.transaction((transaction) => submitBuild(transaction, build));
+  }
+
+  /** Waits for running queries, then closes all connections. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new DatabaseError("closed", "the database connection was closed");
+  }
+
+  async #close(): Promise<void> {
+    await this.#pool.end();
+    await this.#onClosed();
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Hears what Hydra's other programs say of the queue.
+ *
+ * A notification that is sent while nobody listens is gone. So after each (re)connection, once all channels are
+ * subscribed, `onResync` asks for a look at everything; a listener cannot miss anything for longer than an outage.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Client } from "pg";
+import { type Logger, silentLogger } from "../log.js";
+import { Backoff } from "./backoff.js";
+import { DatabaseError } from "./errors.js";
+import type { HydraDatabase } from "./hydra-database.js";
+
+export const queueChannels = [
+  "builds_added",
+  "builds_restarted",
+  "builds_cancelled",
+  "builds_deleted",
+  "builds_bumped",
+  "jobset_shares_changed",
+] as const;
+
+export type QueueChannel = (typeof queueChannels)[number];
+
+export interface ListenerOptions {
+  readonly database: Pick<HydraDatabase, "connect">;
+  readonly logger?: Logger | undefined;
+  /** Pause between two checks that the connection is alive; default 10 s. */
+  readonly checkIntervalMs?: number | undefined;
+}
+
+const answerTimeoutMs = 10_000;
+const known: ReadonlySet<string> = new Set(queueChannels);
+
+export class Listener implements AsyncDisposable {
+  readonly #database: Pick<HydraDatabase, "connect">;
+  readonly #logger: Logger;
+  readonly #checkIntervalMs: number;
+  readonly #abort = new AbortController();
+  readonly #onChange: ((channels: ReadonlySet<QueueChannel>) => void)[] = [];
+  readonly #onResync: (() => void)[] = [];
+  #heard = new Set<QueueChannel>();
+  #connected = false;
+  #loop: Promise<void> | undefined;
+
+  constructor(options: ListenerOptions) {
+    this.#database = options.database;
+    this.#logger = options.logger ?? silentLogger;
+    this.#checkIntervalMs = options.checkIntervalMs ?? 10_000;
+  }
+
+  /** Subscribed to all channels right now. */
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** `callback` gets the channels of all notifications that came in together, each once. */
+  onChange(callback: (channels: ReadonlySet<QueueChannel>) => void): void {
+    this.#onChange.push(callback);
+  }
+
+  /** `callback` is called after each subscription, the first one included: anything may have changed before. */
+  onResync(callback: () => void): void {
+    this.#onResync.push(callback);
+  }
+
+  /** Begins to connect and goes on until `close()`. */
+  start(): void {
+    if (this.#abort.signal.aborted) throw new DatabaseError("closed", "the listener was closed");
+    this.#loop ??= this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    await this.#loop;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#abort;
+    const backoff = new Backoff(100, 10_000);
+    let down = false;
+    while (!signal.aborted) {
+      try {
+        await this.#listen(() => {
+          backoff.reset();
+          if (down) this.#logger.info("listening to the database again");
+          down = false;
+        });
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!down) this.#logger.warn("not listening to the database; trying again", { error });
+        down = true;
+        await backoff.wait(signal).catch(() => {});
+      }
+    }
+  }
+
+  /** One connection, from its subscription to its end. Resolves only when the listener is closed. */
+  async #listen(onSubscribed: () => void): Promise<void> {
+    const { signal } = this.#abort;
+    const client = await this.#database.connect("listener");
+    const over = new AbortController();
+    const stop = (): void => over.abort();
+    client.on("error", stop);
+    client.on("end", stop);
+    client.on("notification", ({ channel }) => this.#hear(channel));
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      if (signal.aborted) return;
+      await client.query(queueChannels.map((channel) => `LISTEN ${channel}`).join("; "));
+      this.#connected = true;
+      onSubscribed();
+      for (const callback of this.#onResync) callback();
+      for (;;) {
+        await sleep(this.#checkIntervalMs, undefined, { signal: over.signal }).catch(() => {});
+        if (signal.aborted) return;
+        if (over.signal.aborted) throw new DatabaseError("unavailable", "the connection ended");
+        await checkAlive(client);
+      }
+    } finally {
+      this.#connected = false;
+      signal.removeEventListener("abort", stop);
+      // Nothing is lost by not waiting: the connection has no work under way.
+      void client.end().catch(() => {});
+    }
+  }
+
+  /** Notifications that arrive in one go become one call. */
+  #hear(channel: string): void {
+    if (!known.has(channel)) return;
+    this.#heard.add(channel as QueueChannel);
+    if (this.#heard.size > 1) return;
+    setImmediate(() => {
+      const heard = this.#heard;
+      this.#heard = new Set();
+      if (this.#abort.signal.aborted || heard.size === 0) return;
+      for (const callback of this.#onChange) callback(heard);
+    });
+  }
+}
+
+async function checkAlive(client: Client): Promise<void> {
+  const late = new AbortController();
+  const timeout = sleep(answerTimeoutMs, undefined, { signal: late.signal }).then(() => {
+    throw new DatabaseError("unavailable", "the server does not answer the listener");
+  });
+  try {
+    await Promise.race([client.query("SELECT 1"), timeout]);
+  } finally {
+    late.abort();
+    timeout.catch(() => {});
+  }
+}

@@ -1,0 +1,128 @@
+/** From an address to a database that answers and has Hydra's tables. */
+import pg from "pg";
+import { UsageError } from "../errors.js";
+import { type Logger, silentLogger } from "../log.js";
+import { Backoff } from "./backoff.js";
+import { type ConnectionSettings, connectionSettings } from "./connection-settings.js";
+import { EmbeddedPostgres } from "./embedded/embedded-postgres.js";
+import { failureCode, failureKind } from "./failure-kinds.js";
+import { HydraDatabase } from "./hydra-database.js";
+import { migrate } from "./migrate.js";
+import { seedJobset } from "./seed.js";
+
+export interface OpenHydraDatabaseOptions {
+  /** `postgres://…`, or `embedded:` for a server of our own. */
+  readonly url: string;
+  /** Hydra's data folder; an embedded server keeps its files in `postgres/` below it. */
+  readonly dataDir: string;
+  /** Upper bound of all connections we make; lowered to what the server can give. Default 128. */
+  readonly maxConnections?: number | undefined;
+  readonly logger?: Logger | undefined;
+  /** Ends the waiting for a database that is down. */
+  readonly signal?: AbortSignal | undefined;
+  /** Told of each repetition of a transaction or query. */
+  readonly onRetry?: ((error: unknown) => void) | undefined;
+}
+
+/** The listener's and the owner lock's. */
+const ownConnections = 2;
+
+/**
+ * Connects, waiting for as long as the database is down, and creates Hydra's tables in an empty one.
+ *
+ * @throws UsageError when waiting cannot help: a malformed address, a refused password, a database that does not exist,
+ *   a schema that is too old. DatabaseError `embedded` when our own server does not start.
+ */
+export async function openHydraDatabase(options: OpenHydraDatabaseOptions): Promise<HydraDatabase> {
+  const { url, signal } = options;
+  const logger = options.logger ?? silentLogger;
+  const embedded = url.startsWith("embedded:")
+    ? await EmbeddedPostgres.start({
+        dataDir: options.dataDir,
+        logger,
+        ...(signal === undefined ? {} : { signal }),
+      })
+    : undefined;
+  let database: HydraDatabase | undefined;
+  try {
+    const settings = connectionSettings(embedded?.url ?? url);
+    const limit = await waitForServer(settings, logger, signal);
+    const wanted = options.maxConnections ?? 128;
+    const max = Math.max(1, Math.min(wanted, limit) - ownConnections);
+    if (limit < wanted)
+      logger.debug("the server allows fewer connections than configured", { wanted, limit });
+    database = new HydraDatabase({
+      settings,
+      maxConnections: max,
+      onRetry: options.onRetry,
+      ...(embedded === undefined ? {} : { onClosed: () => embedded.stop() }),
+    });
+    await migrate(database, logger);
+    if (embedded !== undefined) await database.transaction(seedJobset);
+    return database;
+  } catch (error) {
+    if (database !== undefined) await database.close();
+    else await embedded?.stop();
+    throw refusalAsUsageError(error, "");
+  }
+}
+
+/** Resolves with the number of connections that we may use together. */
+async function waitForServer(
+  settings: ConnectionSettings,
+  logger: Logger,
+  signal: AbortSignal | undefined,
+): Promise<number> {
+  const backoff = new Backoff(250, 15_000);
+  let said = false;
+  for (;;) {
+    signal?.throwIfAborted();
+    try {
+      const limit = await connectionLimit(settings);
+      if (said) logger.info("the database answers now", { database: settings.description });
+      return limit;
+    } catch (error) {
+      if (failureKind(error) !== "lost") throw refusalAsUsageError(error, settings.description);
+      if (!said) {
+        logger.warn("the database cannot be reached; waiting for it", {
+          database: settings.description,
+          error,
+        });
+      }
+      said = true;
+    }
+    await backoff.wait(signal);
+  }
+}
+
+/** Three quarters of what the server can give to ordinary users: Hydra's other programs need some, too. */
+async function connectionLimit(settings: ConnectionSettings): Promise<number> {
+  const client = new pg.Client(settings.config);
+  client.on("error", () => {});
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ free: number }>(
+      `SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+              - coalesce(current_setting('reserved_connections', true)::int, 0) AS free`,
+    );
+    return Math.max(ownConnections + 1, Math.floor((rows[0]?.free ?? 20) * 0.75));
+  } finally {
+    void client.end().catch(() => {});
+  }
+}
+
+const refusals: Readonly<Record<string, string>> = {
+  "28P01": "it refuses our password",
+  "28000": "it does not let this user in",
+  "3D000": "there is no such database",
+  "42501": "this user lacks rights that the runner needs",
+};
+
+/** Settings that can never work end the start with one line; everything else stays what it is. */
+function refusalAsUsageError(error: unknown, description: string): unknown {
+  if (error instanceof UsageError || failureKind(error) !== "refused") return error;
+  const reason = refusals[failureCode(error) ?? ""] ?? "it refuses us";
+  return new UsageError(`the database ${description} cannot be used: ${reason}; check dbUrl`, {
+    cause: error,
+  });
+}

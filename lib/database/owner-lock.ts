@@ -1,0 +1,367 @@
+/**
+ * Who owns the database: one runner at a time, by advisory locks of PostgreSQL. Nothing is stored.
+ *
+ * Three locks. The *owner lock* is held by one connection kept for it; when that connection dies, so does the
+ * ownership. The *token*, a random key held by the same connection, tells our session from any other. The *gate* keeps
+ * a former owner from committing: each writing transaction holds it shared and then looks whether the owner lock still
+ * is ours; a new owner closes it for a moment, which waits for every transaction that passed before.
+ *
+ * A broken connection alone does not end the ownership. Writing stops, a new connection is made, and only when another
+ * runner is found to hold the lock by then is it lost.
+ */
+import { randomInt } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Client, PoolClient } from "pg";
+import { toError } from "../errors.js";
+import { type Logger, silentLogger } from "../log.js";
+import { Backoff } from "./backoff.js";
+import { DatabaseError } from "./errors.js";
+import { failureKind } from "./failure-kinds.js";
+import type { HydraDatabase } from "./hydra-database.js";
+import type { Fence } from "./transaction.js";
+
+export interface OwnerLockOptions {
+  readonly database: Pick<HydraDatabase, "connect">;
+  readonly logger?: Logger | undefined;
+  /** Pause between two looks at a lock that another runner holds; default 1 s. */
+  readonly pollIntervalMs?: number | undefined;
+  /** Pause between two checks that the connection is alive; default 2 s. */
+  readonly checkIntervalMs?: number | undefined;
+}
+
+/** First keys of our advisory locks: any fixed numbers that nothing else of Hydra uses. */
+const ownerSpace = 1_215_913_544;
+const tokenSpace = 1_215_913_545;
+const ownerKey = 1;
+const gateKey = 2;
+/** A standby leaves an owner whose connection broke this long to come back. */
+const courtesyMs = 3_000;
+/** How long a former owner's transactions may go on before their connections are ended. */
+const gatePatienceMs = 5_000;
+const answerTimeoutMs = 5_000;
+/** How long to look for the lock after a reconnection before it counts as somebody else's. */
+const reclaimTries = 5;
+
+const held = `database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND locktype = 'advisory' AND objsubid = 2 AND granted`;
+
+interface Ownership {
+  readonly client: Client;
+  readonly pid: number;
+}
+
+export class OwnerLock implements Fence, AsyncDisposable {
+  readonly #database: Pick<HydraDatabase, "connect">;
+  readonly #logger: Logger;
+  readonly #pollIntervalMs: number;
+  readonly #checkIntervalMs: number;
+  readonly #token = randomInt(1, 2 ** 31 - 1);
+  readonly #lost = new AbortController();
+  readonly #released = new AbortController();
+  #ownership: Ownership | undefined;
+  #standby: Client | undefined;
+  #guard: Promise<void> | undefined;
+  #owner = false;
+
+  constructor(options: OwnerLockOptions) {
+    this.#database = options.database;
+    this.#logger = options.logger ?? silentLogger;
+    this.#pollIntervalMs = options.pollIntervalMs ?? 1_000;
+    this.#checkIntervalMs = options.checkIntervalMs ?? 2_000;
+  }
+
+  /** Aborted when another runner owns the database although we did. Never for `release()`. */
+  get lost(): AbortSignal {
+    return this.#lost.signal;
+  }
+
+  /** Owned, and the connection that proves it works. */
+  get isHeld(): boolean {
+    return this.#ownership !== undefined;
+  }
+
+  /** Takes the lock if nobody has it. */
+  async tryAcquire(): Promise<boolean> {
+    this.#checkUsable();
+    if (this.#owner) return true;
+    const client = this.#standby ?? (await this.#connect());
+    this.#standby = client;
+    try {
+      if (!(await tryLock(client, this.#token))) return false;
+      await closeGate(client);
+      await this.#own(client);
+      return true;
+    } catch (error) {
+      this.#standby = undefined;
+      discard(client);
+      throw error;
+    }
+  }
+
+  /** Waits until the lock is ours. Rejects with the signal's reason when that is aborted, or after `release()`. */
+  async acquire(signal?: AbortSignal): Promise<void> {
+    const over = AbortSignal.any([this.#released.signal, ...(signal === undefined ? [] : [signal])]);
+    const backoff = new Backoff(200, 2_000);
+    let freeSince: number | undefined;
+    let seen = false;
+    while (!this.#owner) {
+      over.throwIfAborted();
+      try {
+        const client = this.#standby ?? (await this.#connect());
+        this.#standby = client;
+        if (await isFree(client)) {
+          // Seen in other hands before: the owner may only have lost its connection for a moment.
+          freeSince ??= Date.now();
+          if (!seen || Date.now() - freeSince >= courtesyMs) {
+            if (await this.tryAcquire()) return;
+          }
+        } else {
+          seen = true;
+          freeSince = undefined;
+        }
+        backoff.reset();
+      } catch (error) {
+        over.throwIfAborted();
+        const kind = failureKind(error);
+        if (kind !== "lost" && kind !== "conflict") throw error;
+        if (this.#standby !== undefined) discard(this.#standby);
+        this.#standby = undefined;
+        // The database went away, and with it every lock: its owner is given time to return, too.
+        seen = true;
+        freeSince = undefined;
+        await backoff.wait(over);
+        continue;
+      }
+      await pause(this.#pollIntervalMs, over);
+    }
+  }
+
+  /**
+   * For the start of a writing transaction: fails unless the lock is ours, and keeps a new owner waiting until the
+   * transaction is over.
+   *
+   * @throws DatabaseError `fenced` when the lock is lost or was released, `unavailable` while it is being reclaimed
+   */
+  async check(client: PoolClient): Promise<void> {
+    if (this.#lost.signal.aborted) throw new DatabaseError("fenced", "another runner owns the database");
+    if (!this.#owner) throw new DatabaseError("fenced", "this runner does not own the database");
+    const ownership = this.#ownership;
+    if (ownership === undefined) {
+      throw new DatabaseError("unavailable", "the connection that holds the owner lock is being restored");
+    }
+    // Two statements in one message: the second must look at the locks only after the first has the gate.
+    const results: unknown = await client.query(
+      `SELECT pg_advisory_xact_lock_shared(${ownerSpace}, ${gateKey});
+       SELECT count(*)::int AS locks FROM pg_locks WHERE ${held} AND pid = ${ownership.pid} AND mode = 'ExclusiveLock'
+          AND ((classid = ${ownerSpace} AND objid = ${ownerKey}) OR (classid = ${tokenSpace} AND objid = ${this.#token}))`,
+    );
+    if (lastCount(results) !== 2) {
+      // Whether it is lost for good is found out by the guard; until then nothing is written.
+      throw new DatabaseError("unavailable", "the owner lock is not held by our connection");
+    }
+  }
+
+  /** Gives the lock up. The object cannot be used again. */
+  async release(): Promise<void> {
+    this.#released.abort(new DatabaseError("closed", "the owner lock was released"));
+    this.#owner = false;
+    await this.#guard;
+    const clients = [this.#standby, this.#ownership?.client];
+    this.#standby = undefined;
+    this.#ownership = undefined;
+    await Promise.all(
+      clients.map(async (client) => {
+        // Ending the session gives its locks up; a dead one has none.
+        if (client !== undefined) await Promise.race([client.end().catch(() => {}), sleep(answerTimeoutMs)]);
+      }),
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  #checkUsable(): void {
+    this.#released.signal.throwIfAborted();
+    if (this.#lost.signal.aborted) throw new DatabaseError("fenced", "another runner owns the database");
+  }
+
+  async #connect(): Promise<Client> {
+    const client = await this.#database.connect("owner");
+    try {
+      // The server notices within seconds when our machine is gone, and frees the lock for the standby.
+      await client.query(
+        "SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2;" +
+          " SET tcp_user_timeout = 10000; SET idle_session_timeout = 0; SET statement_timeout = 0",
+      );
+      return client;
+    } catch (error) {
+      discard(client);
+      throw error;
+    }
+  }
+
+  async #own(client: Client): Promise<void> {
+    const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
+    const pid = rows[0]?.pid;
+    if (pid === undefined) throw new DatabaseError("unavailable", "the server does not say who we are");
+    this.#standby = undefined;
+    this.#ownership = { client, pid };
+    this.#owner = true;
+    this.#guard ??= this.#watch();
+  }
+
+  /** Keeps the ownership: asks the connection whether it lives, restores it when not. */
+  async #watch(): Promise<void> {
+    const { signal } = this.#released;
+    while (!signal.aborted) {
+      const ownership = this.#ownership;
+      if (ownership === undefined) return;
+      if (await this.#alive(ownership, signal)) continue;
+      if (signal.aborted) return;
+      this.#ownership = undefined;
+      discard(ownership.client);
+      this.#logger.warn(
+        "the connection that holds the owner lock broke; nothing is written until it is back",
+      );
+      try {
+        if (!(await this.#reclaim(ownership.pid, signal))) {
+          this.#owner = false;
+          this.#lost.abort(new DatabaseError("fenced", "another runner owns the database"));
+          return;
+        }
+        this.#logger.info("the owner lock is held again");
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#owner = false;
+        this.#logger.error("the owner lock cannot be restored", { error });
+        this.#lost.abort(new DatabaseError("fenced", "the owner lock is gone", { cause: error }));
+        return;
+      }
+    }
+  }
+
+  /** Returns false as soon as the connection is known to be dead, true after each good answer. */
+  async #alive({ client }: Ownership, signal: AbortSignal): Promise<boolean> {
+    const ended = new AbortController();
+    const end = (): void => ended.abort();
+    client.once("end", end);
+    try {
+      await pause(this.#checkIntervalMs, AbortSignal.any([signal, ended.signal])).catch(() => {});
+      if (signal.aborted || ended.signal.aborted) return false;
+      await answered(client, "SELECT 1");
+      return true;
+    } catch {
+      return false;
+    } finally {
+      client.removeListener("end", end);
+    }
+  }
+
+  /** False when another runner has the lock by now. Goes on for as long as the database cannot be reached. */
+  async #reclaim(formerPid: number, signal: AbortSignal): Promise<boolean> {
+    const backoff = new Backoff(100, 2_000);
+    for (let refusals = 0; ; ) {
+      signal.throwIfAborted();
+      let client: Client | undefined;
+      try {
+        client = await this.#connect();
+        await endFormerSession(client, formerPid, this.#token);
+        if (await tryLock(client, this.#token)) {
+          await closeGate(client);
+          await this.#own(client);
+          return true;
+        }
+        refusals++;
+        discard(client);
+        if (refusals >= reclaimTries) return false;
+      } catch (error) {
+        if (client !== undefined) discard(client);
+        signal.throwIfAborted();
+        if (failureKind(error) === "other") throw toError(error);
+      }
+      await backoff.wait(signal);
+    }
+  }
+}
+
+async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  try {
+    await sleep(milliseconds, undefined, { signal });
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  }
+}
+
+async function answered(client: Client, text: string): Promise<void> {
+  const late = new AbortController();
+  try {
+    await Promise.race([
+      client.query(text),
+      sleep(answerTimeoutMs, undefined, { signal: late.signal }).then(() => {
+        throw new DatabaseError("unavailable", "the server does not answer");
+      }),
+    ]);
+  } finally {
+    late.abort();
+  }
+}
+
+/** Ends a connection that may be dead, without waiting for it. */
+function discard(client: Client): void {
+  void client.end().catch(() => {});
+}
+
+async function isFree(client: Client): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT 1 FROM pg_locks WHERE ${held} AND classid = ${ownerSpace} AND objid = ${ownerKey}`,
+  );
+  return rows.length === 0;
+}
+
+/** Owner lock and token, both or none. */
+async function tryLock(client: Client, token: number): Promise<boolean> {
+  const { rows } = await client.query<{ locked: boolean }>(
+    `SELECT pg_try_advisory_lock(${ownerSpace}, ${ownerKey}) AS locked`,
+  );
+  if (rows[0]?.locked !== true) return false;
+  await client.query(`SELECT pg_advisory_lock(${tokenSpace}, ${token})`);
+  return true;
+}
+
+/** Waits for the transactions of a former owner; those that hang have their connections ended. */
+async function closeGate(client: Client): Promise<void> {
+  const deadline = Date.now() + gatePatienceMs;
+  for (;;) {
+    const { rows } = await client.query<{ closed: boolean }>(
+      `SELECT pg_try_advisory_lock(${ownerSpace}, ${gateKey}) AS closed`,
+    );
+    if (rows[0]?.closed === true) break;
+    if (Date.now() > deadline) {
+      await client.query(
+        `SELECT pg_terminate_backend(pid) FROM pg_locks
+          WHERE ${held} AND classid = ${ownerSpace} AND objid = ${gateKey} AND pid <> pg_backend_pid()`,
+      );
+    }
+    await sleep(50);
+  }
+  await client.query(`SELECT pg_advisory_unlock(${ownerSpace}, ${gateKey})`);
+}
+
+/** The server may still believe in our broken connection; its token proves that it is ours to end. */
+async function endFormerSession(client: Client, pid: number, token: number): Promise<void> {
+  await client.query(
+    `SELECT pg_terminate_backend(pid) FROM pg_locks
+      WHERE ${held} AND classid = ${tokenSpace} AND objid = ${token} AND pid = ${pid}`,
+  );
+}
+
+function lastCount(results: unknown): number | undefined {
+  const last: unknown = Array.isArray(results) ? results.at(-1) : results;
+  if (typeof last !== "object" || last === null || !("rows" in last) || !Array.isArray(last.rows))
+    return undefined;
+  const row: unknown = last.rows[0];
+  if (typeof row !== "object" || row === null || !("locks" in row)) return undefined;
+  return typeof row.locks === "number" ? row.locks : undefined;
+}

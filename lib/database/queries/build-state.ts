@@ -1,0 +1,17 @@
+/** Whether a build is there, and whether it waits for its result. */
+import { and, eq } from "drizzle-orm";
+import { builds } from "../schema/builds.js";
+import type { Session } from "../session.js";
+
+export async function isBuildActive(session: Session, id: number): Promise<boolean> {
+  const rows = await session.db
+    .select({ id: builds.id })
+    .from(builds)
+    .where(and(eq(builds.id, id), eq(builds.finished, 0)));
+  return rows.length > 0;
+}
+
+export async function buildExists(session: Session, id: number): Promise<boolean> {
+  const rows = await session.db.select({ id: builds.id }).from(builds).where(eq(builds.id, id));
+  return rows.length > 0;
+}

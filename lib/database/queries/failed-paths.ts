@@ -1,0 +1,11 @@
+/** Outputs whose derivation failed before. */
+import type { Session } from "../session.js";
+
+export async function failedPaths(session: Session, paths: readonly string[]): Promise<Set<string>> {
+  if (paths.length === 0) return new Set();
+  const { rows } = await session.query<{ path: string }>(
+    "SELECT path FROM failedpaths WHERE path = ANY($1::text[])",
+    [paths],
+  );
+  return new Set(rows.map((row) => row.path));
+}

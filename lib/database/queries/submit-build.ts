@@ -1,0 +1,48 @@
+/** A build that somebody asked for directly, without an evaluation. */
+import { sql } from "drizzle-orm";
+import { builds } from "../schema/builds.js";
+import type { Transaction } from "../session.js";
+
+export interface NewBuild {
+  readonly jobsetId: number;
+  /** Full path. */
+  readonly drvPath: string;
+  /** The derivation's platform. */
+  readonly system: string;
+  /** Default `debug`, as of Hydra's own runner. */
+  readonly job?: string | undefined;
+}
+
+const maxSilentSeconds = 7_200;
+const timeoutSeconds = 36_000;
+
+export async function submitBuild(transaction: Transaction, build: NewBuild): Promise<number | undefined> {
+  // The lock keeps the jobset from being deleted before the row that refers to it is there.
+  const found = await transaction.query<{ id: number }>(
+    "SELECT id FROM jobsets WHERE id = $1 FOR KEY SHARE",
+    [build.jobsetId],
+  );
+  if (found.rows.length === 0) return undefined;
+  const job = build.job ?? "debug";
+  const inserted = await transaction.db
+    .insert(builds)
+    .values({
+      finished: 0,
+      timestamp: sql`extract(epoch from now())::int`,
+      jobsetId: build.jobsetId,
+      job,
+      nixName: job,
+      drvPath: build.drvPath,
+      system: build.system,
+      maxSilent: maxSilentSeconds,
+      timeout: timeoutSeconds,
+      isChannel: 0,
+      isCurrent: 0,
+      priority: 100,
+      globalPriority: 0,
+      keep: 0,
+    })
+    .returning({ id: builds.id });
+  await transaction.query("SELECT pg_notify('builds_added', '?')");
+  return inserted[0]?.id;
+}

@@ -1,0 +1,92 @@
+/** Builds that wait for their result. */
+import { and, eq, inArray } from "drizzle-orm";
+import { builds } from "../schema/builds.js";
+import { jobsets } from "../schema/jobsets.js";
+import type { Session } from "../session.js";
+
+export interface UnfinishedBuild {
+  readonly id: number;
+  readonly jobsetId: number;
+  readonly project: string;
+  readonly jobset: string;
+  readonly shares: number;
+  readonly job: string;
+  /** As in the row: not checked. */
+  readonly drvPath: string;
+  /** When the build was created. */
+  readonly timestamp: number;
+  /** Seconds; null means the runner's default. */
+  readonly maxSilent: number | null;
+  readonly timeout: number | null;
+  readonly priority: number;
+  /** 0, or when the build was bumped. */
+  readonly globalPriority: number;
+}
+
+export interface UnfinishedBuilds {
+  readonly builds: readonly UnfinishedBuild[];
+  /** Rows that cannot be used, and why. */
+  readonly bad: readonly { readonly id: number; readonly reason: string }[];
+}
+
+export interface BuildDigest {
+  readonly id: number;
+  readonly globalPriority: number;
+  readonly priority: number;
+  readonly drvPath: string;
+}
+
+function fault(build: UnfinishedBuild): string | undefined {
+  if (!/^\/.+\.drv$/.test(build.drvPath))
+    return `drvPath ${JSON.stringify(build.drvPath)} names no derivation`;
+  if (build.shares <= 0)
+    return `jobset ${build.project}:${build.jobset} has ${build.shares} scheduling shares`;
+  return undefined;
+}
+
+export async function unfinishedBuilds(
+  session: Session,
+  ids: readonly number[] | undefined,
+): Promise<UnfinishedBuilds> {
+  if (ids?.length === 0) return { builds: [], bad: [] };
+  const unfinished = eq(builds.finished, 0);
+  const rows: UnfinishedBuild[] = await session.db
+    .select({
+      id: builds.id,
+      jobsetId: builds.jobsetId,
+      project: jobsets.project,
+      jobset: jobsets.name,
+      shares: jobsets.schedulingShares,
+      job: builds.job,
+      drvPath: builds.drvPath,
+      timestamp: builds.timestamp,
+      maxSilent: builds.maxSilent,
+      timeout: builds.timeout,
+      priority: builds.priority,
+      globalPriority: builds.globalPriority,
+    })
+    .from(builds)
+    .innerJoin(jobsets, eq(jobsets.id, builds.jobsetId))
+    .where(ids === undefined ? unfinished : and(unfinished, inArray(builds.id, [...ids])))
+    .orderBy(builds.id);
+  const usable: UnfinishedBuild[] = [];
+  const bad: { id: number; reason: string }[] = [];
+  for (const row of rows) {
+    const reason = fault(row);
+    if (reason === undefined) usable.push(row);
+    else bad.push({ id: row.id, reason });
+  }
+  return { builds: usable, bad };
+}
+
+export async function unfinishedBuildDigest(session: Session): Promise<BuildDigest[]> {
+  return session.db
+    .select({
+      id: builds.id,
+      globalPriority: builds.globalPriority,
+      priority: builds.priority,
+      drvPath: builds.drvPath,
+    })
+    .from(builds)
+    .where(eq(builds.finished, 0));
+}

@@ -1,0 +1,41 @@
+/** What statements run on: the pool, or one connection inside a transaction. */
+import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
+import type { Pool, PoolClient } from "pg";
+
+export interface QueryResult<Row> {
+  readonly rows: readonly Row[];
+  /** Rows written, for statements that write. */
+  readonly rowCount: number | null;
+}
+
+export interface Session {
+  /** Runs one statement; parameters are plain values and arrays. 64-bit integers come back as numbers. */
+  query<Row extends object>(text: string, values?: readonly unknown[]): Promise<QueryResult<Row>>;
+  /** The same connection for queries built with drizzle. */
+  readonly db: NodePgDatabase;
+}
+
+/** A session whose statements are committed together or not at all. */
+export type Transaction = Session;
+
+class PgSession implements Session {
+  readonly #client: Pool | PoolClient;
+  #db: NodePgDatabase | undefined;
+
+  constructor(client: Pool | PoolClient) {
+    this.#client = client;
+  }
+
+  get db(): NodePgDatabase {
+    this.#db ??= drizzle({ client: this.#client });
+    return this.#db;
+  }
+
+  async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<QueryResult<Row>> {
+    return this.#client.query<Row>(text, [...values]);
+  }
+}
+
+export function sessionOn(client: Pool | PoolClient): Session {
+  return new PgSession(client);
+}

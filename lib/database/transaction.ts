@@ -1,0 +1,131 @@
+/**
+ * Running a transaction until it is through.
+ *
+ * Collisions with other writers (the evaluator rewrites many builds at once) and connections that break are part of
+ * life; the whole of `work` is then repeated on another connection. Only a connection that breaks during COMMIT leaves
+ * open what happened, so that is repeated for idempotent work alone.
+ */
+import type { Pool, PoolClient } from "pg";
+import { Backoff } from "./backoff.js";
+import { DatabaseError } from "./errors.js";
+import { failureKind } from "./failure-kinds.js";
+import { sessionOn, type Transaction } from "./session.js";
+
+export interface TransactionOptions {
+  /** Ends the repetitions; a statement that runs is not interrupted. */
+  readonly signal?: AbortSignal | undefined;
+  /** `work` may be committed twice without harm. Default: yes for none of it. */
+  readonly idempotent?: boolean | undefined;
+  /** How long to go on while the database cannot be reached; default 60 s. */
+  readonly patienceMs?: number | undefined;
+}
+
+/** Says whether we (still) may write. Runs right after BEGIN, inside the transaction. */
+export interface Fence {
+  /** @throws DatabaseError `fenced` (for good) or `unavailable` (later perhaps) */
+  check(client: PoolClient): Promise<void>;
+}
+
+export interface TransactionContext {
+  readonly pool: Pool;
+  readonly fence: () => Fence | undefined;
+  readonly onRetry: (error: unknown) => void;
+}
+
+const conflictTries = 10;
+const defaultPatienceMs = 60_000;
+/** Times a blocked statement, and a connection that we forgot, may hold others up. */
+const begin =
+  "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '30s'; SET LOCAL statement_timeout = '120s';" +
+  " SET LOCAL idle_in_transaction_session_timeout = '120s'";
+
+type Outcome<T> =
+  | { readonly kind: "done"; readonly value: T }
+  | { readonly kind: "failed"; readonly error: unknown; readonly during: "connect" | "work" | "commit" };
+
+/**
+ * @throws DatabaseError `conflict`, `unavailable`, `unknown-outcome`, `fenced`; whatever else `work` throws
+ */
+export async function runTransaction<T>(
+  context: TransactionContext,
+  work: (transaction: Transaction) => Promise<T>,
+  options: TransactionOptions = {},
+): Promise<T> {
+  const { signal } = options;
+  const deadline = Date.now() + (options.patienceMs ?? defaultPatienceMs);
+  const conflicts = new Backoff(50, 500);
+  const absences = new Backoff(100, 5_000);
+  for (let tries = 1; ; tries++) {
+    signal?.throwIfAborted();
+    const outcome = await attempt(context, work);
+    if (outcome.kind === "done") return outcome.value;
+    const { error, during } = outcome;
+    if (error instanceof DatabaseError && error.code !== "unavailable") throw error;
+    const kind = error instanceof DatabaseError ? "lost" : failureKind(error);
+    if (kind === "conflict") {
+      if (tries >= conflictTries) {
+        throw new DatabaseError("conflict", `a transaction collided ${tries} times with others`, {
+          cause: error,
+        });
+      }
+      context.onRetry(error);
+      await conflicts.wait(signal);
+    } else if (kind === "lost") {
+      if (during === "commit" && options.idempotent !== true) {
+        throw new DatabaseError("unknown-outcome", "the connection broke while a transaction was committed", {
+          cause: error,
+        });
+      }
+      if (Date.now() >= deadline) {
+        throw new DatabaseError("unavailable", "the database cannot be reached", { cause: error });
+      }
+      context.onRetry(error);
+      await absences.wait(signal);
+    } else throw error;
+  }
+}
+
+async function attempt<T>(
+  context: TransactionContext,
+  work: (transaction: Transaction) => Promise<T>,
+): Promise<Outcome<T>> {
+  let during: "connect" | "work" | "commit" = "connect";
+  let client: PoolClient;
+  try {
+    client = await context.pool.connect();
+  } catch (error) {
+    return { kind: "failed", error, during };
+  }
+  // A connection that breaks between two statements says so by this event alone; the next statement then fails.
+  const ignore = (): void => {};
+  client.on("error", ignore);
+  let broken = false;
+  try {
+    await client.query(begin);
+    during = "work";
+    await context.fence()?.check(client);
+    const value = await work(sessionOn(client));
+    during = "commit";
+    const { command } = await client.query("COMMIT");
+    // The server answers COMMIT of a failed transaction with a silent ROLLBACK.
+    if (command !== "COMMIT") {
+      throw new DatabaseError("conflict", "a transaction went on after an error and was rolled back");
+    }
+    return { kind: "done", value };
+  } catch (error) {
+    broken = during === "commit" || failureKind(error) === "lost" || !(await rolledBack(client));
+    return { kind: "failed", error, during };
+  } finally {
+    client.removeListener("error", ignore);
+    client.release(broken);
+  }
+}
+
+async function rolledBack(client: PoolClient): Promise<boolean> {
+  try {
+    await client.query("ROLLBACK");
+    return true;
+  } catch {
+    return false;
+  }
+}
