@@ -1,0 +1,94 @@
+/** The live page: one document, no requests to elsewhere, a policy that lets only its own script run. */
+import { createHash } from "node:crypto";
+import { Script } from "node:vm";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+import { type Answer, serve, type TestApi } from "./http-client.js";
+import { recordedSource, runningRecording } from "./recorded-source.js";
+
+let api: TestApi;
+let page: Answer;
+beforeAll(async () => {
+  const { source, metrics, now } = recordedSource(runningRecording);
+  api = await serve({ source, metrics, clock: () => now });
+  page = await api.ask("GET", "/");
+});
+afterAll(() => api[Symbol.asyncDispose]());
+
+const between = (tag: string): string =>
+  new RegExp(`<${tag}>([\\s\\S]*?)</${tag}>`).exec(page.text)?.[1] ?? "";
+
+describe("the live page", () => {
+  it("is one HTML document", () => {
+    expect(page.status).toBe(200);
+    expect(page.headers["content-type"]).toBe("text/html; charset=utf-8");
+    expect(page.text).toMatch(/^<!doctype html>\n<html lang="en">\n/);
+  });
+
+  it("closes every element, in order", () => {
+    const empty = new Set(["meta", "link", "br", "hr", "img", "input"]);
+    const markup = page.text
+      .replaceAll(/<(script|style)>[\s\S]*?<\/\1>/g, "<$1></$1>")
+      .replace(/^<!doctype html>/, "");
+    const open: string[] = [];
+    for (const [, end, name = ""] of markup.matchAll(/<(\/?)([a-z][a-z0-9]*)(?:\s[^<>]*)?>/g)) {
+      if (end === "/") expect(open.pop()).toBe(name);
+      else if (!empty.has(name)) open.push(name);
+    }
+    expect(open).toEqual([]);
+    expect(markup.replaceAll(/<[^<>]*>/g, "")).not.toMatch(/[<>]/);
+  });
+
+  it("has ids once, and every one that its script and labels refer to", () => {
+    const ids = [...page.text.matchAll(/ id="([^"]+)"/g)].map((match) => match[1]);
+    expect(new Set(ids).size).toBe(ids.length);
+    const used = [
+      ...[...between("script").matchAll(/byId\("([^"]+)"\)/g)].map((match) => match[1]),
+      ...[...page.text.matchAll(/aria-labelledby="([^"]+)"/g)].map((match) => match[1]),
+    ];
+    expect(used.length).toBeGreaterThan(8);
+    expect(used.filter((id) => !ids.includes(id))).toEqual([]);
+  });
+
+  it("asks nobody but its own server", () => {
+    const links = [...page.text.matchAll(/\b(?:href|src|action)="([^"]*)"/g)].map((match) => match[1] ?? "");
+    expect(links.filter((link) => /^(?:[a-z]+:|\/)/i.test(link))).toEqual([]);
+    expect(page.text).not.toMatch(
+      /https?:\/\/|@import|url\(|\bimport\b|XMLHttpRequest|innerHTML|document\.write/,
+    );
+    expect([...between("script").matchAll(/\bfetch\("([^"]*)"/g)].map((match) => match[1])).toEqual([
+      "status/overview",
+    ]);
+  });
+
+  it("has a policy that knows the hashes of its script and style, and no inline handlers", () => {
+    const policy = String(page.headers["content-security-policy"]);
+    const hash = (text: string): string => `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+    expect(policy).toContain("default-src 'none'");
+    expect(policy).toContain(`script-src ${hash(between("script"))};`);
+    expect(policy).toContain(`style-src ${hash(between("style"))};`);
+    expect(policy).not.toContain("unsafe");
+    expect(page.text.replaceAll(/<script>[\s\S]*?<\/script>/g, "")).not.toMatch(/\son[a-z]+=|\sstyle=/);
+    expect(page.headers["x-content-type-options"]).toBe("nosniff");
+  });
+
+  it("has a script that is JavaScript", () => {
+    expect(() => new Script(between("script"))).not.toThrow();
+  });
+});
+
+describe("GET /status/overview", () => {
+  it("has every member that the script reads", async () => {
+    const { json } = await api.ask("GET", "/status/overview");
+    const read = new Set([...between("script").matchAll(/\bd\.([a-zA-Z]+)/g)].map((match) => match[1] ?? ""));
+    expect([...read].filter((name) => !(name in json))).toEqual([]);
+    const counts = new Set(
+      [...between("script").matchAll(/\bc\.([a-zA-Z]+)/g)].map((match) => match[1] ?? ""),
+    );
+    expect([...counts].filter((name) => !(name in json.counts))).toEqual([]);
+    const machine = new Set(
+      [...between("script").matchAll(/\bm\.([a-zA-Z0-9]+)/g)].map((match) => match[1] ?? ""),
+    );
+    expect([...machine].filter((name) => !(name in json.machines[0]))).toEqual([]);
+  });
+});
