@@ -31,6 +31,7 @@ export function parseLogFilter(text: string): LogFilter | undefined {
     const match = /^([\w:.\-/]+)?(\[[^\]]*\])?(?:=([A-Za-z0-5]+))?$/.exec(directive);
     if (match === null) return undefined;
     const [, name = "", span, levelText] = match;
+    if (name === "" && span === undefined) return undefined;
     const bare = span === undefined && levelText === undefined ? parseLevel(name) : undefined;
     if (bare !== undefined) {
       level = bare;

@@ -1,0 +1,67 @@
+/** docs/configuration.md is made from the tables that check the files; this test makes it again and compares. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, it } from "vitest";
+
+import { builderSettings, queueRunnerSettings, settingsTable } from "../../lib/config/index.js";
+
+const path = fileURLToPath(new URL("../../docs/configuration.md", import.meta.url));
+
+const document = `# Configuration
+
+<!-- Made from lib/config/*-settings.ts by test/config/manual.test.ts; write it anew with UPDATE_DOCS=1 npm run test:unit -- test/config/manual -->
+
+Both programs read one TOML file (\`--config-path\`, default \`config.toml\` in the working folder). Keys are written as
+they stand here. Unknown keys, values of another type and values out of range end the program with one line that names
+file and key. A file that was asked for must be there; without \`--config-path\` a missing one means the defaults.
+
+⁺ marks keys of our own: the Rust programs refuse a file that has them.
+
+## Queue runner
+
+\`SIGHUP\` reads the file again, all or nothing: when anything is wrong the old settings stay in force. The column
+*Live* says whether a changed value counts at once or after a restart; the log names the keys that wait for one.
+
+${settingsTable(queueRunnerSettings, true)}
+### Environment
+
+| Variable | Meaning |
+|---|---|
+| \`HYDRA_DATABASE_URL\` | wins over \`dbUrl\` |
+| \`LOGNAME\` | user in the default of \`rootsDir\`; the user of the process when it is not set |
+| \`NIX_REMOTE\`, \`NIX_STATE_DIR\` | where the Nix daemon is, and the state folder in the default of \`rootsDir\` |
+| \`LOG_LEVEL\`, \`RUST_LOG\` | log filter: \`info\`, \`hydra_queue_runner=debug,info\`; the first one that is set counts |
+| \`LISTEN_FDS\`, \`LISTEN_FDNAMES\`, \`LISTEN_PID\`, \`LISTEN_FDS_FIRST_FD\` | inherited sockets, see operations.md |
+| \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
+| \`AWS_…\` | credentials of S3 |
+
+## Builder
+
+Read once, when the program starts.
+
+${settingsTable(builderSettings, false)}
+### Environment
+
+| Variable | Meaning |
+|---|---|
+| \`NIX_REMOTE\` | where the Nix daemon is |
+| \`PATH\` | must lead to \`nix\`, which is asked for systems and features |
+| \`LOG_LEVEL\`, \`RUST_LOG\` | log filter |
+| \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
+`;
+
+it("docs/configuration.md is fresh", () => {
+  if (process.env.UPDATE_DOCS !== undefined) writeFileSync(path, document);
+  expect(readFileSync(path, "utf8")).toBe(document);
+});
+
+it("no row breaks the table", () => {
+  const rows = document.split("\n").filter((line) => line.startsWith("| `"));
+  for (const row of rows) expect([3, 5, 6]).toContain(row.replaceAll("\\|", "").split("|").length - 1);
+  for (const key of [...Object.keys(queueRunnerSettings), ...Object.keys(builderSettings)]) {
+    expect(
+      rows.some((row) => row.startsWith(`| \`${key}\``)),
+      key,
+    ).toBe(true);
+  }
+});
