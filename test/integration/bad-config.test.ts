@@ -1,0 +1,113 @@
+// Mistakes of operators: one line that names file and key, exit code 2; and a database that comes up late.
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type Child, startChild } from "../support/child.js";
+import { startNixStore, type TestNixStore } from "../support/nix.js";
+import { builderProgram, freePort, queueRunnerProgram } from "../support/pair.js";
+import { testPostgres } from "../support/test-database.js";
+import { until } from "../support/until.js";
+
+let folder = "";
+let store: TestNixStore | undefined;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "hydra-config-"));
+  store = await startNixStore({ directory: folder, name: "store" });
+});
+
+afterAll(async () => {
+  await store?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function start(program: string, config: string, flags: readonly string[] = []): Promise<Child> {
+  const file = join(folder, "some.toml");
+  await writeFile(file, config);
+  return startChild({
+    name: "program",
+    command: process.execPath,
+    args: [program, "--config-path", file, ...flags],
+    env: { ...store?.env, LOGNAME: "tester" },
+  });
+}
+
+const programs = [
+  ["queue-runner", queueRunnerProgram],
+  ["hydra-builder", builderProgram],
+] as const;
+
+const mistakes: readonly (readonly [string, string, string, RegExp])[] = [
+  ["an unknown key", "queue-runner", "maxDbConections = 3\n", /some\.toml: .*maxDbConections.*maxDbConnections/],
+  ["a wrong type", "queue-runner", 'maxRetries = "5"\n', /some\.toml: .*maxRetries.*integer/],
+  ["a value out of range", "queue-runner", "maxDbConnections = 0\n", /some\.toml: .*maxDbConnections/],
+  ["a missing key file", "queue-runner", 'remoteStoreAddr = ["file:///tmp/cache?secret-key=/nowhere/key"]\n', /some\.toml: .*remoteStoreAddr.*\/nowhere\/key/],
+  ["a missing token file", "queue-runner", 'tokenPaths = ["/nowhere/token"]\n', /some\.toml: .*tokenPaths.*\/nowhere\/token/],
+  ["no TOML", "queue-runner", "maxRetries: 5\n", /some\.toml: .*line 1/],
+  ["an unknown key", "hydra-builder", "maxJob = 3\n", /some\.toml: .*maxJob.*maxJobs/],
+  ["a wrong type", "hydra-builder", "maxJobs = 1.5\n", /some\.toml: .*maxJobs.*integer/],
+];
+
+describe("a mistake in the configuration is one line and exit code 2", () => {
+  for (const [what, name, config, message] of mistakes) {
+    test(`${name}: ${what}`, async () => {
+      const program = programs.find(([one]) => one === name)?.[1] ?? "";
+      const child = await start(program, config);
+      expect(await child.ended).toEqual({ code: 2, signal: null });
+      const lines = child.output().trimEnd().split("\n");
+      expect(lines).toHaveLength(1);
+      expect(lines[0]).toMatch(message);
+    });
+  }
+
+  for (const [name, program] of programs) {
+    test(`${name}: a file that does not exist`, async () => {
+      const child = startChild({
+        name,
+        command: process.execPath,
+        args: [program, "--config-path", join(folder, "missing.toml")],
+        env: { ...store?.env, LOGNAME: "tester" },
+      });
+      expect(await child.ended).toEqual({ code: 2, signal: null });
+      expect(child.output().trimEnd().split("\n")).toHaveLength(1);
+      expect(child.output()).toContain("missing.toml");
+    });
+
+    test(`${name}: an unknown flag`, async () => {
+      const child = await start(program, "", ["--no-such-flag"]);
+      expect((await child.ended).code).toBe(2);
+      expect(child.output()).toContain("--no-such-flag");
+    });
+  }
+});
+
+test("a database that is down is waited for, and that is said once", async () => {
+  const postgres = await testPostgres();
+  const url = await postgres.createDatabase();
+  await postgres.stop();
+  const rest = await freePort();
+  const child = await start(
+    queueRunnerProgram,
+    `hydraDataDir = "${folder}/data"\nrootsDir = "${folder}/roots"\ndbUrl = "${url}"\n`,
+    ["--rest-bind", `127.0.0.1:${rest}`, "--grpc-bind", "127.0.0.1:0"],
+  );
+  try {
+    await child.waitForOutput(/database/);
+    // Several tries later it is still the same line.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(child.running).toBe(true);
+    const said = child.output().split("\n").filter((line) => /database/.test(line));
+    expect(said).toHaveLength(1);
+
+    await postgres.start();
+    await until("the runner to answer", () =>
+      fetch(`http://127.0.0.1:${rest}/status`).then(
+        (response) => response.ok,
+        () => false,
+      ),
+    );
+  } finally {
+    expect((await child.stop()).code).toBe(0);
+  }
+});

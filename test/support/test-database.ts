@@ -1,0 +1,83 @@
+// A throw-away PostgreSQL for one test file, with fresh databases that hold Hydra's schema.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import pg from "pg";
+import { afterAll } from "vitest";
+import { EmbeddedPostgres } from "../../lib/database/embedded/embedded-postgres.js";
+import { migrations } from "../../lib/database/migrations/index.js";
+
+export interface TestPostgres extends AsyncDisposable {
+  /** The URL has the socket folder percent-encoded as host, as operators write it. */
+  url(database: string): string;
+  /** Makes a database with Hydra's schema and returns its URL. */
+  createDatabase(): Promise<string>;
+  /** Ends the server; the data stays. */
+  stop(): Promise<void>;
+  start(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export async function startTestPostgres(): Promise<TestPostgres> {
+  const folder = await mkdtemp(join(tmpdir(), "hydra-pg-"));
+  const open = (): Promise<EmbeddedPostgres> =>
+    EmbeddedPostgres.start({ dataDir: folder, durable: false, maxConnections: 200 });
+  let server: EmbeddedPostgres | undefined = await open();
+  const address = server.url;
+  const url = (database: string): string => address.replace(/\/[^/?]*($|\?)/, `/${database}$1`);
+  let databases = 0;
+  const close = async (): Promise<void> => {
+    await server?.stop();
+    server = undefined;
+    await rm(folder, { recursive: true, force: true });
+  };
+  return {
+    url,
+    start: async () => {
+      server ??= await open();
+    },
+    stop: async () => {
+      await server?.stop();
+      server = undefined;
+    },
+    close,
+    createDatabase: async () => {
+      const name = `hydra_${++databases}`;
+      await withClient(address, (client) => client.query(`create database ${name}`));
+      await withClient(url(name), async (client) => {
+        for (const { sql } of migrations) await client.query(sql);
+      });
+      return url(name);
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+async function withClient(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+let shared: Promise<TestPostgres> | undefined;
+
+/** The server of this test file, started at the first call and stopped after the last test. */
+export function testPostgres(): Promise<TestPostgres> {
+  shared ??= startTestPostgres();
+  return shared;
+}
+
+/** URL of a fresh database on the server of this test file. */
+export async function testDatabase(): Promise<string> {
+  return (await testPostgres()).createDatabase();
+}
+
+afterAll(async () => {
+  const started = shared;
+  shared = undefined;
+  await (await started)?.close();
+});
