@@ -1,9 +1,11 @@
 /** Builds: a connection of their own, a log that flows with back-pressure, and an end when the caller wants one. */
 import type { DaemonConnection } from "./daemon-connection.js";
 import { DaemonError } from "./daemon-error.js";
-import type { BuildOptions } from "./store.js";
+import type { BuildOptions, BuildResult, DerivedPath } from "./store.js";
+import { printStorePath, type StoreDir } from "./store-path.js";
 import type { Operation } from "./worker-protocol-operations.js";
 import type { StderrHandlers } from "./worker-protocol-stderr.js";
+import { printDerivedPath } from "./worker-protocol-values.js";
 
 /** Log bytes that may wait for a slow consumer before we stop reading from the daemon. */
 const maxWaitingLog = 4 << 20;
@@ -108,4 +110,29 @@ export async function runBuild<T>(
   } finally {
     connection.close();
   }
+}
+
+/**
+ * Finds each target's answer by its name: daemons answer in an order of their own, and some give one answer for all
+ * targets of a derivation.
+ * @throws DaemonError `protocol` for a target without an answer
+ */
+export function matchBuildResults(
+  dir: StoreDir,
+  targets: readonly DerivedPath[],
+  answers: readonly { readonly name: string; readonly result: BuildResult }[],
+): { readonly target: DerivedPath; readonly result: BuildResult }[] {
+  const byName = new Map<string, BuildResult>();
+  const byPath = new Map<string, BuildResult>();
+  for (const { name, result } of answers) {
+    byName.set(name, result);
+    byPath.set(name.replace(/[!^].*/, ""), result);
+  }
+  return targets.map((target) => {
+    const path = printStorePath(dir, target.kind === "opaque" ? target.path : target.drvPath);
+    const result = byName.get(printDerivedPath(dir, target)) ?? byPath.get(path);
+    if (result === undefined)
+      throw new DaemonError("protocol", `The nix-daemon does not say what became of ${path}`);
+    return { target, result };
+  });
 }

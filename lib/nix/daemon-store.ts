@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Logger, silentLogger } from "../log.js";
 import { computeClosure } from "./closure.js";
-import { runBuild } from "./daemon-build.js";
+import { matchBuildResults, runBuild } from "./daemon-build.js";
 import { DaemonConnection } from "./daemon-connection.js";
 import { DaemonError } from "./daemon-error.js";
 import { narFileContents, readNar, sizeMismatch } from "./daemon-nar.js";
@@ -331,10 +331,7 @@ export class DaemonStore implements Store {
       const results = await runBuild(connection, operation, options, async (answers) => {
         for (const { result } of answers) await options.onResult?.(result);
       });
-      return targets.flatMap((target, index) => {
-        const answer = results[index];
-        return answer === undefined ? [] : [{ target, result: answer.result }];
-      });
+      return matchBuildResults(this.storeDir, targets, results);
     } finally {
       this.#release(connection);
     }

@@ -37,7 +37,8 @@ export function makeHash(algorithm: HashAlgorithm, digest: Uint8Array): Hash {
       `a ${algorithm} digest has ${digestSize(algorithm)} bytes, not ${digest.length}`,
     );
   }
-  return { algorithm, digest };
+  // A copy: a digest cut out of a pooled buffer would keep kilobytes alive, and a plain array compares by contents.
+  return { algorithm, digest: new Uint8Array(digest) };
 }
 
 function decodeBase64(text: string, size: number): Uint8Array | undefined {
@@ -67,9 +68,9 @@ export function parseHash(text: string, expected?: HashAlgorithm): Hash {
   const sri = named !== undefined && separator?.[0] === "-";
   const size = digestSize(algorithm);
   if (!sri && body.length === size * 2 && /^[0-9a-fA-F]+$/.test(body)) {
-    return { algorithm, digest: Buffer.from(body, "hex") };
+    return makeHash(algorithm, Buffer.from(body, "hex"));
   }
-  if (!sri && body.length === nix32Length(size)) return { algorithm, digest: decodeNix32(body) };
+  if (!sri && body.length === nix32Length(size)) return makeHash(algorithm, decodeNix32(body));
   const digest = decodeBase64(body, size);
   if (digest === undefined) {
     throw new NixFormatError(
@@ -77,7 +78,7 @@ export function parseHash(text: string, expected?: HashAlgorithm): Hash {
       `'${text.slice(0, 200)}' is not a ${algorithm} hash in base 16, 32 or 64`,
     );
   }
-  return { algorithm, digest };
+  return makeHash(algorithm, digest);
 }
 
 /** `withAlgorithm` puts `<algo>:` in front (SRI always carries `<algo>-`). */
@@ -113,7 +114,7 @@ export function createHasher(algorithm: HashAlgorithm): StreamingHasher {
   const state = createHash(algorithm);
   return {
     update: (bytes) => void state.update(bytes),
-    finish: () => ({ algorithm, digest: state.digest() }),
+    finish: () => makeHash(algorithm, state.digest()),
   };
 }
 

@@ -127,7 +127,11 @@ export async function startNixStore(options: TestNixStoreOptions): Promise<TestN
     if (child !== undefined) await stopTree(child);
   };
 
-  if (options.daemon !== false) await startDaemon();
+  // A new store is made before the daemon runs: two of its workers that both find none get into each other's way.
+  if (options.daemon !== false) {
+    await run("nix-store", ["--init"], { env: { ...common, ...storeEnvironment, NIX_REMOTE: direct } });
+    await startDaemon();
+  }
   const runHere = async (program: string, args: readonly string[]): Promise<string> => {
     const { stdout } = await run(program, [...args], { env, maxBuffer: 64 << 20 });
     return stdout;
