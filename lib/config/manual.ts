@@ -26,8 +26,9 @@ function typeText(setting: Setting): string {
     case "boolean":
     case "path":
     case "table":
-      return setting.kind;
+      break;
   }
+  return setting.kind;
 }
 
 function defaultText(setting: Setting): string {

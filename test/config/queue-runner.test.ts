@@ -110,10 +110,9 @@ describe("secrets", () => {
       load("", { HYDRA_DATABASE_URL: `mysql://u:${secret}@h/d` }),
       load(`tokenPaths = ${list([await file(`${secret}\n${secret}`)])}`),
     ];
-    for (const one of failing) {
-      const error: unknown = await one.catch((thrown: unknown) => thrown);
-      expect(error).toBeInstanceOf(Error);
-      expect(inspect(error, { depth: 9 })).not.toContain(secret);
+    for (const one of await Promise.allSettled(failing)) {
+      expect(one.status).toBe("rejected");
+      expect(inspect(one, { depth: 9 })).not.toContain(secret);
     }
     const { warnings } = await load(`remoteStoreAddr = ["http://user:${secret}@cache"]`);
     expect(warnings.join()).toContain("is left out");

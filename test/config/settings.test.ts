@@ -66,9 +66,10 @@ function acceptable(setting: Setting): string {
     case "list":
     case "paths":
       return '["/one"]';
-    default:
-      return '{ store = "s3://bucket", jobsets = ["p:j"] }';
+    case "table":
+      break;
   }
+  return '{ store = "s3://bucket", jobsets = ["p:j"] }';
 }
 
 const samples: Readonly<Record<string, string>> = {
