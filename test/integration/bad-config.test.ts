@@ -39,11 +39,26 @@ const programs = [
 ] as const;
 
 const mistakes: readonly (readonly [string, string, string, RegExp])[] = [
-  ["an unknown key", "queue-runner", "maxDbConections = 3\n", /some\.toml: .*maxDbConections.*maxDbConnections/],
+  [
+    "an unknown key",
+    "queue-runner",
+    "maxDbConections = 3\n",
+    /some\.toml: .*maxDbConections.*maxDbConnections/,
+  ],
   ["a wrong type", "queue-runner", 'maxRetries = "5"\n', /some\.toml: .*maxRetries.*integer/],
   ["a value out of range", "queue-runner", "maxDbConnections = 0\n", /some\.toml: .*maxDbConnections/],
-  ["a missing key file", "queue-runner", 'remoteStoreAddr = ["file:///tmp/cache?secret-key=/nowhere/key"]\n', /some\.toml: .*remoteStoreAddr.*\/nowhere\/key/],
-  ["a missing token file", "queue-runner", 'tokenPaths = ["/nowhere/token"]\n', /some\.toml: .*tokenPaths.*\/nowhere\/token/],
+  [
+    "a missing key file",
+    "queue-runner",
+    'remoteStoreAddr = ["file:///tmp/cache?secret-key=/nowhere/key"]\n',
+    /some\.toml: .*remoteStoreAddr.*\/nowhere\/key/,
+  ],
+  [
+    "a missing token file",
+    "queue-runner",
+    'tokenPaths = ["/nowhere/token"]\n',
+    /some\.toml: .*tokenPaths.*\/nowhere\/token/,
+  ],
   ["no TOML", "queue-runner", "maxRetries: 5\n", /some\.toml: .*line 1/],
   ["an unknown key", "hydra-builder", "maxJob = 3\n", /some\.toml: .*maxJob.*maxJobs/],
   ["a wrong type", "hydra-builder", "maxJobs = 1.5\n", /some\.toml: .*maxJobs.*integer/],
@@ -97,7 +112,10 @@ test("a database that is down is waited for, and that is said once", async () =>
     // Several tries later it is still the same line.
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(child.running).toBe(true);
-    const said = child.output().split("\n").filter((line) => /database/.test(line));
+    const said = child
+      .output()
+      .split("\n")
+      .filter((line) => /database/.test(line));
     expect(said).toHaveLength(1);
 
     await postgres.start();

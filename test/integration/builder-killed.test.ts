@@ -7,7 +7,9 @@ import { testDatabase } from "../support/test-database.js";
 const pair = usePair(async () => ({ databaseUrl: await testDatabase(), builders: [{}, {}] }));
 
 test("a build whose builder is killed succeeds on the other one", async () => {
-  const [id = 0] = await pair().build(shellDerivation("outlives-it", "echo begun; /bin/busybox sleep 3; echo done > $out"));
+  const [id = 0] = await pair().build(
+    shellDerivation("outlives-it", "echo begun; /bin/busybox sleep 3; echo done > $out"),
+  );
   const step = await pair().tables.waitBusy(id);
   const first = pair().builderNamed(String(step.machine));
   await first.process.kill();
@@ -23,7 +25,11 @@ test("a build whose builder is killed succeeds on the other one", async () => {
     { stepnr: 2, busy: 0, status: 0 },
   ]);
   expect(rows.BuildSteps[1]?.machine).not.toBe(first.name);
-  expect(pair().notifications.of([id]).map(({ channel, payload }) => `${channel} ${payload.split("\t").slice(0, 2)}`)).toEqual([
+  expect(
+    pair()
+      .notifications.of([id])
+      .map(({ channel, payload }) => `${channel} ${payload.split("\t").slice(0, 2).join()}`),
+  ).toEqual([
     `step_started ${id},1`,
     `build_started ${id}`,
     `step_finished ${id},1`,

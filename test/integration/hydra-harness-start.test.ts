@@ -1,4 +1,4 @@
-// Both programs started the way Hydra's own test-suite starts them: inherited sockets, no times of ours, stores whose
+// Both programs started the way Hydra's own test-suite starts them: inherited sockets, stores whose
 // physical and logical places differ, and hardly any configuration.
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
@@ -18,7 +18,7 @@ interface Inherited {
   readonly port: number;
 }
 
-/** Binds as the harness does: dual stack, any port. Nothing is accepted here. */
+/** Binds as the harness does: dual stack, any port. Close it once the program has it, or both would accept. */
 async function bind(): Promise<Inherited> {
   const server = createServer();
   await new Promise<void>((done) => server.listen(0, "::", done));
@@ -35,7 +35,6 @@ let central: TestNixStore | undefined;
 let remote: TestNixStore | undefined;
 let tables: HydraTables | undefined;
 let running: Child[] = [];
-const sockets: Inherited[] = [];
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "hydra-h-"));
@@ -50,7 +49,6 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  for (const { server } of sockets) server.close();
   await tables?.close();
   await central?.close();
   await remote?.close();
@@ -67,7 +65,6 @@ afterEach(async ({ task }) => {
 
 async function startBoth(): Promise<string> {
   const [rest, grpc] = [await bind(), await bind()];
-  sockets.push(rest, grpc);
   const config = join(folder, "queue-runner.toml");
   await writeFile(
     config,
@@ -79,7 +76,13 @@ async function startBoth(): Promise<string> {
     command: process.execPath,
     args: [
       queueRunnerProgram,
-      ...["--config-path", config, "--rest-bind", "-", "--grpc-bind", "-", "--disable-queue-monitor-loop"],
+      "--config-path",
+      config,
+      "--rest-bind",
+      "-",
+      "--grpc-bind",
+      "-",
+      "--disable-queue-monitor-loop",
     ],
     env: {
       ...central?.env,
@@ -95,6 +98,8 @@ async function startBoth(): Promise<string> {
     extraFds: [rest.fd, grpc.fd],
   });
   running.push(runner);
+  rest.server.close();
+  grpc.server.close();
   const base = `http://[::1]:${rest.port}`;
   await until("GET /status", () =>
     fetch(`${base}/status`).then(
@@ -144,16 +149,18 @@ async function runBuilds(base: string, ids: readonly number[]): Promise<void> {
 describe("started by Hydra's test harness", () => {
   test("builds exactly what it is told to", async () => {
     const base = await startBoth();
-    const drvs = (
-      await Promise.all(
-        ["one", "two", "three"].map((name) => central?.instantiate(shellDerivation(name, `echo ${name} > $out`)) ?? []),
-      )
-    ).flat();
-    const [first = 0, second = 0, third = 0] =
-      (await tables?.addBuilds(drvs.map((drv) => ({ drv })))) ?? [];
+    const drvs =
+      (await central?.instantiate(
+        `[ ${["one", "two", "three"].map((name) => `(${shellDerivation(name, `echo ${name} > $out`)})`).join(" ")} ]`,
+      )) ?? [];
+    const [first = 0, second = 0, third = 0] = (await tables?.addBuilds(drvs.map((drv) => ({ drv })))) ?? [];
     await runBuilds(base, [first, second]);
     const rows = await tables?.rows([first, second, third]);
-    expect(rows?.Builds.map((build) => `${build.finished}/${build.buildstatus}`)).toEqual(["1/0", "1/0", "0/null"]);
+    expect(rows?.Builds.map((build) => `${build.finished}/${build.buildstatus}`)).toEqual([
+      "1/0",
+      "1/0",
+      "0/null",
+    ]);
     const log = rows?.BuildSteps[0];
     expect(log).toMatchObject({ build: first, status: 0, busy: 0 });
   });

@@ -23,7 +23,10 @@ function mostAtOnce(steps: readonly Row[]): number {
   edges.sort((a, b) => a.at - b.at || a.change - b.change);
   let now = 0;
   let most = 0;
-  for (const { change } of edges) most = Math.max(most, (now += change));
+  for (const { change } of edges) {
+    now += change;
+    most = Math.max(most, now);
+  }
   return most;
 }
 

@@ -8,7 +8,9 @@ import { until } from "../support/until.js";
 
 const pair = usePair(async () => ({ databaseUrl: await testDatabase() }));
 
-async function put(body: unknown): Promise<{ readonly status: number; readonly answer: Record<string, unknown> }> {
+async function put(
+  body: unknown,
+): Promise<{ readonly status: number; readonly answer: Record<string, unknown> }> {
   const response = await fetch(`${pair().statusUrl}/build`, {
     method: "PUT",
     body: typeof body === "string" ? body : JSON.stringify(body),
@@ -17,7 +19,9 @@ async function put(body: unknown): Promise<{ readonly status: number; readonly a
 }
 
 async function drvOf(name: string): Promise<string> {
-  const [drv = ""] = await pair().instantiate(shellDerivation(name, `/bin/busybox sleep 0.3; echo ${name} > $out`));
+  const [drv = ""] = await pair().instantiate(
+    shellDerivation(name, `/bin/busybox sleep 0.3; echo ${name} > $out`),
+  );
   return drv;
 }
 
@@ -33,10 +37,15 @@ describe("PUT /build", () => {
       const id = Number(answer.buildId);
       expect(await pair().get(`/status/build/${id}/active`)).toEqual({ active: true });
 
-      await until("the build to be over", async () => (await pair().get(`/status/build/${id}/active`)).active === false);
+      await until(
+        "the build to be over",
+        async () => (await pair().get(`/status/build/${id}/active`)).active === false,
+      );
       // No longer active means: everything is in the database.
       const rows = await pair().tables.rows([id]);
-      expect(rows.Builds).toMatchObject([{ id, finished: 1, buildstatus: 0, drvpath: drv, jobset_id: pair().jobsetId }]);
+      expect(rows.Builds).toMatchObject([
+        { id, finished: 1, buildstatus: 0, drvpath: drv, jobset_id: pair().jobsetId },
+      ]);
       expect(rows.BuildSteps).toMatchObject([{ build: id, stepnr: 1, busy: 0, status: 0, drvpath: drv }]);
     });
   }

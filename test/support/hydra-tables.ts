@@ -1,7 +1,8 @@
 // Stands in for Hydra's evaluator and front-end: writes the rows they write, and reads what the runner made of them.
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import pg from "pg";
+import { Client } from "pg";
+import { numericTypes } from "../../lib/database/numeric-types.js";
 import type { TestNixStore } from "./nix.js";
 import { until } from "./until.js";
 
@@ -51,25 +52,18 @@ export async function derivationFacts(store: TestNixStore, drv: string): Promise
   return { drvPath: join(store.storeDir, name), system, outputs };
 }
 
-/** PostgreSQL's 64-bit numbers come as text; sizes in tests are small. */
-const numeric: pg.CustomTypesConfig = {
-  getTypeParser: (oid: number, format?: "text" | "binary") =>
-    // 20 = bigint
-    oid === 20 ? (text: string) => Number(text) : pg.types.getTypeParser(oid, format ?? "text"),
-} as pg.CustomTypesConfig;
-
 export class HydraTables implements AsyncDisposable {
-  readonly client: pg.Client;
+  readonly client: Client;
   readonly #store: TestNixStore;
 
-  private constructor(client: pg.Client, store: TestNixStore) {
+  private constructor(client: Client, store: TestNixStore) {
     this.client = client;
     this.#store = store;
   }
 
   /** `store` is where the derivations of the builds are. */
   static async connect(url: string, store: TestNixStore): Promise<HydraTables> {
-    const client = new pg.Client({ connectionString: url, types: numeric });
+    const client = new Client({ connectionString: url, types: numericTypes });
     // A server that is stopped under us is part of some tests.
     client.on("error", () => undefined);
     await client.connect();

@@ -1,5 +1,5 @@
 // Records every notification that Hydra's programs send to each other.
-import pg from "pg";
+import { Client } from "pg";
 import { until } from "./until.js";
 
 /** All channels of Hydra's evaluator, front-end and runner. */
@@ -25,16 +25,16 @@ export interface Notification {
 }
 
 export class NotificationRecorder implements AsyncDisposable {
-  readonly #client: pg.Client;
+  readonly #client: Client;
   readonly #heard: Notification[] = [];
 
-  private constructor(client: pg.Client) {
+  private constructor(client: Client) {
     this.#client = client;
   }
 
   /** Everything sent after this has resolved is heard. */
   static async connect(url: string): Promise<NotificationRecorder> {
-    const client = new pg.Client({ connectionString: url });
+    const client = new Client({ connectionString: url });
     client.on("error", () => undefined);
     await client.connect();
     const recorder = new NotificationRecorder(client);

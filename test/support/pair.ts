@@ -230,9 +230,12 @@ export class Pair implements AsyncDisposable {
       command: process.execPath,
       args: [
         queueRunnerProgram,
-        ...["--config-path", join(this.folder, "queue-runner.toml")],
-        ...["--rest-bind", `127.0.0.1:${this.#restPort}`],
-        ...["--grpc-bind", `127.0.0.1:${this.#grpcPort}`],
+        "--config-path",
+        join(this.folder, "queue-runner.toml"),
+        "--rest-bind",
+        `127.0.0.1:${this.#restPort}`,
+        "--grpc-bind",
+        `127.0.0.1:${this.#grpcPort}`,
         ...(this.#options.runnerFlags ?? []),
       ],
       env: { ...this.store.env, ...logEnvironment, LOGNAME: "tester", ...this.#options.runnerEnv },
@@ -259,8 +262,10 @@ export class Pair implements AsyncDisposable {
       command: process.execPath,
       args: [
         builderProgram,
-        ...["--config-path", builder.config],
-        ...["--gateway-endpoint", `http://127.0.0.1:${this.#grpcPort}`],
+        "--config-path",
+        builder.config,
+        "--gateway-endpoint",
+        `http://127.0.0.1:${this.#grpcPort}`,
       ],
       env: { ...builder.store.env, ...logEnvironment },
     });

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import pg from "pg";
+import { Client } from "pg";
 import { afterAll } from "vitest";
 import { EmbeddedPostgres } from "../../lib/database/embedded/embedded-postgres.js";
 import { migrations } from "../../lib/database/migrations/index.js";
@@ -53,8 +53,8 @@ export async function startTestPostgres(): Promise<TestPostgres> {
   };
 }
 
-async function withClient(url: string, work: (client: pg.Client) => Promise<unknown>): Promise<void> {
-  const client = new pg.Client({ connectionString: url });
+async function withClient(url: string, work: (client: Client) => Promise<unknown>): Promise<void> {
+  const client = new Client({ connectionString: url });
   await client.connect();
   try {
     await work(client);

@@ -35,7 +35,9 @@ function time(value: Row[string]): Row[string] {
 
 /** Steps that were handed out without a result in between ran side by side: their numbers are chance. */
 function stepOrder(outcome: Outcome): Map<string, number> {
-  const drvOf = new Map(outcome.rows.BuildSteps.map((step) => [`${step.build}\t${step.stepnr}`, String(step.drvpath)]));
+  const drvOf = new Map(
+    outcome.rows.BuildSteps.map((step) => [`${step.build}\t${step.stepnr}`, String(step.drvpath)]),
+  );
   const order = new Map([...drvOf.keys()].map((key) => [key, Number(key.split("\t")[1])]));
   let group: string[] = [];
   const flush = (): void => {
@@ -98,10 +100,22 @@ export function normalForm(outcome: Outcome, options: NormalFormOptions = {}): N
     const first = numbers.get(Number(parts[0])) ?? parts[0];
     switch (channel) {
       case "build_finished":
-        return [channel, first, ...parts.slice(1).map((id) => numbers.get(Number(id)) ?? id).sort()].join(" ");
+        return [
+          channel,
+          first,
+          ...parts
+            .slice(1)
+            .map((id) => String(numbers.get(Number(id)) ?? id))
+            .sort(),
+        ].join(" ");
       case "step_started":
       case "step_finished":
-        return [channel, first, order.get(`${parts[0]}\t${parts[1]}`) ?? parts[1], ...parts.slice(2).map(text)].join(" ");
+        return [
+          channel,
+          first,
+          order.get(`${parts[0]}\t${parts[1]}`) ?? parts[1],
+          ...parts.slice(2).map(text),
+        ].join(" ");
       default:
         return [channel, first].join(" ");
     }
