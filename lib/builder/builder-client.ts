@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname, tmpdir } from "node:os";
 import { referenceProtocolVersion } from "../config/index.js";
-import { toError } from "../errors.js";
+import { errorChain, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { BuilderPing, BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";
 import { ActiveBuilds } from "./active-builds.js";
@@ -116,9 +116,8 @@ export class BuilderClient implements AsyncDisposable {
       const first = await this.#joinSomewhere();
       void this.#live(first);
     } catch (error) {
-      const failure = error instanceof BuilderError ? error : this.#lost(error);
-      this.#end(failure);
-      throw failure;
+      this.#end(toError(error));
+      throw error;
     }
   }
 
@@ -139,10 +138,9 @@ export class BuilderClient implements AsyncDisposable {
       await this.#builds.idle();
       this.#end(undefined);
     } catch (error) {
-      const failure = error instanceof BuilderError ? error : this.#lost(error);
-      this.#builds.abortAll(failure.message);
+      this.#builds.abortAll(errorChain(error));
       await this.#builds.idle();
-      this.#end(failure);
+      this.#end(toError(error));
     }
   }
 
@@ -209,7 +207,9 @@ export class BuilderClient implements AsyncDisposable {
       const final = errors.find((error) => error instanceof BuilderError);
       if (final !== undefined && errors.every((error) => error instanceof BuilderError)) throw final;
       const delay = backoffDelay(failures, { first, longest, random });
-      if (clock() + delay > deadline) throw this.#lost(errors[0]);
+      if (clock() + delay > deadline) {
+        throw new BuilderError("runner-lost", "no runner could be joined", { cause: toError(errors[0]) });
+      }
       await pause(delay, signal);
     }
   }
@@ -271,17 +271,14 @@ export class BuilderClient implements AsyncDisposable {
     return { hostname: this.#options.hostname ?? hostname(), settings, nix, facts };
   }
 
-  #lost(cause: unknown): BuilderError {
-    return new BuilderError("runner-lost", "no runner could be reached", { cause: toError(cause) });
-  }
-
-  #end(error: BuilderError | undefined): void {
-    const failed = error !== undefined && error.code !== "closed";
-    this.#finish({
-      reason: failed ? "failed" : "closed",
-      exitCode: error?.exitCode ?? 0,
-      error: failed ? error : undefined,
-    });
+  #end(error: Error | undefined): void {
+    const code = error instanceof BuilderError ? error.code : undefined;
+    if (error === undefined || code === "closed") {
+      this.#finish({ reason: "closed", exitCode: 0, error: undefined });
+    } else {
+      const exitCode = error instanceof BuilderError ? error.exitCode : 1;
+      this.#finish({ reason: "failed", exitCode, error });
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { request as requestHttps } from "node:https";
 import { pipeline } from "node:stream/promises";
 import { HydraError, toError } from "../errors.js";
 import type { ByteStream } from "../nix/store.js";
-import { backoffDelay, pause } from "./backoff.js";
+import { type BackoffOptions, backoffDelay, pause } from "./backoff.js";
 
 /** The store did not take an object. Presigned URLs are secrets, so messages name only the place without the query. */
 export class PutError extends HydraError {
@@ -30,6 +30,8 @@ export interface PutOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Write only if there is no such object yet; one that is there already is no error. */
   readonly ifAbsent?: boolean;
+  /** Between tries. Default 1 s, doubled up to 30 s. */
+  readonly delays?: BackoffOptions;
   readonly signal: AbortSignal;
 }
 
@@ -40,7 +42,7 @@ export interface PutAnswer {
 }
 
 const tries = 4;
-const backoff = { first: 1000, longest: 30_000, random: Math.random };
+const usualDelays: BackoffOptions = { first: 1000, longest: 30_000, random: Math.random };
 /** Milliseconds without any byte in either direction. */
 const idleLimit = 120_000;
 
@@ -52,7 +54,7 @@ export async function putObject(url: string, body: ObjectBody, options: PutOptio
     } catch (error) {
       options.signal.throwIfAborted();
       if (failures >= tries) throw error;
-      await pause(backoffDelay(failures, backoff), options.signal);
+      await pause(backoffDelay(failures, options.delays ?? usualDelays), options.signal);
       options.signal.throwIfAborted();
     }
   }

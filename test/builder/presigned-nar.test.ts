@@ -206,12 +206,13 @@ test("a message about an object that was refused does not give the signature awa
   const put = putObject(
     `${server.url}/x?X-Amz-Signature=secret`,
     { length: 1, open: () => stream(Buffer.from("x")) },
-    { signal: stop.signal },
+    { signal: stop.signal, delays: { first: 1, longest: 1, random: () => 0 } },
   );
   const error: unknown = await put.catch((reason: unknown) => reason);
   expect(error).toMatchObject({ code: "refused", status: 403 });
   expect(String(error)).not.toContain("secret");
-}, 20_000);
+  expect(server.puts).toHaveLength(4);
+});
 
 describe("a listing made in passing", () => {
   test("changes no byte of the NAR", async () => {

@@ -400,7 +400,7 @@ describe("the tunnel", () => {
 
 describe("closing", () => {
   test("with drain lets a running build end and be reported, and refuses new ones", async () => {
-    const { runner, client } = await joined();
+    const { runner, client } = await joined({}, { settings: { ...builderSettings, pingInterval: 0.05 } });
     const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 1; echo > $out"));
     const late = await orderFor(fresh("echo > $out"));
     runner.send({ kind: "build", build: order });
@@ -409,6 +409,8 @@ describe("closing", () => {
     runner.send({ kind: "build", build: late });
     expect((await runner.completion(late.buildId)).state).toBe("preparingFailure");
     expect((await runner.completion(order.buildId)).state).toBe("success");
+    // A machine without room for builds gets no more orders.
+    expect(runner.pings.at(-1)).toMatchObject({ buildDirFreePercent: 0, storeFreePercent: 0 });
     await closing;
     expect(await client.finished).toMatchObject({ reason: "closed", exitCode: 0 });
   });
