@@ -1,0 +1,69 @@
+/** The small programs run as they stand and print what they promise; the README quotes the first one to the letter. */
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const read = (path: string): Promise<string> => readFile(join(root, path), "utf8");
+async function run(name: string, ...args: string[]): Promise<string> {
+  const program = join(root, "dist/examples", `${name}.js`);
+  return (await promisify(execFile)(process.execPath, [program, ...args])).stdout;
+}
+
+const expected: Readonly<Record<string, RegExp>> = {
+  "embed-scheduler": /app\.drv goes to fast\nbuild 1 is done\n$/,
+  "sign-narinfo": /^StorePath: [\s\S]*\nas it is: trusted\nwith another size: refused\n$/,
+  "read-nar":
+    /^d {10}\/\nx +21 \/?hello at byte 264\nl {10}\/?hi -> hello\n528 bytes, sha256:[0-9a-z]{52}\n$/,
+};
+
+describe("examples", () => {
+  it("are all listed here", async () => {
+    const files = (await readdir(join(root, "examples"))).filter((name) => name.endsWith(".ts"));
+    expect(files.toSorted()).toEqual(
+      Object.keys(expected)
+        .map((name) => `${name}.ts`)
+        .toSorted(),
+    );
+  });
+
+  it.each(Object.entries(expected))("%s runs", async (name, output) => {
+    expect(await run(name)).toMatch(output);
+  });
+
+  it("read-nar reads any folder", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "example-"));
+    await mkdir(join(folder, "sub"));
+    await writeFile(join(folder, "sub", "file"), "text");
+    expect(await run("read-nar", folder)).toMatch(/d {10}\/?sub\n- +4 \/?sub\/file at byte \d+\n/);
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe("README.md", () => {
+  it("quotes embed-scheduler.ts and its output", async () => {
+    const blocks = [...(await read("README.md")).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)];
+    const code = blocks.find(([, language]) => language === "ts")?.[2];
+    const file = await read("examples/embed-scheduler.ts");
+    expect(code).toBe(file.replace("../lib/scheduler/index.js", "hydra-runner/scheduler"));
+    expect(blocks.find(([, language]) => language === "")?.[2]).toBe(await run("embed-scheduler"));
+  });
+
+  it.each([
+    "README.md",
+    "docs/architecture.md",
+    "docs/operations.md",
+    "docs/differences.md",
+    "docs/configuration.md",
+  ])("%s links to files that exist", async (path) => {
+    const links = [...(await read(path)).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(
+      (match) => match[1] ?? "",
+    );
+    for (const link of links)
+      await expect(readFile(join(root, path, "..", link)), link).resolves.toBeDefined();
+  });
+});
