@@ -37,6 +37,8 @@ const idleTimeoutMs = 60_000;
 const maxLifetimeSeconds = 1_800;
 /** Last resort for a network that swallows everything; the server's own limits are shorter. */
 const answerTimeoutMs = 150_000;
+/** Connections that are kept run short statements only, and must notice early when they are dead. */
+const dedicatedAnswerTimeoutMs = 10_000;
 
 /**
  * Reads try again on fresh connections when one breaks, and throw `DatabaseError` `unavailable` when that does not
@@ -131,6 +133,7 @@ export class HydraDatabase implements AsyncDisposable {
     const client = new pg.Client({
       ...this.#settings.config,
       application_name: `${own ?? "hydra-queue-runner"}:${name}`,
+      query_timeout: dedicatedAnswerTimeoutMs,
     });
     // The driver throws the error of an idle connection at the process unless somebody listens.
     client.on("error", () => {});

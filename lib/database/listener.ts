@@ -29,7 +29,6 @@ export interface ListenerOptions {
   readonly checkIntervalMs?: number | undefined;
 }
 
-const answerTimeoutMs = 10_000;
 const known: ReadonlySet<string> = new Set(queueChannels);
 
 export class Listener implements AsyncDisposable {
@@ -119,7 +118,7 @@ export class Listener implements AsyncDisposable {
         await sleep(this.#checkIntervalMs, undefined, { signal: over.signal }).catch(() => {});
         if (signal.aborted) return;
         if (over.signal.aborted) throw new DatabaseError("unavailable", "the connection ended");
-        await checkAlive(client);
+        await client.query("SELECT 1");
       }
     } finally {
       this.#connected = false;
@@ -140,18 +139,5 @@ export class Listener implements AsyncDisposable {
       if (this.#abort.signal.aborted || heard.size === 0) return;
       for (const callback of this.#onChange) callback(heard);
     });
-  }
-}
-
-async function checkAlive(client: Client): Promise<void> {
-  const late = new AbortController();
-  const timeout = sleep(answerTimeoutMs, undefined, { signal: late.signal }).then(() => {
-    throw new DatabaseError("unavailable", "the server does not answer the listener");
-  });
-  try {
-    await Promise.race([client.query("SELECT 1"), timeout]);
-  } finally {
-    late.abort();
-    timeout.catch(() => {});
   }
 }

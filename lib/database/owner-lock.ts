@@ -16,7 +16,7 @@ import { toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { Backoff } from "./backoff.js";
 import { DatabaseError } from "./errors.js";
-import { failureKind } from "./failure-kinds.js";
+import { failureCode, failureKind } from "./failure-kinds.js";
 import type { HydraDatabase } from "./hydra-database.js";
 import type { Fence } from "./transaction.js";
 
@@ -37,8 +37,10 @@ const gateKey = 2;
 /** A standby leaves an owner whose connection broke this long to come back. */
 const courtesyMs = 3_000;
 /** How long a former owner's transactions may go on before their connections are ended. */
-const gatePatienceMs = 5_000;
-const answerTimeoutMs = 5_000;
+const gatePatienceMs = 4_000;
+const lockNotAvailable = "55P03";
+/** How long to wait for a good-bye. */
+const partingMs = 2_000;
 /** How long to look for the lock after a reconnection before it counts as somebody else's. */
 const reclaimTries = 5;
 
@@ -172,7 +174,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     await Promise.all(
       clients.map(async (client) => {
         // Ending the session gives its locks up; a dead one has none.
-        if (client !== undefined) await Promise.race([client.end().catch(() => {}), sleep(answerTimeoutMs)]);
+        if (client !== undefined) await Promise.race([client.end().catch(() => {}), sleep(partingMs)]);
       }),
     );
   }
@@ -249,7 +251,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     try {
       await pause(this.#checkIntervalMs, AbortSignal.any([signal, ended.signal])).catch(() => {});
       if (signal.aborted || ended.signal.aborted) return false;
-      await answered(client, "SELECT 1");
+      await client.query("SELECT 1");
       return true;
     } catch {
       return false;
@@ -294,20 +296,6 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function answered(client: Client, text: string): Promise<void> {
-  const late = new AbortController();
-  try {
-    await Promise.race([
-      client.query(text),
-      sleep(answerTimeoutMs, undefined, { signal: late.signal }).then(() => {
-        throw new DatabaseError("unavailable", "the server does not answer");
-      }),
-    ]);
-  } finally {
-    late.abort();
-  }
-}
-
 /** Ends a connection that may be dead, without waiting for it. */
 function discard(client: Client): void {
   void client.end().catch(() => {});
@@ -330,21 +318,23 @@ async function tryLock(client: Client, token: number): Promise<boolean> {
   return true;
 }
 
-/** Waits for the transactions of a former owner; those that hang have their connections ended. */
+/**
+ * Waits for the transactions of a former owner; those that hang have their connections ended. New ones queue behind us,
+ * and find out afterwards that they may not write.
+ */
 async function closeGate(client: Client): Promise<void> {
-  const deadline = Date.now() + gatePatienceMs;
+  await client.query(`SET lock_timeout = ${gatePatienceMs}`);
   for (;;) {
-    const { rows } = await client.query<{ closed: boolean }>(
-      `SELECT pg_try_advisory_lock(${ownerSpace}, ${gateKey}) AS closed`,
-    );
-    if (rows[0]?.closed === true) break;
-    if (Date.now() > deadline) {
+    try {
+      await client.query(`SELECT pg_advisory_lock(${ownerSpace}, ${gateKey})`);
+      break;
+    } catch (error) {
+      if (failureCode(error) !== lockNotAvailable) throw error;
       await client.query(
         `SELECT pg_terminate_backend(pid) FROM pg_locks
           WHERE ${held} AND classid = ${ownerSpace} AND objid = ${gateKey} AND pid <> pg_backend_pid()`,
       );
     }
-    await sleep(50);
   }
   await client.query(`SELECT pg_advisory_unlock(${ownerSpace}, ${gateKey})`);
 }
