@@ -26,15 +26,14 @@ export interface ContentAddressMethodAlgorithm {
 
 /** `r:`, `text:` or nothing, as in derivations and content addresses. */
 export function methodPrefix(method: ContentAddressMethod): string {
-  switch (method) {
-    case "text":
-      return "text:";
-    case "flat":
-      return "";
-    case "nixArchive":
-      return "r:";
-  }
+  return methodPrefixes[method];
 }
+
+const methodPrefixes: Readonly<Record<ContentAddressMethod, string>> = {
+  text: "text:",
+  flat: "",
+  nixArchive: "r:",
+};
 
 /** `text:sha256:…`, `fixed:…`, `fixed:r:…`. @throws NixFormatError */
 export function parseContentAddress(text: string): ContentAddress {

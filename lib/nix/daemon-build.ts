@@ -94,8 +94,11 @@ export async function runBuild<T>(
   options: BuildOptions,
   onResult?: (result: T) => void | Promise<void>,
 ): Promise<T> {
-  const { signal, onLog } = options;
-  const queue = onLog === undefined ? undefined : new LogQueue((line, complete) => onLog(line, complete));
+  const { signal } = options;
+  const queue =
+    options.onLog === undefined
+      ? undefined
+      : new LogQueue((line, complete) => options.onLog?.(line, complete));
   try {
     const result = await connection.run(operation, {
       ...(signal === undefined ? {} : { signal }),

@@ -184,30 +184,25 @@ export class DaemonConnection {
   }
 
   /** A request whose answer is followed by bytes that `consume` reads to their end. */
-  download(
+  async *download(
     operation: Operation<void>,
     consume: (reader: WireReader) => ByteStream,
     options: RunOptions = {},
   ): ByteStream {
-    const begin = (): (() => void) => this.#begin(options.signal);
-    const translate = (error: unknown): unknown => this.#translate(error, options.signal);
-    const connection = this;
-    return (async function* () {
-      const end = begin();
-      let complete = false;
-      try {
-        await connection.#transport.write(connection.#encode([operation]));
-        await connection.#answer(operation, options.handlers);
-        yield* consume(connection.#reader);
-        complete = true;
-      } catch (error) {
-        throw translate(error);
-      } finally {
-        // Also when the consumer breaks off: the rest of the bytes is still to come.
-        if (!complete) connection.close();
-        end();
-      }
-    })();
+    const end = this.#begin(options.signal);
+    let complete = false;
+    try {
+      await this.#transport.write(this.#encode([operation]));
+      await this.#answer(operation, options.handlers);
+      yield* consume(this.#reader);
+      complete = true;
+    } catch (error) {
+      throw this.#translate(error, options.signal);
+    } finally {
+      // Also when the consumer breaks off: the rest of the bytes is still to come.
+      if (!complete) this.close();
+      end();
+    }
   }
 
   /** Holds the connection for `work`; closes it when `work` fails or `signal` fires. */

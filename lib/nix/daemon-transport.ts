@@ -61,7 +61,8 @@ export function streamTransport(
       if (failure !== undefined) throw failure;
       if (ended) throw closedError();
       if (output.write(bytes)) return;
-      while (output.writableNeedDrain && !ended) {
+      const mustWait = (): boolean => output.writableNeedDrain && !ended;
+      while (mustWait()) {
         await new Promise<void>((resolve) => {
           wakeWriter = resolve;
         });

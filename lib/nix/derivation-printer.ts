@@ -31,20 +31,13 @@ export function outputFields(
   output: DerivationOutput,
   path: string,
 ): readonly [path: string, hashAlgorithm: string, hash: string] {
-  switch (output.kind) {
-    case "inputAddressed":
-      return [path, "", ""];
-    case "caFixed": {
-      const { method, hash } = output.ca;
-      return [path, methodPrefix(method) + hash.algorithm, printHash(hash, "base16", false)];
-    }
-    case "deferred":
-      return ["", "", ""];
-    case "caFloating":
-      return ["", methodPrefix(output.method) + output.algorithm, ""];
-    case "impure":
-      return ["", methodPrefix(output.method) + output.algorithm, "impure"];
+  if (output.kind === "inputAddressed") return [path, "", ""];
+  if (output.kind === "deferred") return ["", "", ""];
+  if (output.kind === "caFixed") {
+    const { method, hash } = output.ca;
+    return [path, methodPrefix(method) + hash.algorithm, printHash(hash, "base16", false)];
   }
+  return ["", methodPrefix(output.method) + output.algorithm, output.kind === "impure" ? "impure" : ""];
 }
 
 function hasDynamic(inputs: Iterable<DerivedInput>): boolean {

@@ -52,17 +52,9 @@ export function derivationOutputPath(
   output: string,
 ): StorePath | undefined {
   const found = derivation.outputs.get(output);
-  switch (found?.kind) {
-    case "inputAddressed":
-      return found.path;
-    case "caFixed":
-      return makeFixedOutputPath(dir, outputPathName(derivation.name, output), found.ca);
-    case "deferred":
-    case "caFloating":
-    case "impure":
-    case undefined:
-      return undefined;
-  }
+  if (found?.kind === "inputAddressed") return found.path;
+  if (found?.kind !== "caFixed") return undefined;
+  return makeFixedOutputPath(dir, outputPathName(derivation.name, output), found.ca);
 }
 
 /** The decoded structured attributes, or undefined when there are none (or they are not a JSON object). */
@@ -94,13 +86,16 @@ function attributeWords(derivation: BasicDerivation, name: string): string[] {
 export function requiredSystemFeatures(derivation: BasicDerivation): string[] {
   const attributes = structuredAttributes(derivation);
   if (attributes === undefined) return attributeWords(derivation, "requiredSystemFeatures");
-  const value = attributes["requiredSystemFeatures"];
+  const { requiredSystemFeatures: value } = attributes;
   return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
 }
 
 /** The author thinks that sending this one elsewhere costs more than building it. */
 export function preferLocalBuild(derivation: BasicDerivation): boolean {
   const attributes = structuredAttributes(derivation);
-  if (attributes !== undefined) return attributes["preferLocalBuild"] === true;
+  if (attributes !== undefined) {
+    const { preferLocalBuild: wanted } = attributes;
+    return wanted === true;
+  }
   return derivation.env.get(byteStringFromText("preferLocalBuild")) === "1";
 }

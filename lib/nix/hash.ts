@@ -84,17 +84,10 @@ export function parseHash(text: string, expected?: HashAlgorithm): Hash {
 /** `withAlgorithm` puts `<algo>:` in front (SRI always carries `<algo>-`). */
 export function printHash(hash: Hash, encoding: HashEncoding, withAlgorithm = true): string {
   const bytes = Buffer.from(hash.digest.buffer, hash.digest.byteOffset, hash.digest.byteLength);
+  if (encoding === "sri") return `${hash.algorithm}-${bytes.toString("base64")}`;
   const prefix = withAlgorithm ? `${hash.algorithm}:` : "";
-  switch (encoding) {
-    case "nix32":
-      return prefix + encodeNix32(hash.digest);
-    case "base16":
-      return prefix + bytes.toString("hex");
-    case "base64":
-      return prefix + bytes.toString("base64");
-    case "sri":
-      return `${hash.algorithm}-${bytes.toString("base64")}`;
-  }
+  if (encoding === "nix32") return prefix + encodeNix32(hash.digest);
+  return prefix + bytes.toString(encoding === "base16" ? "hex" : "base64");
 }
 
 export function hashesEqual(a: Hash, b: Hash): boolean {

@@ -2,7 +2,7 @@
 import { NixFormatError } from "./errors.js";
 
 const alphabet = "0123456789abcdfghijklmnpqrsvwxyz";
-const values = new Map([...alphabet].map((letter, value) => [letter, value]));
+const values = new Map(Array.from(alphabet).map((letter, value) => [letter, value]));
 
 /** Characters that `bytes` bytes take. */
 export function nix32Length(bytes: number): number {

@@ -97,19 +97,12 @@ export function writePathInfo(writer: WireWriter, context: WireContext, info: Va
 
 /** What is known of an output's contents: method and hash algorithm, and the hash. */
 function contentFields(output: DerivationOutput): readonly [algorithm: string, hash: string] {
-  switch (output.kind) {
-    case "inputAddressed":
-    case "deferred":
-      return ["", ""];
-    case "caFixed": {
-      const { method, hash } = output.ca;
-      return [methodPrefix(method) + hash.algorithm, printHash(hash, "base16", false)];
-    }
-    case "caFloating":
-      return [methodPrefix(output.method) + output.algorithm, ""];
-    case "impure":
-      return [methodPrefix(output.method) + output.algorithm, "impure"];
+  if (output.kind === "inputAddressed" || output.kind === "deferred") return ["", ""];
+  if (output.kind === "caFixed") {
+    const { method, hash } = output.ca;
+    return [methodPrefix(method) + hash.algorithm, printHash(hash, "base16", false)];
   }
+  return [methodPrefix(output.method) + output.algorithm, output.kind === "impure" ? "impure" : ""];
 }
 
 /** The derivation itself; its path is sent before it and gives it its name. */

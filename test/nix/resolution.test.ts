@@ -1,6 +1,6 @@
 /** Resolution and required features, against what the recorded queue-runner sent to its builder. */
 import { readFileSync } from "node:fs";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type ByteString, byteStringFromText, byteStringToBytes } from "../../lib/nix/byte-string.js";
 import {
@@ -78,7 +78,7 @@ for (const { derivations, rows } of cases) {
 }
 /** Outputs of a derivation that was resolved are those of what it resolved to. */
 for (const [resolved, original] of originals) {
-  for (const [key, path] of [...outputs]) {
+  for (const [key, path] of new Map(outputs)) {
     if (key.startsWith(`${resolved}^`)) outputs.set(`${original}^${key.slice(resolved.length + 1)}`, path);
   }
 }
@@ -117,8 +117,8 @@ function toWire(basic: BasicDerivation): WireBasic {
             return [name, { ca_floating: { method: output.method } }];
           case "deferred":
           case "impure":
-            throw new Error(`unexpected ${output.kind}`);
         }
+        throw new Error(`unexpected ${output.kind}`);
       }),
     ),
     ...(basic.inputSources.length === 0 ? {} : { inputs: basic.inputSources.map((path) => ({ path })) }),

@@ -149,66 +149,94 @@ class World {
   #happen({ kind, seed }: PlannedEvent): void {
     const random = new SeededRandom(seed);
     const scheduler = this.#scheduler;
-    const aliveMachines = [...this.#machines.values()].filter((machine) => machine.alive);
     const build = (): SimBuild | undefined => {
       const open = [...this.#builds.values()].filter(({ outcome }) => outcome === "none");
       return open.length === 0 ? undefined : random.pick(open);
     };
     switch (kind) {
       case "build":
-        return this.#addBuild(random);
+        this.#addBuild(random);
+        return;
       case "cancel": {
         const chosen = build();
         if (chosen === undefined) return;
         chosen.outcome = "removed";
-        return this.#apply(scheduler.removeBuild(chosen.id, this.#now));
+        this.#apply(scheduler.removeBuild(chosen.id, this.#now));
+        return;
       }
       case "bump": {
         const chosen = build();
         if (chosen === undefined) return;
         chosen.globalPriority = random.int(-2, 5);
-        return scheduler.setBuildPriority(chosen.id, chosen, this.#now);
+        scheduler.setBuildPriority(chosen.id, chosen, this.#now);
+        return;
       }
       case "join":
-        return this.#join(random);
+        this.#join(random);
+        return;
       case "shares": {
         const jobset = random.int(0, this.#plan.jobsets - 1);
         this.#shares[jobset] = random.int(0, 3) * 100;
-        return this.#upsertJobset(scheduler, jobset);
+        this.#upsertJobset(scheduler, jobset);
+        return;
       }
       case "settings":
-        return scheduler.setOptions(makeOptions(random), this.#now);
+        scheduler.setOptions(makeOptions(random), this.#now);
+        return;
       case "restart":
-        return this.#restart(random);
+        this.#restart(random);
+        return;
       case "finish":
       case "failStep":
-        return this.#fromOutside(kind, random);
+        this.#fromOutside(kind, random);
+        return;
       case "stall": {
         const running = [...this.#running.values()];
         if (running.length > 0) random.pick(running).mute = true;
         return;
       }
+      case "kill":
+      case "silence":
+      case "drain":
+      case "resume":
+      case "disconnect":
+      case "load":
+      case "rejoin": {
+        const alive = [...this.#machines.values()].filter((machine) => machine.alive);
+        if (alive.length > 0) this.#happenTo(random.pick(alive), kind, random);
+      }
     }
-    if (aliveMachines.length === 0) return;
-    const machine = random.pick(aliveMachines);
+  }
+
+  #happenTo(
+    machine: SimMachine,
+    kind: "kill" | "silence" | "drain" | "resume" | "disconnect" | "load" | "rejoin",
+    random: SeededRandom,
+  ): void {
+    const scheduler = this.#scheduler;
     const { id } = machine.info;
     switch (kind) {
       case "kill":
         machine.alive = false;
-        return this.#apply(scheduler.removeMachine(id, this.#now, this.#random.next));
+        this.#apply(scheduler.removeMachine(id, this.#now, this.#random.next));
+        return;
       case "silence":
         machine.silent = true;
         return;
       case "drain":
-        return scheduler.drainMachine(id, this.#now);
+        scheduler.drainMachine(id, this.#now);
+        return;
       case "resume":
-        return scheduler.resumeMachine(id, this.#now);
+        scheduler.resumeMachine(id, this.#now);
+        return;
       case "disconnect":
         machine.silent = true;
-        return scheduler.disconnectMachine(id, this.#now + 20_000, this.#now);
+        scheduler.disconnectMachine(id, this.#now + 20_000, this.#now);
+        return;
       case "load":
         machine.load = { ...goodLoad, load1: random.int(0, 20), storeFreePercent: random.int(0, 90) };
-        return scheduler.updateMachine(id, machine.load, this.#now);
+        scheduler.updateMachine(id, machine.load, this.#now);
+        return;
       case "rejoin": {
         machine.silent = false;
         const kept = [...this.#running.values()].filter(
@@ -216,7 +244,8 @@ class World {
         );
         const ids = kept.map(({ assignment }) => assignment.attempt);
         this.#apply(scheduler.addMachine(machine.info, this.#now, this.#random.next, ids));
-        return this.#startPings(machine);
+        this.#startPings(machine);
+        return;
       }
     }
   }
@@ -448,7 +477,10 @@ class World {
       this.#at(this.#now + delay, () => {
         if (!attempt.mute) run();
       });
-    if (step.kind === "resolves") return report(random.int(0, 100), () => this.#resolve(id, name));
+    if (step.kind === "resolves") {
+      report(random.int(0, 100), () => this.#resolve(id, name));
+      return;
+    }
     report(random.int(0, 5000), () => this.#scheduler.acknowledged(id, this.#now));
     if (!this.#healed && random.chance(step.flaky)) {
       const outcome = random.pick<AttemptOutcome>([
@@ -457,12 +489,16 @@ class World {
         { kind: "postponed", reason: "postponed", delayMs: 3000 },
         { kind: "cancelled" },
       ]);
-      return report(random.int(0, step.durationMs), () => this.#complete(id, outcome, assignment.machine));
+      report(random.int(0, step.durationMs), () => this.#complete(id, outcome, assignment.machine));
+      return;
     }
     const failure = { fails: 1, timesOut: 7, succeeds: undefined } as const;
     const status = failure[step.result];
     report(step.durationMs, () => {
-      if (status !== undefined) return this.#complete(id, { kind: "failed", status }, assignment.machine);
+      if (status !== undefined) {
+        this.#complete(id, { kind: "failed", status }, assignment.machine);
+        return;
+      }
       this.#scheduler.buildEnded(id, this.#now);
       report(random.int(0, 20_000), () => this.#complete(id, { kind: "succeeded" }, assignment.machine));
     });
