@@ -43,7 +43,6 @@ export class Connections {
     const connection: Connection = { id: this.#lastId, address, machineIds: new Set() };
     this.#open.set(session, connection);
     session.setLocalWindowSize(connectionWindow);
-    session.socket.setNoDelay?.(true);
     const stop = this.#keepAlive(session, address);
     session.on("error", (error) => logger.debug("connection broke", { peer: address, error }));
     session.once("close", () => {
