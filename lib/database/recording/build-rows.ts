@@ -42,21 +42,34 @@ export interface BuildEnd {
   readonly result?: BuildResult | undefined;
 }
 
+/** How a build stands when its row is locked. */
+export type LockedBuild = { readonly finished: false } | { readonly finished: true; readonly status: number };
+
 /**
- * Locks those of the builds that are still unfinished, in the order of their ids (as the evaluator does), and returns
- * them. Who was cancelled, deleted or finished by somebody else is not among them.
+ * Locks builds in the order of their ids (as the evaluator does). Deleted ones are absent; those that somebody else
+ * finished (a cancel, say) come with their status.
  */
-export async function lockUnfinished(session: SqlSession, ids: readonly number[]): Promise<Set<number>> {
-  if (ids.length === 0) return new Set();
+export async function lockBuilds(
+  session: SqlSession,
+  ids: readonly number[],
+): Promise<Map<number, LockedBuild>> {
+  if (ids.length === 0) return new Map();
   // NO KEY: others may go on inserting rows that refer to the builds.
   const locked = await session.query(
-    "SELECT id FROM builds WHERE id = ANY($1::int[]) AND finished = 0 ORDER BY id FOR NO KEY UPDATE",
+    "SELECT id, finished, buildstatus FROM builds WHERE id = ANY($1::int[]) ORDER BY id FOR NO KEY UPDATE",
     [ids],
   );
-  return new Set(locked.rows.map((row) => integer(row, "id")));
+  return new Map(
+    locked.rows.map((row): [number, LockedBuild] => [
+      integer(row, "id"),
+      integer(row, "finished") === 0
+        ? { finished: false }
+        : { finished: true, status: integer(row, "buildstatus") },
+    ]),
+  );
 }
 
-/** Ends builds that `lockUnfinished` returned. */
+/** Ends builds that `lockBuilds` found unfinished. */
 export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]): Promise<void> {
   if (ends.length === 0) return;
   const successes = ends.flatMap(({ id, result }) => (result === undefined ? [] : [{ id, result }]));
@@ -139,15 +152,22 @@ async function replaceProducts(session: SqlSession, successes: readonly Success[
 
 async function replaceMetrics(session: SqlSession, successes: readonly Success[]): Promise<void> {
   if (successes.length === 0) return;
-  await session.query("DELETE FROM buildmetrics WHERE build = ANY($1::int[])", [
-    successes.map(({ id }) => id),
-  ]);
+  const ids = successes.map(({ id }) => id);
   const rows = successes.flatMap(({ id, result }) => {
     // Names are unique for a build; cutting long ones may have made two of them equal.
     const byName = new Map<string, MetricRow>();
     for (const metric of result.metrics) byName.set(storableText(metric.name, maxIndexedText), metric);
     return [...byName].map(([name, metric]) => ({ id, name, metric }));
   });
+  if (rows.length > 0) {
+    // Renaming a project rewrites the metrics of its builds, so it must not come between our two statements on them.
+    await session.query(
+      "SELECT 1 FROM projects p JOIN jobsets j ON j.project = p.name JOIN builds b ON b.jobset_id = j.id" +
+        " WHERE b.id = ANY($1::int[]) ORDER BY p.name, j.name FOR KEY SHARE OF p, j",
+      [ids],
+    );
+  }
+  await session.query("DELETE FROM buildmetrics WHERE build = ANY($1::int[])", [ids]);
   if (rows.length === 0) return;
   // The names of project and jobset come from the rows: they may have been renamed since the build was read.
   await session.query(

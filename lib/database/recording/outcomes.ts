@@ -4,9 +4,9 @@
  * Rows of steps and builds, products, metrics and notifications are committed together. Every part is guarded by the
  * state it changes (`busy <> 0`, `finished = 0`), so a repetition after a lost answer changes and says nothing.
  */
-import { type BuildEnd, endBuilds, lockUnfinished, rememberFailedPaths } from "./build-rows.js";
+import { type BuildEnd, endBuilds, type LockedBuild, lockBuilds, rememberFailedPaths } from "./build-rows.js";
 import { buildsFinished, type Notification, sendNotifications, stepFinished } from "./notifications.js";
-import { integer, type SqlSession } from "./session.js";
+import type { SqlSession } from "./session.js";
 import { insertDrafts, type StepDraft } from "./step-drafts.js";
 import type { StepNumbers } from "./step-numbers.js";
 import { endSteps, type StepEnd } from "./step-rows.js";
@@ -38,12 +38,22 @@ export async function recordOutcomes(
   for (const outcome of outcomes) {
     for (const end of outcome.builds) if (!ends.has(end.id)) ends.set(end.id, end);
   }
-  const unfinished = await lockUnfinished(session, [...ends.keys()]);
+  const copies = outcomes.flatMap((outcome) => outcome.copies ?? []);
+  // Builds that rows refer to are locked with the others, or the order would be broken later.
+  const referred = copies.flatMap(({ row }) =>
+    row.propagatedFrom === undefined ? [] : [row.propagatedFrom],
+  );
+  const locked = await lockBuilds(session, [...new Set([...ends.keys(), ...referred])]);
+  const unfinished = new Set(
+    [...ends.keys()].filter((id) => {
+      const build = locked.get(id);
+      return build !== undefined && !build.finished;
+    }),
+  );
   const steps = outcomes.flatMap((outcome) => (outcome.step === undefined ? [] : [outcome.step]));
   const ended = new Set(
     (await endSteps(session, steps)).map(({ build, stepNumber }) => `${build}/${stepNumber}`),
   );
-  const copies = outcomes.flatMap((outcome) => outcome.copies ?? []);
   await insertDrafts(
     session,
     numbers,
@@ -58,7 +68,7 @@ export async function recordOutcomes(
     [...ends.values()].filter((end) => unfinished.has(end.id)),
   );
   await sendNotifications(session, announcements(outcomes, ended, unfinished));
-  return statusesOf(session, outcomes, ends, unfinished);
+  return outcomes.map(({ builds }) => ({ statuses: statusesOf(builds, ends, locked) }));
 }
 
 function announcements(
@@ -80,28 +90,16 @@ function announcements(
   return notifications;
 }
 
-async function statusesOf(
-  session: SqlSession,
-  outcomes: readonly Outcome[],
+function statusesOf(
+  builds: readonly BuildEnd[],
   ends: ReadonlyMap<number, BuildEnd>,
-  ours: ReadonlySet<number>,
-): Promise<OutcomeResult[]> {
+  locked: ReadonlyMap<number, LockedBuild>,
+): Map<number, number> {
   const statuses = new Map<number, number>();
-  for (const id of ours) statuses.set(id, ends.get(id)?.status ?? 0);
-  const others = [...ends.keys()].filter((id) => !ours.has(id));
-  if (others.length > 0) {
-    const found = await session.query(
-      "SELECT id, buildstatus FROM builds WHERE id = ANY($1::int[]) AND buildstatus IS NOT NULL",
-      [others],
-    );
-    for (const row of found.rows) statuses.set(integer(row, "id"), integer(row, "buildstatus"));
+  for (const end of builds) {
+    const build = locked.get(end.id);
+    if (build === undefined) continue;
+    statuses.set(end.id, build.finished ? build.status : (ends.get(end.id) ?? end).status);
   }
-  return outcomes.map(({ builds }) => {
-    const own = new Map<number, number>();
-    for (const { id } of builds) {
-      const status = statuses.get(id);
-      if (status !== undefined) own.set(id, status);
-    }
-    return { statuses: own };
-  });
+  return statuses;
 }
