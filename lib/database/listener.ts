@@ -5,7 +5,6 @@
  * subscribed, `onResync` asks for a look at everything; a listener cannot miss anything for longer than an outage.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Client } from "pg";
 import { type Logger, silentLogger } from "../log.js";
 import { Backoff } from "./backoff.js";
 import { DatabaseError } from "./errors.js";

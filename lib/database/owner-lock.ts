@@ -64,6 +64,8 @@ export class OwnerLock implements Fence, AsyncDisposable {
   #standby: Client | undefined;
   #guard: Promise<void> | undefined;
   #owner = false;
+  /** Another runner had the lock when we looked. */
+  #seenTaken = false;
 
   constructor(options: OwnerLockOptions) {
     this.#database = options.database;
@@ -89,7 +91,10 @@ export class OwnerLock implements Fence, AsyncDisposable {
     const client = this.#standby ?? (await this.#connect());
     this.#standby = client;
     try {
-      if (!(await tryLock(client, this.#token))) return false;
+      if (!(await tryLock(client, this.#token))) {
+        this.#seenTaken = true;
+        return false;
+      }
       await closeGate(client);
       await this.#own(client);
       return true;
@@ -105,7 +110,6 @@ export class OwnerLock implements Fence, AsyncDisposable {
     const over = AbortSignal.any([this.#released.signal, ...(signal === undefined ? [] : [signal])]);
     const backoff = new Backoff(200, 2_000);
     let freeSince: number | undefined;
-    let seen = false;
     while (!this.#owner) {
       over.throwIfAborted();
       try {
@@ -114,11 +118,11 @@ export class OwnerLock implements Fence, AsyncDisposable {
         if (await isFree(client)) {
           // Seen in other hands before: the owner may only have lost its connection for a moment.
           freeSince ??= Date.now();
-          if (!seen || Date.now() - freeSince >= courtesyMs) {
+          if (!this.#seenTaken || Date.now() - freeSince >= courtesyMs) {
             if (await this.tryAcquire()) return;
           }
         } else {
-          seen = true;
+          this.#seenTaken = true;
           freeSince = undefined;
         }
         backoff.reset();
@@ -129,7 +133,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
         if (this.#standby !== undefined) discard(this.#standby);
         this.#standby = undefined;
         // The database went away, and with it every lock: its owner is given time to return, too.
-        seen = true;
+        this.#seenTaken = true;
         freeSince = undefined;
         await backoff.wait(over);
         continue;
