@@ -1,0 +1,75 @@
+/** Bulk bytes from the runner: a head and then a stream that is read at the caller's pace. */
+import type { ClientHttp2Stream } from "node:http2";
+import { RpcError } from "../errors.js";
+import { type BulkEvent, BulkReader, maxMessageBytes, messageFrame } from "../stream/index.js";
+import type { CallOptions } from "../types.js";
+import { Answer } from "./answer.js";
+import { type BulkChannel, cancel, openBulkStream } from "./bulk-stream.js";
+import { CallScope } from "./call-scope.js";
+import { raced } from "./raced.js";
+
+export interface Download {
+  /** Field 1 of the first message. */
+  readonly head: Uint8Array;
+  /** Ends only if the runner said that all is well. Leaving early cancels the call. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+/** @throws RpcError */
+export async function download(
+  channel: BulkChannel,
+  method: "FetchPaths",
+  request: Uint8Array,
+  options: CallOptions = {},
+): Promise<Download> {
+  const scope = new CallScope(options);
+  let stream: ClientHttp2Stream | undefined;
+  const end = (): void => {
+    scope.end();
+    if (stream !== undefined) cancel(stream);
+  };
+  scope.signal.addEventListener("abort", end, { once: true });
+  try {
+    stream = await openBulkStream(channel, method, scope, options);
+    const answer = new Answer(stream, channel.connection);
+    stream.end(messageFrame(request));
+    const next = eventsOf(stream, answer, scope.signal);
+    const event = await next();
+    if (event?.kind !== "head") throw new RpcError("internal", "the answer does not start with a header");
+    return { head: event.bytes, chunks: payload(next, end) };
+  } catch (error) {
+    end();
+    throw RpcError.from(error);
+  }
+}
+
+function eventsOf(
+  stream: ClientHttp2Stream,
+  answer: Answer,
+  signal: AbortSignal,
+): () => Promise<BulkEvent | undefined> {
+  const reader = new BulkReader(stream, { maxMessageBytes, checkEnd: () => answer.status });
+  return async () => {
+    try {
+      return await raced(reader.next(), signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      // A stream that broke says less than the status, which may be a moment behind.
+      await new Promise((resolve) => setImmediate(resolve));
+      throw answer.failure ?? error;
+    }
+  };
+}
+
+async function* payload(
+  next: () => Promise<BulkEvent | undefined>,
+  end: () => void,
+): AsyncGenerator<Uint8Array, undefined> {
+  try {
+    for (let event = await next(); event !== undefined; event = await next()) {
+      if (event.kind === "data") yield event.bytes;
+    }
+  } finally {
+    end();
+  }
+}

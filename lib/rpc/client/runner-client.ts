@@ -1,0 +1,319 @@
+/**
+ * The builder's client of a runner: one HTTP/2 connection, opened at the first call.
+ *
+ * Single-message calls and the tunnel go through the gRPC library, bulk calls through the codec of `../stream`.
+ */
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { type Client, createClient, type CallOptions as LibraryOptions } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { type Logger, silentLogger } from "../../log.js";
+import type { StoreDir, StorePath } from "../../nix/store-path.js";
+import * as convert from "../convert/index.js";
+import { RpcError } from "../errors.js";
+import { StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";
+import * as wire from "../gen/runner/v1/streaming_pb.js";
+import { maxMessageBytes } from "../stream/index.js";
+import type * as api from "../types.js";
+import type { BulkChannel } from "./bulk-stream.js";
+import { callError } from "./call-error.js";
+import { CallScope } from "./call-scope.js";
+import { ClientTunnel } from "./client-tunnel.js";
+import { ClientConnection } from "./connection.js";
+import { download } from "./download.js";
+import { type ClientTlsOptions, parseEndpoint } from "./endpoint.js";
+import { retried } from "./retry.js";
+import { upload } from "./upload.js";
+
+export interface RunnerClientOptions {
+  /** `http://host:port`, `https://host:port`, `unix://<path>` or the path of a Unix socket. */
+  readonly endpoint: string;
+  /** Logical store directory, written into path infos. Default `/nix/store`. */
+  readonly storeDir?: StoreDir | undefined;
+  /** Bearer token, without surrounding white space. */
+  readonly token?: string | undefined;
+  readonly tls?: ClientTlsOptions | undefined;
+  readonly logger?: Logger | undefined;
+  /** Bytes in flight per stream. Default 4 MiB. */
+  readonly streamWindow?: number | undefined;
+  /** Bytes in flight per connection. Default 16 MiB. */
+  readonly connectionWindow?: number | undefined;
+  /** Default 20 s. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** Default 20 s. */
+  readonly keepaliveIntervalMs?: number | undefined;
+  /** Default 20 s. */
+  readonly keepaliveTimeoutMs?: number | undefined;
+  /** Milliseconds before each further try of the calls that are retried. Default 3, 6 and 12 s, plus up to half. */
+  readonly retryDelaysMs?: readonly number[] | undefined;
+  readonly random?: (() => number) | undefined;
+}
+
+const mebibyte = 1024 * 1024;
+
+/** Makes a client; nothing is sent before its first call. @throws UsageError for an endpoint that is none */
+export function connectRunner(options: RunnerClientOptions): RunnerClient {
+  return new RunnerClient(options);
+}
+
+export class RunnerClient implements api.RunnerApi, AsyncDisposable {
+  readonly #options: RunnerClientOptions;
+  readonly #logger: Logger;
+  readonly #storeDir: StoreDir;
+  readonly #connection: ClientConnection;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #client: Client<typeof wire.RunnerService>;
+  readonly #bulk: BulkChannel;
+  readonly #tunnels = new Set<ClientTunnel>();
+
+  constructor(options: RunnerClientOptions) {
+    const { token, logger = silentLogger } = options;
+    const endpoint = parseEndpoint(options.endpoint, options.tls);
+    this.#options = options;
+    this.#logger = logger;
+    this.#storeDir = options.storeDir ?? ("/nix/store" as StoreDir);
+    this.#headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    this.#connection = new ClientConnection({
+      endpoint,
+      streamWindow: options.streamWindow ?? 4 * mebibyte,
+      connectionWindow: options.connectionWindow ?? 16 * mebibyte,
+      connectTimeoutMs: options.connectTimeoutMs ?? 20_000,
+      keepaliveIntervalMs: options.keepaliveIntervalMs ?? 20_000,
+      keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
+      logger,
+    });
+    const transport = createGrpcTransport({
+      baseUrl: endpoint.origin,
+      sessionManager: this.#connection,
+      // Messages are small or hold zstd already.
+      acceptCompression: [],
+      readMaxBytes: maxMessageBytes,
+      writeMaxBytes: maxMessageBytes,
+    });
+    this.#client = createClient(wire.RunnerService, transport);
+    this.#bulk = {
+      connection: this.#connection,
+      headers: {
+        te: "trailers",
+        "content-type": "application/grpc",
+        "user-agent": "hydra-builder",
+        ...this.#headers,
+      },
+      pathOf: (method) => `/${wire.RunnerService.typeName}/${method}`,
+    };
+  }
+
+  async checkVersion(check: api.VersionCheck, options?: api.CallOptions): Promise<api.VersionAnswer> {
+    const request = create(wire.VersionCheckRequestSchema, check);
+    const { compatible, serverVersion } = await this.#call(
+      (library) => this.#client.checkVersion(request, library),
+      options,
+    );
+    return { compatible, serverVersion };
+  }
+
+  async openTunnel(join: api.BuilderJoin, options: api.CallOptions = {}): Promise<api.BuilderTunnel> {
+    const message = convert.joinToWire(join);
+    const headers = new Headers(this.#headers);
+    if (join.running !== undefined) {
+      headers.set(convert.runningBuildsHeader, convert.runningBuildsToHeader(join.running));
+    }
+    const tunnel = new ClientTunnel({
+      logger: this.#logger,
+      errorOf: (thrown) => callError(thrown, this.#connection, scope.signal),
+      onUnreadableBuild: (buildId, error) => this.#refuseBuild(buildId, join.machineId, error),
+    });
+    // Only joining has a deadline; the caller's signal counts for the life of the tunnel.
+    const joining = new CallScope({ timeoutMs: options.timeoutMs });
+    const scope = new CallScope({ signal: AbortSignal.any([joining.signal, ...signals(options)]) });
+    const onAbort = (): void => tunnel.close();
+    scope.signal.addEventListener("abort", onAbort, { once: true });
+    this.#tunnels.add(tunnel);
+    void tunnel.closed.then(() => {
+      this.#tunnels.delete(tunnel);
+      joining.end();
+      scope.end();
+    });
+    try {
+      scope.signal.throwIfAborted();
+      await tunnel.join(
+        this.#client.openTunnel(tunnel.requests(message), { headers, signal: tunnel.signal }),
+      );
+      joining.end();
+      return tunnel;
+    } catch (error) {
+      tunnel.close();
+      if (joining.signal.aborted) throw RpcError.from(joining.signal.reason);
+      throw RpcError.from(error);
+    }
+  }
+
+  async buildStepUpdate(update: api.StepUpdate, options?: api.CallOptions): Promise<void> {
+    const request = convert.stepUpdateToWire(update);
+    await this.#call((library) => this.#client.buildStepUpdate(request, library), options);
+  }
+
+  async fetchRequisites(
+    paths: readonly StorePath[],
+    options?: api.CallOptions,
+  ): Promise<readonly StorePath[]> {
+    const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
+    const answer = await this.#call((library) => this.#client.fetchRequisites(request, library), options);
+    return convert.storePathsFromWire(answer.requisites, "requisites");
+  }
+
+  async hasPath(path: StorePath, options?: api.CallOptions): Promise<boolean> {
+    const request = convert.storePathToWire(path);
+    return (await this.#call((library) => this.#client.hasPath(request, library), options)).hasPath;
+  }
+
+  async fetchPaths(paths: readonly StorePath[], options?: api.CallOptions): Promise<api.NarStream> {
+    const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
+    const { head, chunks } = await download(
+      this.#bulk,
+      "FetchPaths",
+      toBinary(StorePathsSchema, request),
+      options,
+    );
+    const { pathInfos } = decodeHeader(head);
+    return {
+      infos: pathInfos.map((info, index) => convert.pathInfoFromWire(info, `path_infos[${index}]`)),
+      chunks,
+    };
+  }
+
+  async buildLog(
+    drv: StorePath,
+    chunks: AsyncIterable<Uint8Array>,
+    options?: api.CallOptions,
+  ): Promise<void> {
+    const head = toBinary(
+      wire.LogChunkSchema,
+      create(wire.LogChunkSchema, { drv: convert.storePathToWire(drv) }),
+    );
+    await upload(this.#bulk, { method: "BuildLog", head, chunks }, options);
+  }
+
+  async buildResult({ infos, chunks }: api.NarStream, options?: api.CallOptions): Promise<void> {
+    const value = create(wire.AddToStoreHeaderSchema, {
+      pathInfos: infos.map((info) => convert.pathInfoToWire(this.#storeDir, info)),
+    });
+    const first = toBinary(
+      wire.AddToStoreRequestSchema,
+      create(wire.AddToStoreRequestSchema, { content: { case: "header", value } }),
+    );
+    await upload(this.#bulk, { method: "BuildResult", first, chunks }, options);
+  }
+
+  requestPresignedUrls(
+    request: api.PresignedUrlsRequest,
+    options?: api.CallOptions,
+  ): Promise<readonly api.PresignedNar[]> {
+    const message = convert.presignedRequestToWire(request);
+    return this.#retried(
+      "RequestPresignedUrl",
+      async (library) =>
+        convert.presignedNarsFromWire(await this.#client.requestPresignedUrl(message, library)),
+      options,
+    );
+  }
+
+  requestMultipartParts(
+    request: api.MultipartPartsRequest,
+    options?: api.CallOptions,
+  ): Promise<readonly api.MultipartPart[]> {
+    const message = convert.partsRequestToWire(request);
+    return this.#retried(
+      "RequestMultipartParts",
+      async (library) =>
+        convert.partsFromWire((await this.#client.requestMultipartParts(message, library)).parts),
+      options,
+    );
+  }
+
+  async notifyPresignedUploadComplete(
+    uploaded: api.PresignedUploadComplete,
+    options?: api.CallOptions,
+  ): Promise<void> {
+    const message = convert.uploadCompleteToWire(this.#storeDir, uploaded);
+    await this.#retried(
+      "NotifyPresignedUploadComplete",
+      (library) => this.#client.notifyPresignedUploadComplete(message, library),
+      options,
+    );
+  }
+
+  async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
+    const message = convert.completionToWire(completion);
+    await this.#retried("CompleteBuild", (library) => this.#client.completeBuild(message, library), options);
+  }
+
+  /** Ends the connection at once; what is still running ends with `unavailable`. */
+  async close(): Promise<void> {
+    for (const tunnel of this.#tunnels) tunnel.close();
+    await this.#connection.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #call<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions = {}): Promise<T> {
+    const scope = new CallScope(options);
+    const { timeoutMs } = options;
+    try {
+      scope.signal.throwIfAborted();
+      return await run({
+        headers: this.#headers,
+        signal: scope.signal,
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      });
+    } catch (error) {
+      throw await callError(error, this.#connection, scope.signal);
+    } finally {
+      scope.end();
+    }
+  }
+
+  #retried<T>(
+    method: string,
+    run: (library: LibraryOptions) => Promise<T>,
+    options: api.CallOptions | undefined,
+  ): Promise<T> {
+    return retried(() => this.#call(run, options), {
+      delaysMs: this.#options.retryDelaysMs ?? [3_000, 6_000, 12_000],
+      random: this.#options.random ?? Math.random,
+      signal: options?.signal,
+      worthwhile: () => this.#connection.lost === undefined,
+      onRetry: (error, delayMs) =>
+        this.#logger.warn("call is tried again", { method, error, delayMs: Math.round(delayMs) }),
+    });
+  }
+
+  /** The build would otherwise wait for ever. */
+  #refuseBuild(buildId: string, machineId: string, error: RpcError): void {
+    this.completeBuild({
+      buildId,
+      machineId,
+      state: "preparingFailure",
+      importMs: 0,
+      buildMs: 0,
+      uploadMs: 0,
+      outputs: new Map(),
+      error: `the build order cannot be read: ${error.message}`,
+    }).catch((failure: unknown) => {
+      this.#logger.warn("an unreadable build could not be refused", { buildId, error: failure });
+    });
+  }
+}
+
+function signals(options: api.CallOptions): AbortSignal[] {
+  return options.signal === undefined ? [] : [options.signal];
+}
+
+function decodeHeader(bytes: Uint8Array): wire.AddToStoreHeader {
+  try {
+    return fromBinary(wire.AddToStoreHeaderSchema, bytes);
+  } catch (cause) {
+    throw new RpcError("internal", "undecodable header of store paths", { cause });
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Bulk bytes to the runner.
+ *
+ * Only an upload whose source came to its end is ended; every other one is reset, so that it cannot look complete.
+ */
+import type { ClientHttp2Stream } from "node:http2";
+import { RpcError } from "../errors.js";
+import { bulkHead, messageFrame, writeWithPressure } from "../stream/index.js";
+import type { CallOptions } from "../types.js";
+import { Answer } from "./answer.js";
+import { type BulkChannel, breakOff, openBulkStream } from "./bulk-stream.js";
+import { CallScope } from "./call-scope.js";
+import { raced } from "./raced.js";
+
+/** The deployed peers never send larger pieces. */
+const maxChunk = 65_536;
+
+export interface Upload {
+  readonly method: "BuildLog" | "BuildResult";
+  /** A message that goes first, whole. */
+  readonly first?: Uint8Array | undefined;
+  /** Encoded fields that go in front of the first payload; sent even when there is none. */
+  readonly head?: Uint8Array | undefined;
+  readonly chunks: AsyncIterable<Uint8Array>;
+}
+
+/** Resolves when the runner has all of it. @throws RpcError; what the source throws becomes `internal` */
+export async function upload(channel: BulkChannel, what: Upload, options: CallOptions = {}): Promise<void> {
+  const scope = new CallScope(options);
+  const source = what.chunks[Symbol.asyncIterator]();
+  const halt = new AbortController();
+  let stream: ClientHttp2Stream | undefined;
+  let done = false;
+  try {
+    stream = await openBulkStream(channel, what.method, scope, options);
+    const answer = new Answer(stream, channel.connection);
+    // The answer is one empty message; what counts is the status.
+    stream.resume();
+    const sent = send(stream, what, source, halt.signal);
+    // The status may come early, and then it counts, whatever else there is to send.
+    await raced(Promise.race([answer.status, sent.then(() => answer.status)]), scope.signal);
+    done = await Promise.race([sent, Promise.resolve(false)]);
+  } catch (error) {
+    throw RpcError.from(error);
+  } finally {
+    scope.end();
+    halt.abort();
+    if (!done) {
+      if (stream !== undefined) breakOff(stream);
+      // Not awaited: the source may be waiting for something that need not come.
+      void Promise.resolve(source.return?.()).catch(() => {});
+    }
+  }
+}
+
+/** True when everything was sent; false when the stream was closed before, for which its status gives the reason. */
+async function send(
+  stream: ClientHttp2Stream,
+  { first, head }: Upload,
+  source: AsyncIterator<Uint8Array>,
+  halt: AbortSignal,
+): Promise<boolean> {
+  const write = async (pieces: readonly Uint8Array[]): Promise<boolean> => {
+    try {
+      await writeWithPressure(stream, pieces);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  if (first !== undefined && !(await write([messageFrame(first)]))) return false;
+  let pending = head;
+  for (;;) {
+    const result = await raced(Promise.resolve(source.next()), halt);
+    if (result.done === true) break;
+    for (let at = 0; at < result.value.length; at += maxChunk) {
+      const piece = result.value.subarray(at, at + maxChunk);
+      if (!(await write([bulkHead(piece.length, pending), piece]))) return false;
+      pending = undefined;
+    }
+  }
+  if (pending !== undefined && !(await write([messageFrame(pending)]))) return false;
+  stream.end();
+  return true;
+}
