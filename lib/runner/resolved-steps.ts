@@ -89,6 +89,9 @@ export class ResolvedSteps {
     const outputs = new Map<string, StorePath>();
     for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
     this.learnOutputs(attempt.drv, outputs);
+    // The front-end looks for the resolved step in the same build; without a row it says "not yet scheduled".
+    await recorder.substituted(attempt.assignment.build, facts, outputs, now(), now());
+    if (attempts.get(attempt.id) === undefined) return;
     const completion = scheduler.complete(attempt.id, { kind: "succeeded" }, now(), random);
     attempts.remove(attempt.id);
     onChange();
