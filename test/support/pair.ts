@@ -14,7 +14,10 @@ import { NotificationRecorder } from "./notifications.js";
 import { until } from "./until.js";
 
 const run = promisify(execFile);
-const root = fileURLToPath(new URL("../..", import.meta.url));
+// Benchmarks use this file compiled, one folder deeper.
+const root = fileURLToPath(
+  new URL(import.meta.url.includes("/dist/test/") ? "../../.." : "../..", import.meta.url),
+);
 
 export const queueRunnerProgram = join(root, "dist/bin/queue-runner.js");
 export const builderProgram = join(root, "dist/bin/hydra-builder.js");
@@ -118,6 +121,7 @@ export class Pair implements AsyncDisposable {
   /** Starts everything and resolves when all builders have joined. */
   static async start(options: PairOptions): Promise<Pair> {
     const stops: (() => Promise<unknown>)[] = [];
+    let pair: Pair | undefined;
     try {
       const folder = await mkdtemp(join(tmpdir(), "hydra-pair-"));
       stops.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -143,7 +147,7 @@ export class Pair implements AsyncDisposable {
       stops.push(() => tables.close());
       const notifications = await NotificationRecorder.connect(options.databaseUrl);
       stops.push(() => notifications.close());
-      const pair = new Pair(options, {
+      pair = new Pair(options, {
         folder,
         store,
         tables,
@@ -155,12 +159,14 @@ export class Pair implements AsyncDisposable {
         stops,
       });
       await pair.#writeFiles(builderOptions, builderStores);
-      stops.push(() => pair.#stopChildren());
+      const started = pair;
+      stops.push(() => started.#stopChildren());
       await pair.startRunner();
       for (const index of builderOptions.keys()) pair.startBuilder(index);
       await pair.waitForBuilders(builderOptions.length);
       return pair;
     } catch (error) {
+      process.stderr.write(`the pair did not start\n${pair?.report() ?? ""}\n`);
       for (const stop of stops.reverse()) await stop();
       throw error;
     }
