@@ -39,7 +39,9 @@ const program = new Command("hydra-builder")
   .option("--client-cert-path <file>", "certificate of this builder (PEM)")
   .option("--client-key-path <file>", "its key (PEM)")
   .option("--domain-name <name>", "name that the runner's certificate must bear")
-  .option("--authorization-file <file>", "file with the token that the runner wants");
+  .option("--authorization-file <file>", "file with the token that the runner wants")
+  .showHelpAfterError()
+  .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
 
 function activity(drvs: readonly StorePath[]): string {
   return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;

@@ -1,4 +1,5 @@
 /** The builds in work: takes orders and aborts, and sees to it that every order gets exactly one answer, or none. */
+import { setMaxListeners } from "node:events";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/store-path.js";
 import { RpcError } from "../rpc/index.js";
@@ -78,6 +79,8 @@ export class ActiveBuilds {
         ? `this builder has ${maxActiveBuilds} builds already`
         : undefined);
     const abort = new AbortController();
+    // Everything in a build that waits listens to it.
+    setMaxListeners(0, abort.signal);
     const build: ActiveBuild = {
       drv: order.drv,
       buildIds: new Set([order.buildId]),

@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { UsageError } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { StoreDir } from "../nix/store-path.js";
-import { type ClientTlsOptions, connectRunner, parseEndpoint } from "../rpc/index.js";
+import { type ClientTlsOptions, connectRunner } from "../rpc/index.js";
 import type { RunnerGateway } from "./options.js";
 
 /** Paths of PEM files, of a file with a token, and the name that the runner's certificate must bear. */
@@ -34,7 +34,8 @@ export async function runnerGateways(options: RunnerGatewaysOptions): Promise<Ru
   const tls = await readTls(credentials);
   await readToken(credentials.token);
   for (const address of addresses) {
-    parseEndpoint(address, tls);
+    // Connects to nothing yet, but complains about what is no address.
+    connectRunner({ endpoint: address, tls });
     if (tls !== undefined && !address.startsWith("https://")) {
       throw new UsageError(
         `${address} would be spoken to in clear text although certificates are given; use https://`,

@@ -45,7 +45,7 @@ export async function join(
   signal: AbortSignal,
 ): Promise<BuilderTunnel> {
   try {
-    return await api.openTunnel(message, { signal });
+    return await api.openTunnel(message, { signal, timeoutMs: joinTimeout });
   } catch (error) {
     throw refusal(error, {
       code: "join-rejected",

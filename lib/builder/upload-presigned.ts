@@ -1,4 +1,5 @@
 /** Uploads straight to the cache, with URLs that the runner signs: the whole closure, as far as the cache lacks it. */
+import { setMaxListeners } from "node:events";
 import type { Logger } from "../log.js";
 import type { ValidPathInfo } from "../nix/path-info.js";
 import type { Store } from "../nix/store.js";
@@ -78,6 +79,7 @@ export class PresignedUploader {
     // The first failure ends the others too.
     const failed = new AbortController();
     const both = AbortSignal.any([signal, failed.signal]);
+    setMaxListeners(0, both);
     const published = new Map<StorePath, Promise<void>>();
     for (const { path } of requests) {
       const info = infos.get(path);

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +19,7 @@ import { type ObjectServer, startObjectServer } from "../support/object-server.j
 
 const path = parseStorePath("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-debug");
 const signal = new AbortController().signal;
+setMaxListeners(0, signal);
 
 let server: ObjectServer;
 let spoolDirectory: string;

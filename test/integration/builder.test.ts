@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { BuilderClient, type BuilderClientOptions } from "../../lib/builder/index.js";
 import { DaemonStore } from "../../lib/nix/daemon-store.js";
-import { parseFullStorePath, type StorePath } from "../../lib/nix/store-path.js";
+import type { StorePath } from "../../lib/nix/store-path.js";
 import { RpcError } from "../../lib/rpc/index.js";
 import type { BuildOrder } from "../../lib/rpc/types.js";
+import { buildOrder } from "../support/build-order.js";
 import { builderSettings, nixConfiguration } from "../support/builder-settings.js";
 import { FakeRunner, type FakeRunnerOptions } from "../support/fake-runner.js";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
@@ -59,32 +60,8 @@ async function joined(
   return { runner, client };
 }
 
-/** The order for a derivation of the runner's store, its inputs resolved. */
-async function orderFor(expression: string, changes: Partial<BuildOrder> = {}): Promise<BuildOrder> {
-  const [drvPath = ""] = await runnerNix.instantiate(expression);
-  const drv = parseFullStorePath(runnerStore.storeDir, drvPath);
-  const parsed = await runnerStore.readDerivation(drv);
-  const inputs = new Map<string, StorePath>();
-  for (const [inputDrv, { outputs }] of parsed.inputDerivations) {
-    await runnerNix.run("nix-store", ["--realise", `${runnerStore.storeDir}/${inputDrv}`]);
-    const known = await runnerStore.queryDerivationOutputMap(inputDrv);
-    for (const output of outputs) {
-      const path = known.get(output);
-      if (path !== undefined) inputs.set(`${inputDrv}!${output}`, path);
-    }
-  }
-  return {
-    buildId: randomUUID(),
-    drv,
-    derivation: { ...parsed, inputSources: [...parsed.inputSources, ...inputs.values()].sort() },
-    maxLogSize: 0,
-    maxSilentTime: 0,
-    buildTimeout: 0,
-    maxOutputSize: 0,
-    presigned: undefined,
-    ...changes,
-  };
-}
+const orderFor = (expression: string, changes: Partial<BuildOrder> = {}) =>
+  buildOrder(runnerNix, runnerStore, expression, changes);
 
 let serial = 0;
 /** A derivation that nobody has built before. */

@@ -12,7 +12,9 @@ import type {
   PresignedUrlsRequest,
   RunnerApi,
   RunnerOrder,
+  RunnerServiceHandlers,
   StepUpdate,
+  TunnelConnection,
 } from "../../lib/rpc/types.js";
 
 export interface FakeRunnerOptions {
@@ -38,6 +40,7 @@ export class FakeRunner {
   onCall: (name: string) => void | Promise<void> = () => {};
   readonly #options: FakeRunnerOptions;
   readonly #tunnels = new Set<FakeTunnel>();
+  readonly #served = new Set<TunnelConnection>();
   #waiters: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
 
   constructor(options: FakeRunnerOptions = {}) {
@@ -47,6 +50,7 @@ export class FakeRunner {
   /** Sends to all builders. */
   send(order: RunnerOrder): void {
     for (const tunnel of this.#tunnels) tunnel.push(order);
+    for (const tunnel of this.#served) tunnel.send(order);
   }
 
   /** Ends all tunnels as a lost connection would. */
@@ -143,6 +147,39 @@ export class FakeRunner {
       completeBuild: (completion) =>
         call("completeBuild", async () => void this.completions.push(completion)),
       close: async () => {},
+    };
+  }
+
+  /** The same runner behind a server. */
+  handlers(): RunnerServiceHandlers {
+    const api = this.connect();
+    return {
+      checkVersion: (check) => api.checkVersion(check),
+      openTunnel: async (join, tunnel) => {
+        this.calls.push("openTunnel");
+        this.joins.push(join);
+        this.#served.add(tunnel);
+        tunnel.send({ kind: "joinResponse", machineId: join.machineId, maxConcurrentDownloads: 2 });
+        this.look();
+        try {
+          for await (const ping of tunnel.messages) {
+            this.pings.push(ping);
+            this.look();
+          }
+        } finally {
+          this.#served.delete(tunnel);
+        }
+      },
+      buildStepUpdate: (update) => api.buildStepUpdate(update),
+      fetchRequisites: (paths) => api.fetchRequisites(paths),
+      hasPath: (path) => api.hasPath(path),
+      fetchPaths: (paths) => api.fetchPaths(paths),
+      buildLog: ({ drv, chunks }) => api.buildLog(drv, chunks),
+      buildResult: (stream) => api.buildResult(stream),
+      requestPresignedUrls: (request) => api.requestPresignedUrls(request),
+      requestMultipartParts: (request) => api.requestMultipartParts(request),
+      notifyPresignedUploadComplete: (upload) => api.notifyPresignedUploadComplete(upload),
+      completeBuild: (completion) => api.completeBuild(completion),
     };
   }
 
