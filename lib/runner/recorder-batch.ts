@@ -2,7 +2,8 @@
  * Gathers what is to be recorded into transactions.
  *
  * Finishing builds serialises on one row of the database anyway, so what happens at the same time is committed together.
- * An item that the database refuses must not take others with it: a refused batch is recorded one by one.
+ * Nothing may hold up the rest: an item that the database refuses is sorted out by recording a refused batch one by
+ * one, and a batch that waits for somebody's lock is overtaken by those after it.
  */
 import type { SqlSession } from "../database/recording/index.js";
 import { toError } from "../errors.js";
@@ -17,20 +18,40 @@ export interface RecordingBatchOptions<T, R> {
   readonly write: (session: SqlSession, items: readonly T[]) => Promise<readonly R[]>;
   /** Items in one transaction. */
   readonly limit: number;
+  /** A transaction that takes longer is overtaken. Default: 250 ms. */
+  readonly overtakeAfterMs?: number;
+}
+
+type Answer<R> = { readonly result: R } | { readonly error: Error };
+
+/** Transactions side by side when those before them do not come back. */
+const lanes = 4;
+const defaultOvertakeMs = 250;
+
+interface Lane<T, R> {
+  readonly batch: Microbatch<T, Answer<R>>;
+  /** When the transaction under way began, on the monotonic clock. */
+  since: number | undefined;
 }
 
 export class RecordingBatch<T, R> {
   readonly #options: RecordingBatchOptions<T, R>;
-  readonly #batch: Microbatch<T, { readonly result: R } | { readonly error: Error }>;
+  readonly #lanes: readonly Lane<T, R>[];
 
   constructor(options: RecordingBatchOptions<T, R>) {
     this.#options = options;
-    this.#batch = new Microbatch((items) => this.#write(items), { limit: options.limit });
+    this.#lanes = Array.from({ length: lanes }, () => {
+      const lane: Lane<T, R> = {
+        batch: new Microbatch((items) => this.#writeIn(lane, items), { limit: options.limit }),
+        since: undefined,
+      };
+      return lane;
+    });
   }
 
   /** Resolves when the item is committed. */
   async record(item: T): Promise<R> {
-    const answer = await this.#batch.add(item);
+    const answer = await this.#lane().batch.add(item);
     if ("error" in answer) throw answer.error;
     return answer.result;
   }
@@ -41,9 +62,24 @@ export class RecordingBatch<T, R> {
     return result as R;
   }
 
-  async #write(
-    items: readonly T[],
-  ): Promise<readonly ({ readonly result: R } | { readonly error: Error })[]> {
+  /** The first lane that moves; when none does, the one that got stuck last. */
+  #lane(): Lane<T, R> {
+    const stuckBefore = performance.now() - (this.#options.overtakeAfterMs ?? defaultOvertakeMs);
+    const moving = this.#lanes.find(({ since }) => since === undefined || since > stuckBefore);
+    if (moving !== undefined) return moving;
+    return this.#lanes.reduce((best, lane) => ((lane.since ?? 0) > (best.since ?? 0) ? lane : best));
+  }
+
+  async #writeIn(lane: Lane<T, R>, items: readonly T[]): Promise<readonly Answer<R>[]> {
+    lane.since = performance.now();
+    try {
+      return await this.#write(items);
+    } finally {
+      lane.since = undefined;
+    }
+  }
+
+  async #write(items: readonly T[]): Promise<readonly Answer<R>[]> {
     if (items.length > 1) {
       try {
         return (await this.#run(items)).map((result) => ({ result }));
@@ -51,7 +87,7 @@ export class RecordingBatch<T, R> {
         // Some item is at fault; its own transaction will say which.
       }
     }
-    const answers: ({ readonly result: R } | { readonly error: Error })[] = [];
+    const answers: Answer<R>[] = [];
     for (const item of items) {
       try {
         answers.push({ result: await this.recordAlone(item) });

@@ -10,7 +10,6 @@ import {
   closeOrphan,
   type DraftResult,
   insertDrafts,
-  knownStepOutputs,
   type Outcome,
   type OutcomeResult,
   RecordingError,
@@ -31,6 +30,7 @@ import type { BuildSummary } from "./build-report.js";
 import type { StepFacts } from "./derivation-catalog.js";
 import { AnnouncedBuilds } from "./recorder-announced.js";
 import { RecordingBatch } from "./recorder-batch.js";
+import { FoundOutputs } from "./recorder-found.js";
 import { Holds } from "./recorder-holds.js";
 import {
   abortedOutcome,
@@ -45,14 +45,7 @@ import {
 } from "./recorder-outcomes.js";
 import { Progress } from "./recorder-progress.js";
 import { RetryingTransactions } from "./recorder-retry.js";
-import {
-  busyDraft,
-  foundDraft,
-  outputPaths,
-  resolvedDraft,
-  type StepEnding,
-  stepEnd,
-} from "./recorder-rows.js";
+import { busyDraft, outputPaths, resolvedDraft, type StepEnding, stepEnd } from "./recorder-rows.js";
 
 export interface RecorderOptions {
   /** Must refuse to commit once the runner does not own the database any more. */
@@ -79,8 +72,6 @@ const startsAtOnce = 500;
 const endsAtOnce = 64;
 /** Ends with more builds than this get a transaction of their own. */
 const manyBuilds = 100;
-/** Steps with found outputs in one transaction. */
-const foundAtOnce = 1000;
 const progressPatienceMs = 1_000;
 
 export class Recorder {
@@ -95,6 +86,7 @@ export class Recorder {
   readonly #starts: RecordingBatch<StartedStep, DraftResult>;
   readonly #ends: RecordingBatch<Outcome, OutcomeResult>;
   readonly #progress: Progress;
+  readonly #found: FoundOutputs;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -119,6 +111,12 @@ export class Recorder {
       what: "the end of steps",
       write: (session, outcomes) => recordOutcomes(session, this.#numbers, outcomes),
       limit: endsAtOnce,
+    });
+    this.#found = new FoundOutputs({
+      transactions,
+      numbers: this.#numbers,
+      storeDir: this.#storeDir,
+      logger: this.#logger,
     });
     this.#progress = new Progress(
       (work) => options.database.transaction(work, { idempotent: true, patienceMs: progressPatienceMs }),
@@ -204,7 +202,9 @@ export class Recorder {
    */
   async resolved(attempt: Attempt, resolved: StorePath): Promise<StepRow> {
     const draft = resolvedDraft(this.#storeDir, attempt, resolved);
-    const [result] = await this.#insert("a resolved step", [draft]);
+    const [result] = await this.#transactions.run("a resolved step", (session) =>
+      insertDrafts(session, this.#numbers, [draft]),
+    );
     return inserted(draft, result);
   }
 
@@ -233,33 +233,19 @@ export class Recorder {
    * Outputs that were there already; says so for those that no earlier step told of. `account` names the build that
    * the row belongs to. Errors are logged only: nothing depends on these rows.
    */
-  async outputsFound(
-    found: readonly StepFacts[],
-    account: (drv: StorePath) => BuildId | undefined,
-  ): Promise<void> {
-    const now = this.#now();
-    for (let from = 0; from < found.length; from += foundAtOnce) {
-      const chunk = found.slice(from, from + foundAtOnce);
-      try {
-        await this.#recordFound(chunk, account, now);
-      } catch (error) {
-        this.#logger.warn("outputs that were found are not recorded", { steps: chunk.length, error });
-      }
-    }
+  outputsFound(found: readonly StepFacts[], account: (drv: StorePath) => BuildId | undefined): Promise<void> {
+    return this.#found.found(found, account, this.#now());
   }
 
   /** Outputs were fetched from a substituter. One row for each of them. */
-  async substituted(
+  substituted(
     build: BuildId,
     facts: StepFacts,
     outputs: ReadonlyMap<string, StorePath>,
     startMs: number,
     stopMs: number,
   ): Promise<void> {
-    const drafts = outputPaths(this.#storeDir, outputs).map((output) =>
-      foundDraft(this.#storeDir, build, facts.drv, [output], { startMs, stopMs }),
-    );
-    await this.#insert("substituted outputs", drafts);
+    return this.#found.substituted(build, facts, outputs, { startMs, stopMs });
   }
 
   /** The build cannot be built: `facts` failed before, its own derivation or one below it. */
@@ -314,30 +300,6 @@ export class Recorder {
     } finally {
       this.release(ids);
     }
-  }
-
-  #recordFound(
-    found: readonly StepFacts[],
-    account: (drv: StorePath) => BuildId | undefined,
-    now: number,
-  ): Promise<void> {
-    return this.#transactions.run("found outputs", async (session) => {
-      const drvPaths = found.map((facts) => printStorePath(this.#storeDir, facts.drv));
-      const known = await knownStepOutputs(session, drvPaths);
-      const drafts = found.flatMap((facts, index): StepDraft[] => {
-        const build = account(facts.drv);
-        const outputs = outputPaths(this.#storeDir, facts.outputs).filter(
-          ({ name, path }) => path !== undefined && !known.has(`${drvPaths[index]}^${name}`),
-        );
-        if (build === undefined || outputs.length === 0) return [];
-        return [foundDraft(this.#storeDir, build, facts.drv, outputs, { startMs: now, stopMs: now })];
-      });
-      await insertDrafts(session, this.#numbers, drafts);
-    });
-  }
-
-  #insert(what: string, drafts: readonly StepDraft[]): Promise<DraftResult[]> {
-    return this.#transactions.run(what, (session) => insertDrafts(session, this.#numbers, drafts));
   }
 }
 

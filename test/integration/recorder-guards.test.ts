@@ -324,6 +324,34 @@ describe("what others do meanwhile", () => {
   });
 });
 
+describe("somebody's lock", () => {
+  it("on one build does not hold up the results of others", async () => {
+    await db.addBuilds(1, 2);
+    const subject = recorder();
+    const evaluator = await db.pool.connect();
+    try {
+      await evaluator.query("begin");
+      await evaluator.query("update builds set drvpath = '/nix/store/new.drv' where id = 1");
+      const blocked = subject.aborted(buildId(1));
+      await until("our transaction to wait", async () => {
+        const rows = await db.sql("select 1 from pg_locks where not granted");
+        return rows.length > 0;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await subject.aborted(buildId(2));
+      expect(await db.sql("select id, finished from builds order by id")).toEqual([
+        { id: 1, finished: 0 },
+        { id: 2, finished: 1 },
+      ]);
+      await evaluator.query("commit");
+      await blocked;
+    } finally {
+      evaluator.release();
+    }
+    expect(await said("build_finished")).toEqual(["2", "1"]);
+  });
+});
+
 describe("a failure that many builds share", () => {
   it("finishes 5,000 builds, names each once, and keeps every payload short", async () => {
     const ids = await db.addBuilds(1_000_001, 5000);

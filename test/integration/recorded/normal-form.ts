@@ -33,25 +33,34 @@ function time(value: Row[string]): Row[string] {
   return typeof value === "number" && value > 0 ? "some time" : value;
 }
 
-/** Steps that were handed out without a result in between ran side by side: their numbers are chance. */
-function stepOrder(outcome: Outcome): Map<string, number> {
-  const drvOf = new Map(
-    outcome.rows.BuildSteps.map((step) => [`${step.build}\t${step.stepnr}`, String(step.drvpath)]),
-  );
-  const order = new Map([...drvOf.keys()].map((key) => [key, Number(key.split("\t")[1])]));
-  let group: string[] = [];
-  const flush = (): void => {
-    const numbers = group.map((key) => order.get(key) ?? 0).sort((a, b) => a - b);
-    const sorted = [...group].sort((a, b) => ((drvOf.get(a) ?? "") < (drvOf.get(b) ?? "") ? -1 : 1));
-    for (const [index, key] of sorted.entries()) order.set(key, numbers[index] ?? 0);
-    group = [];
-  };
-  for (const { channel, payload } of outcome.notifications) {
-    if (channel === "step_started" && drvOf.has(payload)) group.push(payload);
-    else if (channel === "step_finished") flush();
+/**
+ * Numbers of steps that ran side by side are chance. So a step is known by its derivation and by which try it was;
+ * what must hold of the numbers is checked here.
+ */
+function stepNames(outcome: Outcome, withoutHashes: boolean): Map<string, string> {
+  const names = new Map<string, string>();
+  const tries = new Map<string, number>();
+  const last = new Map<number, Row>();
+  const inOrder = [...outcome.rows.BuildSteps].sort((a, b) => Number(a.stepnr) - Number(b.stepnr));
+  for (const step of inOrder) {
+    const build = Number(step.build);
+    const before = last.get(build);
+    if (Number(step.stepnr) !== Number(before?.stepnr ?? 0) + 1) {
+      throw new Error(`build ${build}: step ${step.stepnr} follows step ${before?.stepnr ?? "none"}`);
+    }
+    if (step.starttime !== null && Number(step.starttime) < Number(before?.starttime ?? 0)) {
+      throw new Error(`build ${build}: step ${step.stepnr} began before the one ahead of it`);
+    }
+    last.set(build, step);
+    const name = `${build} ${String(step.drvpath)}`;
+    const nth = (tries.get(name) ?? 0) + 1;
+    tries.set(name, nth);
+    names.set(
+      `${build}\t${step.stepnr}`,
+      `${String(step.drvpath).replace(withoutHashes ? /^.*\/.{32}-/ : /^.*\//, "")} ${nth}`,
+    );
   }
-  flush();
-  return order;
+  return names;
 }
 
 export function normalForm(outcome: Outcome, options: NormalFormOptions = {}): NormalForm {
@@ -61,7 +70,7 @@ export function normalForm(outcome: Outcome, options: NormalFormOptions = {}): N
       ? [...outcome.builds].sort((a, b) => (cached.get(a) ?? 0) - (cached.get(b) ?? 0))
       : outcome.builds;
   const numbers = new Map(builds.map((id, index) => [id, index + 1]));
-  const order = stepOrder(outcome);
+  const steps = stepNames(outcome, options.withoutHashes === true);
 
   const text = (value: string): string => {
     const path = value.replace(/^\/.*\/build-logs\//, "<logs>/");
@@ -77,11 +86,12 @@ export function normalForm(outcome: Outcome, options: NormalFormOptions = {}): N
       case "jobset_id":
         return "the jobset";
       case "overhead":
-        return value === null ? null : "some milliseconds";
+        // Getting the inputs takes no time where there are none; only what was uploaded must have taken some.
+        return row.status === 0 ? (value === null ? null : "some milliseconds") : "not compared";
       case "machine":
         return value === "" ? "" : "a machine";
       case "stepnr":
-        return order.get(`${row.build}\t${row.stepnr}`) ?? value;
+        return steps.get(`${row.build}\t${row.stepnr}`) ?? value;
       case "job":
       case "nixname":
         // The index at the end tells builds of one case apart.
@@ -113,7 +123,7 @@ export function normalForm(outcome: Outcome, options: NormalFormOptions = {}): N
         return [
           channel,
           first,
-          order.get(`${parts[0]}\t${parts[1]}`) ?? parts[1],
+          steps.get(`${parts[0]}\t${parts[1]}`) ?? parts[1],
           ...parts.slice(2).map(text),
         ].join(" ");
       default:
@@ -130,7 +140,7 @@ export function normalForm(outcome: Outcome, options: NormalFormOptions = {}): N
       BuildMetrics: table(outcome.rows.BuildMetrics),
       FailedPaths: table(outcome.rows.FailedPaths),
     },
-    notifications: sortedRuns(outcome.notifications, fields),
+    notifications: inAnyOrder(outcome.notifications, fields),
   };
 }
 
@@ -143,27 +153,23 @@ function compareRows(a: Row, b: Row): number {
   return 0;
 }
 
-const classOf: Readonly<Record<string, string>> = {
-  step_started: "start",
-  build_started: "start",
-  step_finished: "step",
-  build_finished: "build",
-};
-
-/** Within a run of notifications of one kind the order is chance. */
-function sortedRuns(notifications: readonly Notification[], print: (one: Notification) => string): string[] {
-  const result: string[] = [];
-  let kind: string | undefined;
-  let current: string[] = [];
-  for (const one of notifications) {
-    const next = classOf[one.channel];
-    if (next === undefined) continue;
-    if (next !== kind) {
-      result.push(...current.sort());
-      current = [];
-      kind = next;
-    }
-    current.push(print(one));
+/**
+ * In which order results of different steps are committed is chance, and a dependant may be announced while the
+ * commit of what it needs is under way. What must hold for each step and build is checked here.
+ */
+function inAnyOrder(notifications: readonly Notification[], print: (one: Notification) => string): string[] {
+  const started = new Set<string>();
+  const over = new Set<string>();
+  for (const { channel, payload } of notifications) {
+    const [build = "", step = ""] = payload.split("\t");
+    if (over.has(build)) throw new Error(`${channel} ${payload} came after the build was over`);
+    if (channel === "step_started") started.add(`${build} ${step}`);
+    else if (channel === "step_finished" && !started.has(`${build} ${step}`)) {
+      throw new Error(`step ${step} of build ${build} ended before it began`);
+    } else if (channel === "build_finished") over.add(build);
   }
-  return [...result, ...current.sort()];
+  return notifications
+    .filter(({ channel }) => /^(build|step)_(started|finished)$/.test(channel))
+    .map(print)
+    .sort();
 }
