@@ -46,14 +46,7 @@ function withErrors(form: NormalForm, text: (step: Row) => string): NormalForm {
 export const differences: readonly Difference[] = [
   {
     name: "build_started once for each build",
-    cases: [
-      "diamond",
-      "content-addressed",
-      "content-addressed-cutoff",
-      "deferred",
-      "builder-lost",
-      "runner-killed",
-    ],
+    cases: ["diamond", "content-addressed", "content-addressed-cutoff", "deferred", "builder-lost"],
     recorded: "`build_started` is sent anew for each step of a build that is handed out.",
     ours: "It is sent once, with the first step; a restarted build is announced again.",
     reason:
