@@ -8,11 +8,12 @@ import { BuilderClient, type BuilderClientOptions } from "../../lib/builder/inde
 import { DaemonStore } from "../../lib/nix/daemon-store.js";
 import type { StorePath } from "../../lib/nix/store-path.js";
 import { RpcError } from "../../lib/rpc/index.js";
-import type { BuildOrder } from "../../lib/rpc/types.js";
+import type { BuildOrder, PresignedNar, PresignedUpload, PresignedUrlsRequest } from "../../lib/rpc/types.js";
 import { buildOrder } from "../support/build-order.js";
 import { builderSettings, nixConfiguration } from "../support/builder-settings.js";
 import { FakeRunner, type FakeRunnerOptions } from "../support/fake-runner.js";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
+import { startObjectServer } from "../support/object-server.js";
 
 let directory: string;
 let runnerNix: TestNixStore;
@@ -402,4 +403,112 @@ describe("closing", () => {
     await draining;
     expect(runner.completions).toEqual([]);
   });
+});
+
+describe("presigned uploads", () => {
+  test("bring the whole closure to the cache, references first", async () => {
+    const server = await startObjectServer();
+    const target = (key: string): PresignedUpload => ({
+      path: key,
+      url: `${server.url}/${key}`,
+      compression: "zstd",
+      compressionLevel: 0,
+      multipart: undefined,
+    });
+    const presign = async ({ requests }: PresignedUrlsRequest): Promise<PresignedNar[]> =>
+      requests.map(({ path, debugInfoBuildIds }) => ({
+        path,
+        narUrl: `nar/${path}.nar.zst`,
+        narUpload: target(`nar/${path}.nar.zst`),
+        lsUpload: target(`${path}.ls`),
+        debugInfoUploads: debugInfoBuildIds.map((id) => target(`debuginfo/${id}`)),
+        bucket: "overflow",
+      }));
+    try {
+      const { runner } = await joined({ presign });
+      const input = shellDerivation(`presigned-${process.pid}-${++serial}`, "echo input > $out");
+      const debug = "lib/debug/.build-id/ab";
+      const order = await orderFor(
+        `let i = ${input}; in ${fresh(
+          `b=/bin/busybox; $b mkdir -p $out/${debug}; echo $i > $out/link; echo x > $out/${debug}/cdef.debug; echo $out > $doc`,
+          'i = i; outputs = [ "out" "doc" ];',
+        )}`,
+        { presigned: { uploadDebugInfo: true } },
+      );
+      runner.send({ kind: "build", build: order });
+      const { state, error, outputs } = await runner.completion(order.buildId);
+      expect({ state, error }).toEqual({ state: "success", error: undefined });
+      const published = runner.published.map((upload) => upload.narInfo.path);
+      expect(published).toEqual([
+        order.derivation?.inputSources[0],
+        outputs.get("out")?.path,
+        outputs.get("doc")?.path,
+      ]);
+      for (const { narInfo, bucket, narAlreadyPresent } of runner.published) {
+        expect({ bucket, narAlreadyPresent }).toEqual({ bucket: "overflow", narAlreadyPresent: false });
+        expect(server.objects.get(`/${narInfo.url}`)?.body.length).toBe(narInfo.fileSize);
+        expect(server.objects.has(`/${narInfo.path}.ls`)).toBe(true);
+      }
+      expect(server.objects.has("/debuginfo/abcdef")).toBe(true);
+      expect(runner.calls).not.toContain("buildResult");
+    } finally {
+      await server.close();
+    }
+  });
+
+  test("that are refused make an upload failure", async () => {
+    const { runner } = await joined();
+    const order = await orderFor(fresh("echo > $out"), { presigned: { uploadDebugInfo: false } });
+    runner.send({ kind: "build", build: order });
+    expect((await runner.completion(order.buildId)).state).toBe("uploadFailure");
+  });
+});
+
+describe("a builder with substituters", () => {
+  test("takes inputs from there, and from the runner only what they lack", async () => {
+    const cache = join(directory, "cache");
+    const nix = await startNixStore({
+      directory,
+      name: "substituting",
+      extraConf: `substituters = file://${cache}\nrequire-sigs = false`,
+    });
+    const store = await DaemonStore.open({ remote: nix.remote, env: nix.env });
+    try {
+      const settings = { ...builderSettings, useSubstitutes: true };
+      const { runner } = await joined({}, { store, settings });
+      const input = (name: string) => shellDerivation(`${name}-${process.pid}`, `echo ${name} > $out`);
+      const order = await orderFor(
+        `let a = ${input("cached")}; b = ${input("uncached")}; in ${fresh("echo $a $b > $out", "a = a; b = b;")}`,
+      );
+      const inputs = order.derivation?.inputSources ?? [];
+      const cached = inputs.filter((path) => path.includes("-cached"));
+      await runnerNix.run("nix", [
+        "copy",
+        "--to",
+        `file://${cache}`,
+        ...cached.map((path) => `/nix/store/${path}`),
+      ]);
+      runner.send({ kind: "build", build: order });
+      expect((await runner.completion(order.buildId)).state).toBe("success");
+      expect(runner.fetched).toEqual(inputs.filter((path) => !cached.includes(path)));
+    } finally {
+      for (const client of open.splice(0)) await client.close();
+      await store.close();
+      await nix.close();
+    }
+  });
+});
+
+test("a daemon that dies under a build is no fault of the build", async () => {
+  const { runner } = await joined();
+  const order = await orderFor(fresh(`echo the build has started; ${sleep}`));
+  runner.send({ kind: "build", build: order });
+  await runner.until(() => runner.logs.get(order.drv) === "the build has started\n");
+  await builderNix.stopDaemon();
+  expect((await runner.completion(order.buildId)).state).toBe("preparingFailure");
+  await builderNix.startDaemon();
+
+  const next = await orderFor(fresh("echo > $out"));
+  runner.send({ kind: "build", build: next });
+  expect((await runner.completion(next.buildId)).state).toBe("success");
 });

@@ -63,17 +63,26 @@ function start(args: readonly string[], env: Readonly<Record<string, string>> = 
   return { child, said: () => said, exit };
 }
 
-async function serve(options: FakeRunnerOptions = {}, tokenPaths?: readonly string[]) {
-  const runner = new FakeRunner({ store: runnerStore, ...options });
+async function listen(
+  runner: FakeRunner,
+  port: number,
+  tokenPaths?: readonly string[],
+): Promise<RunnerServer> {
   const server = await RunnerServer.start({
     handlers: runner.handlers(),
     storeDir: runnerStore.storeDir,
-    listeners: [{ kind: "tcp", host: "127.0.0.1", port: 0 }],
+    listeners: [{ kind: "tcp", host: "127.0.0.1", port }],
     tokenPaths,
   });
   servers.push(server);
-  const [address] = server.addresses;
-  return { runner, endpoint: `http://127.0.0.1:${(address as AddressInfo).port}` };
+  return server;
+}
+
+async function serve(options: FakeRunnerOptions = {}, tokenPaths?: readonly string[]) {
+  const runner = new FakeRunner({ store: runnerStore, ...options });
+  const server = await listen(runner, 0, tokenPaths);
+  const { port } = server.addresses[0] as AddressInfo;
+  return { runner, server, port, endpoint: `http://127.0.0.1:${port}` };
 }
 
 async function config(text: string): Promise<string> {
@@ -125,6 +134,30 @@ describe("a running builder", () => {
     program.child.kill("SIGTERM");
     expect(await program.exit).toBe(0);
     expect(runner.completions).toEqual([]);
+  });
+
+  test("survives a restart of a runner that takes builders back, with what it builds", async () => {
+    const { runner, server, port, endpoint } = await serve({ version: "1+resume" });
+    start(["-g", endpoint, "-c", await config("pingInterval = 1\n")]);
+    await runner.until(() => runner.pings.length > 0);
+    const build = await buildOrder(
+      runnerNix,
+      runnerStore,
+      shellDerivation(
+        `resume-${process.pid}`,
+        "echo before the restart; /bin/busybox sleep 3; echo after it; echo > $out",
+      ),
+    );
+    runner.send({ kind: "build", build });
+    await runner.until(() => runner.logs.get(build.drv) === "before the restart\n");
+    await server.close();
+    await listen(runner, port);
+    await runner.until(() => runner.joins.length === 2);
+    const [first, second] = runner.joins;
+    expect(second?.machineId).toBe(first?.machineId);
+    expect(await runner.completion(build.buildId)).toMatchObject({ state: "success" });
+    // The log is sent again from its start, because the call it came with is gone.
+    expect(runner.logs.get(build.drv)).toBe("before the restart\nafter it\n");
   });
 
   test("sends its token", async () => {
