@@ -35,7 +35,7 @@ const tokenSpace = 1_215_913_545;
 const ownerKey = 1;
 const gateKey = 2;
 /** A standby leaves an owner whose connection broke this long to come back. */
-const courtesyMs = 3_000;
+const courtesyMs = 2_000;
 /** How long a former owner's transactions may go on before their connections are ended. */
 const gatePatienceMs = 4_000;
 const lockNotAvailable = "55P03";
@@ -46,6 +46,15 @@ const reclaimTries = 5;
 
 const held = `database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND locktype = 'advisory' AND objsubid = 2 AND granted`;
+
+/**
+ * The server notices within seconds when our machine is gone, and frees the lock for the standby. Servers differ in
+ * what they know.
+ */
+const sessionSettings = `SELECT set_config(s.name, v.value, false) FROM pg_settings s JOIN (VALUES
+  ('tcp_keepalives_idle', '2'), ('tcp_keepalives_interval', '1'), ('tcp_keepalives_count', '3'),
+  ('tcp_user_timeout', '5000'), ('idle_session_timeout', '0'), ('statement_timeout', '0')) v (name, value)
+  ON v.name = s.name`;
 
 interface Ownership {
   readonly client: Client;
@@ -195,11 +204,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
   async #connect(): Promise<Client> {
     const client = await this.#database.connect("owner");
     try {
-      // The server notices within seconds when our machine is gone, and frees the lock for the standby.
-      await client.query(
-        "SET tcp_keepalives_idle = 4; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 2;" +
-          " SET tcp_user_timeout = 10000; SET idle_session_timeout = 0; SET statement_timeout = 0",
-      );
+      await client.query(sessionSettings);
       return client;
     } catch (error) {
       discard(client);

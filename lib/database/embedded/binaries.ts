@@ -91,7 +91,11 @@ async function readLinks(root: string): Promise<LibraryLink[]> {
   );
 }
 
-async function linkLibraries(root: string, linkFolder: string): Promise<Record<string, string>> {
+/**
+ * Makes the links that a package lacks, in `linkFolder` when the package cannot be written to; returns the variables
+ * that the programs then need.
+ */
+export async function linkLibraries(root: string, linkFolder: string): Promise<Record<string, string>> {
   const missing: LibraryLink[] = [];
   for (const link of await readLinks(root)) {
     if (!(await exists(join(root, link.target)))) missing.push(link);

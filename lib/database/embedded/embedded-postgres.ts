@@ -73,8 +73,9 @@ export class EmbeddedPostgres implements AsyncDisposable {
    */
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     const places = embeddedPlaces(options.dataDir);
-    await preparePlaces(places);
-    const [programs, launcher] = await Promise.all([findPostgres(places.links), chooseLauncher()]);
+    const launcher = await chooseLauncher();
+    await preparePlaces(places, launcher.owner?.uid);
+    const programs = await findPostgres(places.links);
     const server = new EmbeddedPostgres(options, places, programs, launcher);
     try {
       await server.#up();
@@ -124,6 +125,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
     const deadline = Date.now() + startPatienceMs;
     for (;;) {
       this.#options.signal?.throwIfAborted();
+      this.#abort.signal.throwIfAborted();
       const pid = await runningPostmaster(this.#places);
       if (pid !== undefined && (await hasLiveOwner(this.#places))) {
         if (await this.#answers()) return;
@@ -263,6 +265,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
         await this.#up();
         backoff.reset();
       } catch (error) {
+        if (signal.aborted) return;
         this.#logger.error("our own PostgreSQL does not come up", { error });
         await backoff.wait(signal).catch(() => {});
       }

@@ -49,13 +49,17 @@ export function embeddedDatabaseUrl(dataDir: string): string {
   return embeddedPlaces(dataDir).url;
 }
 
-/** The server trusts whoever reaches its socket, so nobody else may. @throws DatabaseError `embedded` */
-export async function preparePlaces(places: EmbeddedPlaces): Promise<void> {
+/**
+ * The server trusts whoever reaches its socket, so nobody else may. `serverUser` is the user it runs as, if not ours.
+ *
+ * @throws DatabaseError `embedded`
+ */
+export async function preparePlaces(places: EmbeddedPlaces, serverUser?: number): Promise<void> {
   await mkdir(places.root, { recursive: true, mode: 0o700 });
   await mkdir(places.socketFolder, { recursive: true, mode: 0o700 });
   const found = await lstat(places.socketFolder);
-  const uid = process.getuid?.();
-  if (!found.isDirectory() || (uid !== undefined && found.uid !== uid) || (found.mode & 0o077) !== 0) {
+  const trusted = [process.getuid?.() ?? found.uid, serverUser];
+  if (!found.isDirectory() || !trusted.includes(found.uid) || (found.mode & 0o077) !== 0) {
     throw new DatabaseError(
       "embedded",
       `${places.socketFolder} must be a folder that only the user of this program can enter; remove it`,

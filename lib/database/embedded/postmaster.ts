@@ -56,13 +56,12 @@ export async function writeOwner(places: EmbeddedPlaces): Promise<void> {
   await writeFile(places.owner, JSON.stringify(mark));
 }
 
-/** The process that started the server still lives, and is not this one. */
+/** The process that started the server still lives; it may be this one. */
 export async function hasLiveOwner(places: EmbeddedPlaces): Promise<boolean> {
   try {
     const mark: unknown = JSON.parse(await readFile(places.owner, "utf8"));
     if (typeof mark !== "object" || mark === null || !("pid" in mark) || typeof mark.pid !== "number")
       return false;
-    if (mark.pid === process.pid) return false;
     const started = "started" in mark ? mark.started : undefined;
     return (await isAlive(mark.pid)) && (started === undefined || started === (await startTime(mark.pid)));
   } catch {
