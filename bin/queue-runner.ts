@@ -40,7 +40,8 @@ const program = new Command("hydra-queue-runner")
   .option("--server-cert-path <file>", "certificate chain of this server (PEM)")
   .option("--server-key-path <file>", "its key (PEM)")
   .option("--client-ca-cert-path <file>", "authority that builders' certificates must come from (PEM)")
-  .option("--disable-queue-monitor-loop", "take builds in only on request");
+  .option("--disable-queue-monitor-loop", "take builds in only on request")
+  .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
 
 function bindAddress(flag: string, value: string, socket: "rest" | "grpc", inherited: ReadonlyMap<string, number>): ListenerOptions {
   if (value !== "-") return parseListenAddress(value);
