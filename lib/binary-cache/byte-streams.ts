@@ -1,0 +1,62 @@
+/** Small helpers for streams of bytes. */
+
+/** All of it; for objects that are known to be small. @throws RangeError above `limit` bytes */
+export async function collect(source: AsyncIterable<Uint8Array>, limit = 64 << 20): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of source) {
+    size += part.length;
+    if (size > limit) throw new RangeError(`more than ${limit} bytes`);
+    parts.push(part);
+  }
+  return Buffer.concat(parts, size);
+}
+
+export async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** Cuts a stream into buffers of exactly `size` bytes, the last one shorter. Each is a copy. */
+export async function* pieces(source: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
+  let parts: Uint8Array[] = [];
+  let filled = 0;
+  for await (const chunk of source) {
+    for (let offset = 0; offset < chunk.length; ) {
+      const part = chunk.subarray(offset, offset + size - filled);
+      parts.push(part);
+      filled += part.length;
+      offset += part.length;
+      if (filled === size) {
+        yield Buffer.concat(parts, filled);
+        parts = [];
+        filled = 0;
+      }
+    }
+  }
+  if (filled > 0) yield Buffer.concat(parts, filled);
+}
+
+/** Calls `visit` for each item, at most `limit` at once and in order of start; the first error stops it. */
+export async function forEachLimited<T>(
+  items: readonly T[],
+  limit: number,
+  visit: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = 0;
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    while (next < items.length && !failed) {
+      const item = items[next++] as T;
+      try {
+        await visit(item);
+      } catch (error) {
+        failed = true;
+        throw error;
+      }
+    }
+  };
+  const workers = Array.from({ length: Math.min(limit, items.length) }, worker);
+  const results = await Promise.allSettled(workers);
+  const bad = results.find((result) => result.status === "rejected");
+  if (bad !== undefined) throw bad.reason;
+}

@@ -1,0 +1,33 @@
+/** Errors of binary caches. */
+import { HydraError } from "../errors.js";
+
+/**
+ * `settings`: the URI cannot be used. `wrong-store`: the cache belongs to another store folder. `mismatch`: bytes are
+ * not what was promised; trying again does not help. `missing`: an object or path that must be there is not.
+ * `denied`: the credentials do not suffice. `unavailable`: the store did not answer, or not as it should.
+ */
+export type BinaryCacheErrorCode =
+  | "settings"
+  | "wrong-store"
+  | "mismatch"
+  | "missing"
+  | "denied"
+  | "unavailable";
+
+export class BinaryCacheError extends HydraError {
+  readonly code: BinaryCacheErrorCode;
+  /** Bucket or folder. */
+  readonly store: string | undefined;
+  readonly key: string | undefined;
+
+  constructor(
+    code: BinaryCacheErrorCode,
+    message: string,
+    options?: { readonly store?: string; readonly key?: string; readonly cause?: unknown },
+  ) {
+    super(message, options);
+    this.code = code;
+    this.store = options?.store;
+    this.key = options?.key;
+  }
+}

@@ -1,0 +1,31 @@
+/**
+ * Binary caches: narinfos, NARs, listings, logs, debug links and realisations, onto S3 or into a folder.
+ *
+ * In this room lives everything that knows the layout of a cache and how objects get there: signing, presigned URLs,
+ * what is present, and the queue of uploads. Formats are those of `lib/nix`, codecs those of `lib/compression`.
+ */
+export {
+  BinaryCache,
+  type BinaryCacheOptions,
+  type OpenNar,
+  type Presence,
+  type UploadOptions,
+} from "./binary-cache.js";
+export { type CacheSettings, parseCacheUri } from "./cache-uri.js";
+export { BinaryCacheError, type BinaryCacheErrorCode } from "./errors.js";
+export { FileCache } from "./file-cache.js";
+export type { ObjectFacts, ObjectStore, PutOptions, StoredObject } from "./object-store.js";
+export { type OpenCacheOptions, openBinaryCache } from "./open.js";
+export { partPlan } from "./part-plan.js";
+export {
+  type CompletedUpload,
+  type MintedMultipart,
+  type MintedNar,
+  type MintedUpload,
+  type MintRequest,
+  PresignedCache,
+} from "./presigned-cache.js";
+export type { S3PresignedPart } from "./s3-multipart.js";
+export { S3Uploader } from "./s3-uploader.js";
+export { TrafficCounters, type TrafficReport } from "./traffic.js";
+export { type UploadJob, UploadQueue, type UploadQueueOptions, type UploadRequest } from "./upload-queue.js";

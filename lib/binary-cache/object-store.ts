@@ -1,0 +1,49 @@
+/** What a binary cache needs of the place where its objects are. */
+import type { TrafficCounters } from "./traffic.js";
+
+export interface ObjectFacts {
+  /** Stored bytes. */
+  readonly size: number;
+  readonly contentEncoding: string | undefined;
+}
+
+export interface StoredObject extends ObjectFacts {
+  /** The stored bytes, not decoded. Reading it to the end or leaving it early frees the connection. */
+  readonly body: AsyncIterable<Uint8Array>;
+}
+
+export interface PutOptions {
+  readonly contentType: string;
+  /** Undefined sends no header at all. */
+  readonly contentEncoding?: string | undefined;
+  /** Leave an object alone that is there already. Default false. */
+  readonly ifAbsent?: boolean | undefined;
+  /** About how many bytes will come, for the choice of part sizes. */
+  readonly sizeHint?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface ReadOptions {
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Named objects. Writes are all or nothing: when the body throws, no object appears.
+ *
+ * All methods throw `BinaryCacheError` with store and key.
+ */
+export interface ObjectStore {
+  /** Bucket name, or the folder. */
+  readonly name: string;
+  readonly traffic: TrafficCounters;
+  /** Whether objects carry a Content-Encoding. */
+  readonly keepsEncoding: boolean;
+  head(key: string, options?: ReadOptions): Promise<ObjectFacts | undefined>;
+  get(key: string, options?: ReadOptions): Promise<StoredObject | undefined>;
+  put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<"written" | "present">;
+  close(): void;
+}
