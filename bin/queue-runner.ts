@@ -6,7 +6,12 @@
  */
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
-import { configChanges, loadQueueRunnerConfig, programLogLevel, type QueueRunnerConfig } from "../lib/config/index.js";
+import {
+  configChanges,
+  loadQueueRunnerConfig,
+  programLogLevel,
+  type QueueRunnerConfig,
+} from "../lib/config/index.js";
 import { UsageError } from "../lib/errors.js";
 import { createLogger, type Logger, silentLogger } from "../lib/log.js";
 import { openStore } from "../lib/nix/index.js";
@@ -14,8 +19,8 @@ import {
   inheritedSockets,
   onReloadSignal,
   runProgram,
-  shutdownSignals,
   SystemdNotifier,
+  shutdownSignals,
 } from "../lib/process/index.js";
 import { type ListenerOptions, parseListenAddress, type ServerTlsOptions } from "../lib/rpc/index.js";
 import { QueueRunner } from "../lib/runner/index.js";
@@ -43,10 +48,18 @@ const program = new Command("hydra-queue-runner")
   .option("--disable-queue-monitor-loop", "take builds in only on request")
   .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
 
-function bindAddress(flag: string, value: string, socket: "rest" | "grpc", inherited: ReadonlyMap<string, number>): ListenerOptions {
+function bindAddress(
+  flag: string,
+  value: string,
+  socket: "rest" | "grpc",
+  inherited: ReadonlyMap<string, number>,
+): ListenerOptions {
   if (value !== "-") return parseListenAddress(value);
   const fd = inherited.get(socket);
-  if (fd === undefined) throw new UsageError(`${flag} is -, but no socket named ${socket} was handed over (LISTEN_FDS, LISTEN_FDNAMES)`);
+  if (fd === undefined)
+    throw new UsageError(
+      `${flag} is -, but no socket named ${socket} was handed over (LISTEN_FDS, LISTEN_FDNAMES)`,
+    );
   return { kind: "fd", fd };
 }
 
@@ -60,14 +73,16 @@ async function readPem(flag: string, path: string): Promise<Buffer> {
 
 async function tlsOptions(flags: Flags): Promise<ServerTlsOptions | undefined> {
   const { serverCertPath, serverKeyPath, clientCaCertPath } = flags;
-  if (serverCertPath === undefined && serverKeyPath === undefined && clientCaCertPath === undefined) return undefined;
+  if (serverCertPath === undefined && serverKeyPath === undefined && clientCaCertPath === undefined)
+    return undefined;
   if (serverCertPath === undefined || serverKeyPath === undefined) {
     throw new UsageError("--server-cert-path and --server-key-path must be given together");
   }
   return {
     certificate: await readPem("--server-cert-path", serverCertPath),
     key: await readPem("--server-key-path", serverKeyPath),
-    clientCa: clientCaCertPath === undefined ? undefined : await readPem("--client-ca-cert-path", clientCaCertPath),
+    clientCa:
+      clientCaCertPath === undefined ? undefined : await readPem("--client-ca-cert-path", clientCaCertPath),
   };
 }
 
