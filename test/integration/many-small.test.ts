@@ -7,6 +7,8 @@ import { testDatabase } from "../support/test-database.js";
 
 const maxJobs = 4;
 const count = 200;
+/** Default of `maxConcurrentUploadsPerMachine`. */
+const maxConcurrentUploads = 4;
 
 const pair = usePair(async () => ({
   databaseUrl: await testDatabase(),
@@ -52,7 +54,8 @@ test("two hundred builds, each once, spread over both machines", async () => {
     const own = rows.BuildSteps.filter((step) => step.machine === name);
     // Equal machines share alike; chance may move a few.
     expect(own.length).toBeGreaterThan(count / 4);
-    expect(mostAtOnce(own)).toBeLessThanOrEqual(maxJobs);
+    // A slot is free when the build ends; the step goes on until its outputs are uploaded.
+    expect(mostAtOnce(own)).toBeLessThanOrEqual(maxJobs + maxConcurrentUploads);
   }
 
   // While steps waited, both machines were working in every second.
