@@ -67,3 +67,21 @@ describe("README.md", () => {
       await expect(readFile(join(root, path, "..", link)), link).resolves.toBeDefined();
   });
 });
+
+describe("docs/differences.md", () => {
+  it("has five cells in each row and numbers every table without a gap", async () => {
+    const rows = (await read("docs/differences.md"))
+      .split("\n")
+      .filter((line) => /^\| [A-Z]\d+ \|/.test(line));
+    expect(rows.length).toBeGreaterThan(100);
+    const next = new Map<string, number>();
+    for (const row of rows) {
+      const cells = row.slice(1, -1).split(" | ");
+      expect(cells, row).toHaveLength(5);
+      for (const cell of cells) expect(cell.trim(), row).not.toBe("");
+      const [, table = "", number] = /^ ([A-Z])(\d+)/.exec(cells[0] ?? "") ?? [];
+      expect(Number(number), row).toBe((next.get(table) ?? 0) + 1);
+      next.set(table, Number(number));
+    }
+  });
+});

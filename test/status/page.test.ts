@@ -1,8 +1,9 @@
 /** The live page: one document, no requests to elsewhere, a policy that lets only its own script run. */
 import { createHash } from "node:crypto";
-import { Script } from "node:vm";
+import { createContext, runInContext, Script } from "node:vm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
+import { Document, Node } from "./fake-dom.js";
 import { type Answer, serve, type TestApi } from "./http-client.js";
 import { recordedSource, runningRecording } from "./recorded-source.js";
 
@@ -90,5 +91,116 @@ describe("GET /status/overview", () => {
       [...between("script").matchAll(/\bm\.([a-zA-Z0-9]+)/g)].map((match) => match[1] ?? ""),
     );
     expect([...machine].filter((name) => !(name in json.machines[0]))).toEqual([]);
+  });
+});
+
+describe("the page's script", () => {
+  /** Runs the script once over what the server would tell and returns the document it has drawn. */
+  async function drawn(overview: unknown, status = 200): Promise<Document> {
+    const ids = [...page.text.matchAll(/ id="([^"]+)"/g)].map((match) => match[1] ?? "");
+    const document = new Document(ids);
+    let asked = (): void => {};
+    const first = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const context = createContext({
+      document,
+      Node,
+      AbortSignal,
+      fetch: async () => ({ ok: status === 200, status, json: async () => structuredClone(overview) }),
+      // The script asks for its next round when this one is drawn.
+      setTimeout: asked,
+    });
+    runInContext(between("script"), context);
+    await first;
+    return document;
+  }
+  const text = (document: Document, id: string): string => document.getElementById(id)?.textContent ?? "";
+
+  it("draws the recorded runner", async () => {
+    const { json } = await api.ask("GET", "/status/overview");
+    const document = await drawn(json);
+    expect(text(document, "state")).toBe("active");
+    expect(text(document, "note")).toBe("");
+    expect(text(document, "machines")).toContain("vm");
+    expect(text(document, "queues")).toContain("x86_64-linux: 1 running");
+    expect(text(document, "queues")).toContain("cancelme");
+    expect(text(document, "builds")).toContain("cancel");
+    expect(document.title).toContain("1 building");
+  });
+
+  it("draws every kind of machine block, failures, retries and trouble, and shows what comes as text", async () => {
+    const { json } = await api.ask("GET", "/status/overview");
+    const [machine] = json.machines;
+    const evil = "<img src=x onerror=alert(1)>";
+    const blocks = [
+      { kind: "full", jobs: 1, maxJobs: 1 },
+      { kind: "uploads", uploads: 4, limit: 4 },
+      { kind: "threshold", what: "memPressure" },
+      { kind: "noPing" },
+      { kind: "burst" },
+      { kind: "held", until: json.now + 60_000 },
+      { kind: "probing" },
+      { kind: "disconnected" },
+    ];
+    const document = await drawn({
+      ...json,
+      problems: [{ part: "database", reason: evil }],
+      machines: [
+        ...blocks.map((block) => ({ ...machine, block })),
+        { ...machine, hostname: evil, draining: true },
+      ],
+      attempts: [
+        { step: evil, machine: machine.id, hostname: "vm", build: 1, startedAt: json.now, phase: "building" },
+      ],
+      queues: [
+        {
+          system: evil,
+          running: 0,
+          ready: 0,
+          delayed: 1,
+          steps: [
+            {
+              drv: evil,
+              state: "delayed",
+              tries: 1,
+              build: 1,
+              since: 0,
+              notBefore: json.now + 5_000,
+              reason: evil,
+            },
+          ],
+        },
+      ],
+      recent: [
+        {
+          id: 1,
+          job: evil,
+          drvPath: evil,
+          status: 1,
+          cached: false,
+          durationMs: 90_061_000,
+          finishedAt: json.now,
+        },
+        { id: 2, job: "", drvPath: evil, status: 0, cached: true, durationMs: 0, finishedAt: json.now },
+      ],
+      skipped: [{ id: 3, reason: evil, since: 0 }],
+    });
+    expect(text(document, "state")).toBe("trouble");
+    expect(text(document, "note")).toBe("");
+    expect(text(document, "machines")).toContain("memory pressure over its limit");
+    expect(text(document, "machines")).toContain("held for 1 min 0 s");
+    expect(text(document, "recent")).toContain("1 d 1 h");
+    for (const id of ["problems", "machines", "queues", "recent", "skipped"]) {
+      expect(text(document, id)).toContain(evil);
+      for (const node of document.getElementById(id)?.all() ?? []) {
+        expect(node.tag).not.toBe("img");
+        expect(node.attributes.get("href") ?? "").not.toMatch(/^javascript:|[<> ]/);
+      }
+    }
+  });
+
+  it("says so when the runner does not answer", async () => {
+    expect(text(await drawn({}, 503), "note")).toContain("HTTP 503");
   });
 });
