@@ -46,6 +46,8 @@ interface Program {
   /** What it wrote to standard error so far. */
   readonly said: () => string;
   readonly exit: Promise<number | null>;
+  /** Waits as the runner does, but not for a builder that is gone. */
+  readonly until: (runner: FakeRunner, done: () => boolean) => Promise<void>;
 }
 
 function start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
@@ -60,7 +62,12 @@ function start(args: readonly string[], env: Readonly<Record<string, string>> = 
     said += chunk.toString();
   });
   const exit = once(child, "close").then(([code]) => code as number | null);
-  return { child, said: () => said, exit };
+  const ended = exit.then((code) => {
+    throw new Error(`the builder ended with ${code}: ${said}`);
+  });
+  ended.catch(() => undefined);
+  const until = (runner: FakeRunner, done: () => boolean) => Promise.race([runner.until(done), ended]);
+  return { child, said: () => said, exit, until };
 }
 
 async function listen(
@@ -97,7 +104,7 @@ describe("a running builder", () => {
   test("builds, and ends with code 0 at SIGTERM", async () => {
     const { runner, endpoint } = await serve();
     const program = start(["-g", endpoint, "-c", await config("pingInterval = 1\nmaxJobs = 3\n")]);
-    await runner.until(() => runner.pings.length > 0);
+    await program.until(runner, () => runner.pings.length > 0);
     expect(runner.joins[0]).toMatchObject({ maxJobs: 3, nixVersion: expect.stringContaining("nix") });
 
     const input = shellDerivation(`input-${process.pid}`, "echo input > $out");
@@ -120,16 +127,19 @@ describe("a running builder", () => {
   test("drains at SIGTERM when it has time for it, and a second signal cuts that short", async () => {
     const { runner, endpoint } = await serve();
     const program = start(["-g", endpoint, "-c", await config("pingInterval = 1\ndrainTimeoutInS = 600\n")]);
-    await runner.until(() => runner.pings.length > 0);
+    await program.until(runner, () => runner.pings.length > 0);
     const build = await buildOrder(
       runnerNix,
       runnerStore,
       shellDerivation(`drain-${process.pid}`, "echo the build has started; /bin/busybox sleep 1000"),
     );
     runner.send({ kind: "build", build });
-    await runner.until(() => runner.logs.get(build.drv) !== undefined && runner.logs.get(build.drv) !== "");
+    await program.until(
+      runner,
+      () => runner.logs.get(build.drv) !== undefined && runner.logs.get(build.drv) !== "",
+    );
     program.child.kill("SIGTERM");
-    await runner.until(() => runner.pings.at(-1)?.storeFreePercent === 0);
+    await program.until(runner, () => runner.pings.at(-1)?.storeFreePercent === 0);
     expect(program.child.exitCode).toBeNull();
     program.child.kill("SIGTERM");
     expect(await program.exit).toBe(0);
@@ -138,8 +148,8 @@ describe("a running builder", () => {
 
   test("survives a restart of a runner that takes builders back, with what it builds", async () => {
     const { runner, server, port, endpoint } = await serve({ version: "1+resume" });
-    start(["-g", endpoint, "-c", await config("pingInterval = 1\n")]);
-    await runner.until(() => runner.pings.length > 0);
+    const program = start(["-g", endpoint, "-c", await config("pingInterval = 1\n")]);
+    await program.until(runner, () => runner.pings.length > 0);
     const build = await buildOrder(
       runnerNix,
       runnerStore,
@@ -149,10 +159,10 @@ describe("a running builder", () => {
       ),
     );
     runner.send({ kind: "build", build });
-    await runner.until(() => runner.logs.get(build.drv) === "before the restart\n");
+    await program.until(runner, () => runner.logs.get(build.drv) === "before the restart\n");
     await server.close();
     await listen(runner, port);
-    await runner.until(() => runner.joins.length === 2);
+    await program.until(runner, () => runner.joins.length === 2);
     const [first, second] = runner.joins;
     expect(second?.machineId).toBe(first?.machineId);
     expect(await runner.completion(build.buildId)).toMatchObject({ state: "success" });
@@ -167,7 +177,7 @@ describe("a running builder", () => {
     const refused = start(["-g", endpoint, "-c", await config(noRetry)]);
     expect(await refused.exit).toBe(1);
     const taken = start(["-g", endpoint, "-c", await config(noRetry), "--authorization-file", token]);
-    await runner.until(() => runner.joins.length === 1);
+    await taken.until(runner, () => runner.joins.length === 1);
     expect(taken.said()).not.toContain("s3cret");
   });
 });
