@@ -1,5 +1,5 @@
 /** Hydra's database: a pool of connections, transactions that get through, and the questions the runner asks. */
-import pg from "pg";
+import { Client, Pool } from "pg";
 import { Backoff } from "./backoff.js";
 import type { ConnectionSettings } from "./connection-settings.js";
 import { DatabaseError } from "./errors.js";
@@ -46,7 +46,7 @@ const dedicatedAnswerTimeoutMs = 10_000;
  */
 export class HydraDatabase implements AsyncDisposable {
   readonly #settings: ConnectionSettings;
-  readonly #pool: pg.Pool;
+  readonly #pool: Pool;
   readonly #onRetry: (error: unknown) => void;
   readonly #onClosed: () => Promise<void>;
   #fence: Fence | undefined;
@@ -57,7 +57,7 @@ export class HydraDatabase implements AsyncDisposable {
     this.#settings = options.settings;
     this.#onRetry = options.onRetry ?? (() => {});
     this.#onClosed = options.onClosed ?? (async () => {});
-    this.#pool = new pg.Pool({
+    this.#pool = new Pool({
       ...options.settings.config,
       max: Math.max(1, options.maxConnections),
       idleTimeoutMillis: idleTimeoutMs,
@@ -127,10 +127,10 @@ export class HydraDatabase implements AsyncDisposable {
   }
 
   /** A connection outside the pool, for whoever must keep one. The caller ends it. */
-  async connect(name: string): Promise<pg.Client> {
+  async connect(name: string): Promise<Client> {
     this.#checkOpen();
     const { application_name: own } = this.#settings.config;
-    const client = new pg.Client({
+    const client = new Client({
       ...this.#settings.config,
       application_name: `${own ?? "hydra-queue-runner"}:${name}`,
       query_timeout: dedicatedAnswerTimeoutMs,

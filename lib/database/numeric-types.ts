@@ -1,7 +1,5 @@
 /** 64-bit integers as numbers: sizes, counts and (in newer schemas) times are all far below 2^53. */
-import pg, { type CustomTypesConfig } from "pg";
-
-const int8 = 20;
+import { type CustomTypesConfig, types } from "pg";
 
 function parseInt8(text: string): number {
   const value = Number(text);
@@ -12,5 +10,5 @@ function parseInt8(text: string): number {
 /** Applies to one connection only; the driver's global settings belong to the application. */
 export const numericTypes: CustomTypesConfig = {
   getTypeParser: (type, format) =>
-    Number(type) === int8 && format !== "binary" ? parseInt8 : pg.types.getTypeParser(type, format),
+    type === types.builtins.INT8 && format !== "binary" ? parseInt8 : types.getTypeParser(type, format),
 };

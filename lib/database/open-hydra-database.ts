@@ -1,5 +1,5 @@
 /** From an address to a database that answers and has Hydra's tables. */
-import pg from "pg";
+import { Client } from "pg";
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { Backoff } from "./backoff.js";
@@ -97,7 +97,7 @@ async function waitForServer(
 
 /** Three quarters of what the server can give to ordinary users: Hydra's other programs need some, too. */
 async function connectionLimit(settings: ConnectionSettings): Promise<number> {
-  const client = new pg.Client(settings.config);
+  const client = new Client(settings.config);
   client.on("error", () => {});
   try {
     await client.connect();

@@ -6,7 +6,7 @@ import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import pg from "pg";
+import { Client } from "pg";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   connectionSettings,
@@ -48,7 +48,7 @@ function lives(pid: number): boolean {
 }
 
 async function query(text: string): Promise<unknown[]> {
-  const client = new pg.Client(connectionSettings(embeddedDatabaseUrl(dataDir)).config);
+  const client = new Client(connectionSettings(embeddedDatabaseUrl(dataDir)).config);
   client.on("error", () => undefined);
   await client.connect();
   try {
@@ -101,7 +101,7 @@ describe("the embedded server", () => {
     await mkdir(long, { recursive: true });
     await using server = await EmbeddedPostgres.start({ dataDir: long, durable: false });
     expect(server.url).toBe(embeddedDatabaseUrl(long));
-    const client = new pg.Client(connectionSettings(server.url).config);
+    const client = new Client(connectionSettings(server.url).config);
     await client.connect();
     await client.end();
   });

@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import pg from "pg";
+import { Client, type ClientConfig } from "pg";
 import {
   connectionSettings,
   EmbeddedPostgres,
@@ -19,7 +19,7 @@ export interface TestPostgres extends AsyncDisposable {
   /** URL of a new database without any table. */
   emptyDatabase(): Promise<string>;
   /** A connection as superuser to the database of a URL; closed with the server. */
-  client(url: string): Promise<pg.Client>;
+  client(url: string): Promise<Client>;
   close(): Promise<void>;
 }
 
@@ -30,9 +30,9 @@ export async function startPostgres(
   const dataDir = await mkdtemp(join(tmpdir(), "pg-"));
   const server = await EmbeddedPostgres.start({ dataDir, durable: false, ...options });
   const template = connectionSettings(server.url);
-  const clients: pg.Client[] = [];
-  const open = async (config: pg.ClientConfig): Promise<pg.Client> => {
-    const client = new pg.Client(config);
+  const clients: Client[] = [];
+  const open = async (config: ClientConfig): Promise<Client> => {
+    const client = new Client(config);
     // A server that is stopped under us is part of some tests.
     client.on("error", () => undefined);
     await client.connect();
@@ -47,7 +47,7 @@ export async function startPostgres(
   let count = 0;
   const create = async (from: string): Promise<string> => {
     const name = `test_${++count}`;
-    const admin = new pg.Client({ ...template.config, database: "postgres" });
+    const admin = new Client({ ...template.config, database: "postgres" });
     await admin.connect();
     await admin.query(`create database ${name} template ${from}`);
     await admin.end();

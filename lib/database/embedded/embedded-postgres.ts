@@ -11,7 +11,7 @@ import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import pg from "pg";
+import { Client } from "pg";
 import { type Logger, silentLogger } from "../../log.js";
 import { Backoff } from "../backoff.js";
 import { connectionSettings } from "../connection-settings.js";
@@ -303,7 +303,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
   }
 
   async #ask(statement: string): Promise<void> {
-    const client = new pg.Client({
+    const client = new Client({
       ...connectionSettings(this.#places.url).config,
       database: "postgres",
       connectionTimeoutMillis: 5_000,

@@ -1,7 +1,7 @@
 /** Files of an embedded server. Everything follows from the data folder, so other programs find the server as well. */
 import { createHash } from "node:crypto";
 import { lstat, mkdir } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { DatabaseError } from "../errors.js";
 
 export const embeddedUser = "hydra";
@@ -55,6 +55,8 @@ export function embeddedDatabaseUrl(dataDir: string): string {
  * @throws DatabaseError `embedded`
  */
 export async function preparePlaces(places: EmbeddedPlaces, serverUser?: number): Promise<void> {
+  // Hydra's own folder is for others, too.
+  await mkdir(dirname(places.root), { recursive: true });
   await mkdir(places.root, { recursive: true, mode: 0o700 });
   await mkdir(places.socketFolder, { recursive: true, mode: 0o700 });
   const found = await lstat(places.socketFolder);
