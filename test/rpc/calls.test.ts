@@ -155,17 +155,17 @@ describe("every call, client against server", () => {
         expect(drv).toBe(values.helloDrv);
         for await (const chunk of decodeLog(chunks)) {
           log += Buffer.from(chunk).toString();
-          if (log === "one\n") first.resolve();
+          if (log === "a line of the log\n") first.resolve();
         }
       },
     });
     async function* text(): AsyncGenerator<Uint8Array> {
-      yield Buffer.from("one\n");
+      yield Buffer.from("a line of the log\n");
       await first.promise;
       yield Buffer.from("two\n");
     }
     await client.buildLog(values.helloDrv, encodeLog(text()));
-    expect(log).toBe("one\ntwo\n");
+    expect(log).toBe("a line of the log\ntwo\n");
   });
 
   it("a silent build has an empty log", async () => {
@@ -328,7 +328,16 @@ describe("statuses", () => {
 
   it("a lost connection is unavailable for whatever runs", async () => {
     const hang = (): Promise<never> => new Promise(() => {});
-    const { client, server } = await pair({ hasPath: hang, buildResult: hang, fetchPaths: hang });
+    const { client, server } = await pair({
+      hasPath: hang,
+      buildResult: hang,
+      fetchPaths: hang,
+      openTunnel: async (_join, tunnel) => {
+        tunnel.send({ kind: "joinResponse", machineId: values.machineId, maxConcurrentDownloads: 5 });
+        await tunnel.closed;
+      },
+    });
+    const tunnel = await client.openTunnel(values.join);
     const forever = {
       infos: [],
       chunks: (async function* () {
@@ -341,6 +350,9 @@ describe("statuses", () => {
     await expect.poll(() => server.connectionCount).toBe(1);
     await new Promise((resolve) => setTimeout(resolve, 50));
     await server.close({ graceMs: 0 });
+    await expect(bytesOf(tunnel.orders as AsyncIterable<never>)).rejects.toMatchObject({
+      code: "unavailable",
+    });
     for (const result of await results) {
       expect(result).toMatchObject({ status: "rejected", reason: { code: "unavailable" } });
     }

@@ -29,7 +29,9 @@ export class Answer {
       stream.on("error", (error) => {
         cause = error;
       });
-      stream.once("close", () => fail(connection.lost ?? errorOfReset(stream.rstCode, cause)));
+      stream.once("close", () => {
+        void connection.blame().then((lost) => fail(lost ?? errorOfReset(stream.rstCode, cause)));
+      });
     });
     this.status.catch(() => {});
   }

@@ -6,7 +6,7 @@ import type { ClientConnection } from "./connection.js";
 /** Codes the library makes up when a connection fails under a call. */
 const vague: ReadonlySet<RpcStatus> = new Set<RpcStatus>(["cancelled", "aborted", "internal", "unknown"]);
 
-/** Waits a moment, because a call may hear of the end of its connection before the connection itself does. */
+/** Takes a moment when the connection may be to blame. */
 export async function callError(
   thrown: unknown,
   connection: ClientConnection,
@@ -18,8 +18,8 @@ export async function callError(
   if (thrown.cause instanceof RpcError) return thrown.cause;
   const status = rpcStatusOf(thrown.code);
   if (vague.has(status)) {
-    await new Promise((resolve) => setImmediate(resolve));
-    if (connection.lost !== undefined) return connection.lost;
+    const lost = await connection.blame();
+    if (lost !== undefined) return lost;
   }
   return new RpcError(status, thrown.rawMessage, { cause: thrown });
 }

@@ -29,7 +29,7 @@ export class ClientConnection {
   readonly authority: string;
   readonly #options: ConnectionOptions;
   #session: Promise<ClientHttp2Session> | undefined;
-  #opening: ClientHttp2Session | undefined;
+  #current: ClientHttp2Session | undefined;
   #lost: RpcError | undefined;
 
   constructor(options: ConnectionOptions) {
@@ -39,7 +39,19 @@ export class ClientConnection {
 
   /** Why the connection is over; undefined while it is not. */
   get lost(): RpcError | undefined {
+    // Streams may tell of it before the session does.
+    if (this.#current?.destroyed === true) this.#lose("the connection to the runner was lost");
     return this.#lost;
+  }
+
+  /**
+   * Why a call that ended without a status did so, if the connection is to blame. Asks after a moment, because streams
+   * may end before the session does.
+   */
+  async blame(): Promise<RpcError | undefined> {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (this.#current?.closed === true) return this.#lose("the runner closed the connection");
+    return this.lost;
   }
 
   /** @throws RpcError `unavailable` when there is no connection */
@@ -51,9 +63,25 @@ export class ClientConnection {
   ): Promise<ClientHttp2Stream> {
     this.#session ??= this.#connect();
     const session = await this.#session;
-    if (this.#lost !== undefined) throw this.#lost;
+    if (this.lost !== undefined) throw this.lost;
     if (session.closed || session.destroyed) throw this.#lose("the runner is closing the connection");
-    return session.request({ ...headers, ":method": method, ":path": path }, options);
+    // Left to itself, the HTTP library forgets the brackets of IPv6 addresses.
+    const authority = new URL(this.authority).host;
+    const stream = session.request(
+      { ...headers, ":method": method, ":path": path, ":authority": authority },
+      options,
+    );
+    let answered = false;
+    stream.once("response", () => {
+      answered = true;
+    });
+    // A connection that ends in an orderly way closes its streams without an error, and the library would wait on.
+    stream.once("close", () => {
+      if (!answered && stream.rstCode === 0 && stream.listenerCount("error") > 0) {
+        stream.emit("error", new RpcError("unavailable", "the runner closed the call without an answer"));
+      }
+    });
+    return stream;
   }
 
   /** For the gRPC library, whose own keep-alive asks for it. */
@@ -64,7 +92,7 @@ export class ClientConnection {
     const reason = this.#lose("the client was closed");
     this.#session ??= Promise.reject(reason);
     // One that is just being opened does not get through any more.
-    this.#opening?.destroy(reason);
+    if (this.#current?.connecting === true) this.#current.destroy(reason);
     const session = await this.#session.catch(() => undefined);
     if (session === undefined || session.destroyed) return;
     const closed = new Promise<void>((resolve) => session.once("close", () => resolve()));
@@ -80,14 +108,13 @@ export class ClientConnection {
         // Frames of slow readers wait in memory up to the windows; the default of 10 MB would break connections.
         maxSessionMemory: 256,
       });
-      this.#opening = session;
+      this.#current = session;
       let stop = (): void => {};
       const timer = setTimeout(() => {
         session.destroy(new Error(`no connection within ${connectTimeoutMs} ms`));
       }, connectTimeoutMs);
       session.once("connect", () => {
         clearTimeout(timer);
-        this.#opening = undefined;
         session.setLocalWindowSize(connectionWindow);
         stop = this.#keepAlive(session);
         resolve(session);

@@ -54,8 +54,8 @@ function eventsOf(
       return await raced(reader.next(), signal);
     } catch (error) {
       signal.throwIfAborted();
-      // A stream that broke says less than the status, which may be a moment behind.
-      await new Promise((resolve) => setImmediate(resolve));
+      // A stream that broke says less than the status; after anything else the stream goes on, without us.
+      if (stream.closed || stream.destroyed) await answer.status;
       throw answer.failure ?? error;
     }
   };

@@ -193,12 +193,22 @@ export class RunnerServer {
           refuse(response.stream, new RpcError("unimplemented", "unknown service or method"));
       },
     });
+    const serve: Listener = (request, response) => {
+      // The library makes a URL of it and throws if it cannot, for instance with an IPv6 address without brackets.
+      request.headers[":authority"] = "localhost";
+      try {
+        adapter(request, response);
+      } catch (error) {
+        logger.debug("request without use", { error });
+        refuse(request.stream, new RpcError("unimplemented", "unknown service or method"));
+      }
+    };
     return (request, response) => {
       const { stream } = request;
       stopCallerAtEnd(stream);
       const method = request.url.startsWith(servicePath) ? request.url.slice(servicePath.length) : undefined;
       if (method === undefined) {
-        adapter(request, response);
+        serve(request, response);
         return;
       }
       const peer = connections.peer(stream.session, this.#tokenOf(request.headers.authorization));
@@ -219,7 +229,7 @@ export class RunnerServer {
         return;
       }
       if (method === "OpenTunnel") sendHeadEarly(response);
-      adapter(request, response);
+      serve(request, response);
     };
   }
 
