@@ -12,7 +12,6 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly run: Benchmar
   latency: () => import("./latency.js"),
   makespan: () => import("./makespan.js"),
   "scheduler-throughput": () => import("./scheduler-throughput.js"),
-  "failing-dependents": () => import("./failing-dependents.js"),
 };
 
 const name = process.argv[2] ?? "";
@@ -26,7 +25,9 @@ if (load === undefined) {
   const machine = { node: process.version, arch: arch(), cpus: cpus().length, memory: totalmem() };
   const width = Math.max(...Object.keys(figures).map((key) => key.length));
   for (const [key, value] of Object.entries(figures)) {
-    process.stdout.write(`${key.padEnd(width)}  ${typeof value === "number" ? Number(value.toFixed(3)) : value}\n`);
+    process.stdout.write(
+      `${key.padEnd(width)}  ${typeof value === "number" ? Number(value.toFixed(3)) : value}\n`,
+    );
   }
   await mkdir("bench-results", { recursive: true });
   const report = { name, at: new Date().toISOString(), machine, figures };

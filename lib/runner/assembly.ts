@@ -85,20 +85,24 @@ export function assemble(context: RunnerContext): RunnerParts {
   const uploads = new Uploads({
     store,
     logs,
-    catalog,
     roots,
     tasks,
     logger,
-    addresses: () => config().remoteStoreAddr,
     outputsAreLocal: () => !presignedInForce(),
     concurrency: () => Math.max(1, config().concurrentUploadLimit),
-    stateFolder: join(config().hydraDataDir, "queue-runner"),
+    journalFolder: join(config().hydraDataDir, "queue-runner"),
+  });
+  const presigned = new PresignedUploads({
+    cacheOf: (attempt) => uploads.presignedCache(attempt),
+    attempts,
+    logger,
   });
   const recorder = new Recorder({
     database,
     storeDir: store.storeDir,
     logPath: (drv: StorePath) => logs.pathOf(drv),
     outputsAreLocal: () => !presignedInForce(),
+    rememberFailures: () => true,
     onEnded: (id, result) => {
       registry.ended(id, result);
       metrics.add("buildsFinished");
@@ -120,7 +124,11 @@ export function assemble(context: RunnerContext): RunnerParts {
     random,
     publish: (publication) => uploads.publish(publication),
     onChange,
-    onLog: (drv) => tasks.start(() => uploads.putLog(drv)),
+    onEndWithoutResult: (attempt) =>
+      tasks.start(async () => {
+        await uploads.putLog(attempt);
+        await presigned.abandon(attempt);
+      }),
     onDynamic: (continuation, drv) => {
       const build = scheduler.step(continuation.dependent)?.lowestBuild;
       if (build === undefined) return;
@@ -225,7 +233,6 @@ export function assemble(context: RunnerContext): RunnerParts {
     now,
     random,
   });
-  const presigned = new PresignedUploads({ uploads, attempts, store, logger });
   return {
     scheduler,
     metrics,

@@ -81,6 +81,8 @@ export class AttemptLauncher {
   }
 
   #describe(assignment: Assignment): Omit<Attempt, "facts"> {
+    const { scheduler } = this.#options;
+    const jobsets = (scheduler.step(assignment.step)?.jobsets ?? []).map((id) => scheduler.jobset(id));
     return {
       id: assignment.attempt,
       assignment,
@@ -88,6 +90,9 @@ export class AttemptLauncher {
       machine: assignment.machine,
       hostname: this.#options.sessions.get(assignment.machine)?.join.hostname ?? "",
       startedAt: this.#options.now(),
+      jobsets: jobsets.flatMap((jobset) =>
+        jobset === undefined ? [] : [`${jobset.project}:${jobset.name}`],
+      ),
       row: undefined,
       sent: false,
     };

@@ -24,6 +24,8 @@ export interface Attempt {
   /** Milliseconds since the epoch, on the runner's clock. */
   readonly startedAt: number;
   readonly facts: StepFacts;
+  /** `project:jobset` of all who wanted the step when it was handed out. */
+  readonly jobsets: readonly string[];
   /** Resolves once the busy row is committed; rejects when it could not be written. */
   row: Promise<StepRow> | undefined;
   /** The order was put into the machine's tunnel. */

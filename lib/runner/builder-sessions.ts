@@ -5,13 +5,7 @@
  * tunnel without waiting; a tunnel that does not drain is closed by the transport, which counts as a lost machine.
  */
 import type { Logger } from "../log.js";
-import type {
-  BuilderJoin,
-  BuilderPing,
-  RunnerOrder,
-  RunningBuild,
-  TunnelConnection,
-} from "../rpc/types.js";
+import type { BuilderJoin, BuilderPing, RunnerOrder, RunningBuild, TunnelConnection } from "../rpc/types.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import { attemptId, type MachineId, machineId, stepId } from "../scheduler/ids.js";
 import type { MachineInfo, MachineLoad } from "../scheduler/machine-types.js";
@@ -86,7 +80,9 @@ export class BuilderSessions {
     const running = join.running ?? [];
     const known = running.map((build) => attemptId(build.buildId));
     perform(scheduler.addMachine(machineInfo(id, join), now(), random, known));
-    session.strangers = running.filter((build) => scheduler.attempt(attemptId(build.buildId))?.machine !== id);
+    session.strangers = running.filter(
+      (build) => scheduler.attempt(attemptId(build.buildId))?.machine !== id,
+    );
     before?.tunnel.close("the builder joined again");
     logger.info("builder joined", { machine: id, hostname: join.hostname, systems: join.systems.join(",") });
     tunnel.send({

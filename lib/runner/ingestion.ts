@@ -20,6 +20,7 @@ import type { CachedBuilds } from "./cached-builds.js";
 import { Mutex, mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
+import { RunnerError } from "./errors.js";
 import { type BuildFate, planIngestion, type Verdict } from "./ingestion-plan.js";
 import type { InputResolver } from "./input-resolver.js";
 import type { QueuedBuild } from "./queued-build.js";
@@ -156,11 +157,16 @@ export class Ingestion {
     const paths = [...new Set(known.flatMap((facts) => [...facts.outputs.values()]))].filter(
       (path) => path !== undefined,
     );
-    const [valid, failed, needed] = await Promise.all([
+    const [valid, failed] = await Promise.all([
       store.queryValidPaths(paths),
       database.failedPaths(paths.map((path) => printStorePath(store.storeDir, path))),
-      uploads.missingFromCaches(paths),
     ]);
+    // Where builders upload for themselves, outputs are complete when the cache has them.
+    const local = recorder.outputsAreLocal();
+    const presence = await uploads.presence(paths.filter((path) => valid.has(path) === local));
+    if (!local && [...presence.values()].includes("unknown")) {
+      throw new RunnerError("cache-unknown", "the binary cache cannot be asked what it has");
+    }
     const verdicts: Verdict[] = [];
     const complete: StepFacts[] = [];
     const absent: { index: number; facts: StepFacts }[] = [];
@@ -169,9 +175,11 @@ export class Ingestion {
       const failedBefore = outputs.some(
         (path) => path !== undefined && failed.has(printStorePath(store.storeDir, path)),
       );
-      const local = outputs.every((path) => path !== undefined && valid.has(path));
+      const there = outputs.every(
+        (path) => path !== undefined && (valid.has(path) || (!local && presence.get(path) === "present")),
+      );
       if (failedBefore) verdicts[index] = { kind: "failedBefore", facts };
-      else if (local) {
+      else if (there) {
         verdicts[index] = { kind: "complete", facts };
         complete.push(facts);
       } else {
@@ -189,7 +197,7 @@ export class Ingestion {
     }
     for (const facts of complete) resolver.learn(facts.drv, definedOutputs(facts));
     await recorder.outputsFound(complete, account);
-    uploads.uploadLater(complete, needed);
+    if (local) uploads.uploadLater(complete, presence);
     return verdicts;
   }
 

@@ -62,7 +62,9 @@ export class InputResolver {
   async resolve(drv: StorePath, facts: StepFacts): Promise<Resolution> {
     const { store, catalog } = this.#options;
     const derivation = await catalog.derivation(drv);
-    const paths = await this.outputPaths(inputReferences(derivation).map(({ drv: root, outputs }) => ({ root, outputs })));
+    const paths = await this.outputPaths(
+      inputReferences(derivation).map(({ drv: root, outputs }) => ({ root, outputs })),
+    );
     const resolved = resolveDerivation(store.storeDir, derivation, (root, outputs) =>
       paths.get(chainKey(root, outputs)),
     );

@@ -31,7 +31,7 @@ export class Microbatch<T, R> {
       const batch = this.#queue.splice(0, this.#limit);
       try {
         const results = await this.#run(batch.map((call) => call.item));
-        batch.forEach((call, index) => call.resolve(results[index] as R));
+        for (const [index, call] of batch.entries()) call.resolve(results[index] as R);
       } catch (error) {
         for (const call of batch) call.reject(error);
       }

@@ -13,7 +13,7 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { QueueRunnerConfig } from "../config/types.js";
-import { type HydraDatabase, Listener, openHydraDatabase, OwnerLock } from "../database/index.js";
+import { type HydraDatabase, Listener, OwnerLock, openHydraDatabase } from "../database/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
 import { RpcError, RunnerServer, type RunnerServiceHandlers } from "../rpc/index.js";
@@ -122,7 +122,7 @@ export class QueueRunner implements AsyncDisposable {
     if (opened === undefined) throw new StatusError("unavailable", "the runner has not started yet");
     const { parts } = opened;
     await this.#grpc?.reloadTokens(config.tokenPaths);
-    await parts.uploads.reopen(config.remoteStoreAddr);
+    await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
     this.#config = config;
     parts.scheduler.setOptions(schedulerSettings(config), this.#now());
     parts.logs.setMaxBytes(config.maxLogSize);
@@ -167,7 +167,7 @@ export class QueueRunner implements AsyncDisposable {
         now: this.#now,
         random,
       });
-      await parts.uploads.reopen(config.remoteStoreAddr);
+      await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
       const source = createStatusSource({
         ...parts,
         startedAt: this.#startedAt,
@@ -205,10 +205,10 @@ export class QueueRunner implements AsyncDisposable {
     database.fence(lock);
     const orphans = await parts.recorder.clearOrphans();
     if (orphans > 0) this.#logger.warn("steps of a runner that died were closed", { steps: orphans });
+    await parts.uploads.start();
     listener.start();
     this.#state = "active";
     if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
-    parts.uploads.start();
     parts.dispatcher.trigger();
     this.#logger.info("active");
   }
@@ -221,7 +221,8 @@ export class QueueRunner implements AsyncDisposable {
       try {
         return await acquireLockFile(path);
       } catch (error) {
-        if (!(error instanceof ProcessError) || error.code !== "locked" || this.#now() > deadline) throw error;
+        if (!(error instanceof ProcessError) || error.code !== "locked" || this.#now() > deadline)
+          throw error;
         await sleep(200, undefined, { signal: this.#abort.signal });
       }
     }
@@ -361,10 +362,7 @@ function whileActive(source: StatusSource, state: () => RunnerState): StatusSour
 }
 
 /** Builders are sent on to the active runner; what they still report while we drain is taken. */
-function onlyWhenActive(
-  handlers: RunnerServiceHandlers,
-  state: () => RunnerState,
-): RunnerServiceHandlers {
+function onlyWhenActive(handlers: RunnerServiceHandlers, state: () => RunnerState): RunnerServiceHandlers {
   const check = (): void => {
     if (state() !== "active") throw new RpcError("unavailable", `this runner is not active (${state()})`);
   };

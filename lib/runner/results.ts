@@ -11,8 +11,8 @@ import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import { hashesEqual } from "../nix/hash.js";
 import type { Store } from "../nix/store.js";
-import type { BuiltOutput } from "../rpc/types.js";
 import type { StorePath } from "../nix/store-path.js";
+import type { BuiltOutput } from "../rpc/types.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import type { AttemptId, BuildId } from "../scheduler/ids.js";
 import type {
@@ -28,6 +28,7 @@ import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
 import type { Recorder } from "./recorder.js";
+import type { Publication } from "./uploads.js";
 
 export interface ResultsOptions {
   readonly scheduler: SchedulerApi;
@@ -39,22 +40,15 @@ export interface ResultsOptions {
   readonly logger: Logger;
   readonly now: () => number;
   readonly random: () => number;
-  /** Makes the outputs of a finished step safe and public; resolves when builds that need them may be called done. */
+  /** Makes outputs safe and public; resolves when builds that need them may be called done. */
   readonly publish: (publication: Publication) => Promise<void>;
   readonly onChange: () => void;
-  /** The log of a try is complete on disk; it will not change any more. */
-  readonly onLog: (drv: StorePath) => void;
+  /** An attempt that reached its machine ended without outputs; its log is complete on disk. */
+  readonly onEndWithoutResult: (attempt: Attempt) => void;
   /** A built output named a derivation that a dependent waits for. */
   readonly onDynamic: (continuation: DynamicContinuation, drv: StorePath) => void;
   /** Outputs that only the build could tell, for the steps that are resolved with them. */
   readonly onOutputs: (drv: StorePath, outputs: ReadonlyMap<string, StorePath>) => void;
-}
-
-export interface Publication {
-  readonly drv: StorePath;
-  readonly outputs: ReadonlyMap<string, StorePath>;
-  /** Some build is finished by this step, so its outputs should be in the caches before the build says so. */
-  readonly finishesBuilds: boolean;
 }
 
 /** How long a log may go on arriving after its attempt has ended. */
@@ -192,6 +186,7 @@ export class Results {
     try {
       const row = await this.#rowOf(attempt);
       if (attempt !== undefined) await this.#finishLog(attempt);
+      if (attempt?.sent === true && completion.kind !== "finished") this.#options.onEndWithoutResult(attempt);
       switch (completion.kind) {
         case "finished":
           await this.#recordFinished(attempt, row, completion, details);
@@ -224,7 +219,6 @@ export class Results {
   async #finishLog(attempt: Attempt): Promise<void> {
     if (attempt.log === undefined) return;
     await Promise.race([attempt.log, sleep(logGraceMs, undefined, { ref: false })]);
-    this.#options.onLog(attempt.drv);
   }
 
   async #recordFinished(
@@ -241,7 +235,7 @@ export class Results {
     }
     if (attempt === undefined || row === undefined) return;
     await publish({
-      drv: attempt.drv,
+      attempt,
       outputs: pathsOf(details.outputs),
       finishesBuilds: completion.ownBuilds.length > 0,
     });

@@ -20,8 +20,8 @@ import {
   type VersionAnswer,
   type VersionCheck,
 } from "../rpc/index.js";
-import { attemptId, machineId } from "../scheduler/ids.js";
 import type { SchedulerApi } from "../scheduler/api.js";
+import { attemptId, machineId } from "../scheduler/ids.js";
 import type { AttemptRegistry } from "./attempts.js";
 import type { BuilderSessions } from "./builder-sessions.js";
 import type { RunnerCounters } from "./counters.js";
@@ -80,7 +80,9 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     hasPath: (path, { signal }) => store.isValidPath(path, { signal }),
     fetchPaths: (paths, { signal }) => sendPaths(options, paths, signal),
     buildLog: async ({ drv, chunks }, { peer }) => {
-      const owner = [...peer.machineIds].map((id) => attempts.runs(machineId(id), drv)).find((found) => found);
+      const owner = [...peer.machineIds]
+        .map((id) => attempts.runs(machineId(id), drv))
+        .find((found) => found);
       if (owner === undefined) throw new RpcError("not-found", `no machine of this builder builds ${drv}`);
       scheduler.acknowledged(owner.id, options.now());
       const writing = writeLog(drv, chunks);
@@ -196,4 +198,3 @@ async function* counted(
     yield chunk;
   }
 }
-

@@ -1,7 +1,7 @@
 /** What the status API sees of a running queue runner. */
 import type { HydraDatabase } from "../database/index.js";
-import { isDerivationPath, parseStorePath, printStorePath } from "../nix/store-path.js";
 import type { Store } from "../nix/store.js";
+import { isDerivationPath, parseStorePath, printStorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import { buildId, type MachineId, machineId, stepId } from "../scheduler/ids.js";
 import type { BuildView } from "../scheduler/views.js";
@@ -106,9 +106,7 @@ export function createStatusSource(options: StatusSourceOptions): StatusSource {
 function firstBuilds(builds: readonly BuildView[], limit: number | undefined): readonly BuildView[] {
   if (limit === undefined || builds.length <= limit) return builds;
   return [...builds]
-    .sort(
-      (a, b) => b.globalPriority - a.globalPriority || b.localPriority - a.localPriority || a.id - b.id,
-    )
+    .sort((a, b) => b.globalPriority - a.globalPriority || b.localPriority - a.localPriority || a.id - b.id)
     .slice(0, limit);
 }
 
@@ -134,7 +132,8 @@ async function submit(options: StatusSourceOptions, request: NewBuildRequest): P
     drvPath: printStorePath(store.storeDir, drv),
     system,
   });
-  if (id === undefined) throw new StatusError("not-found", `jobsetId: there is no jobset ${request.jobsetId}`);
+  if (id === undefined)
+    throw new StatusError("not-found", `jobsetId: there is no jobset ${request.jobsetId}`);
   await options.monitor.takeIn(buildId(id));
   return id;
 }

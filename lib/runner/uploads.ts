@@ -1,0 +1,251 @@
+/**
+ * Where outputs go after they arrived: garbage-collector roots, binary caches, other stores.
+ *
+ * Uploads are jobs of a queue that keeps a journal, so a crash loses none. A build is called finished when its outputs
+ * are in the caches, or when they are in the journal and the caches have been out of order for a while: an outage
+ * delays results, it neither loses nor changes them.
+ */
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type BinaryCache,
+  BinaryCacheError,
+  openBinaryCache,
+  type Presence,
+  PresignedCache,
+  UploadQueue,
+  type UploadRequest,
+} from "../binary-cache/index.js";
+import type { OverflowStoreConfig } from "../config/types.js";
+import type { Logger } from "../log.js";
+import type { Store } from "../nix/store.js";
+import type { StorePath } from "../nix/store-path.js";
+import type { RemoteStoreReport } from "../status/index.js";
+import type { Attempt } from "./attempts.js";
+import type { TaskGroup } from "./concurrency.js";
+import type { StepFacts } from "./derivation-catalog.js";
+import type { GcRoots } from "./gc-roots.js";
+import type { LogStore } from "./log-store.js";
+import { NixCopy } from "./nix-copy.js";
+
+/** Outputs of a step that succeeded. */
+export interface Publication {
+  readonly attempt: Attempt;
+  readonly outputs: ReadonlyMap<string, StorePath>;
+  /** Some build is finished by this step, so its outputs should be in the caches before the build says so. */
+  readonly finishesBuilds: boolean;
+}
+
+export interface UploadTargets {
+  /** Addresses as configured: `s3://…`, `file://…`, and others that `nix copy` understands. */
+  readonly stores: readonly string[];
+  readonly overflow: OverflowStoreConfig | undefined;
+}
+
+export interface UploadsOptions {
+  readonly store: Store;
+  readonly logs: LogStore;
+  readonly roots: GcRoots;
+  readonly tasks: TaskGroup;
+  readonly logger: Logger;
+  /** False with presigned uploads: the builders have put outputs into the bucket themselves. */
+  readonly outputsAreLocal: () => boolean;
+  /** Upload jobs at once. */
+  readonly concurrency: () => number;
+  /** Folder of the journal. */
+  readonly journalFolder: string;
+}
+
+/** How long a finished build may wait for caches that do not answer. */
+const patienceMs = 10 * 60_000;
+
+interface Opened {
+  readonly targets: UploadTargets;
+  readonly caches: readonly BinaryCache[];
+  readonly overflow: BinaryCache | undefined;
+  readonly others: readonly NixCopy[];
+}
+
+const nothing: Opened = {
+  targets: { stores: [], overflow: undefined },
+  caches: [],
+  overflow: undefined,
+  others: [],
+};
+
+export class Uploads {
+  readonly #options: UploadsOptions;
+  #opened: Opened = nothing;
+  #queue: UploadQueue | undefined;
+
+  constructor(options: UploadsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Opens the stores; does nothing when they are the same as before.
+   *
+   * @throws UsageError, BinaryCacheError when an address or a key cannot be used; the old stores then stay in use
+   */
+  async open(targets: UploadTargets): Promise<void> {
+    if (JSON.stringify(targets) === JSON.stringify(this.#opened.targets)) return;
+    const { store, logger } = this.#options;
+    const caches: BinaryCache[] = [];
+    const others: NixCopy[] = [];
+    const openCache = (uri: string): Promise<BinaryCache> =>
+      openBinaryCache(uri, { storeDir: store.storeDir, logger });
+    try {
+      for (const uri of targets.stores) {
+        if (/^(s3|file):\/\//.test(uri)) caches.push(await openCache(uri));
+        else others.push(new NixCopy({ target: uri, logger, store }));
+      }
+      const overflow = targets.overflow === undefined ? undefined : await openCache(targets.overflow.store);
+      const before = this.#opened;
+      this.#opened = { targets, caches, overflow, others };
+      closeAll(before);
+    } catch (error) {
+      for (const cache of caches) cache.close();
+      throw error;
+    }
+  }
+
+  /** Goes on with what an earlier process left in the journal. */
+  async start(): Promise<void> {
+    const { store, journalFolder, concurrency, logger } = this.#options;
+    this.#queue = await UploadQueue.open({
+      folder: join(journalFolder, "uploads"),
+      caches: () => this.#all(),
+      closure: (paths, signal) => store.closure(paths, { signal }),
+      openNar: (path, signal) => store.narFromPath(path, signal === undefined ? {} : { signal }),
+      concurrency,
+      logger,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#queue?.close();
+    closeAll(this.#opened);
+    this.#opened = nothing;
+  }
+
+  /** Makes the outputs of a step safe and public; resolves when builds that need them may be called done. */
+  async publish({ attempt, outputs, finishesBuilds }: Publication): Promise<void> {
+    const { roots, outputsAreLocal } = this.#options;
+    const local = outputsAreLocal();
+    const paths = [...outputs.values()];
+    if (local) await roots.add(paths);
+    const uploaded = this.#enqueue(attempt, {
+      paths: local ? paths : [],
+      log: { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) },
+      realisations: [...outputs]
+        .filter(([name]) => attempt.facts.outputs.get(name) === undefined)
+        .map(([outputName, outPath]) => ({ drvPath: attempt.drv, outputName, outPath })),
+    });
+    const copied = local ? this.#opened.others.map((target) => target.copy(paths)) : [];
+    const all = Promise.all([uploaded, ...copied]);
+    if (!finishesBuilds) {
+      this.#options.tasks.start(async () => void (await uploaded));
+      return;
+    }
+    const patience = new AbortController();
+    try {
+      await Promise.race([all, sleep(patienceMs, undefined, { ref: false, signal: patience.signal })]);
+    } finally {
+      patience.abort();
+    }
+  }
+
+  /** The log of a try that did not succeed. */
+  async putLog(attempt: Attempt): Promise<void> {
+    const { logs } = this.#options;
+    await this.#enqueue(attempt, { paths: [], log: { drv: attempt.drv, file: logs.pathOf(attempt.drv) } });
+  }
+
+  /** What all caches together know: `present` when each has the path, `absent` when one surely lacks it. */
+  async presence(paths: readonly StorePath[]): Promise<Map<StorePath, Presence>> {
+    const { caches } = this.#opened;
+    const combined = new Map<StorePath, Presence>();
+    if (paths.length === 0 || caches.length === 0) return combined;
+    const answers = await Promise.all(caches.map((cache) => cache.hasNarInfos(paths)));
+    for (const path of paths) {
+      const all = answers.map((answer) => answer.get(path) ?? "unknown");
+      combined.set(path, all.includes("absent") ? "absent" : all.includes("unknown") ? "unknown" : "present");
+    }
+    return combined;
+  }
+
+  /** Outputs that were found in the store but not in the caches go there in one job. */
+  uploadLater(complete: readonly StepFacts[], presence: ReadonlyMap<StorePath, Presence>): void {
+    const paths = complete
+      .flatMap((facts) => [...facts.outputs.values()])
+      .filter((path) => path !== undefined)
+      .filter((path) => presence.get(path) === "absent" || presence.get(path) === "unknown");
+    if (paths.length === 0) return;
+    this.#options.tasks.start(async () => {
+      await this.#queue?.enqueue({ paths: [...new Set(paths)], caches: this.#names() });
+    });
+  }
+
+  /** The bucket that builders upload the outputs of an attempt to. */
+  presignedCache(attempt: Attempt): PresignedCache | undefined {
+    const { caches, overflow } = this.#opened;
+    const candidates = this.#overflows(attempt) ? [overflow] : caches;
+    return candidates.find((cache) => cache instanceof PresignedCache);
+  }
+
+  wantsDebugInfo(): boolean {
+    return this.#opened.caches[0]?.settings.writeDebugInfo ?? false;
+  }
+
+  pending(): readonly StorePath[] {
+    return this.#queue?.pendingPaths() ?? [];
+  }
+
+  pendingCount(): number {
+    return this.#queue?.size ?? 0;
+  }
+
+  traffic(): readonly RemoteStoreReport[] {
+    return this.#all().map((cache) => cache.traffic());
+  }
+
+  /** Resolves when the job is done, or will be done by a later process. */
+  async #enqueue(attempt: Attempt, request: UploadRequest): Promise<void> {
+    const caches = this.#overflows(attempt) ? this.#overflowNames() : this.#names();
+    if (this.#queue === undefined || caches.length === 0) return;
+    try {
+      const { done } = await this.#queue.enqueue({ ...request, caches });
+      await done;
+    } catch (error) {
+      // Closed: the journal has it. Anything else was logged by the queue and cannot be helped by waiting.
+      if (!(error instanceof BinaryCacheError)) throw error;
+    }
+  }
+
+  /** The overflow store takes a step when every jobset that wants it is listed. */
+  #overflows(attempt: Attempt): boolean {
+    const { targets, overflow } = this.#opened;
+    if (overflow === undefined || targets.overflow === undefined || attempt.jobsets.length === 0)
+      return false;
+    const listed = new Set(targets.overflow.jobsets);
+    return attempt.jobsets.every((jobset) => listed.has(jobset));
+  }
+
+  #all(): readonly BinaryCache[] {
+    const { caches, overflow } = this.#opened;
+    return overflow === undefined ? caches : [...caches, overflow];
+  }
+
+  #names(): readonly string[] {
+    return this.#opened.caches.map((cache) => cache.name);
+  }
+
+  #overflowNames(): readonly string[] {
+    return this.#opened.overflow === undefined ? [] : [this.#opened.overflow.name];
+  }
+}
+
+function closeAll({ caches, overflow }: Opened): void {
+  for (const cache of caches) cache.close();
+  overflow?.close();
+}
