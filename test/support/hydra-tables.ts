@@ -42,7 +42,7 @@ export interface DerivationFacts {
 /** The few facts the evaluator writes down of a derivation, read from its file in the store. */
 export async function derivationFacts(store: TestNixStore, drv: string): Promise<DerivationFacts> {
   const name = basename(drv);
-  const text = await readFile(join(store.root, store.storeDir, name), "utf8");
+  const text = await readFile(join(store.realStoreDir, name), "utf8");
   const head = text.slice(0, text.indexOf("]"));
   const outputs = new Map<string, string | null>();
   for (const [, output = "", path = ""] of head.matchAll(/\("([^"]*)","([^"]*)","[^"]*","[^"]*"\)/g)) {
