@@ -5,12 +5,12 @@
  * Only command line, environment and signals are dealt with here; everything else is the library's.
  */
 import { Command } from "commander";
-import { BuilderClient, BuilderError, runnerGateways } from "../lib/builder/index.js";
+import { BuilderClient, BuilderError, defaultBuildDir, runnerGateways } from "../lib/builder/index.js";
 import { type BuilderConfig, loadBuilderConfig, programLogLevel } from "../lib/config/index.js";
 import { errorChain, UsageError } from "../lib/errors.js";
 import { createLogger, type Logger, silentLogger } from "../lib/log.js";
 import { DaemonError, type DaemonStore, openStore, type StorePath } from "../lib/nix/index.js";
-import { runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
+import { onReloadSignal, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
 import { packageVersion } from "../lib/version.js";
 
 interface Flags {
@@ -104,6 +104,7 @@ async function main(): Promise<number> {
     store,
     version: config.protocolVersion,
     hostname: config.hostname,
+    defaultBuildDir: defaultBuildDir(store.server.nixVersion ?? "", store.stateDir),
     reconnectTimeoutMs: config.reconnectTimeoutInS * 1000,
     logger,
     onActivity: (drvs) => void systemd.notify({ status: activity(drvs), ready: true }),
@@ -112,6 +113,11 @@ async function main(): Promise<number> {
     void systemd.notify({ stopping: true });
     void stop(client, config, signals.second);
   });
+  using _reload = onReloadSignal(
+    async () => logger.warn("settings are read at the start only; restart the builder to change them"),
+    (error) => logger.error("reload failed", { error }),
+  );
+  systemd.startWatchdog(() => true);
   await client.start().catch((error: unknown) => {
     if (!(error instanceof BuilderError)) throw error;
   });

@@ -252,9 +252,9 @@ export class BuilderClient implements AsyncDisposable {
   }
 
   async #ping(machineId: string): Promise<BuilderPing> {
-    const { store } = this.#options;
+    const { store, defaultBuildDir = tmpdir() } = this.#options;
     const sample = await sampleSystem({
-      buildDir: this.#machine?.nix.buildDir ?? tmpdir(),
+      buildDir: this.#machine?.nix.buildDir ?? defaultBuildDir,
       storeDir: store.realStoreDir,
     });
     // The contract has no word for "no more work, please"; a machine without any disk space gets none.

@@ -1,5 +1,6 @@
 /** The settings of the local Nix that a runner wants to know, as `nix` itself reports them. */
 import { execFile } from "node:child_process";
+import { tmpdir } from "node:os";
 import { promisify } from "node:util";
 import { errorChain } from "../errors.js";
 import { BuilderError } from "./errors.js";
@@ -111,4 +112,11 @@ export async function readNixConfiguration(
     }
   }
   return parseNixConfiguration(settings, await version);
+}
+
+/** Where Nix of this version (`2.30.1`) runs builds when `build-dir` is not set. */
+export function defaultBuildDir(nixVersion: string, stateDir: string): string {
+  const [, major = "0", minor = "0"] = /(\d+)\.(\d+)/.exec(nixVersion) ?? [];
+  const ownFolder = Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 30);
+  return ownFolder ? `${stateDir}/builds` : tmpdir();
 }

@@ -47,6 +47,8 @@ export interface BuilderClientOptions {
   readonly hostname?: string | undefined;
   /** Default: read by running `nix` with `env`. */
   readonly nixConfiguration?: NixConfiguration | undefined;
+  /** Whose disk is watched when Nix does not say where it builds. Default: the system's temporary folder. */
+  readonly defaultBuildDir?: string | undefined;
   /** Environment for `nix`; default that of this process. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;
   /**

@@ -1,7 +1,8 @@
+import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
 import { newCounters } from "../../lib/builder/counters.js";
 import { joinMessage, pingMessage } from "../../lib/builder/join-info.js";
-import { parseNixConfiguration } from "../../lib/builder/nix-configuration.js";
+import { defaultBuildDir, parseNixConfiguration } from "../../lib/builder/nix-configuration.js";
 import { builderSettings, nixConfiguration } from "../support/builder-settings.js";
 
 const facts = { count: 2, bogomips: 4599.99, totalMemory: 1 << 30 };
@@ -74,4 +75,11 @@ describe("settings of Nix", () => {
       expect.objectContaining({ code: "nix-configuration" }),
     );
   });
+});
+
+test("newer Nix builds in a folder of its own, older ones in the temporary one", () => {
+  expect(defaultBuildDir("2.30.1", "/nix/var/nix")).toBe("/nix/var/nix/builds");
+  expect(defaultBuildDir("3.1", "/state")).toBe("/state/builds");
+  expect(defaultBuildDir("2.8.0", "/nix/var/nix")).toBe(tmpdir());
+  expect(defaultBuildDir("", "/nix/var/nix")).toBe(tmpdir());
 });
