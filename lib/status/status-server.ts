@@ -2,6 +2,8 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, ListenOptions } from "node:net";
 
+import { type Logger, silentLogger } from "../log.js";
+
 export interface StatusServerOptions {
   /** `StatusRouter.handle`. */
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
@@ -9,6 +11,7 @@ export interface StatusServerOptions {
   readonly listen: ListenOptions | { readonly fd: number };
   /** Connections beyond this number are refused. Default 1024. */
   readonly maxConnections?: number;
+  readonly logger?: Logger;
 }
 
 /** An HTTP/1.1 server with time-outs that no slow or silent client can outstay. */
@@ -35,6 +38,9 @@ export class StatusServer implements AsyncDisposable {
     server.maxConnections = options.maxConnections ?? 1024;
     server.listen(options.listen);
     await once(server, "listening");
+    // A connection that cannot be accepted (no descriptors left) must not end the listener, nor the process.
+    const logger = options.logger ?? silentLogger;
+    server.on("error", (error) => logger.warn("status API: connection not accepted", { error }));
     return new StatusServer(server);
   }
 
