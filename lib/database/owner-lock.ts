@@ -216,6 +216,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
     const pid = rows[0]?.pid;
     if (pid === undefined) throw new DatabaseError("unavailable", "the server does not say who we are");
+    this.#released.signal.throwIfAborted();
     this.#standby = undefined;
     this.#ownership = { client, pid };
     this.#owner = true;

@@ -202,7 +202,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
       "logging_collector=off",
       "timezone=UTC",
       "log_timezone=UTC",
-      ...(durable ? [] : ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]),
+      ...(durable ? [] : ["fsync=off", "full_page_writes=off"]),
     ];
     const command = this.#launcher.wrap(
       [this.#programs.postgres, "-D", this.#places.data, ...settings.flatMap((setting) => ["-c", setting])],
