@@ -1,0 +1,103 @@
+/**
+ * What the scheduler's events cost on a large queue, and that they cost hardly more than on a small one.
+ *
+ * `scheduler-throughput [steps]`
+ */
+import {
+  type AttemptId,
+  attemptId,
+  buildId,
+  jobsetId,
+  type NewStep,
+  Scheduler,
+  stepId,
+} from "../lib/scheduler/index.js";
+import type { Benchmark } from "./benchmark.js";
+import { makeGraph, newStep } from "./derivation-graph.js";
+import { sameMachines } from "./farm-machines.js";
+
+interface Costs {
+  readonly addPerSecond: number;
+  readonly eventsPerSecond: number;
+  readonly bumpsPerSecond: number;
+  readonly bytesPerStep: number;
+}
+
+function graphOf(count: number): NewStep[] {
+  const nodes = makeGraph({ steps: count, seed: 7 });
+  return nodes.map((node) =>
+    newStep(
+      node.name,
+      node,
+      node.inputs.map((input) => nodes[input]?.name ?? ""),
+    ),
+  );
+}
+
+function since(start: number): number {
+  return (performance.now() - start) / 1000;
+}
+
+/** Loads `count` steps, bumps builds, and builds everything on 100 machines with 4 jobs each. */
+function measure(count: number): Costs {
+  const steps = graphOf(count);
+  const before = process.memoryUsage().heapUsed;
+  const scheduler = new Scheduler({ deadlines: { heartbeatMs: 0 } });
+  for (let jobset = 0; jobset < 20; jobset++) {
+    scheduler.upsertJobset({ id: jobsetId(jobset), project: "p", name: `j${jobset}`, shares: 100 + jobset });
+  }
+  let start = performance.now();
+  scheduler.addSteps(steps, 0);
+  for (const [index, { id }] of steps.entries()) {
+    const priority = { globalPriority: 0, localPriority: 100 };
+    scheduler.addBuild(
+      { id: buildId(index + 1), jobset: jobsetId(index % 20), step: id, ...priority, timestamp: 0 },
+      0,
+    );
+  }
+  const addPerSecond = count / since(start);
+  const bytesPerStep = (process.memoryUsage().heapUsed - before) / count;
+
+  const bumps = 2000;
+  start = performance.now();
+  for (let i = 0; i < bumps; i++) {
+    const id = buildId(1 + ((i * 7919) % count));
+    scheduler.setBuildPriority(id, { globalPriority: i + 1, localPriority: 100 }, 0);
+  }
+  const bumpsPerSecond = bumps / since(start);
+
+  for (const machine of sameMachines(100, 4)) scheduler.addMachine(machine, 0, () => 0);
+  const running: AttemptId[] = [];
+  let attempts = 0;
+  let now = 0;
+  start = performance.now();
+  for (;;) {
+    now += 100;
+    for (const { attempt } of scheduler.assign(now, () => attemptId(`a${attempts++}`))) running.push(attempt);
+    const attempt = running.shift();
+    if (attempt === undefined) break;
+    scheduler.acknowledged(attempt, now);
+    scheduler.complete(attempt, { kind: "succeeded" }, now, () => 0);
+    scheduler.advance(now, () => 0);
+  }
+  const eventsPerSecond = attempts / since(start);
+  const left = scheduler.hasStep(stepId(steps[0]?.id ?? "")) || scheduler.sizes().steps > 0;
+  if (left) throw new Error("not everything was built");
+  return { addPerSecond, eventsPerSecond, bumpsPerSecond, bytesPerStep };
+}
+
+export const run: Benchmark = async (args) => {
+  const count = Number(args[0] ?? 200_000);
+  measure(Math.min(count, 5000));
+  const small = measure(Math.ceil(count / 10));
+  const large = measure(count);
+  return {
+    steps: count,
+    "steps added per second": large.addPerSecond,
+    "steps handed out and finished per second": large.eventsPerSecond,
+    "bumps per second": large.bumpsPerSecond,
+    "heap bytes per step": large.bytesPerStep,
+    "cost of an event, large queue / tenth of it": small.eventsPerSecond / large.eventsPerSecond,
+    "cost of adding a step, large queue / tenth of it": small.addPerSecond / large.addPerSecond,
+  };
+};
