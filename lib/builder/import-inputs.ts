@@ -16,6 +16,8 @@ import { Slots } from "./slots.js";
 const batchSize = 64;
 /** Tries, when a path that another build was to bring did not come. */
 const mostRounds = 4;
+/** Milliseconds a runner may take to walk the closure of the inputs. */
+const requisitesTimeout = 600_000;
 /** Substitutions of one build at once. */
 const substitutionsAtOnce = 4;
 
@@ -55,7 +57,10 @@ export class InputImporter {
     if (inputs.length === 0) return new Set();
     const { link } = this.#options;
     const { roots, signal } = options;
-    const requisites = await link.call((api) => api.fetchRequisites(inputs, { signal }), signal);
+    const requisites = await link.call(
+      (api) => api.fetchRequisites(inputs, { signal, timeoutMs: requisitesTimeout }),
+      signal,
+    );
     await roots.addTempRoots([...new Set([...requisites, ...inputs])], { signal });
     await this.#bring(requisites, signal);
     await this.#substituteUnknown(inputs, signal);

@@ -14,6 +14,8 @@ import { Slots } from "./slots.js";
 /** NARs in transfer, all builds together. */
 const narsAtOnce = 16;
 const scansAtOnce = 10;
+/** Milliseconds a runner may take to look what its cache has. */
+const answerTimeout = 600_000;
 /** URLs that one answer may hold without getting near the limit of a message. */
 const urlsPerAnswer = 20_000;
 /** The least a runner cuts a NAR into. */
@@ -68,7 +70,11 @@ export class PresignedUploader {
     const { link, counters } = this.#options;
     const { machineId, signal } = job;
     const answers = await link.call(
-      (api) => api.requestPresignedUrls({ buildId: job.buildId(), machineId, requests }, { signal }),
+      (api) =>
+        api.requestPresignedUrls(
+          { buildId: job.buildId(), machineId, requests },
+          { signal, timeoutMs: answerTimeout },
+        ),
       signal,
     );
     const targets = new Map(answers.map((answer) => [answer.path, answer]));

@@ -339,6 +339,12 @@ describe("the tunnel", () => {
     expect(await client.finished).toEqual({ reason: "closed", exitCode: 0, error: undefined });
   });
 
+  test("silent for too long: counts as lost", async () => {
+    const { runner, client } = await joined({}, { silenceLimitMs: 50 });
+    await runner.until(() => runner.joins.length === 2);
+    expect(client.counters().tunnelsLost).toBeGreaterThan(0);
+  });
+
   test("refused for its version: exit code 65", async () => {
     const runner = new FakeRunner({ compatible: false });
     const client = new BuilderClient({
