@@ -154,6 +154,23 @@ describe("a build that succeeds", () => {
     expect(outputs.get("out")?.path).toMatch(/-test-/);
   });
 
+  test("keeps its inputs and outputs through a garbage collection", async () => {
+    const { runner } = await joined();
+    const input = shellDerivation(`rooted-${process.pid}-${++serial}`, "echo rooted > $out");
+    const order = await orderFor(
+      `let i = ${input}; in ${fresh("echo the build has started; /bin/busybox sleep 2; read x < $i; echo $x > $out", "i = i;")}`,
+    );
+    runner.send({ kind: "build", build: order });
+    await runner.until(() => runner.logs.get(order.drv) === "the build has started\n");
+    await builderNix.run("nix-store", ["--gc"]);
+    // Uploading waits for the question, so the outputs are there while it is asked.
+    runner.onCall = async (name) => {
+      if (name === "hasPath") await builderNix.run("nix-store", ["--gc"]);
+    };
+    expect(await runner.completion(order.buildId)).toMatchObject({ state: "success", error: undefined });
+    expect(runner.received).toHaveLength(1);
+  });
+
   test("shows its log while it runs", async () => {
     const { runner } = await joined();
     const order = await orderFor(fresh(`echo first line; ${sleep}`));
