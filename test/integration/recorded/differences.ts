@@ -83,7 +83,7 @@ export const differences: readonly Difference[] = [
   },
   {
     name: "error messages",
-    cases: ["failure", "cached-failure", "dependency-failure"],
+    cases: ["failure", "dependency-failure"],
     recorded: "`errormsg` is a generic sentence around the daemon's status.",
     ours: "The same fact in fewer words; the log is where the reason is.",
     reason: "The front-end prints the message beside the step; it shall say what is known, in one line.",
@@ -111,6 +111,49 @@ export const differences: readonly Difference[] = [
         (step) =>
           `${drvName(step)} produced an output that Nix rejected: hash mismatch in fixed-output derivation '${String(step.drvpath)}': specified: sha256-LXEWQrcmsEQBYnyp+6wy9chTD7GQPMTbAiWHF5IaSIE= got: sha256-fk+i64x6wIlznV3vxEifrWihANkggso1xrQKRSSCH4c=`,
       ),
+  },
+  {
+    name: "failures are remembered",
+    cases: ["fixed-output-mismatch", "failure", "dependency-failure"],
+    recorded: "`FailedPaths` is read, but nothing writes it any more.",
+    ours: "Outputs of a derivation that failed for good are written there.",
+    reason: "The front-end's page of failed paths and its restart are made for it; the C++ runner wrote it.",
+    adapt: (form) => {
+      const paths = new Set(form.rows.BuildStepOutputs.map(({ path }) => path));
+      return { ...form, rows: { ...form.rows, FailedPaths: [...paths].map((path) => ({ path })) } };
+    },
+  },
+  {
+    name: "what failed before is not built again",
+    cases: ["cached-failure"],
+    recorded: "A derivation that failed is built again with each new build that needs it.",
+    ours: "The new build fails at once; its step row has status 8 and names the build that failed first. A restart by the front-end forgets the failure.",
+    reason: "As above: nothing changed, so nothing else can come of it but work.",
+    adapt: (form) => {
+      const built = withCells(
+        form,
+        "BuildSteps",
+        () => true,
+        () => ({
+          status: 8,
+          errormsg: null,
+          machine: "",
+          propagatedfrom: "another build",
+          starttime: null,
+          stoptime: null,
+        }),
+      );
+      const cached = withCells(
+        built,
+        "Builds",
+        () => true,
+        () => ({ iscachedbuild: 1 }),
+      );
+      const FailedPaths = form.rows.BuildStepOutputs.map(({ path = null }) => ({ path }));
+      return withNotifications({ ...cached, rows: { ...cached.rows, FailedPaths } }, (all) =>
+        all.filter((one) => one.startsWith("build_finished")),
+      );
+    },
   },
   {
     name: "early cut-off builds nothing",

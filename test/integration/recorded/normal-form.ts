@@ -81,7 +81,7 @@ export function normalForm(outcome: Outcome, options: NormalFormOptions = {}): N
   const cell = (row: Row, column: string): Row[string] => {
     const value = row[column] ?? null;
     if (timeColumns.has(column)) return time(value);
-    if (idColumns.has(column) && typeof value === "number") return numbers.get(value) ?? `build ${value}`;
+    if (idColumns.has(column) && typeof value === "number") return numbers.get(value) ?? "another build";
     switch (column) {
       case "jobset_id":
         return "the jobset";
