@@ -7,6 +7,7 @@
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import { decompress } from "../compression/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { ValidPathInfo } from "../nix/path-info.js";
 import type { StorePath } from "../nix/store-path.js";
@@ -203,21 +204,38 @@ export class UploadQueue {
   async #into(cache: BinaryCache, job: UploadJob, closure: readonly ValidPathInfo[]): Promise<void> {
     const { signal } = this.#stop;
     if (job.log !== undefined) {
-      const file = createReadStream(job.log.file, { highWaterMark: 262_144 });
-      try {
-        await once(file, "open", { signal });
-        await cache.putLog(job.log.drv, file, { signal });
-      } catch (error) {
-        if (!isAbsentFile(error)) throw error;
-        this.#logger.warn("there is no log to upload", { drv: job.log.drv, file: job.log.file });
-      } finally {
-        file.destroy();
-      }
+      const { drv, file } = job.log;
+      const found = await this.#putLog(cache, drv, file, signal);
+      if (!found) this.#logger.warn("there is no log to upload", { drv, file });
     }
     await cache.uploadClosure(closure, this.#options.openNar, { signal });
     for (const realisation of job.realisations ?? []) await cache.putRealisation(realisation, { signal });
   }
+
+  /** False when there is no such log in any form. */
+  async #putLog(cache: BinaryCache, drv: StorePath, path: string, signal: AbortSignal): Promise<boolean> {
+    for (const { suffix, method } of logForms) {
+      const file = createReadStream(path + suffix, { highWaterMark: 262_144 });
+      try {
+        await once(file, "open", { signal });
+        await cache.putLog(drv, method === "none" ? file : decompress(file, { method, signal }), { signal });
+        return true;
+      } catch (error) {
+        if (!isAbsentFile(error)) throw error;
+      } finally {
+        file.destroy();
+      }
+    }
+    return false;
+  }
 }
+
+/** Whoever finishes a log may compress it in place at any time. */
+const logForms = [
+  { suffix: "", method: "none" },
+  { suffix: ".zst", method: "zstd" },
+  { suffix: ".bz2", method: "bzip2" },
+] as const;
 
 function isHopeless(error: unknown): boolean {
   return error instanceof BinaryCacheError && error.code === "mismatch"

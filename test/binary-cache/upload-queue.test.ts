@@ -1,0 +1,128 @@
+// The queue of uploads: order, retries, restarts.
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  type BinaryCache,
+  openBinaryCache,
+  UploadQueue,
+  type UploadQueueOptions,
+} from "../../lib/binary-cache/index.js";
+import { parseStorePath } from "../../lib/nix/store-path.js";
+import { type S3Server, startS3Server } from "../support/s3-server/index.js";
+import { file, narsOf, sample } from "./samples.js";
+
+const leaf = sample("a", file("leaf"));
+const top = sample("b", file("top"), [leaf.info.path]);
+const drv = parseStorePath(`${"d".repeat(32)}-top.drv`);
+
+let server: S3Server;
+let scratch: string;
+let caches: BinaryCache[];
+beforeEach(async () => {
+  server = await startS3Server({ buckets: ["one", "two"] });
+  scratch = await mkdtemp(join(tmpdir(), "queue-"));
+  caches = [];
+  for (const bucket of ["one", "two"]) {
+    const uri = server.uri(bucket, { compression: "none" });
+    caches.push(await openBinaryCache(uri, { credentials: server.keys }));
+  }
+});
+afterEach(async () => {
+  for (const cache of caches) cache.close();
+  await server.close();
+  await rm(scratch, { recursive: true });
+});
+
+function open(options: Partial<UploadQueueOptions> = {}): Promise<UploadQueue> {
+  return UploadQueue.open({
+    folder: join(scratch, "journal"),
+    caches: () => caches,
+    closure: (paths) =>
+      Promise.resolve(
+        [leaf.info, top.info].filter(({ path }) => paths.includes(path) || paths.includes(top.info.path)),
+      ),
+    openNar: narsOf(leaf, top),
+    retryDelayMs: 1,
+    maxRetryDelayMs: 5,
+    ...options,
+  });
+}
+
+const has = (bucket: string, key: string): boolean => server.objects.get(bucket)?.has(key) ?? false;
+const narinfo = (letter: string): string => `${letter.repeat(32)}.narinfo`;
+
+describe("UploadQueue", () => {
+  it("uploads closures and logs into all caches, and clears its journal", async () => {
+    const log = join(scratch, "log");
+    await writeFile(log, "built\n");
+    const queue = await open();
+    const { done } = await queue.enqueue({ paths: [top.info.path], log: { drv, file: log } });
+    await queue.enqueue({ paths: [leaf.info.path], log: { drv, file: "/nowhere" }, caches: ["one"] });
+    await done;
+    await queue.idle();
+    for (const bucket of ["one", "two"]) {
+      expect([has(bucket, narinfo("a")), has(bucket, narinfo("b")), has(bucket, `log/${drv}`)]).toEqual([
+        true,
+        true,
+        true,
+      ]);
+    }
+    expect(queue.size).toBe(0);
+    expect(await readdir(join(scratch, "journal"))).toEqual([]);
+    await queue.close();
+  });
+
+  it("one cache that is down does not hold up the other, and gets its data later", async () => {
+    let down = true;
+    server.fault = ({ bucket }) => (down && bucket === "one" ? { status: 400, code: "Down" } : undefined);
+    const queue = await open();
+    const { done } = await queue.enqueue({ paths: [top.info.path] });
+    await expect.poll(() => has("two", narinfo("b"))).toBe(true);
+    expect(queue.pendingPaths()).toEqual([top.info.path]);
+    expect(has("one", narinfo("b"))).toBe(false);
+    down = false;
+    await done;
+    expect(has("one", narinfo("b"))).toBe(true);
+    await queue.close();
+  });
+
+  it("a restart finds everything that was not done", async () => {
+    server.fault = () => ({ status: 400 });
+    const first = await open({ retryDelayMs: 60_000, concurrency: () => 1 });
+    const jobs = [
+      await first.enqueue({ paths: [leaf.info.path] }),
+      await first.enqueue({ paths: [top.info.path] }),
+    ];
+    await first.close();
+    for (const { done } of jobs) await expect(done).rejects.toMatchObject({ code: "unavailable" });
+    await writeFile(join(scratch, "journal", "000000000077.json"), "{ broken");
+    await writeFile(join(scratch, "journal", "000000000078.json.tmp"), "{");
+    server.fault = undefined;
+    const second = await open();
+    expect(second.pendingPaths()).toEqual([leaf.info.path, top.info.path]);
+    await second.idle();
+    expect(has("one", narinfo("b"))).toBe(true);
+    expect(await readdir(join(scratch, "journal"))).toEqual(["000000000077.json.bad"]);
+    await second.close();
+  });
+
+  it("gives up what can never work", async () => {
+    const ended: (string | undefined)[] = [];
+    const queue = await open({
+      openNar: narsOf({ info: leaf.info, nar: Buffer.from("wrong") }),
+      onDone: (_job, error) => void ended.push(error?.message),
+    });
+    const wrong = await queue.enqueue({ paths: [leaf.info.path] });
+    await expect(wrong.done).rejects.toMatchObject({ code: "mismatch" });
+    const lost = await queue.enqueue({ paths: [parseStorePath(`${"z".repeat(32)}-gone`)] });
+    await expect(lost.done).rejects.toMatchObject({ code: "missing" });
+    expect(ended).toEqual([
+      expect.stringContaining("bytes"),
+      expect.stringContaining("no longer in the store"),
+    ]);
+    expect(await readdir(join(scratch, "journal"))).toEqual([]);
+    await queue.close();
+  });
+});
