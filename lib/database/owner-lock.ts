@@ -16,8 +16,16 @@ import { toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { Backoff } from "./backoff.js";
 import { DatabaseError } from "./errors.js";
-import { failureCode, failureKind } from "./failure-kinds.js";
+import { failureKind } from "./failure-kinds.js";
 import type { HydraDatabase } from "./hydra-database.js";
+import {
+  closeGate,
+  endFormerSession,
+  isFree,
+  passGate,
+  shortenTimeouts,
+  tryLock,
+} from "./owner-lock-statements.js";
 import type { Fence } from "./transaction.js";
 
 export interface OwnerLockOptions {
@@ -29,32 +37,12 @@ export interface OwnerLockOptions {
   readonly checkIntervalMs?: number | undefined;
 }
 
-/** First keys of our advisory locks: any fixed numbers that nothing else of Hydra uses. */
-const ownerSpace = 1_215_913_544;
-const tokenSpace = 1_215_913_545;
-const ownerKey = 1;
-const gateKey = 2;
 /** A standby leaves an owner whose connection broke this long to come back. */
 const courtesyMs = 2_000;
-/** How long a former owner's transactions may go on before their connections are ended. */
-const gatePatienceMs = 4_000;
-const lockNotAvailable = "55P03";
 /** How long to wait for a good-bye. */
 const partingMs = 2_000;
 /** How long to look for the lock after a reconnection before it counts as somebody else's. */
 const reclaimTries = 5;
-
-const held = `database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND locktype = 'advisory' AND objsubid = 2 AND granted`;
-
-/**
- * The server notices within seconds when our machine is gone, and frees the lock for the standby. Servers differ in
- * what they know.
- */
-const sessionSettings = `SELECT set_config(s.name, v.value, false) FROM pg_settings s JOIN (VALUES
-  ('tcp_keepalives_idle', '2'), ('tcp_keepalives_interval', '1'), ('tcp_keepalives_count', '3'),
-  ('tcp_user_timeout', '5000'), ('idle_session_timeout', '0'), ('statement_timeout', '0')) v (name, value)
-  ON v.name = s.name`;
 
 interface Ownership {
   readonly client: Client;
@@ -164,13 +152,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     if (ownership === undefined) {
       throw new DatabaseError("unavailable", "the connection that holds the owner lock is being restored");
     }
-    // Two statements in one message: the second must look at the locks only after the first has the gate.
-    const results: unknown = await client.query(
-      `SELECT pg_advisory_xact_lock_shared(${ownerSpace}, ${gateKey});
-       SELECT count(*)::int AS locks FROM pg_locks WHERE ${held} AND pid = ${ownership.pid} AND mode = 'ExclusiveLock'
-          AND ((classid = ${ownerSpace} AND objid = ${ownerKey}) OR (classid = ${tokenSpace} AND objid = ${this.#token}))`,
-    );
-    if (lastCount(results) !== 2) {
+    if (!(await passGate(client, ownership.pid, this.#token))) {
       // Whether it is lost for good is found out by the guard; until then nothing is written.
       throw new DatabaseError("unavailable", "the owner lock is not held by our connection");
     }
@@ -204,7 +186,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
   async #connect(): Promise<Client> {
     const client = await this.#database.connect("owner");
     try {
-      await client.query(sessionSettings);
+      await shortenTimeouts(client);
       return client;
     } catch (error) {
       discard(client);
@@ -309,59 +291,4 @@ async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
 /** Ends a connection that may be dead, without waiting for it. */
 function discard(client: Client): void {
   void client.end().catch(() => {});
-}
-
-async function isFree(client: Client): Promise<boolean> {
-  const { rows } = await client.query(
-    `SELECT 1 FROM pg_locks WHERE ${held} AND classid = ${ownerSpace} AND objid = ${ownerKey}`,
-  );
-  return rows.length === 0;
-}
-
-/** Owner lock and token, both or none. */
-async function tryLock(client: Client, token: number): Promise<boolean> {
-  const { rows } = await client.query<{ locked: boolean }>(
-    `SELECT pg_try_advisory_lock(${ownerSpace}, ${ownerKey}) AS locked`,
-  );
-  if (rows[0]?.locked !== true) return false;
-  await client.query(`SELECT pg_advisory_lock(${tokenSpace}, ${token})`);
-  return true;
-}
-
-/**
- * Waits for the transactions of a former owner; those that hang have their connections ended. New ones queue behind us,
- * and find out afterwards that they may not write.
- */
-async function closeGate(client: Client): Promise<void> {
-  await client.query(`SET lock_timeout = ${gatePatienceMs}`);
-  for (;;) {
-    try {
-      await client.query(`SELECT pg_advisory_lock(${ownerSpace}, ${gateKey})`);
-      break;
-    } catch (error) {
-      if (failureCode(error) !== lockNotAvailable) throw error;
-      await client.query(
-        `SELECT pg_terminate_backend(pid) FROM pg_locks
-          WHERE ${held} AND classid = ${ownerSpace} AND objid = ${gateKey} AND pid <> pg_backend_pid()`,
-      );
-    }
-  }
-  await client.query(`SELECT pg_advisory_unlock(${ownerSpace}, ${gateKey})`);
-}
-
-/** The server may still believe in our broken connection; its token proves that it is ours to end. */
-async function endFormerSession(client: Client, pid: number, token: number): Promise<void> {
-  await client.query(
-    `SELECT pg_terminate_backend(pid) FROM pg_locks
-      WHERE ${held} AND classid = ${tokenSpace} AND objid = ${token} AND pid = ${pid}`,
-  );
-}
-
-function lastCount(results: unknown): number | undefined {
-  const last: unknown = Array.isArray(results) ? results.at(-1) : results;
-  if (typeof last !== "object" || last === null || !("rows" in last) || !Array.isArray(last.rows))
-    return undefined;
-  const row: unknown = last.rows[0];
-  if (typeof row !== "object" || row === null || !("locks" in row)) return undefined;
-  return typeof row.locks === "number" ? row.locks : undefined;
 }

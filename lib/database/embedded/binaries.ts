@@ -11,6 +11,11 @@ export interface PostgresPrograms {
   readonly env: Readonly<Record<string, string>>;
 }
 
+/** What the programs are started with: nothing of our own environment that changes what a server does. */
+export function programEnvironment(programs: PostgresPrograms): Record<string, string> {
+  return { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC", ...programs.env };
+}
+
 /** A symbolic link of the package, both ends relative to its folder. npm does not unpack symbolic links. */
 interface LibraryLink {
   readonly source: string;

@@ -5,27 +5,20 @@
  * killed process left behind is stopped first; one that another live process looks after (the active runner, when we
  * are its standby) is shared, and started by us once it is gone.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, open, readFile, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { open, readFile, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { Client } from "pg";
 import { type Logger, silentLogger } from "../../log.js";
 import { Backoff } from "../backoff.js";
 import { connectionSettings } from "../connection-settings.js";
 import { DatabaseError } from "../errors.js";
 import { failureCode } from "../failure-kinds.js";
-import { findPostgres, type PostgresPrograms } from "./binaries.js";
-import { chooseLauncher, giveTo, type Launcher } from "./launch.js";
-import {
-  type EmbeddedPlaces,
-  embeddedDatabase,
-  embeddedPlaces,
-  embeddedUser,
-  preparePlaces,
-} from "./places.js";
+import { findPostgres, type PostgresPrograms, programEnvironment } from "./binaries.js";
+import { ensureDataFolder } from "./data-folder.js";
+import { chooseLauncher, type Launcher } from "./launch.js";
+import { type EmbeddedPlaces, embeddedDatabase, embeddedPlaces, preparePlaces } from "./places.js";
 import { hasLiveOwner, runningPostmaster, stopPostmaster, writeOwner } from "./postmaster.js";
 
 export interface EmbeddedPostgresOptions {
@@ -40,7 +33,6 @@ export interface EmbeddedPostgresOptions {
 
 const startPatienceMs = 60_000;
 const sharedCheckMs = 500;
-const run = promisify(execFile);
 
 export class EmbeddedPostgres implements AsyncDisposable {
   readonly #options: EmbeddedPostgresOptions;
@@ -134,7 +126,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
         await stopPostmaster(this.#places, pid);
         continue;
       } else {
-        await this.#initialise();
+        await ensureDataFolder(this.#places, this.#programs, this.#launcher, this.#options.durable !== false);
         if (await this.#launch(deadline)) return;
       }
       if (Date.now() > deadline) {
@@ -144,50 +136,6 @@ export class EmbeddedPostgres implements AsyncDisposable {
       }
       await sleep(100);
     }
-  }
-
-  /** Makes the data folder, so that one cut short is never mistaken for a whole one. */
-  async #initialise(): Promise<void> {
-    const { data, root } = this.#places;
-    const version = await readFile(join(data, "PG_VERSION"), "utf8").catch(() => undefined);
-    if (version !== undefined) {
-      await this.#checkVersion(version.trim());
-      return;
-    }
-    const fresh = join(root, "data.new");
-    await rm(fresh, { recursive: true, force: true });
-    await mkdir(fresh, { mode: 0o700 });
-    await giveTo(this.#launcher, root);
-    await giveTo(this.#launcher, this.#places.socketFolder);
-    const command = this.#launcher.wrap([
-      this.#programs.initdb,
-      "--pgdata",
-      fresh,
-      "--username",
-      embeddedUser,
-      "--auth=trust",
-      "--locale=C",
-      "--encoding=UTF8",
-      ...(this.#options.durable === false ? ["--no-sync"] : []),
-    ]);
-    const [program = "", ...args] = command;
-    try {
-      await run(program, args, { env: this.#env(), cwd: "/" });
-    } catch (error) {
-      throw new DatabaseError("embedded", "initdb cannot make a database", { cause: error });
-    }
-    await rename(fresh, data);
-  }
-
-  async #checkVersion(dataVersion: string): Promise<void> {
-    const { stdout } = await run(this.#programs.postgres, ["--version"], { env: this.#env() });
-    const own = /\s(\d+)/.exec(stdout)?.[1];
-    if (own === dataVersion) return;
-    throw new DatabaseError(
-      "embedded",
-      `${this.#places.data} is of PostgreSQL ${dataVersion}, the programs are of ${own ?? "an unknown version"};` +
-        " dump it with the old programs, or remove it to begin anew",
-    );
   }
 
   /** False when the server ended again, for instance because another process started one at the same moment. */
@@ -215,7 +163,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
       // A session of its own: Ctrl-C in a terminal is for us, who then still need the database to say good-bye.
       child = spawn(program, args, {
         cwd: "/",
-        env: this.#env(),
+        env: programEnvironment(this.#programs),
         detached: true,
         stdio: ["ignore", log.fd, log.fd],
       });
@@ -315,11 +263,6 @@ export class EmbeddedPostgres implements AsyncDisposable {
     } finally {
       void client.end().catch(() => {});
     }
-  }
-
-  /** Nothing of our own environment that changes what the server does. */
-  #env(): Record<string, string> {
-    return { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", TZ: "UTC", ...this.#programs.env };
   }
 
   async #lastLines(): Promise<string> {
