@@ -285,7 +285,7 @@ async function wait(options: WaitOptions): Promise<BuildRow[]> {
   while (open.size > 0) {
     signal.throwIfAborted();
     if (Date.now() > deadline)
-      throw new Error(`not finished in time: ${[...open.values()].map((b) => b.name)}`);
+      throw new Error(`not finished in time: ${[...open.values()].map((b) => b.name).join(", ")}`);
     for (const build of [...open.values()]) {
       const { active } = await getJson(`${statusUrl}/status/build/${build.build}/active`);
       if (active === true) continue;

@@ -124,6 +124,8 @@ export function assemble(context: RunnerContext): RunnerParts {
     random,
     publish: (publication) => uploads.publish(publication),
     onChange,
+    onLogComplete: (drv) =>
+      logs.finish(drv).catch((error: unknown) => logger.warn("log could not be compressed", { drv, error })),
     onEndWithoutResult: (attempt) =>
       tasks.start(async () => {
         await uploads.putLog(attempt);

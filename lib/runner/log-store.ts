@@ -2,10 +2,16 @@
  * Build logs on disk, where Hydra's front-end looks for them.
  *
  * The newest try of a derivation is `<directory>/<first 2 characters>/<rest of the base name>`; each earlier try is
- * kept beside it as `<path>.try<N>`, so a retry never destroys the log that explains why it was needed.
+ * kept beside it as `<path>.try<N>`, so a retry never destroys the log that explains why it was needed. A finished log
+ * of some size is compressed to `<path>.zst`, which the front-end reads as well; others (Hydra's own plug-in, a weekly
+ * job) may make `.bz2` of a plain one at any time.
  */
+import { createReadStream, createWriteStream } from "node:fs";
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { compress } from "../compression/index.js";
 import type { StorePath } from "../nix/store-path.js";
 
 export interface LogStoreOptions {
@@ -16,6 +22,11 @@ export interface LogStoreOptions {
   /** How many earlier tries of one derivation stay on disk. Default 9. */
   readonly keepTries?: number;
 }
+
+/** Plain, and as compressed by us or by others. */
+const suffixes = ["", ".zst", ".bz2"] as const;
+/** Bytes; a compressed file takes at least one block of the disk, too. */
+const smallLog = 4096;
 
 /** Receives one log in pieces; whatever was written can be read at once. */
 export interface LogWriter {
@@ -62,18 +73,41 @@ export class LogStore {
     }
   }
 
+  /** The log of a try is complete: it is compressed, unless that would save no disk block. */
+  async finish(drv: StorePath): Promise<void> {
+    const path = this.pathOf(drv);
+    const plain = await stat(path).catch(() => undefined);
+    if (plain === undefined || plain.size <= smallLog) return;
+    const temporary = `${path}.zst.tmp`;
+    try {
+      await pipeline(
+        Readable.from(compress(createReadStream(path), { method: "zstd" })),
+        createWriteStream(temporary),
+      );
+      await rename(temporary, `${path}.zst`);
+      await rm(path, { force: true });
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
   async #keepEarlierTry(path: string): Promise<void> {
-    const earlier = await stat(path).catch(() => undefined);
-    if (earlier === undefined) return;
-    const prefix = `${basename(path)}.try`;
-    const tries = (await readdir(dirname(path)))
-      .filter((name) => name.startsWith(prefix))
+    const names = await readdir(dirname(path));
+    const base = basename(path);
+    const earlier = suffixes.filter((suffix) => names.includes(base + suffix));
+    if (earlier.length === 0) return;
+    const prefix = `${base}.try`;
+    const tries = [...new Set(names.filter((name) => name.startsWith(prefix)))]
       .map((name) => Number.parseInt(name.slice(prefix.length), 10))
       .filter(Number.isSafeInteger)
       .sort((a, b) => a - b);
-    await rename(path, `${path}.try${(tries.at(-1) ?? 0) + 1}`);
+    const next = (tries.at(-1) ?? 0) + 1;
+    for (const suffix of earlier) await rename(path + suffix, `${path}.try${next}${suffix}`);
     const surplus = tries.slice(0, Math.max(0, tries.length + 1 - this.#keepTries));
-    for (const n of surplus) await rm(`${path}.try${n}`, { force: true });
+    for (const n of surplus) {
+      for (const suffix of suffixes) await rm(`${path}.try${n}${suffix}`, { force: true });
+    }
   }
 }
 

@@ -43,6 +43,8 @@ export interface ResultsOptions {
   /** Makes outputs safe and public; resolves when builds that need them may be called done. */
   readonly publish: (publication: Publication) => Promise<void>;
   readonly onChange: () => void;
+  /** The log of an attempt will not change any more. */
+  readonly onLogComplete: (drv: StorePath) => Promise<void>;
   /** An attempt that reached its machine ended without outputs; its log is complete on disk. */
   readonly onEndWithoutResult: (attempt: Attempt) => void;
   /** A built output named a derivation that a dependent waits for. */
@@ -219,6 +221,7 @@ export class Results {
   async #finishLog(attempt: Attempt): Promise<void> {
     if (attempt.log === undefined) return;
     await Promise.race([attempt.log, sleep(logGraceMs, undefined, { ref: false })]);
+    await this.#options.onLogComplete(attempt.drv);
   }
 
   async #recordFinished(

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -48,3 +49,20 @@ test("what is beyond the bound is dropped with a note", async () => {
   const path = await write(new LogStore({ directory: folder, maxBytes: 5 }), "0123456789");
   expect(await readFile(path, "utf8")).toBe("01234\n[log cut after 5 bytes]\n");
 });
+
+test("a finished log of some size is kept compressed, and moves aside like any other", async () => {
+  const logs = new LogStore({ directory: folder, maxBytes: 0 });
+  const text = "building\n".repeat(10_000);
+  const path = await write(logs, text);
+  await logs.finish(drv);
+  const { dir, base } = { dir: dirname(path), base: path.slice(dirname(path).length + 1) };
+  expect(await readdir(dir)).toEqual([`${base}.zst`]);
+  expect(zstdDecompress(`${path}.zst`)).toBe(text);
+  await write(logs, "second\n");
+  await logs.finish(drv);
+  expect((await readdir(dir)).sort()).toEqual([base, `${base}.try1.zst`]);
+});
+
+function zstdDecompress(file: string): string {
+  return execFileSync("zstd", ["-dc", file], { encoding: "utf8", maxBuffer: 1 << 24 });
+}
