@@ -23,7 +23,10 @@ export const queueRunnerProgram = join(root, "dist/bin/queue-runner.js");
 export const builderProgram = join(root, "dist/bin/hydra-builder.js");
 
 /** Keys of a configuration file. */
-export type Settings = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+export type Settings = Readonly<Record<string, SettingValue>>;
+
+/** `{ toml }` is written as it stands. */
+type SettingValue = string | number | boolean | readonly string[] | { readonly toml: string };
 
 export interface PairBuilderOptions {
   /** Host name in the rows; default `builder-a`, `builder-b`, … */
@@ -54,8 +57,10 @@ export interface PairBuilder {
 }
 
 export function toml(settings: Settings): string {
-  const value = (one: Settings[string]): string =>
-    typeof one === "object" ? `[${one.map((item) => JSON.stringify(item)).join(", ")}]` : JSON.stringify(one);
+  const value = (one: SettingValue): string => {
+    if (typeof one !== "object") return JSON.stringify(one);
+    return "toml" in one ? one.toml : `[${one.map((item) => JSON.stringify(item)).join(", ")}]`;
+  };
   return Object.entries(settings)
     .map(([key, one]) => `${key} = ${value(one)}\n`)
     .join("");
