@@ -196,6 +196,7 @@ export class RunnerServer {
     const serve: Listener = (request, response) => {
       // The library makes a URL of it and throws if it cannot, for instance with an IPv6 address without brackets.
       request.headers[":authority"] = "localhost";
+      if (!response.headersSent) sayPlainGrpc(response);
       try {
         adapter(request, response);
       } catch (error) {
@@ -243,6 +244,18 @@ type Listener = (request: http2.Http2ServerRequest, response: http2.Http2ServerR
 function isGrpc(contentType: string | undefined): boolean {
   return contentType !== undefined && /^application\/grpc(\+proto)?(;|$)/.test(contentType);
 }
+
+/** The library says `application/grpc+proto`; the deployed peers say and know the short form. */
+function sayPlainGrpc(response: http2.Http2ServerResponse): void {
+  const writeHead = response.writeHead.bind(response);
+  response.writeHead = (status: number, first?: string | Headers, second?: Headers) => {
+    const headers = { ...(typeof first === "string" ? second : first) };
+    if (headers["content-type"] === "application/grpc+proto") headers["content-type"] = "application/grpc";
+    return writeHead(status, headers);
+  };
+}
+
+type Headers = http2.OutgoingHttpHeaders;
 
 /**
  * A builder may wait for the response head before it uses the tunnel, while the library would send it with the first
