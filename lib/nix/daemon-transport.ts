@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
 import { abortError, cleanDaemonText, DaemonError } from "./daemon-error.js";
 import type { StoreAddress } from "./store-uri.js";
 import type { ByteSource } from "./worker-protocol-reader.js";
@@ -95,18 +96,29 @@ export async function openTransport(address: StoreAddress, signal?: AbortSignal)
   return address.kind === "socket" ? connectSocket(address.socket, signal) : spawnDaemon(address);
 }
 
+/** How long a daemon may have no room for another connection, in milliseconds. */
+const crowdPatience = 30_000;
+
 async function connectSocket(path: string, signal?: AbortSignal): Promise<Transport> {
-  const socket = connect({ path });
-  try {
-    await once(socket, "connect", signal === undefined ? {} : { signal });
-  } catch (error) {
-    socket.destroy();
-    if (signal?.aborted) throw abortError(signal);
-    throw new DaemonError("connect", `Cannot connect to the nix-daemon at ${path}; is it running?`, {
-      cause: error,
-    });
+  const until = Date.now() + crowdPatience;
+  for (let delay = 5; ; delay = Math.min(200, delay * 2)) {
+    const socket = connect({ path });
+    try {
+      await once(socket, "connect", signal === undefined ? {} : { signal });
+      return streamTransport(socket, socket);
+    } catch (error) {
+      socket.destroy();
+      if (signal?.aborted) throw abortError(signal);
+      // Only a handful of connections may wait for a daemon to take them; one more is turned away at once.
+      const crowded = (error as NodeJS.ErrnoException).code === "EAGAIN";
+      if (!crowded || Date.now() >= until) {
+        throw new DaemonError("connect", `Cannot connect to the nix-daemon at ${path}; is it running?`, {
+          cause: error,
+        });
+      }
+    }
+    await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined);
   }
-  return streamTransport(socket, socket);
 }
 
 /** How long a daemon of ours may take to stop its builds after its input ended, in milliseconds. */
