@@ -9,7 +9,7 @@ import { DaemonStore } from "../../lib/nix/daemon-store.js";
 import type { StorePath } from "../../lib/nix/store-path.js";
 import { RpcError } from "../../lib/rpc/index.js";
 import type { BuildOrder, PresignedNar, PresignedUpload, PresignedUrlsRequest } from "../../lib/rpc/types.js";
-import { buildOrder } from "../support/build-order.js";
+import { buildOrder, buildOrders } from "../support/build-order.js";
 import { builderSettings, nixConfiguration } from "../support/builder-settings.js";
 import { FakeRunner, type FakeRunnerOptions } from "../support/fake-runner.js";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
@@ -306,6 +306,15 @@ describe("orders", () => {
     runner.send({ kind: "build", build: second });
     expect(await runner.completion(second.buildId)).toMatchObject({ state: "preparingFailure" });
     expect(runner.logs.has(second.drv)).toBe(false);
+  });
+
+  test("forty at once are all carried out, although a daemon lets few connections wait", async () => {
+    const { runner } = await joined({}, { maxActiveBuilds: 100 });
+    const drvs = Array.from({ length: 40 }, () => `(${fresh("echo > $out")})`);
+    const orders = await buildOrders(runnerNix, runnerStore, `[ ${drvs.join(" ")} ]`);
+    for (const build of orders) runner.send({ kind: "build", build });
+    const completions = await Promise.all(orders.map(({ buildId }) => runner.completion(buildId)));
+    expect(completions.filter(({ state }) => state !== "success")).toEqual([]);
   });
 
   test("two builds that need the same input fetch it once", async () => {

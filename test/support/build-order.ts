@@ -12,27 +12,40 @@ export async function buildOrder(
   expression: string,
   changes: Partial<BuildOrder> = {},
 ): Promise<BuildOrder> {
-  const [drvPath = ""] = await nix.instantiate(expression);
-  const drv = parseFullStorePath(store.storeDir, drvPath);
+  const [order] = await buildOrders(nix, store, expression);
+  if (order === undefined) throw new Error("the expression yields no derivation");
+  return { ...order, ...changes };
+}
+
+/** The orders for all derivations of a list. */
+export async function buildOrders(
+  nix: TestNixStore,
+  store: Store,
+  expression: string,
+): Promise<BuildOrder[]> {
+  const drvs = await nix.instantiate(expression);
+  return Promise.all(drvs.map((drv) => orderOf(nix, store, parseFullStorePath(store.storeDir, drv))));
+}
+
+async function orderOf(nix: TestNixStore, store: Store, drv: StorePath): Promise<BuildOrder> {
   const parsed = await store.readDerivation(drv);
-  const inputs = new Map<string, StorePath>();
+  const inputs: StorePath[] = [];
   for (const [inputDrv, { outputs }] of parsed.inputDerivations) {
     await nix.run("nix-store", ["--realise", `${store.storeDir}/${inputDrv}`]);
     const known = await store.queryDerivationOutputMap(inputDrv);
     for (const output of outputs) {
       const path = known.get(output);
-      if (path !== undefined) inputs.set(`${inputDrv}!${output}`, path);
+      if (path !== undefined) inputs.push(path);
     }
   }
   return {
     buildId: randomUUID(),
     drv,
-    derivation: { ...parsed, inputSources: [...parsed.inputSources, ...inputs.values()].sort() },
+    derivation: { ...parsed, inputSources: [...parsed.inputSources, ...inputs].sort() },
     maxLogSize: 0,
     maxSilentTime: 0,
     buildTimeout: 0,
     maxOutputSize: 0,
     presigned: undefined,
-    ...changes,
   };
 }
