@@ -200,29 +200,23 @@ export class BinaryCache {
       options,
     );
     const wanted = closure.filter(({ path }) => options.repair === true || present.get(path) !== "present");
-    const published = new Map<StorePath, PromiseWithResolve>();
-    for (const { path } of wanted) published.set(path, promiseWithResolve());
+    const published = new Map<StorePath, Promise<unknown>>();
     const uploaded: StorePath[] = [];
     let failure: { readonly error: unknown } | undefined;
-    // References come first, so whoever waits waits for one that has begun.
     await forEachLimited(wanted, options.concurrency ?? pathsAtOnce, async (info) => {
-      const mine = published.get(info.path);
-      try {
-        const beforePublish = async (): Promise<void> => {
-          for (const reference of info.references) {
-            if (reference !== info.path) await published.get(reference)?.promise;
-          }
-          if (failure !== undefined) throw failure.error;
-          await options.beforePublish?.();
-        };
-        const result = await this.uploadPath(info, openNar, { ...options, beforePublish });
-        if (result === "uploaded") uploaded.push(info.path);
-      } catch (error) {
+      // Whoever waits, waits only for those that have begun, so nobody waits in a circle.
+      const earlier = info.references.flatMap((reference) => published.get(reference) ?? []);
+      const beforePublish = async (): Promise<void> => {
+        await Promise.all(earlier);
+        if (failure !== undefined) throw failure.error;
+        await options.beforePublish?.();
+      };
+      const upload = this.uploadPath(info, openNar, { ...options, beforePublish });
+      const settled = upload.catch((error: unknown) => {
         failure ??= { error };
-        throw error;
-      } finally {
-        mine?.resolve();
-      }
+      });
+      published.set(info.path, settled);
+      if ((await upload) === "uploaded") uploaded.push(info.path);
     });
     return { uploaded };
   }
@@ -443,17 +437,4 @@ function contentEncoding(method: CompressionMethod): string | undefined {
 function required<T>(value: T | undefined, error: Error): T {
   if (value === undefined) throw error;
   return value;
-}
-
-interface PromiseWithResolve {
-  readonly promise: Promise<void>;
-  readonly resolve: () => void;
-}
-
-function promiseWithResolve(): PromiseWithResolve {
-  let resolve = (): void => undefined;
-  const promise = new Promise<void>((done) => {
-    resolve = done;
-  });
-  return { promise, resolve };
 }
