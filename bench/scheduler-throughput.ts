@@ -23,15 +23,17 @@ interface Costs {
   readonly bytesPerStep: number;
 }
 
+const jobsets = 10;
+
+/** Each jobset has a collection of its own. */
 function graphOf(count: number): NewStep[] {
-  const nodes = makeGraph({ steps: count, seed: 7 });
-  return nodes.map((node) =>
-    newStep(
-      node.name,
-      node,
-      node.inputs.map((input) => nodes[input]?.name ?? ""),
-    ),
-  );
+  const nodes = makeGraph({ steps: Math.ceil(count / jobsets), seed: 7 });
+  return Array.from({ length: jobsets }, (_, jobset) =>
+    nodes.map((node) => {
+      const inputs = node.inputs.map((input) => `${jobset}-${nodes[input]?.name ?? ""}`);
+      return newStep(`${jobset}-${node.name}`, node, inputs);
+    }),
+  ).flat();
 }
 
 function since(start: number): number {
@@ -43,7 +45,7 @@ function measure(count: number): Costs {
   const steps = graphOf(count);
   const before = process.memoryUsage().heapUsed;
   const scheduler = new Scheduler({ deadlines: { heartbeatMs: 0 } });
-  for (let jobset = 0; jobset < 20; jobset++) {
+  for (let jobset = 0; jobset < jobsets; jobset++) {
     scheduler.upsertJobset({ id: jobsetId(jobset), project: "p", name: `j${jobset}`, shares: 100 + jobset });
   }
   let start = performance.now();
@@ -51,18 +53,24 @@ function measure(count: number): Costs {
   for (const [index, { id }] of steps.entries()) {
     const priority = { globalPriority: 0, localPriority: 100 };
     scheduler.addBuild(
-      { id: buildId(index + 1), jobset: jobsetId(index % 20), step: id, ...priority, timestamp: 0 },
+      {
+        id: buildId(index + 1),
+        jobset: jobsetId(Math.floor((index * jobsets) / steps.length)),
+        step: id,
+        ...priority,
+        timestamp: 0,
+      },
       0,
     );
   }
-  const addPerSecond = count / since(start);
-  const bytesPerStep = (process.memoryUsage().heapUsed - before) / count;
+  const addPerSecond = steps.length / since(start);
+  const bytesPerStep = (process.memoryUsage().heapUsed - before) / steps.length;
 
-  const bumps = 2000;
+  const bumps = 200;
   start = performance.now();
   for (let i = 0; i < bumps; i++) {
-    const id = buildId(1 + ((i * 7919) % count));
-    scheduler.setBuildPriority(id, { globalPriority: i + 1, localPriority: 100 }, 0);
+    const id = buildId(1 + ((i * 7919) % steps.length));
+    scheduler.setBuildPriority(id, { globalPriority: 1 + Math.floor(i / 20), localPriority: 100 }, 0);
   }
   const bumpsPerSecond = bumps / since(start);
 
@@ -87,7 +95,7 @@ function measure(count: number): Costs {
 }
 
 export const run: Benchmark = async (args) => {
-  const count = Number(args[0] ?? 200_000);
+  const count = Number(args[0] ?? 100_000);
   measure(Math.min(count, 5000));
   const small = measure(Math.ceil(count / 10));
   const large = measure(count);
