@@ -130,6 +130,7 @@ export function attemptFor(
     startedAt: options.startedAt ?? 1_000_000,
     facts,
     row: undefined,
+    jobsets: [],
     sent: true,
   };
 }
