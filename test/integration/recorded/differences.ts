@@ -120,7 +120,7 @@ export const differences: readonly Difference[] = [
     reason: "The front-end's page of failed paths and its restart are made for it; the C++ runner wrote it.",
     adapt: (form) => {
       const paths = new Set(form.rows.BuildStepOutputs.map(({ path }) => path));
-      return { ...form, rows: { ...form.rows, FailedPaths: [...paths].map((path) => ({ path })) } };
+      return { ...form, rows: { ...form.rows, FailedPaths: [...paths].map((path = null) => ({ path })) } };
     },
   },
   {
