@@ -3,7 +3,8 @@ import { HydraError } from "../errors.js";
 
 /**
  * `settings`: the URI cannot be used. `wrong-store`: the cache belongs to another store folder. `mismatch`: bytes are
- * not what was promised; trying again does not help. `missing`: an object or path that must be there is not.
+ * not what was promised; trying again does not help. `missing`: an object that must be there is not.
+ * `invalid-path`: a path to be uploaded is no longer in our store.
  * `denied`: the credentials do not suffice. `unavailable`: the store did not answer, or not as it should.
  */
 export type BinaryCacheErrorCode =
@@ -11,6 +12,7 @@ export type BinaryCacheErrorCode =
   | "wrong-store"
   | "mismatch"
   | "missing"
+  | "invalid-path"
   | "denied"
   | "unavailable";
 

@@ -78,7 +78,7 @@ export class UploadQueue {
 
   /**
    * Resolves when the job is safe on disk. `done` resolves when it is in all its caches, and rejects when it never can
-   * be (`mismatch`, `missing`) or the queue is closed first; it need not be listened to.
+   * be (`mismatch`, `invalid-path`) or the queue is closed first; it need not be listened to.
    */
   async enqueue(request: UploadRequest): Promise<{ readonly id: string; readonly done: Promise<void> }> {
     this.#stop.signal.throwIfAborted();
@@ -184,7 +184,7 @@ export class UploadQueue {
     const valid = new Set(closure.map(({ path }) => path));
     const lost = job.paths.filter((path) => !valid.has(path));
     if (lost.length > 0) {
-      throw new BinaryCacheError("missing", `cannot upload ${lost.join(", ")}: no longer in the store`);
+      throw new BinaryCacheError("invalid-path", `cannot upload ${lost.join(", ")}: no longer in the store`);
     }
     const failures: unknown[] = [];
     // One cache that is down does not keep the others from their data.
@@ -238,9 +238,7 @@ const logForms = [
 ] as const;
 
 function isHopeless(error: unknown): boolean {
-  return error instanceof BinaryCacheError && error.code === "mismatch"
-    ? true
-    : error instanceof BinaryCacheError && error.code === "missing" && error.store === undefined;
+  return error instanceof BinaryCacheError && (error.code === "mismatch" || error.code === "invalid-path");
 }
 
 function isAbsentFile(error: unknown): boolean {

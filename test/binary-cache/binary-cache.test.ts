@@ -269,6 +269,40 @@ describe("a cache in a bucket", () => {
     fresh.close();
   });
 
+  it("an abort ends an upload at once and leaves nothing", async () => {
+    const cache = await open({ compression: "xz" });
+    const reason = new Error("shutting down");
+    const controller = new AbortController();
+    async function* stuck(): AsyncGenerator<Uint8Array> {
+      yield leaf.nar.subarray(0, 40);
+      controller.abort(reason);
+      await new Promise(() => undefined);
+    }
+    await expect(cache.uploadPath(leaf.info, stuck, { signal: controller.signal })).rejects.toBe(reason);
+    expect([...(server.objects.get("cache")?.keys() ?? [])]).toEqual(["nix-cache-info"]);
+    cache.close();
+  });
+
+  it("takes credentials from a profile", async () => {
+    const file = join(scratch, "credentials");
+    const { accessKeyId, secretAccessKey } = server.keys;
+    await writeFile(
+      file,
+      `[Uploads]\naws_access_key_id = ${accessKeyId}\naws_secret_access_key = ${secretAccessKey}\n`,
+    );
+    const before = process.env.AWS_SHARED_CREDENTIALS_FILE;
+    process.env.AWS_SHARED_CREDENTIALS_FILE = file;
+    try {
+      const cache = await openBinaryCache(server.uri("cache", { profile: "Uploads", compression: "none" }));
+      await cache.uploadPath(leaf.info, both);
+      expect(object(`${"a".repeat(32)}.narinfo`)).toBeDefined();
+      cache.close();
+    } finally {
+      if (before === undefined) delete process.env.AWS_SHARED_CREDENTIALS_FILE;
+      else process.env.AWS_SHARED_CREDENTIALS_FILE = before;
+    }
+  });
+
   it("opens while the bucket is not there, and says so without secrets", async () => {
     const lines: string[] = [];
     const logger = createLogger({ target: "t", write: (line) => void lines.push(line) });

@@ -117,7 +117,7 @@ describe("UploadQueue", () => {
     const wrong = await queue.enqueue({ paths: [leaf.info.path] });
     await expect(wrong.done).rejects.toMatchObject({ code: "mismatch" });
     const lost = await queue.enqueue({ paths: [parseStorePath(`${"z".repeat(32)}-gone`)] });
-    await expect(lost.done).rejects.toMatchObject({ code: "missing" });
+    await expect(lost.done).rejects.toMatchObject({ code: "invalid-path" });
     expect(ended).toEqual([
       expect.stringContaining("bytes"),
       expect.stringContaining("no longer in the store"),
