@@ -12,7 +12,7 @@ export interface FlushableTransform extends Transform {
 
 /** zstd as Node 22.15 and newer have it. */
 export interface NativeZstd {
-  compress(level: number, threads?: number): FlushableTransform;
+  compress(level: number): FlushableTransform;
   decompress(windowLog: number): Transform;
   /** Argument of `flush` after which everything written can be decoded. */
   readonly flushKind: number;
