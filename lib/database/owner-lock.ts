@@ -169,7 +169,8 @@ export class OwnerLock implements Fence, AsyncDisposable {
     await Promise.all(
       clients.map(async (client) => {
         // Ending the session gives its locks up; a dead one has none.
-        if (client !== undefined) await Promise.race([client.end().catch(() => {}), sleep(partingMs)]);
+        if (client !== undefined)
+          await Promise.race([client.end().catch(() => {}), sleep(partingMs, undefined, { ref: false })]);
       }),
     );
   }
