@@ -1,4 +1,6 @@
 /** One trivial build at a time on an idle pair: from INSERT + NOTIFY to `finished = 1`. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Pair } from "../test/support/pair.js";
 import type { Benchmark } from "./benchmark.js";
 import { median, trivialExpressions, withFarm } from "./farm.js";
 
@@ -10,7 +12,7 @@ export const run: Benchmark = async ([builds = "20"]) =>
     for (const [index, drv] of drvs.entries()) {
       const started = performance.now();
       const ids = await pair.tables.addBuilds([{ drv, jobsetId: pair.jobsetId }]);
-      await pair.tables.waitFinished(ids);
+      await finished(pair, ids);
       if (index >= warmUp) times.push(performance.now() - started);
     }
     return {
@@ -19,3 +21,15 @@ export const run: Benchmark = async ([builds = "20"]) =>
       "longest, ms": Math.max(...times),
     };
   });
+
+/** Looks every two milliseconds, so that looking does not show in the figure. */
+async function finished(pair: Pair, ids: readonly number[]): Promise<void> {
+  for (;;) {
+    const { rows } = await pair.tables.client.query<{ open: number }>(
+      "select count(*)::int as open from builds where id = any($1) and finished = 0",
+      [ids],
+    );
+    if (rows[0]?.open === 0) return;
+    await sleep(2);
+  }
+}

@@ -3,7 +3,7 @@ import * as zlib from "node:zlib";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { type Codec, type InputState, runCodec } from "./codec.js";
 import { type CompressionMethod, clampLevel } from "./method.js";
-import { packageZstdFrames } from "./package-zstd.js";
+import { hasZstdPackage, packageZstdFrames } from "./package-zstd.js";
 import { nativeZstd, transformCodec } from "./zlib-codec.js";
 
 export interface CompressOptions {
@@ -67,8 +67,48 @@ function compressZstd(
   if (native !== undefined && !(parallel && hasProgram("zstd"))) {
     return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
   }
-  if (hasProgram("zstd")) return runCodec(source, child("zstd", zstdArguments(level, parallel)), signal);
-  return packageZstdFrames(source, level, signal);
+  if (!hasProgram("zstd")) return packageZstdFrames(source, level, signal);
+  return zstdBySize(source, level, parallel, signal);
+}
+
+/** A process costs more than it saves for data that fits into a buffer, and most logs and many outputs do. */
+const smallData = 256 * 1024;
+
+async function* zstdBySize(
+  source: AsyncIterable<Uint8Array>,
+  level: number,
+  parallel: boolean,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  const head: Uint8Array[] = [];
+  let size = 0;
+  let ended = false;
+  try {
+    while (!ended && size <= smallData) {
+      const next = await iterator.next();
+      ended = next.done === true;
+      if (next.done !== true) {
+        head.push(next.value);
+        size += next.value.length;
+      }
+    }
+    signal?.throwIfAborted();
+    const all = rejoined(head, ended ? undefined : iterator);
+    if (ended && (await hasZstdPackage())) yield* packageZstdFrames(all, level, signal);
+    else yield* runCodec(all, child("zstd", zstdArguments(level, parallel)), signal);
+  } finally {
+    if (!ended) await iterator.return?.();
+  }
+}
+
+async function* rejoined(
+  head: readonly Uint8Array[],
+  rest: AsyncIterator<Uint8Array> | undefined,
+): AsyncGenerator<Uint8Array> {
+  yield* head;
+  if (rest === undefined) return;
+  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
 }
 
 /** Arguments of the `zstd` program which make it write one frame. */

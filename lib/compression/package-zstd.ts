@@ -17,6 +17,17 @@ async function loadEncoder(level: number): Promise<{ encode(data: Buffer): Promi
   }
 }
 
+let packageThere: Promise<boolean> | undefined;
+
+/** Whether the optional package is installed and works on this platform. */
+export function hasZstdPackage(): Promise<boolean> {
+  packageThere ??= import("@toondepauw/node-zstd").then(
+    () => true,
+    () => false,
+  );
+  return packageThere;
+}
+
 /** A sequence of frames, one for each MiB of input. @throws CompressionError when the package is not there */
 export async function* packageZstdFrames(
   source: AsyncIterable<Uint8Array>,
