@@ -73,11 +73,11 @@ export class ActiveBuilds {
       same.buildIds.add(order.buildId);
       return;
     }
+    // A build whose report is under way costs nothing; a runner that is slow to answer may owe us many answers.
+    const unsettled = [...this.#active].filter((build) => !build.settled).length;
     const refusal =
       this.#refusal ??
-      (this.#active.size >= maxActiveBuilds
-        ? `this builder has ${maxActiveBuilds} builds already`
-        : undefined);
+      (unsettled >= maxActiveBuilds ? `this builder has ${maxActiveBuilds} builds already` : undefined);
     const abort = new AbortController();
     // Everything in a build that waits listens to it.
     setMaxListeners(0, abort.signal);

@@ -308,6 +308,24 @@ describe("orders", () => {
     expect(runner.logs.has(second.drv)).toBe(false);
   });
 
+  test("a build whose report waits for its answer holds no place", async () => {
+    const { runner } = await joined({}, { maxActiveBuilds: 1 });
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    let reports = 0;
+    runner.onCall = (name) => (name === "completeBuild" && ++reports === 1 ? answered : undefined);
+    const first = await orderFor(fresh("echo > $out"));
+    const second = await orderFor(fresh("echo > $out"));
+    runner.send({ kind: "build", build: first });
+    await runner.until(() => runner.calls.includes("completeBuild"));
+    runner.send({ kind: "build", build: second });
+    expect(await runner.completion(second.buildId)).toMatchObject({ state: "success" });
+    answer();
+    expect(await runner.completion(first.buildId)).toMatchObject({ state: "success" });
+  });
+
   test("forty at once are all carried out, although a daemon lets few connections wait", async () => {
     const { runner } = await joined({}, { maxActiveBuilds: 100 });
     const drvs = Array.from({ length: 40 }, () => `(${fresh("echo > $out")})`);
