@@ -1,5 +1,6 @@
 /** Compression by method name. */
 import * as zlib from "node:zlib";
+import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { type Codec, type InputState, runCodec } from "./codec.js";
 import { type CompressionMethod, clampLevel } from "./method.js";
@@ -68,47 +69,24 @@ function compressZstd(
     return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
   }
   if (!hasProgram("zstd")) return packageZstdFrames(source, level, signal);
-  return zstdBySize(source, level, parallel, signal);
+  return bySize(
+    source,
+    {
+      small: (all) => smallZstd(all, level, signal),
+      large: (all) => runCodec(all, child("zstd", zstdArguments(level, parallel)), signal),
+    },
+    signal,
+  );
 }
 
-/** A process costs more than it saves for data that fits into a buffer, and most logs and many outputs do. */
-const smallData = 256 * 1024;
-
-async function* zstdBySize(
-  source: AsyncIterable<Uint8Array>,
+/** One frame for at most a buffer full of data. The `zstd` program stands in where the package is not there. */
+export async function* smallZstd(
+  all: AsyncIterable<Uint8Array>,
   level: number,
-  parallel: boolean,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const iterator = source[Symbol.asyncIterator]();
-  const head: Uint8Array[] = [];
-  let size = 0;
-  let ended = false;
-  try {
-    while (!ended && size <= smallData) {
-      const next = await iterator.next();
-      ended = next.done === true;
-      if (next.done !== true) {
-        head.push(next.value);
-        size += next.value.length;
-      }
-    }
-    signal?.throwIfAborted();
-    const all = rejoined(head, ended ? undefined : iterator);
-    if (ended && (await hasZstdPackage())) yield* packageZstdFrames(all, level, signal);
-    else yield* runCodec(all, child("zstd", zstdArguments(level, parallel)), signal);
-  } finally {
-    if (!ended) await iterator.return?.();
-  }
-}
-
-async function* rejoined(
-  head: readonly Uint8Array[],
-  rest: AsyncIterator<Uint8Array> | undefined,
-): AsyncGenerator<Uint8Array> {
-  yield* head;
-  if (rest === undefined) return;
-  for (let next = await rest.next(); next.done !== true; next = await rest.next()) yield next.value;
+  if (await hasZstdPackage()) yield* packageZstdFrames(all, level, signal);
+  else yield* runCodec(all, child("zstd", zstdArguments(level, false)), signal);
 }
 
 /** Arguments of the `zstd` program which make it write one frame. */

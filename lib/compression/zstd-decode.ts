@@ -1,5 +1,6 @@
 /** Decoding of zstd, as the data comes. */
 import { Decompress } from "fzstd";
+import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { runCodec } from "./codec.js";
 import { CompressionError } from "./errors.js";
@@ -30,7 +31,9 @@ export function decodeZstdFrame(
   const { live = true, signal } = options;
   if (nativeZstd !== undefined) return decodeNatively(source, nativeZstd, signal);
   if (!live && hasProgram("zstd")) {
-    return runCodec(framed(source), (state) => childCodec("zstd", ["-dcq"], state), signal);
+    const large = (all: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
+      runCodec(framed(all), (state) => childCodec("zstd", ["-dcq"], state), signal);
+    return bySize(source, { small: (all) => decodeInScript(all, signal), large }, signal);
   }
   return decodeInScript(source, signal);
 }

@@ -1,7 +1,8 @@
 /** One zstd frame of a stream, for the wire. */
+import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { runCodec } from "./codec.js";
-import { passThrough, zstdArguments } from "./compress.js";
+import { passThrough, smallZstd, zstdArguments } from "./compress.js";
 import { clampLevel } from "./method.js";
 import { nativeZstd, transformCodec } from "./zlib-codec.js";
 
@@ -43,7 +44,9 @@ export function zstdFrame(
     return runCodec(source, start, signal);
   }
   if (!flushEachChunk && hasProgram("zstd")) {
-    return runCodec(source, (state) => childCodec("zstd", zstdArguments(level, false), state), signal);
+    const large = (all: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
+      runCodec(all, (state) => childCodec("zstd", zstdArguments(level, false), state), signal);
+    return bySize(source, { small: (all) => smallZstd(all, level, signal), large }, signal);
   }
   return storedFrame(source, signal);
 }
