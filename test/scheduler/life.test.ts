@@ -89,6 +89,21 @@ describe("retry", () => {
     expect(world.next().machine).toBe("good");
   });
 
+  it("returns to the machine that failed as soon as the other one takes no more work", () => {
+    const world = oneStep({ retry: { intervalMs: 1 } });
+    world.machine("bad", { speedFactor: 10 });
+    world.machine("good", { supportedFeatures: ["big"] });
+    const failing = world.next();
+    world.step("long", [], { features: ["big"] });
+    world.build(2, "long");
+    expect(world.next().machine).toBe("good");
+    world.trouble(failing);
+    world.advance(1);
+    expect(world.assign()).toEqual([]);
+    world.scheduler.drainMachine(machineId("good"), world.now);
+    expect(world.next()).toMatchObject({ step: "s", machine: "bad" });
+  });
+
   it("stays with the machine that failed when it is the only one", () => {
     const world = oneStep({ retry: { intervalMs: 1 }, breaker: { failures: 9 } });
     world.machine("only");
