@@ -30,6 +30,11 @@ export interface Attempt {
   row: Promise<StepRow> | undefined;
   /** The order was put into the machine's tunnel. */
   sent: boolean;
+  /**
+   * When its builder reported, or when it was given up. Milliseconds since the epoch. Uploading to the caches comes
+   * after it and must not count as time of the step.
+   */
+  endedAt?: number;
   /** Settles when the log that is being received is complete on disk; never rejects. */
   log?: Promise<void>;
 }

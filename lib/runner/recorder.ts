@@ -273,7 +273,10 @@ export class Recorder {
   }
 
   #endOf(attempt: Attempt, row: StepRow, end: StepEnding): EndedStep {
-    return { ...stepEnd(attempt, row, end, this.#now()), logPath: this.#options.logPath(attempt.drv) };
+    return {
+      ...stepEnd(attempt, row, end, attempt.endedAt ?? this.#now()),
+      logPath: this.#options.logPath(attempt.drv),
+    };
   }
 
   async #record(outcome: Outcome, attempt?: Attempt): Promise<void> {

@@ -92,6 +92,7 @@ export class Results {
   async ended(attemptId: AttemptId, completion: Completion, error?: string): Promise<void> {
     const attempt = this.#options.attempts.get(attemptId);
     this.#options.attempts.remove(attemptId);
+    if (attempt !== undefined) attempt.endedAt ??= this.#options.now();
     if (attempt?.sent === true) this.#options.counters.stepLost();
     await this.#record(attempt, completion, { error, overheadMs: 0, outputs: new Map() });
   }
@@ -112,7 +113,8 @@ export class Results {
 
   async #take(attempt: Attempt, report: BuildReport): Promise<void> {
     const { scheduler, attempts, now, random, counters, logger, onChange } = this.#options;
-    scheduler.buildEnded(attempt.id, now());
+    attempt.endedAt = now();
+    scheduler.buildEnded(attempt.id, attempt.endedAt);
     onChange();
     let outcome = outcomeOf(report);
     let error = report.error;
