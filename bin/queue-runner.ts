@@ -147,7 +147,7 @@ async function main(): Promise<number> {
   if (!signals.first.aborted) {
     logger.info("listening", { rest: runner.restAddress, grpc: runner.grpcAddress, state: runner.state });
     await systemd.notify({ status: "Running", ready: true });
-    systemd.startWatchdog(() => true);
+    systemd.startWatchdog(() => runner.healthy);
   }
   let current = config;
   using _reload = onReloadSignal(

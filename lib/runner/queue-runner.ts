@@ -84,6 +84,11 @@ export class QueueRunner implements AsyncDisposable {
     return this.#state;
   }
 
+  /** Nothing vital is known to be broken. */
+  get healthy(): boolean {
+    return this.#health().problems.length === 0;
+  }
+
   /** Where the status API listens. */
   get restAddress(): AddressInfo | string | undefined {
     return this.#rest?.address;
@@ -154,6 +159,7 @@ export class QueueRunner implements AsyncDisposable {
       maxConnections: config.maxDbConnections,
       logger,
       signal: this.#abort.signal,
+      onRetry: () => this.#opened?.parts.metrics.add("databaseRetries"),
     });
     try {
       const listener = new Listener({ database, logger });
@@ -244,6 +250,7 @@ export class QueueRunner implements AsyncDisposable {
       this.#rest = await StatusServer.listen({
         handler: (request, response) => this.#router?.handle(request, response),
         listen: listenOptions(rest),
+        logger,
       });
     }
     const handlers = createRpcHandlers({
@@ -283,6 +290,9 @@ export class QueueRunner implements AsyncDisposable {
     const problems: { part: string; reason: string }[] = [];
     const monitor = opened?.parts.monitor;
     if (monitor?.problem !== undefined) problems.push({ part: "queueMonitor", reason: monitor.problem });
+    if (this.#state === "active" && opened?.listener.connected === false) {
+      problems.push({ part: "database", reason: "notifications are not received; the queue is polled" });
+    }
     return { state: this.#state, problems, queueLoaded: monitor?.loaded ?? false };
   }
 
