@@ -156,6 +156,8 @@ export class RunnerServer {
             onRequest,
           );
     server.on("session", (session: http2.ServerHttp2Session) => this.#connections.add(session));
+    // Out of descriptors, say: the listener lives on; an error without a listener would end the process.
+    server.on("error", (error: Error) => logger.warn("listener failed", { error }));
     server.on("sessionError", (error: Error) => logger.debug("connection failed", { error }));
     server.on("tlsClientError", (error: Error) => logger.warn("TLS handshake failed", { error }));
     return server;
