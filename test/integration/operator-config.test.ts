@@ -35,7 +35,7 @@ const pair = usePair(async () => {
       queueTriggerTimerInS: -1,
       machineSortFn: "SpeedFactorOnly",
       remoteStoreAddr: [
-        `s3://my-bucket?region=eu-west-1&secret-key=${key}&ls-compression=br&log-compression=br&${where}`,
+        `s3://my-bucket?region=eu-west-1&secret-key=${key}&ls-compression=br&log-compression=br&${where.toString()}`,
       ],
       useSubstitutes: false,
       maxRetries: 5,
