@@ -40,6 +40,7 @@ if (!dependenciesAreFresh()) {
 // program -> Debian package that brings it
 const needed = new Map([
   ["nix-daemon", "nix-bin"],
+  ["openssl", "openssl"],
   ["busybox", "busybox-static"],
   ["xz", "xz-utils"],
   ["zstd", "zstd"],
