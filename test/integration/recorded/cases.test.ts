@@ -1,4 +1,5 @@
 // Every case that was recorded from the Rust pair, run with ours: the same rows and the same notifications.
+import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { derivationFacts } from "../../support/hydra-tables.js";
 import { usePair } from "../../support/pair.js";
@@ -57,10 +58,12 @@ describe.sequential("recorded cases", () => {
     });
   }
 
-  test("every difference is named after cases that exist", () => {
+  test("every difference belongs to cases that exist, and is documented", async () => {
     const names = new Set(recordedCases.map((one) => one.case));
-    for (const { cases } of differences) {
-      expect(cases.filter((name) => !names.has(name))).toEqual([]);
+    const document = await readFile(new URL("../../../docs/differences.md", import.meta.url), "utf8");
+    for (const { name, cases } of differences) {
+      expect(cases.filter((one) => !names.has(one))).toEqual([]);
+      expect(document).toContain(`| ${name} |`);
     }
   });
 
