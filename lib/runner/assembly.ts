@@ -158,7 +158,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     queueLoaded: () => monitor.loaded,
     onAdopted: (assignment) => {
       const startedAt = scheduler.attempt(assignment.attempt)?.startedAt ?? now();
-      tasks.start(() => launcher.adopt(assignment, startedAt));
+      return launcher.adopt(assignment, startedAt);
     },
   });
   const ingestion = new Ingestion({

@@ -70,6 +70,7 @@ export class AttemptLauncher {
         startedAt,
         facts: await catalog.facts(drv),
         sent: true,
+        adopted: true,
       };
       attempts.add(attempt);
       attempt.row = recorder.stepStarted(attempt);

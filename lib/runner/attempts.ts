@@ -35,6 +35,8 @@ export interface Attempt {
    * after it and must not count as time of the step.
    */
   endedAt?: number;
+  /** The builder had it in work already when it joined. */
+  readonly adopted?: boolean;
   /** Settles when the log that is being received is complete on disk; never rejects. */
   log?: Promise<void>;
 }

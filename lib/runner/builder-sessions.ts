@@ -38,16 +38,29 @@ export interface BuilderSessionsOptions {
   readonly rejoinGraceMs?: number;
   /** The queue is in memory: what is not wanted now is not wanted at all. */
   readonly queueLoaded: () => boolean;
-  /** A build of a rejoined builder was taken over; it needs a row, but no order. */
-  readonly onAdopted: (assignment: Assignment) => void;
+  /** A build of a rejoined builder was taken over; it needs a row, but no order. Must not reject. */
+  readonly onAdopted: (assignment: Assignment) => Promise<void>;
+  /** Milliseconds that a build which a builder came with waits for its step to become known. Default 10 s. */
+  readonly adoptionGraceMs?: number;
+}
+
+/** A build that a builder came with and whose step is not (yet) known here. */
+interface Stranger {
+  readonly build: RunningBuild;
+  /** It is being taken over. */
+  taken: boolean;
+  /** Resolves when the build is taken over, or is not wanted. */
+  readonly decided: Promise<void>;
+  readonly decide: () => void;
 }
 
 interface OpenSession extends BuilderSession {
   lastPing: BuilderPing | undefined;
   lastPingAt: number | undefined;
   readonly tunnel: TunnelConnection;
-  /** Builds it came with whose steps are not (yet) known here. */
-  strangers: readonly RunningBuild[];
+  strangers: readonly Stranger[];
+  /** Milliseconds since the epoch; strangers that are still unknown by then are not wanted. */
+  readonly strangersUntil: number;
   /** Its tunnel was ended by us: it is not expected back. */
   leaving: boolean;
 }
@@ -64,6 +77,7 @@ export class BuilderSessions {
   async serve(join: BuilderJoin, tunnel: TunnelConnection): Promise<void> {
     const { scheduler, logger, now, random, perform, onChange } = this.#options;
     const id = machineId(join.machineId);
+    const graceMs = this.#options.adoptionGraceMs ?? 10_000;
     const session: OpenSession = {
       id,
       join,
@@ -73,6 +87,7 @@ export class BuilderSessions {
       lastPingAt: undefined,
       tunnel,
       strangers: [],
+      strangersUntil: now() + graceMs,
       leaving: false,
     };
     const before = this.#open.get(id);
@@ -80,9 +95,12 @@ export class BuilderSessions {
     const running = join.running ?? [];
     const known = running.map((build) => attemptId(build.buildId));
     perform(scheduler.addMachine(machineInfo(id, join), now(), random, known));
-    session.strangers = running.filter(
-      (build) => scheduler.attempt(attemptId(build.buildId))?.machine !== id,
-    );
+    session.strangers = running
+      .filter((build) => scheduler.attempt(attemptId(build.buildId))?.machine !== id)
+      .map(stranger);
+    // A round of the dispatcher decides on the rest.
+    const graceOver =
+      session.strangers.length === 0 ? undefined : setTimeout(() => this.#options.onChange(), graceMs + 1);
     before?.tunnel.close("the builder joined again");
     logger.info("builder joined", { machine: id, hostname: join.hostname, systems: join.systems.join(",") });
     tunnel.send({
@@ -102,20 +120,25 @@ export class BuilderSessions {
       logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
     } finally {
       clearInterval(pings);
+      clearTimeout(graceOver);
+      for (const { decide } of session.strangers) decide();
       this.#ended(session);
     }
   }
 
   /**
-   * Takes over builds that builders kept going while we were away, as far as their steps are wanted and free; the rest
-   * is aborted once the queue is known. Call it before steps are handed out.
+   * Takes over builds that builders kept going while we were away, as far as their steps are wanted and free; what
+   * nobody wants is aborted once the queue is known. A step may also become known a little later, when another one is
+   * resolved to it. Call it before steps are handed out.
    */
   adopt(): void {
     const { scheduler, queueLoaded, onAdopted, now, logger } = this.#options;
     for (const session of this.#open.values()) {
       if (session.strangers.length === 0) continue;
-      const unknown: RunningBuild[] = [];
-      for (const build of session.strangers) {
+      const mayAppear = !queueLoaded() || now() < session.strangersUntil;
+      session.strangers = session.strangers.filter((one) => {
+        const { build, decide } = one;
+        if (one.taken) return true;
         const assignment = scheduler.adoptAttempt(
           {
             attempt: attemptId(build.buildId),
@@ -127,12 +150,31 @@ export class BuilderSessions {
         );
         if (assignment !== undefined) {
           logger.info("running build taken over", { drv: build.drv, hostname: session.join.hostname });
-          onAdopted(assignment);
-        } else if (queueLoaded() || scheduler.hasStep(stepId(build.drv))) {
-          session.tunnel.send({ kind: "abort", buildId: build.buildId });
-        } else unknown.push(build);
+          one.taken = true;
+          void onAdopted(assignment).then(() => {
+            session.strangers = session.strangers.filter((other) => other !== one);
+            decide();
+          });
+          return true;
+        }
+        if (mayAppear && !scheduler.hasStep(stepId(build.drv))) return true;
+        logger.info("running build not wanted", { drv: build.drv, hostname: session.join.hostname });
+        session.tunnel.send({ kind: "abort", buildId: build.buildId });
+        decide();
+        return false;
+      });
+    }
+  }
+
+  /**
+   * Waits until it is known what becomes of a build that one of the machines came with; at once for all other builds.
+   * Calls about a build that overtake its adoption would be refused otherwise.
+   */
+  async decided(machines: Iterable<string>, isIt: (build: RunningBuild) => boolean): Promise<void> {
+    for (const id of machines) {
+      for (const { build, decided } of this.#open.get(machineId(id))?.strangers ?? []) {
+        if (isIt(build)) await decided;
       }
-      session.strangers = unknown;
     }
   }
 
@@ -187,6 +229,14 @@ export class BuilderSessions {
     } else perform(scheduler.removeMachine(session.id, now(), random));
     onChange();
   }
+}
+
+function stranger(build: RunningBuild): Stranger {
+  let decide: () => void = () => {};
+  const decided = new Promise<void>((resolve) => {
+    decide = resolve;
+  });
+  return { build, taken: false, decided, decide };
 }
 
 function machineInfo(id: MachineId, join: BuilderJoin): MachineInfo {

@@ -56,10 +56,15 @@ export class LogStore {
     return join(this.#directory, drv.slice(0, 2), drv.slice(2));
   }
 
-  /** Starts the log of a new try; an existing log moves to `<path>.try<N>` first. */
-  async create(drv: StorePath): Promise<LogWriter> {
+  /**
+   * Starts the log of a new try; an existing log moves to `<path>.try<N>` first. `since`: when a try began whose log
+   * comes for a second time (milliseconds since the epoch); what was written after that is of the same try, and
+   * replaced.
+   */
+  async create(drv: StorePath, options: { readonly since?: number } = {}): Promise<LogWriter> {
     const path = this.pathOf(drv);
     await mkdir(dirname(path), { recursive: true });
+    if (options.since !== undefined) await this.#removeSince(path, options.since);
     await this.#keepEarlierTry(path);
     return new FileLogWriter(path, await open(path, "w", 0o666), this.#maxBytes);
   }
@@ -89,6 +94,14 @@ export class LogStore {
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
+    }
+  }
+
+  /** A writer that is still at work goes on in a file without a name. */
+  async #removeSince(path: string, since: number): Promise<void> {
+    for (const suffix of suffixes) {
+      const file = await stat(path + suffix).catch(() => undefined);
+      if (file !== undefined && file.mtimeMs >= since) await rm(path + suffix, { force: true });
     }
   }
 

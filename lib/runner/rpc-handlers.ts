@@ -22,7 +22,7 @@ import {
 } from "../rpc/index.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import { attemptId, machineId } from "../scheduler/ids.js";
-import type { AttemptRegistry } from "./attempts.js";
+import type { Attempt, AttemptRegistry } from "./attempts.js";
 import type { BuilderSessions } from "./builder-sessions.js";
 import type { RunnerCounters } from "./counters.js";
 import { RunnerError } from "./errors.js";
@@ -71,21 +71,22 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       refuseUnwanted(options, join);
       await sessions.serve(join, tunnel);
     },
-    buildStepUpdate: (update) => {
+    buildStepUpdate: async (update) => {
+      await decidedOn(update);
       takeUpdate(options, update);
-      return Promise.resolve();
     },
     fetchRequisites: async (paths, { signal }) =>
       (await store.closure(paths, { signal })).map((info) => info.path),
     hasPath: (path, { signal }) => store.isValidPath(path, { signal }),
     fetchPaths: (paths, { signal }) => sendPaths(options, paths, signal),
     buildLog: async ({ drv, chunks }, { peer }) => {
+      await sessions.decided(peer.machineIds, (build) => build.drv === drv);
       const owner = [...peer.machineIds]
         .map((id) => attempts.runs(machineId(id), drv))
         .find((found) => found);
       if (owner === undefined) throw new RpcError("not-found", `no machine of this builder builds ${drv}`);
       scheduler.acknowledged(owner.id, options.now());
-      const writing = writeLog(drv, chunks);
+      const writing = writeLog(owner, chunks);
       // The end of the attempt waits for its log, however the log ends.
       owner.log = writing.catch(() => {});
       await writing;
@@ -95,14 +96,29 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
         await store.addToStoreNar(info, counted(nar, counters), { signal });
       }
     },
-    requestPresignedUrls: (request) => presigned.mint(request),
-    requestMultipartParts: (request) => presigned.moreParts(request),
-    notifyPresignedUploadComplete: (upload) => presigned.complete(upload),
+    requestPresignedUrls: async (request) => {
+      await decidedOn(request);
+      return presigned.mint(request);
+    },
+    requestMultipartParts: async (request) => {
+      await decidedOn(request);
+      return presigned.moreParts(request);
+    },
+    notifyPresignedUploadComplete: async (upload) => {
+      await decidedOn(upload);
+      return presigned.complete(upload);
+    },
     completeBuild: (completion) => complete(completion),
   };
 
-  async function writeLog(drv: StorePath, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    const writer = await logs.create(drv);
+  async function decidedOn(about: { readonly buildId: string; readonly machineId: string }): Promise<void> {
+    await sessions.decided([about.machineId], (build) => build.buildId === about.buildId);
+  }
+
+  /** A log that was cut off comes again from its start. */
+  async function writeLog(attempt: Attempt, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+    const again = attempt.log !== undefined || attempt.adopted === true;
+    const writer = await logs.create(attempt.drv, again ? { since: attempt.startedAt } : {});
     try {
       for await (const chunk of decodeLog(chunks)) {
         counters.metrics.add("logBytes", chunk.length);
@@ -115,6 +131,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
 
   async function complete(completion: BuildCompletion): Promise<void> {
     const { buildId, machineId: machine, ...rest } = completion;
+    await decidedOn(completion);
     try {
       await results.report({ ...rest, attempt: attemptId(buildId), machine: machineId(machine) });
     } catch (error) {
@@ -139,6 +156,9 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
   }
 }
 
+/** How we tell builders that can keep their builds that we take those over. Others look at `compatible` only. */
+const resumeMark = "+resume";
+
 function answerVersion(options: RpcHandlersOptions, check: VersionCheck): VersionAnswer {
   const serverVersion = options.ownVersion();
   const compatible = check.version === serverVersion || options.acceptedVersions().includes(check.version);
@@ -156,7 +176,7 @@ function answerVersion(options: RpcHandlersOptions, check: VersionCheck): Versio
       `the runner's store is ${storeDir}, the builder's is ${check.storeDir}; they must be the same`,
     );
   }
-  return { compatible, serverVersion };
+  return { compatible, serverVersion: serverVersion + resumeMark };
 }
 
 function refuseUnwanted(options: RpcHandlersOptions, join: BuilderJoin): void {
