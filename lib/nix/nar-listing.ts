@@ -80,7 +80,7 @@ interface JsonNode {
 }
 
 /** Iterative, since nesting is up to whoever made the tree. */
-function toJson(root: NarListing, withOffsets: boolean): JsonNode {
+function toJson(root: NarListing): JsonNode {
   const result: JsonNode = { type: root.type };
   const pending: { readonly node: NarListing; readonly json: JsonNode }[] = [{ node: root, json: result }];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
@@ -89,7 +89,7 @@ function toJson(root: NarListing, withOffsets: boolean): JsonNode {
       case "regular":
         json.size = node.size;
         json.executable = node.executable;
-        if (withOffsets && node.narOffset !== undefined) json.narOffset = node.narOffset;
+        if (node.narOffset !== undefined) json.narOffset = node.narOffset;
         break;
       case "symlink":
         json.target = node.target;
@@ -112,9 +112,12 @@ function toJson(root: NarListing, withOffsets: boolean): JsonNode {
   return result;
 }
 
-/** JSON text of a listing: `{"version":1,"root":…}`. Offsets are left out unless asked for. */
-export function printListing(root: NarListing, options?: { readonly narOffsets?: boolean }): string {
-  return JSON.stringify({ version: 1, root: toJson(root, options?.narOffsets === true) });
+/**
+ * JSON text of a listing: `{"version":1,"root":…}`. Offsets are written where they are known: with them a reader can
+ * fetch one file out of an uncompressed NAR.
+ */
+export function printListing(root: NarListing): string {
+  return JSON.stringify({ version: 1, root: toJson(root) });
 }
 
 /** Finds a node by its path (`nix-support/failed`). */
