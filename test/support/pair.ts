@@ -33,6 +33,8 @@ export interface PairBuilderOptions {
   readonly name?: string;
   readonly settings?: Settings;
   readonly systemFeatures?: readonly string[];
+  /** More lines for its nix.conf. */
+  readonly nixConf?: string;
 }
 
 export interface PairOptions {
@@ -131,11 +133,15 @@ export class Pair implements AsyncDisposable {
       const folder = await mkdtemp(join(tmpdir(), "hydra-pair-"));
       stops.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
       await mkdir(join(folder, "cache"));
-      const newStore = async (name: string, systemFeatures?: readonly string[]): Promise<TestNixStore> => {
+      const newStore = async (
+        name: string,
+        { systemFeatures, nixConf }: PairBuilderOptions = {},
+      ): Promise<TestNixStore> => {
         const store = await startNixStore({
           directory: folder,
           name,
           ...(systemFeatures === undefined ? {} : { systemFeatures }),
+          ...(nixConf === undefined ? {} : { extraConf: nixConf }),
         });
         stops.push(() => store.close());
         return store;
@@ -143,7 +149,7 @@ export class Pair implements AsyncDisposable {
       const builderOptions = options.builders ?? [{}];
       const [store, ...builderStores] = await Promise.all([
         newStore("runner"),
-        ...builderOptions.map((one, index) => newStore(`builder-${index}`, one.systemFeatures)),
+        ...builderOptions.map((one, index) => newStore(`builder-${index}`, one)),
       ]);
       if (store === undefined) throw new Error("no store for the runner");
       const keyFiles = [join(folder, "key"), join(folder, "key.pub")] as const;

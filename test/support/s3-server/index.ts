@@ -45,6 +45,8 @@ export interface S3ServerOptions {
   readonly keys?: Keys;
   /** Least size of all parts but the last. Default 5 MiB, as S3 has it. */
   readonly minimalPartSize?: number;
+  /** Anybody may read, without a signature. Default false. */
+  readonly publicRead?: boolean;
 }
 
 export interface S3Server {
@@ -280,7 +282,11 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     const key = decodeURIComponent(rest.join("/"));
     const request: S3Request = { method, bucket: bucketName, key, query, headers: incoming.headers };
     try {
-      const verdict = verify({ method, rawPath, query, headers: incoming.headers }, keys);
+      const unsigned = incoming.headers.authorization === undefined && !query.has("X-Amz-Signature");
+      const open = options.publicRead === true && unsigned && (method === "GET" || method === "HEAD");
+      const verdict = open
+        ? ({ ok: true, payloadHash: "UNSIGNED-PAYLOAD" } as const)
+        : verify({ method, rawPath, query, headers: incoming.headers }, keys);
       if (!verdict.ok) throw new S3Error(403, verdict.code, verdict.message);
       requests.push(request);
       const fault = server.fault?.(request);
