@@ -17,14 +17,14 @@ export { FileCache } from "./file-cache.js";
 export type { ObjectFacts, ObjectStore, PutOptions, StoredObject } from "./object-store.js";
 export { type OpenCacheOptions, openBinaryCache } from "./open.js";
 export { partPlan } from "./part-plan.js";
-export {
-  type CompletedUpload,
-  type MintedMultipart,
-  type MintedNar,
-  type MintedUpload,
-  type MintRequest,
-  PresignedCache,
-} from "./presigned-cache.js";
+export { PresignedCache } from "./presigned-cache.js";
+export type {
+  CompletedUpload,
+  MintedMultipart,
+  MintedNar,
+  MintedUpload,
+  MintRequest,
+} from "./presigned-types.js";
 export type { S3PresignedPart } from "./s3-multipart.js";
 export { S3Uploader } from "./s3-uploader.js";
 export { TrafficCounters, type TrafficReport } from "./traffic.js";

@@ -11,6 +11,7 @@ import {
   type PresignedCache,
 } from "../binary-cache/index.js";
 import type { Logger } from "../log.js";
+import type { StorePath } from "../nix/store-path.js";
 import {
   type MultipartPart,
   type MultipartPartsRequest,
@@ -37,6 +38,8 @@ interface Sender {
 
 export class PresignedUploads {
   readonly #options: PresignedUploadsOptions;
+  /** An attempt stays with the bucket it began with, also when the configuration or its jobsets change. */
+  readonly #caches = new WeakMap<Attempt, PresignedCache>();
 
   constructor(options: PresignedUploadsOptions) {
     this.#options = options;
@@ -62,9 +65,14 @@ export class PresignedUploads {
     await answering(() => cache.complete(attempt.id, upload));
   }
 
+  /** Paths that were not published although the builder got URLs for them. */
+  unpublished(attempt: Attempt): readonly StorePath[] {
+    return this.#caches.get(attempt)?.unpublished(attempt.id) ?? [];
+  }
+
   /** The attempt is over: nothing will be completed any more. */
   async abandon(attempt: Attempt): Promise<void> {
-    await this.#options.cacheOf(attempt)?.abandon(attempt.id);
+    await this.#caches.get(attempt)?.abandon(attempt.id);
   }
 
   #of(sender: Sender): {
@@ -78,10 +86,11 @@ export class PresignedUploads {
         `build ${sender.buildId} is not running on machine ${sender.machineId}`,
       );
     }
-    const cache = this.#options.cacheOf(attempt);
+    const cache = this.#caches.get(attempt) ?? this.#options.cacheOf(attempt);
     if (cache === undefined) {
       throw new RpcError("failed-precondition", "this runner has no S3 store for presigned uploads");
     }
+    this.#caches.set(attempt, cache);
     return { attempt, cache };
   }
 }
