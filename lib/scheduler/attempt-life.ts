@@ -4,8 +4,8 @@ import type { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { AttemptId } from "./ids.js";
 import type { Machine } from "./machine.js";
-import { joinLimit } from "./priority-profile.js";
 import { Attempt, type Step } from "./step.js";
+import { limitKey, limitSeconds } from "./step-keys.js";
 import { accountedBuild, dropUnneeded, fail, finish, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import { Timer } from "./timers.js";
 import type {
@@ -48,7 +48,7 @@ export function start(
   const { system } = step.bucket;
   core.waitedMs.set(system, (core.waitedMs.get(system) ?? 0) + Math.max(0, startedAt - step.readySince));
   const limits = limitsOf(core, step);
-  const usage = core.shares.charge(step.profile.jobsets, startedAt, step.expectedMs);
+  const usage = core.shares.charge(step.keys.jobsets, startedAt, step.expectedMs);
   core.armPrune();
   const attempt = new Attempt(id, step, machine, accountedBuild(step), startedAt, limits, usage);
   attempt.timer = new Timer(({ now, random, effects }) => {
@@ -82,10 +82,12 @@ export function start(
 
 /** The largest of the dependent builds' limits; a mere dependency gets at least the defaults. */
 function limitsOf(core: Core, step: Step): AttemptLimits {
-  const { maxSilent, timeout } = step.profile;
-  if (step.builds.length > 0) return { maxSilent, timeout };
-  const { defaultMaxSilent, defaultTimeout } = core.options;
-  return { maxSilent: joinLimit(maxSilent, defaultMaxSilent), timeout: joinLimit(timeout, defaultTimeout) };
+  let { maxSilent, timeout } = step.keys;
+  if (step.builds.length === 0) {
+    maxSilent = Math.max(maxSilent, limitKey(core.options.defaultMaxSilent));
+    timeout = Math.max(timeout, limitKey(core.options.defaultTimeout));
+  }
+  return { maxSilent: limitSeconds(maxSilent), timeout: limitSeconds(timeout) };
 }
 
 export function acknowledge(core: Core, attempt: Attempt): void {

@@ -4,7 +4,6 @@ import type { AttemptId, BuildId } from "./ids.js";
 import { JobsetShares } from "./jobset-shares.js";
 import { MachinePool } from "./machine-pool.js";
 import type { SchedulerOptions } from "./options.js";
-import { ProfileTable } from "./priority-profile.js";
 import { QueueBoard } from "./queue-board.js";
 import type { OrderHolder } from "./ready-queue.js";
 import { RetryPolicy } from "./retry-policy.js";
@@ -34,7 +33,6 @@ export class Core {
   readonly timers = new Timers();
   readonly holder: OrderHolder;
   readonly shares: JobsetShares;
-  readonly profiles: ProfileTable;
   readonly graph: StepGraph;
   readonly board: QueueBoard;
   readonly pool: MachinePool;
@@ -75,15 +73,14 @@ export class Core {
   ) {
     this.holder = { order: stepOrder(options.stepOrder) };
     this.retry = new RetryPolicy(options.retry);
-    this.shares = new JobsetShares((sets, change) => this.board.rekey(this.profiles, sets, change));
-    this.profiles = new ProfileTable(this.shares);
+    this.shares = new JobsetShares((jobsets, change) => this.board.rekey(jobsets, change));
     this.board = new QueueBoard(
       this.holder,
       this.timers,
       () => this.options,
       (step, context) => hooks.unsupported(this, step, context),
     );
-    this.graph = new StepGraph(this.profiles, {
+    this.graph = new StepGraph(this.shares, {
       detach: (step) => this.board.detach(step),
       attach: (step) => this.board.attach(step),
       wantedChanged: (step) => hooks.wantedChanged(this, step),

@@ -9,6 +9,31 @@ export class HeightQueue {
   push(step: Step): void {
     if (step.dirty || step.removed) return;
     step.dirty = true;
+    this.#insert(step);
+  }
+
+  /** The height of a step grew: if it waits here, it waits further up now. Its old entry is skipped. */
+  raised(step: Step): void {
+    if (step.dirty) this.#insert(step);
+  }
+
+  pop(): Step | undefined {
+    while (this.#size > 0) {
+      const step = this.#levels[this.#top]?.pop();
+      if (step === undefined) {
+        this.#top--;
+        continue;
+      }
+      this.#size--;
+      if (!step.dirty || step.height !== this.#top) continue;
+      step.dirty = false;
+      return step;
+    }
+    this.#top = 0;
+    return undefined;
+  }
+
+  #insert(step: Step): void {
     let level = this.#levels[step.height];
     if (level === undefined) {
       level = [];
@@ -18,21 +43,5 @@ export class HeightQueue {
     level.push(step);
     this.#size++;
     if (step.height > this.#top) this.#top = step.height;
-  }
-
-  pop(): Step | undefined {
-    if (this.#size === 0) {
-      this.#top = 0;
-      return undefined;
-    }
-    for (;;) {
-      const step = this.#levels[this.#top]?.pop();
-      if (step !== undefined) {
-        this.#size--;
-        step.dirty = false;
-        return step;
-      }
-      this.#top--;
-    }
   }
 }

@@ -4,8 +4,8 @@ import type { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { StepId } from "./ids.js";
 import type { Jobset } from "./jobset-shares.js";
-import type { Profile } from "./priority-profile.js";
 import { Build, Step } from "./step.js";
+import { limitKey, StepKeys } from "./step-keys.js";
 import { dropUnneeded, forget, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import type { BuildPriorities, NewBuild, NewStep, Replacement, StepInput } from "./types.js";
 
@@ -14,12 +14,11 @@ export function addSteps(core: Core, batch: readonly NewStep[]): void {
     const step = createStep(core, from);
     for (const { id, chain } of from.inputs) core.graph.link(step, core.graph.get(id), chain);
   }
-  core.graph.settle();
 }
 
 function createStep(core: Core, from: NewStep): Step {
   const bucket = core.board.enter(from, core.now);
-  const step = new Step(from, bucket, core.sequence++, core.profiles.none, core.options.defaultDurationMs);
+  const step = new Step(from, bucket, core.sequence++, core.graph.none, core.options.defaultDurationMs);
   core.graph.add(step);
   core.counters.stepsAdded++;
   if (step.gate !== undefined) core.gated++;
@@ -70,39 +69,36 @@ export function addBuild(core: Core, from: NewBuild): void {
   if (core.builds.has(from.id))
     throw new SchedulerError("duplicate-build", `build ${from.id} is known already`);
   const { globalPriority, localPriority } = from;
-  const profile = profileOf(core, jobset, from, from);
-  const build = new Build(from.id, jobset, step, globalPriority, localPriority, profile, from);
+  const keys = keysOf(core, jobset, from, from);
+  const build = new Build(from.id, jobset, step, globalPriority, localPriority, keys, from);
   core.builds.set(build.id, build);
   jobset.builds++;
   core.graph.addBuild(step, build);
   core.counters.buildsAdded++;
-  core.graph.settle();
 }
 
-function profileOf(core: Core, jobset: Jobset, from: NewBuild, priorities: BuildPriorities): Profile {
+function keysOf(core: Core, jobset: Jobset, from: NewBuild, priorities: BuildPriorities): StepKeys {
   const { defaultMaxSilent, defaultTimeout } = core.options;
-  return core.profiles.of(
-    priorities.globalPriority,
-    priorities.localPriority,
-    from.maxSilent ?? defaultMaxSilent,
-    from.timeout ?? defaultTimeout,
-    core.shares.single(jobset),
-  );
+  const keys = new StepKeys(jobset.single);
+  keys.globalPriority = priorities.globalPriority;
+  keys.localPriority = priorities.localPriority;
+  keys.maxSilent = limitKey(from.maxSilent ?? defaultMaxSilent);
+  keys.timeout = limitKey(from.timeout ?? defaultTimeout);
+  keys.lowestBuild = from.id;
+  return keys;
 }
 
 export function setBuildPriority(core: Core, build: Build, priorities: BuildPriorities): void {
   build.globalPriority = priorities.globalPriority;
   build.localPriority = priorities.localPriority;
-  core.graph.setBuildProfile(build, profileOf(core, build.jobset, build.from, priorities));
-  core.graph.settle();
+  core.graph.setBuildKeys(build, keysOf(core, build.jobset, build.from, priorities));
 }
 
 /** After the default limits changed. */
-export function refreshProfiles(core: Core): void {
+export function refreshLimits(core: Core): void {
   for (const build of core.builds.values()) {
-    core.graph.setBuildProfile(build, profileOf(core, build.jobset, build.from, build));
+    core.graph.setBuildKeys(build, keysOf(core, build.jobset, build.from, build));
   }
-  core.graph.settle();
 }
 
 export function addInputs(
@@ -129,7 +125,6 @@ export function addInputs(
   }
   if (found.length > 0) withdraw(core, step);
   for (const { input, chain } of found) core.graph.link(step, input, chain);
-  core.graph.settle();
   makeReady(core, step);
 }
 

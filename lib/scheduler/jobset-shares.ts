@@ -7,6 +7,7 @@
 import { SchedulerError } from "./errors.js";
 import type { JobsetId } from "./ids.js";
 import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
+import type { Lane } from "./ready-queue.js";
 import type { JobsetUsage, NewJobset } from "./types.js";
 
 export const usageWindowMs = 86_400_000;
@@ -19,8 +20,13 @@ export class Jobset {
   shares: number;
   /** Milliseconds used in the window. */
   used = 0;
+  /** Seconds used per share, as the queues are ordered by it; a jobset without shares always comes last. */
+  shareUsed: number;
   builds = 0;
-  readonly sets = new Set<JobsetSet>();
+  /** The set of just this jobset. */
+  readonly single: JobsetSet;
+  /** Where its runnable steps stand in the queues. */
+  readonly lanes = new Set<Lane>();
   loaded: UsageEntry[] = [];
 
   constructor(
@@ -30,10 +36,11 @@ export class Jobset {
     this.project = from.project;
     this.name = from.name;
     this.shares = from.shares;
+    this.single = new JobsetSet([this]);
+    this.shareUsed = this.currentShare();
   }
 
-  /** Seconds used per share; a jobset without shares always comes last. */
-  get shareUsed(): number {
+  currentShare(): number {
     return this.shares > 0 ? this.used / 1000 / this.shares : Number.POSITIVE_INFINITY;
   }
 }
@@ -49,37 +56,56 @@ export class UsageEntry implements HeapItem {
   ) {}
 }
 
-/**
- * A set of jobsets, shared by all steps that have it. `Member` is whatever must be re-keyed when the set's
- * lowest share changes.
- */
+/** An immutable set of jobsets, in order of their ids; steps share equal ones (see `JobsetShares.retain`). */
 export class JobsetSet {
-  share: number;
   refs = 0;
+  #key: string | undefined;
 
-  constructor(
-    readonly key: string,
-    readonly jobsets: readonly Jobset[],
-  ) {
-    this.share = this.lowestShare();
+  constructor(readonly jobsets: readonly Jobset[]) {}
+
+  get key(): string {
+    this.#key ??= this.jobsets.map((jobset) => jobset.id).join(",");
+    return this.#key;
   }
 
-  lowestShare(): number {
-    let lowest = this.jobsets.length === 0 ? shareWithoutJobset : Number.POSITIVE_INFINITY;
-    for (const jobset of this.jobsets) lowest = Math.min(lowest, jobset.shareUsed);
+  /** The least share used among its jobsets: a step goes with the one that has had least. */
+  get share(): number {
+    if (this.jobsets.length === 0) return shareWithoutJobset;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { shareUsed } of this.jobsets) if (shareUsed < lowest) lowest = shareUsed;
     return lowest;
+  }
+
+  includes(other: JobsetSet): boolean {
+    if (this === other) return true;
+    const mine = this.jobsets;
+    const theirs = other.jobsets;
+    if (theirs.length > mine.length) return false;
+    let at = 0;
+    for (const jobset of theirs) {
+      while (at < mine.length && mine[at] !== jobset) at++;
+      if (at++ === mine.length) return false;
+    }
+    return true;
+  }
+
+  union(other: JobsetSet): JobsetSet {
+    if (this.includes(other)) return this;
+    if (other.includes(this)) return other;
+    const merged = new Set([...this.jobsets, ...other.jobsets]);
+    return new JobsetSet([...merged].sort((a, b) => a.id - b.id));
   }
 }
 
 export class JobsetShares {
-  readonly empty = new JobsetSet("", []);
+  readonly empty = new JobsetSet([]);
   readonly #jobsets = new Map<JobsetId, Jobset>();
   readonly #sets = new Map<string, JobsetSet>();
   readonly #entries = new IndexedHeap<UsageEntry>((a, b) => a.start < b.start);
-  /** Runs `change`, which alters the shares of exactly these sets, with their queue entries taken out meanwhile. */
-  readonly #rekey: (sets: readonly JobsetSet[], change: () => void) => void;
+  /** Runs `change`, which alters the shares of exactly these jobsets, with their lanes taken out meanwhile. */
+  readonly #rekey: (jobsets: readonly Jobset[], change: () => void) => void;
 
-  constructor(rekey: (sets: readonly JobsetSet[], change: () => void) => void) {
+  constructor(rekey: (jobsets: readonly Jobset[], change: () => void) => void) {
     this.#rekey = rekey;
   }
 
@@ -169,36 +195,15 @@ export class JobsetShares {
     this.#shareChanged([...changed]);
   }
 
-  /** The set of just this jobset. Retain it to keep it. */
-  single(jobset: Jobset): JobsetSet {
-    return this.#intern([jobset]);
-  }
-
-  union(a: JobsetSet, b: JobsetSet): JobsetSet {
-    if (a === b || b.jobsets.length === 0) return a;
-    if (a.jobsets.length === 0) return b;
-    const merged = [...new Set([...a.jobsets, ...b.jobsets])];
-    if (merged.length === a.jobsets.length) return a;
-    if (merged.length === b.jobsets.length) return b;
-    return this.#intern(merged.sort((x, y) => x.id - y.id));
-  }
-
-  retain(set: JobsetSet): void {
-    if (set.refs++ > 0 || set === this.empty) return;
-    set.share = set.lowestShare();
-    this.#sets.set(set.key, set);
-    for (const jobset of set.jobsets) jobset.sets.add(set);
+  /** The one object that stands for this set from now on, until it is released as often as retained. */
+  retain(set: JobsetSet): JobsetSet {
+    const known = this.#sets.get(set.key) ?? set;
+    if (known.refs++ === 0 && known !== this.empty) this.#sets.set(known.key, known);
+    return known;
   }
 
   release(set: JobsetSet): void {
-    if (--set.refs > 0 || set === this.empty) return;
-    this.#sets.delete(set.key);
-    for (const jobset of set.jobsets) jobset.sets.delete(set);
-  }
-
-  #intern(jobsets: readonly Jobset[]): JobsetSet {
-    const key = jobsets.map((jobset) => jobset.id).join(",");
-    return this.#sets.get(key) ?? new JobsetSet(key, jobsets);
+    if (--set.refs === 0 && set !== this.empty) this.#sets.delete(set.key);
   }
 
   #add(jobset: Jobset, start: number, ms: number): UsageEntry {
@@ -215,17 +220,10 @@ export class JobsetShares {
   }
 
   #shareChanged(jobsets: readonly Jobset[]): void {
-    const changed = new Map<JobsetSet, number>();
-    for (const jobset of jobsets) {
-      for (const set of jobset.sets) {
-        if (changed.has(set)) continue;
-        const share = set.lowestShare();
-        if (share !== set.share) changed.set(set, share);
-      }
-    }
-    if (changed.size === 0) return;
-    this.#rekey([...changed.keys()], () => {
-      for (const [set, share] of changed) set.share = share;
+    const changed = jobsets.filter((jobset) => jobset.currentShare() !== jobset.shareUsed);
+    if (changed.length === 0) return;
+    this.#rekey(changed, () => {
+      for (const jobset of changed) jobset.shareUsed = jobset.currentShare();
     });
   }
 }

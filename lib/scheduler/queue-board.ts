@@ -6,10 +6,9 @@
  * but the one that is handed out.
  */
 import { IndexedHeap } from "./indexed-heap.js";
-import type { JobsetSet } from "./jobset-shares.js";
+import type { Jobset } from "./jobset-shares.js";
 import type { MachineClass } from "./machine.js";
-import type { ProfileTable } from "./priority-profile.js";
-import { Bucket, headBefore, type OrderHolder, type QueueGroup, ReadyQueue } from "./ready-queue.js";
+import { Bucket, laneBefore, type OrderHolder, ReadyQueue } from "./ready-queue.js";
 import type { Step } from "./step.js";
 import { Timer, type TimerContext, type Timers } from "./timers.js";
 import type { NewStep } from "./types.js";
@@ -39,7 +38,7 @@ export class QueueBoard {
     this.#timers = timers;
     this.#settings = settings;
     this.#expired = expired;
-    this.#open = new IndexedHeap((a, b) => headBefore(holder.order, a.head, b.head));
+    this.#open = new IndexedHeap((a, b) => laneBefore(holder.order, a.heap.peek(), b.heap.peek()));
   }
 
   /** The bucket of a step to be; counts it in. */
@@ -145,22 +144,16 @@ export class QueueBoard {
     if (queue.heapIndex >= 0) this.#open.update(queue);
   }
 
-  /** Changes the share of some sets of jobsets: all groups that have them are taken out meanwhile. */
-  rekey(profiles: ProfileTable, sets: readonly JobsetSet[], change: () => void): void {
-    const groups: QueueGroup[] = [];
+  /** Changes the share of some jobsets: their lanes, and the queues of these, are taken out meanwhile. */
+  rekey(jobsets: readonly Jobset[], change: () => void): void {
     const queues = new Set<ReadyQueue>();
-    for (const set of sets) {
-      for (const profile of profiles.withSet(set)) {
-        for (const group of profile.groups) {
-          groups.push(group);
-          if (group.queue.heapIndex >= 0) queues.add(group.queue);
-        }
-      }
+    for (const { lanes } of jobsets) {
+      for (const lane of lanes) if (lane.queue.heapIndex >= 0) queues.add(lane.queue);
     }
     for (const queue of queues) this.#open.remove(queue);
-    for (const group of groups) group.queue.heap.remove(group);
+    for (const { lanes } of jobsets) for (const lane of lanes) lane.queue.heap.remove(lane);
     change();
-    for (const group of groups) group.queue.heap.push(group);
+    for (const { lanes } of jobsets) for (const lane of lanes) lane.queue.heap.push(lane);
     for (const queue of queues) this.#open.push(queue);
   }
 

@@ -4,19 +4,22 @@
  * ```
  * Bucket        what a machine must offer: (system, feature set, preferLocal)
  *   ReadyQueue  one per machine to avoid, and the usual one that avoids none
- *     QueueGroup  steps of one profile, hence of one global priority and one share used
+ *     Lane        one per jobset: its runnable steps, best first
  *       Step
  * ```
  *
- * Each level is a heap over the heads of the next, so the best step is found in O(1), any change costs O(log n), and
- * a change of a jobset's share moves whole groups instead of steps.
+ * Each level is a heap over the heads of the next, so the best step is found in O(1) and any change costs O(log n).
+ * A step of several jobsets stands in the lane of each. Within a lane the share used is the same for all, so the
+ * lane's own share may be used for its head: the step that is best of all heads the lane of its jobset with the
+ * lowest share, and in any other lane it only looks worse than it is. So a change of a jobset's share moves its lanes,
+ * however many steps and sets of jobsets there are.
  */
 import type { MachineId } from "./ids.js";
 import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
+import type { Jobset } from "./jobset-shares.js";
 import type { MachineClass } from "./machine.js";
-import type { Profile } from "./priority-profile.js";
 import type { Step } from "./step.js";
-import { compareSteps, type StepOrder } from "./step-order.js";
+import { compareInLane, type StepOrder } from "./step-order.js";
 import type { Timer } from "./timers.js";
 
 /** The active order; a setting, so it lives behind one reference. */
@@ -24,16 +27,30 @@ export interface OrderHolder {
   order: StepOrder;
 }
 
-export class QueueGroup implements HeapItem {
+/** A step's place in one lane. */
+export class LaneEntry implements HeapItem {
   heapIndex = -1;
-  readonly steps: IndexedHeap<Step>;
+
+  constructor(
+    readonly step: Step,
+    readonly lane: Lane,
+  ) {}
+}
+
+export class Lane implements HeapItem {
+  heapIndex = -1;
+  readonly entries: IndexedHeap<LaneEntry>;
 
   constructor(
     readonly queue: ReadyQueue,
-    readonly profile: Profile,
+    readonly jobset: Jobset,
     holder: OrderHolder,
   ) {
-    this.steps = new IndexedHeap((a, b) => holder.order.inner(a, b) < 0);
+    this.entries = new IndexedHeap((a, b) => compareInLane(holder.order, a.step, b.step) < 0);
+  }
+
+  get head(): Step | undefined {
+    return this.entries.peek()?.step;
   }
 }
 
@@ -41,8 +58,8 @@ export class ReadyQueue implements HeapItem {
   /** Place in the heap of queues that may have a free machine; -1 while parked or empty. */
   heapIndex = -1;
   size = 0;
-  readonly groups = new Map<Profile, QueueGroup>();
-  readonly heap: IndexedHeap<QueueGroup>;
+  readonly lanes = new Map<Jobset, Lane>();
+  readonly heap: IndexedHeap<Lane>;
   readonly #holder: OrderHolder;
 
   constructor(
@@ -51,58 +68,69 @@ export class ReadyQueue implements HeapItem {
     holder: OrderHolder,
   ) {
     this.#holder = holder;
-    this.heap = new IndexedHeap((a, b) => headBefore(holder.order, a.steps.peek(), b.steps.peek()));
+    this.heap = new IndexedHeap((a, b) => laneBefore(holder.order, a, b));
   }
 
   get head(): Step | undefined {
-    return this.heap.peek()?.steps.peek();
+    return this.heap.peek()?.head;
   }
 
   insert(step: Step): void {
-    let group = this.groups.get(step.profile);
-    if (group === undefined) {
-      group = new QueueGroup(this, step.profile, this.#holder);
-      this.groups.set(step.profile, group);
-      step.profile.groups.add(group);
-      group.steps.push(step);
-      this.heap.push(group);
-    } else {
-      group.steps.push(step);
-      if (step.heapIndex === 0) this.heap.update(group);
+    const entries: LaneEntry[] = [];
+    for (const jobset of step.keys.jobsets.jobsets) {
+      let lane = this.lanes.get(jobset);
+      if (lane === undefined) {
+        lane = new Lane(this, jobset, this.#holder);
+        this.lanes.set(jobset, lane);
+        jobset.lanes.add(lane);
+      }
+      const entry = new LaneEntry(step, lane);
+      entries.push(entry);
+      lane.entries.push(entry);
+      if (lane.heapIndex < 0) this.heap.push(lane);
+      else if (entry.heapIndex === 0) this.heap.update(lane);
     }
     step.queue = this;
-    step.group = group;
+    step.entries = entries;
     this.size++;
   }
 
   remove(step: Step): void {
-    const { group } = step;
-    if (group === undefined) return;
-    const wasHead = step.heapIndex === 0;
-    group.steps.remove(step);
-    step.queue = undefined;
-    step.group = undefined;
-    this.size--;
-    if (group.steps.size === 0) {
-      this.heap.remove(group);
-      this.groups.delete(group.profile);
-      group.profile.groups.delete(group);
-    } else if (wasHead) {
-      this.heap.update(group);
+    for (const entry of step.entries) {
+      const { lane } = entry;
+      const wasHead = entry.heapIndex === 0;
+      lane.entries.remove(entry);
+      if (lane.entries.size === 0) {
+        this.heap.remove(lane);
+        this.lanes.delete(lane.jobset);
+        lane.jobset.lanes.delete(lane);
+      } else if (wasHead) {
+        this.heap.update(lane);
+      }
     }
+    step.queue = undefined;
+    step.entries = [];
+    this.size--;
   }
 
   /** After the order of steps changed altogether. */
   rebuild(): void {
-    for (const group of this.groups.values()) group.steps.rebuild();
+    for (const lane of this.lanes.values()) lane.entries.rebuild();
     this.heap.rebuild();
   }
 }
 
-/** Heads of non-empty groups and queues always exist; an absent one goes last. */
-export function headBefore(order: StepOrder, a: Step | undefined, b: Step | undefined): boolean {
-  if (a === undefined) return false;
-  return b === undefined || compareSteps(order, a, b) < 0;
+/** Heads of non-empty lanes and queues always exist; an absent one goes last. */
+export function laneBefore(order: StepOrder, a: Lane | undefined, b: Lane | undefined): boolean {
+  const first = a?.head;
+  const second = b?.head;
+  if (a === undefined || first === undefined) return false;
+  if (b === undefined || second === undefined) return true;
+  const { globalPriority } = first.keys;
+  const other = second.keys.globalPriority;
+  if (globalPriority !== other) return globalPriority > other;
+  if (a.jobset.shareUsed !== b.jobset.shareUsed) return a.jobset.shareUsed < b.jobset.shareUsed;
+  return order.inner(first, second) < 0;
 }
 
 export class Bucket {

@@ -76,7 +76,7 @@ export class Scheduler implements SchedulerApi {
       before.defaultMaxSilent !== after.defaultMaxSilent ||
       before.defaultTimeout !== after.defaultTimeout
     ) {
-      ingest.refreshProfiles(core);
+      ingest.refreshLimits(core);
     }
   }
 
@@ -95,21 +95,21 @@ export class Scheduler implements SchedulerApi {
   }
 
   addSteps(batch: readonly NewStep[], now: number): void {
-    ingest.addSteps(this.#at(now), batch);
+    ingest.addSteps(this.#later(now), batch);
   }
 
   dropUnneeded(ids: readonly StepId[], now: number): Effect[] {
-    const core = this.#at(now);
+    const core = this.#later(now);
     const found = ids.map((id) => core.graph.steps.get(id)).filter((step) => step !== undefined);
     return steps.dropUnneeded(core, found, true);
   }
 
   addBuild(build: NewBuild, now: number): void {
-    ingest.addBuild(this.#at(now), build);
+    ingest.addBuild(this.#later(now), build);
   }
 
   removeBuild(id: BuildId, now: number): Effect[] {
-    const core = this.#at(now);
+    const core = this.#later(now);
     const build = core.builds.get(id);
     if (build === undefined) return [];
     core.counters.buildsRemoved++;
@@ -118,7 +118,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   setBuildPriority(id: BuildId, priorities: BuildPriorities, now: number): void {
-    const core = this.#at(now);
+    const core = this.#later(now);
     const build = core.builds.get(id);
     if (build === undefined) throw new SchedulerError("unknown-build", `build ${id} is not known`);
     ingest.setBuildPriority(core, build, priorities);
@@ -173,7 +173,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   addInputs(id: StepId, inputs: readonly StepInput[], now: number, producer?: StepId): void {
-    const core = this.#at(now);
+    const core = this.#later(now);
     ingest.addInputs(core, core.graph.get(id), inputs, producer);
   }
 
@@ -183,7 +183,6 @@ export class Scheduler implements SchedulerApi {
     if (step === undefined) return;
     step.expectedMs = durationMs;
     core.graph.touch(step);
-    core.graph.settle();
   }
 
   addMachine(info: MachineInfo, now: number, random: Random, running: readonly AttemptId[] = []): Effect[] {
@@ -191,7 +190,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   updateMachine(id: MachineId, load: MachineLoad, now: number): void {
-    const core = this.#at(now);
+    const core = this.#later(now);
     const machine = core.pool.machines.get(id);
     if (machine !== undefined) machines.ping(core, machine, load);
   }
@@ -237,7 +236,7 @@ export class Scheduler implements SchedulerApi {
     const step = core.graph.find(attempt.step);
     const machine = core.pool.machines.get(attempt.machine);
     if (step === undefined || machine === undefined || core.attempts.has(attempt.attempt)) return undefined;
-    if (step.attempt !== undefined || step.blocked || step.profile === core.profiles.none) return undefined;
+    if (step.attempt !== undefined || step.blocked || !step.keys.wanted) return undefined;
     const assignment = attempts.start(core, step, machine, attempt.attempt, attempt.startedAt);
     this.acknowledged(attempt.attempt, now);
     return assignment;
@@ -268,7 +267,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   nextEventAt(): number | undefined {
-    return this.#core.timers.nextAt;
+    return this.#settled.timers.nextAt;
   }
 
   advance(now: number, random: Random): Effect[] {
@@ -282,7 +281,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   step(id: StepId): views.StepView | undefined {
-    return map(this.#core.graph.find(id), snapshot.stepView);
+    return map(this.#settled.graph.find(id), snapshot.stepView);
   }
 
   build(id: BuildId): views.BuildView | undefined {
@@ -294,7 +293,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   machine(id: MachineId, now: number): views.MachineView | undefined {
-    const core = this.#at(now);
+    const core = this.#later(now);
     return map(core.pool.machines.get(id), (machine) => snapshot.machineView(core, machine));
   }
 
@@ -307,7 +306,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   steps(): views.StepView[] {
-    return [...this.#core.graph.steps.values()].map(snapshot.stepView);
+    return [...this.#settled.graph.steps.values()].map(snapshot.stepView);
   }
 
   attempts(): views.AttemptView[] {
@@ -315,7 +314,7 @@ export class Scheduler implements SchedulerApi {
   }
 
   machines(now: number): views.MachineView[] {
-    const core = this.#at(now);
+    const core = this.#later(now);
     return [...core.pool.machines.values()].map((machine) => snapshot.machineView(core, machine));
   }
 
@@ -324,11 +323,11 @@ export class Scheduler implements SchedulerApi {
   }
 
   queues(): views.QueueView[] {
-    return snapshot.queueViews(this.#core);
+    return snapshot.queueViews(this.#settled);
   }
 
   queueStats(): views.QueueStats[] {
-    return snapshot.queueStats(this.#core);
+    return snapshot.queueStats(this.#settled);
   }
 
   counters(): views.SchedulerCounters {
@@ -336,21 +335,33 @@ export class Scheduler implements SchedulerApi {
   }
 
   reasons(): views.ReasonCounts {
-    return reasonCounts(this.#core);
+    return reasonCounts(this.#settled);
   }
 
   sizes(): views.SchedulerSizes {
-    return snapshot.sizes(this.#core);
+    return snapshot.sizes(this.#settled);
   }
 
-  /** Sets the time of this call. */
+  /** Sets the time of a call that needs the keys of steps as they are now. */
   #at(now: number): Core {
+    const core = this.#settled;
+    core.now = now;
+    return core;
+  }
+
+  /** Sets the time of a call that only notes changes, or has nothing to do with keys: many of them cost one visit. */
+  #later(now: number): Core {
     this.#core.now = now;
     return this.#core;
   }
 
+  get #settled(): Core {
+    this.#core.graph.settle();
+    return this.#core;
+  }
+
   #setDraining(id: MachineId, draining: boolean, now: number): void {
-    const core = this.#at(now);
+    const core = this.#later(now);
     const machine = core.pool.machines.get(id);
     if (machine === undefined) throw new SchedulerError("unknown-machine", `machine ${id} is not known`);
     machine.draining = draining;

@@ -3,7 +3,7 @@ import type { Core } from "./core.js";
 import type { BuildId } from "./ids.js";
 import type { Jobset } from "./jobset-shares.js";
 import type { Machine } from "./machine.js";
-import { type Attempt, type Build, noBuild, type Step } from "./step.js";
+import type { Attempt, Build, Step } from "./step.js";
 import { ownBuildsOf } from "./step-life.js";
 import { compareSteps } from "./step-order.js";
 import type {
@@ -32,8 +32,7 @@ export function buildView({ id, step, jobset, globalPriority, localPriority, fro
 }
 
 export function stepView(step: Step): StepView {
-  const { profile, bucket } = step;
-  const wanted = step.lowestBuild !== noBuild;
+  const { keys, bucket } = step;
   return {
     id: step.id,
     name: step.name,
@@ -46,12 +45,12 @@ export function stepView(step: Step): StepView {
     tries: step.tries,
     lastReason: step.lastReason,
     notBefore: step.state === "delayed" ? step.notBefore : 0,
-    globalPriority: wanted ? profile.globalPriority : 0,
-    localPriority: wanted ? profile.localPriority : 0,
-    lowestBuild: step.lowestBuild as BuildId,
+    globalPriority: keys.wanted ? keys.globalPriority : 0,
+    localPriority: keys.wanted ? keys.localPriority : 0,
+    lowestBuild: keys.lowestBuild as BuildId,
     ownBuilds: ownBuildsOf(step),
-    jobsets: profile.jobsets.jobsets.map((jobset) => jobset.id),
-    lowestShareUsed: profile.jobsets.share,
+    jobsets: keys.jobsets.jobsets.map((jobset) => jobset.id),
+    lowestShareUsed: keys.jobsets.share,
     dependencies: step.inputs.length,
     dependents: step.dependents.length,
     criticalPath: step.criticalPath,
@@ -144,14 +143,18 @@ function systemsOf(core: Core): Set<string> {
 
 export function sizes(core: Core): SchedulerSizes {
   let queued = 0;
-  for (const bucket of core.board.buckets.values()) queued += bucket.ready.size;
+  let lanes = 0;
+  for (const bucket of core.board.buckets.values()) {
+    queued += bucket.ready.size;
+    for (const queue of bucket.queues.values()) lanes += queue.lanes.size;
+  }
   return {
     steps: core.graph.steps.size,
     edges: core.graph.edges,
     builds: core.builds.size,
     attempts: core.attempts.size,
     aliases: core.graph.aliases.size,
-    profiles: core.profiles.size,
+    lanes,
     jobsetSets: core.shares.setCount,
     buckets: core.board.buckets.size,
     queues: core.board.queueCount,

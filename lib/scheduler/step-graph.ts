@@ -1,14 +1,16 @@
 /**
  * Steps and the edges between them; keeps every step's queue keys equal to what its builds and dependents say.
  *
- * Keys travel down from dependents to inputs. A change marks the step it touches; `settle` visits marked steps in
- * order of height (dependents first), so each is visited once per event and only where something really changed.
+ * Keys travel down from dependents to inputs. A change marks the step it touches; `settle`, called before the keys are
+ * needed, visits marked steps in order of height (dependents first). So each is visited once however many changes came
+ * since, and only where something really changed.
  */
 import { SchedulerError } from "./errors.js";
 import { HeightQueue } from "./height-queue.js";
 import type { StepId } from "./ids.js";
-import type { Profile, ProfileTable } from "./priority-profile.js";
-import { type Build, Edge, noBuild, type Step } from "./step.js";
+import type { JobsetShares } from "./jobset-shares.js";
+import { type Build, Edge, type Step } from "./step.js";
+import { StepKeys } from "./step-keys.js";
 import type { StepInput } from "./types.js";
 
 export interface StepGraphHooks {
@@ -27,11 +29,14 @@ export class StepGraph {
   /** Keep `Step.criticalPath`; see `setCriticalPath`. */
   #criticalPath = false;
   readonly #dirty = new HeightQueue();
-  readonly #profiles: ProfileTable;
+  /** Of a step that no build needs. */
+  readonly none: StepKeys;
+  readonly #shares: JobsetShares;
   readonly #hooks: StepGraphHooks;
 
-  constructor(profiles: ProfileTable, hooks: StepGraphHooks) {
-    this.#profiles = profiles;
+  constructor(shares: JobsetShares, hooks: StepGraphHooks) {
+    this.#shares = shares;
+    this.none = new StepKeys(shares.empty);
     this.#hooks = hooks;
   }
 
@@ -47,7 +52,7 @@ export class StepGraph {
 
   add(step: Step): void {
     this.steps.set(step.id, step);
-    this.#profiles.retain(step.profile);
+    this.#shares.retain(step.keys.jobsets);
     if (this.#criticalPath) this.#dirty.push(step);
   }
 
@@ -58,7 +63,7 @@ export class StepGraph {
     for (let last = step.inputs.at(-1); last !== undefined; last = step.inputs.at(-1)) this.unlink(last);
     this.steps.delete(step.id);
     for (const alias of step.aliases ?? []) this.aliases.delete(alias);
-    this.#profiles.release(step.profile);
+    this.#shares.release(step.keys.jobsets);
     return inputs;
   }
 
@@ -75,9 +80,7 @@ export class StepGraph {
     input.dependents.push(edge);
     this.edges++;
     if (input.height >= dependent.height) this.#raise(dependent, input.height + 1);
-    if (dependent.profile !== this.#profiles.none) input.contributions.add(dependent.profile);
-    if (dependent.lowestBuild < input.nextLowestBuild) input.nextLowestBuild = dependent.lowestBuild;
-    if (dependent.criticalPath > input.pathAbove) input.pathAbove = dependent.criticalPath;
+    join(input, dependent.keys, dependent.criticalPath);
     this.#dirty.push(input);
   }
 
@@ -94,36 +97,28 @@ export class StepGraph {
       lastDependent.inInput = edge.inInput;
     }
     this.edges--;
-    if (dependent.profile !== this.#profiles.none) input.contributions.remove(dependent.profile);
-    if (dependent.lowestBuild === input.nextLowestBuild) input.lowestBuildStale = true;
-    if (dependent.criticalPath === input.pathAbove) input.pathAboveStale = true;
+    if (dependent.keys.wanted || dependent.criticalPath > 0) input.stale = true;
     this.#dirty.push(input);
   }
 
   addBuild(step: Step, build: Build): void {
     step.builds.push(build);
-    this.#profiles.retain(build.profile);
-    step.contributions.add(build.profile);
-    if (build.id < step.nextLowestBuild) step.nextLowestBuild = build.id;
+    join(step, build.keys, 0);
     this.#dirty.push(step);
   }
 
   removeBuild(step: Step, build: Build): void {
     step.builds.splice(step.builds.indexOf(build), 1);
-    step.contributions.remove(build.profile);
-    this.#profiles.release(build.profile);
-    if (build.id === step.nextLowestBuild) step.lowestBuildStale = true;
+    step.stale = true;
     this.#dirty.push(step);
   }
 
-  setBuildProfile(build: Build, profile: Profile): void {
-    if (build.profile === profile) return;
-    this.#profiles.retain(profile);
-    build.step.contributions.add(profile);
-    build.step.contributions.remove(build.profile);
-    this.#profiles.release(build.profile);
-    build.profile = profile;
-    this.#dirty.push(build.step);
+  setBuildKeys(build: Build, keys: StepKeys): void {
+    const { step, keys: old } = build;
+    build.keys = keys;
+    join(step, keys, 0);
+    if (!keys.covers(old, 0)) step.stale = true;
+    this.#dirty.push(step);
   }
 
   /** The expected duration of a step changed. */
@@ -136,7 +131,7 @@ export class StepGraph {
     if (on === this.#criticalPath) return;
     this.#criticalPath = on;
     for (const step of this.steps.values()) {
-      step.pathAboveStale = true;
+      step.stale = true;
       this.#dirty.push(step);
     }
     this.settle();
@@ -170,75 +165,67 @@ export class StepGraph {
   }
 
   #visit(step: Step): void {
-    if (step.lowestBuildStale) this.#rescanLowestBuild(step);
-    if (step.pathAboveStale) rescanPath(step);
-    const { profile: oldProfile, lowestBuild: oldLowest, criticalPath: oldPath } = step;
-    const profile = step.contributions.combined(this.#profiles);
-    const lowestBuild = step.nextLowestBuild;
-    const path = this.#criticalPath ? step.expectedMs + step.pathAbove : 0;
-    if (
-      profile === oldProfile &&
-      lowestBuild === oldLowest &&
-      path === oldPath &&
-      step.dependents.length === step.dependentCount
-    ) {
-      return;
-    }
-    this.#profiles.retain(profile);
+    const { keys: old, criticalPath: oldPath } = step;
+    let keys = step.pending ?? old;
+    if (step.stale) keys = this.#rescan(step, keys);
+    step.pending = undefined;
+    step.stale = false;
+    if (keys.equals(old)) keys = old;
+    const path = this.#criticalPath ? step.expectedMs + keys.pathAbove : 0;
+    const passOn = keys !== old || path !== oldPath;
+    if (!passOn && step.dependents.length === step.dependentCount) return;
     const { queue } = step;
     if (queue !== undefined) this.#hooks.detach(step);
-    step.profile = profile;
-    step.lowestBuild = lowestBuild;
+    if (keys !== old) {
+      keys.jobsets = this.#shares.retain(keys.jobsets);
+      this.#shares.release(old.jobsets);
+    }
+    step.keys = keys;
     step.criticalPath = path;
     step.dependentCount = step.dependents.length;
-    if (queue !== undefined) this.#hooks.attach(step);
-    const { none } = this.#profiles;
-    if (profile !== oldProfile || lowestBuild !== oldLowest || path !== oldPath) {
+    if (queue !== undefined && keys.wanted) this.#hooks.attach(step);
+    if (passOn) {
+      const shrank = path < oldPath || !keys.covers(old, 0);
       for (const { input } of step.inputs) {
-        if (profile !== oldProfile) {
-          if (profile !== none) input.contributions.add(profile);
-          if (oldProfile !== none) input.contributions.remove(oldProfile);
-        }
-        if (lowestBuild < input.nextLowestBuild) input.nextLowestBuild = lowestBuild;
-        else if (oldLowest === input.nextLowestBuild && lowestBuild !== oldLowest)
-          input.lowestBuildStale = true;
-        if (path > input.pathAbove) input.pathAbove = path;
-        else if (oldPath === input.pathAbove && path !== oldPath) input.pathAboveStale = true;
-        this.#dirty.push(input);
+        if (shrank) input.stale = true;
+        if (join(input, keys, path) || shrank) this.#dirty.push(input);
       }
     }
-    this.#profiles.release(oldProfile);
-    if ((profile === none) !== (oldProfile === none)) this.#hooks.wantedChanged(step);
+    if (keys.wanted !== old.wanted) this.#hooks.wantedChanged(step);
   }
 
-  #rescanLowestBuild(step: Step): void {
-    step.lowestBuildStale = false;
-    let lowest = noBuild;
-    for (const build of step.builds) if (build.id < lowest) lowest = build.id;
-    for (const { dependent } of step.dependents)
-      if (dependent.lowestBuild < lowest) lowest = dependent.lowestBuild;
-    step.nextLowestBuild = lowest;
+  /** The keys from scratch. They are within `bound`, so the search ends when they reach it. */
+  #rescan(step: Step, bound: StepKeys): StepKeys {
+    const keys = this.none.copy();
+    for (const build of step.builds) keys.join(build.keys, 0);
+    for (const { dependent } of step.dependents) {
+      if (keys.covers(dependent.keys, dependent.criticalPath)) continue;
+      keys.join(dependent.keys, dependent.criticalPath);
+      if (keys.covers(bound, bound.pathAbove)) break;
+    }
+    return keys;
   }
 
   /** Keeps heights above those of inputs when an edge is added below a step that others need. */
   #raise(step: Step, height: number): void {
     step.height = height;
+    this.#dirty.raised(step);
     const stack = [step];
     for (let raised = stack.pop(); raised !== undefined; raised = stack.pop()) {
       for (const { dependent } of raised.dependents) {
         if (dependent.height > raised.height) continue;
         dependent.height = raised.height + 1;
+        this.#dirty.raised(dependent);
         stack.push(dependent);
       }
     }
   }
 }
 
-function rescanPath(step: Step): void {
-  step.pathAboveStale = false;
-  let longest = 0;
-  for (const { dependent } of step.dependents) {
-    if (dependent.criticalPath > longest) longest = dependent.criticalPath;
-  }
-  step.pathAbove = longest;
+/** Lets a step inherit more; false when it has all of it already. */
+function join(step: Step, keys: StepKeys, path: number): boolean {
+  if ((step.pending ?? step.keys).covers(keys, path)) return false;
+  step.pending ??= step.keys.copy();
+  step.pending.join(keys, path);
+  return true;
 }

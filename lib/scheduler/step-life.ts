@@ -2,7 +2,8 @@
 import type { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { BuildId, StepId } from "./ids.js";
-import { type Attempt, type Build, noBuild, type Step } from "./step.js";
+import type { Attempt, Build, Step } from "./step.js";
+import { noBuild } from "./step-keys.js";
 import { Timer } from "./timers.js";
 import type {
   DynamicContinuation,
@@ -17,7 +18,7 @@ import type {
 /** Queues a step that nothing holds back any more. True when it just became runnable. */
 export function makeReady(core: Core, step: Step): boolean {
   if (step.state !== "blocked" || step.removed || step.blocked) return false;
-  if (step.profile === core.profiles.none) return false;
+  if (!step.keys.wanted) return false;
   if (!step.runnable) {
     step.runnable = true;
     step.runnableSince = core.now;
@@ -57,13 +58,13 @@ export function withdraw(core: Core, step: Step): void {
 
 /** A build began to need the step, or the last one ceased to. */
 export function wantedChanged(core: Core, step: Step): void {
-  if (step.profile === core.profiles.none) withdraw(core, step);
+  if (!step.keys.wanted) withdraw(core, step);
   else makeReady(core, step);
 }
 
 /**
  * Takes out those of `steps` that nothing needs, and what only they needed. Running ones are aborted or, unless
- * `abort`, left to end. Ends with settled keys.
+ * `abort`, left to end.
  */
 export function dropUnneeded(core: Core, steps: Iterable<Step>, abort: boolean): Effect[] {
   const effects: Effect[] = [];
@@ -77,11 +78,10 @@ export function dropUnneeded(core: Core, steps: Iterable<Step>, abort: boolean):
       if (effect !== undefined) effects.push(effect);
     }
   }
-  core.graph.settle();
   return effects;
 }
 
-/** Takes out one step without dependents and builds; returns its former inputs. Keys are left unsettled. */
+/** Takes out one step without dependents and builds; returns its former inputs. */
 export function forget(core: Core, step: Step): Step[] {
   withdraw(core, step);
   core.board.leave(step.bucket);
@@ -117,7 +117,7 @@ export function ownBuildsOf(step: Step): BuildId[] {
 /** The build a step is accounted to: the oldest of its own, else the oldest that needs it. */
 export function accountedBuild(step: Step): BuildId {
   const own = ownBuildsOf(step)[0];
-  return own ?? (step.lowestBuild as BuildId);
+  return own ?? (step.keys.lowestBuild as BuildId);
 }
 
 /** The outputs exist: builds of the step are done, dependents lose an input. */
@@ -155,7 +155,7 @@ export function fail(
   reason: string | undefined,
   ended: EndedAttempt | undefined,
 ): FailedCompletion {
-  const accounted = ended?.build ?? (step.lowestBuild === noBuild ? undefined : accountedBuild(step));
+  const accounted = ended?.build ?? (step.keys.lowestBuild === noBuild ? undefined : accountedBuild(step));
   const lost = core.graph.withDependents(step);
   const builds: FailedBuild[] = [];
   const below: Step[] = [];

@@ -1,8 +1,8 @@
 /**
  * Which of two runnable steps goes first.
  *
- * All orders agree on the first two keys, which are common to a whole queue group: global priority (larger first) and
- * lowest share used (smaller first). They differ in what decides within a group.
+ * All orders agree on the first two keys: global priority (larger first) and lowest share used (smaller first). They
+ * differ in what decides after that.
  */
 import type { StepOrderName } from "./options.js";
 import type { Step } from "./step.js";
@@ -18,8 +18,8 @@ export interface StepOrder {
   readonly usesCriticalPath: boolean;
 }
 
-const byLocalPriority: StepComparison = (a, b) => b.profile.localPriority - a.profile.localPriority;
-const byLowestBuild: StepComparison = (a, b) => a.lowestBuild - b.lowestBuild;
+const byLocalPriority: StepComparison = (a, b) => b.keys.localPriority - a.keys.localPriority;
+const byLowestBuild: StepComparison = (a, b) => a.keys.lowestBuild - b.keys.lowestBuild;
 const byArrival: StepComparison = (a, b) => a.sequence - b.sequence;
 
 /** Local priority, then the oldest build. */
@@ -53,15 +53,20 @@ export function stepOrder(name: StepOrderName): StepOrder {
   return orders[name];
 }
 
-/** The whole comparison; both steps may be of different groups and queues. */
+/** Of two steps that both belong to the lane's jobset, so that its share does not tell them apart. */
+export function compareInLane(order: StepOrder, a: Step, b: Step): number {
+  const mine = a.keys.globalPriority;
+  const other = b.keys.globalPriority;
+  return mine === other ? order.inner(a, b) : mine > other ? -1 : 1;
+}
+
+/** The whole comparison; both steps may be of different jobsets and queues. */
 export function compareSteps(order: StepOrder, a: Step, b: Step): number {
-  if (a.profile !== b.profile) {
-    const global = b.profile.globalPriority - a.profile.globalPriority;
-    if (global > 0 || global < 0) return global;
-    const shareA = a.profile.jobsets.share;
-    const shareB = b.profile.jobsets.share;
+  if (a.keys.globalPriority === b.keys.globalPriority && a.keys.jobsets !== b.keys.jobsets) {
+    const shareA = a.keys.jobsets.share;
+    const shareB = b.keys.jobsets.share;
     if (shareA < shareB) return -1;
     if (shareA > shareB) return 1;
   }
-  return order.inner(a, b);
+  return compareInLane(order, a, b);
 }

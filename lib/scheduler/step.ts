@@ -1,16 +1,12 @@
 /** The nodes of the step graph and what hangs on them. Internal to this room; callers see views. */
 import type { AttemptId, BuildId, MachineId, StepId } from "./ids.js";
-import type { HeapItem } from "./indexed-heap.js";
 import type { Jobset, UsageEntry } from "./jobset-shares.js";
 import type { Machine } from "./machine.js";
-import { Contributions, type Profile } from "./priority-profile.js";
-import type { Bucket, QueueGroup, ReadyQueue } from "./ready-queue.js";
+import type { Bucket, LaneEntry, ReadyQueue } from "./ready-queue.js";
+import type { StepKeys } from "./step-keys.js";
 import type { Timer } from "./timers.js";
 import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "./types.js";
 import type { StepState } from "./views.js";
-
-/** Lowest build id of a step that no build needs: the largest 32-bit integer, as the status API shows it. */
-export const noBuild = 2_147_483_647;
 
 export class Build {
   constructor(
@@ -19,7 +15,8 @@ export class Build {
     public step: Step,
     public globalPriority: number,
     public localPriority: number,
-    public profile: Profile,
+    /** What it asks of its step. */
+    public keys: StepKeys,
     readonly from: NewBuild,
   ) {}
 }
@@ -53,9 +50,7 @@ export class Attempt {
   ) {}
 }
 
-export class Step implements HeapItem {
-  /** Place in the heap of its queue group. */
-  heapIndex = -1;
+export class Step {
   readonly id: StepId;
   readonly name: string;
   expectedMs: number;
@@ -68,17 +63,14 @@ export class Step implements HeapItem {
   dirty = false;
   removed = false;
 
-  readonly contributions = new Contributions();
-  /** Queue key; written by `StepGraph.settle` only, as are the next three. */
-  profile: Profile;
-  lowestBuild = noBuild;
+  /** Queue keys; written by `StepGraph.settle` only, as are the next two. */
+  keys: StepKeys;
   criticalPath = 0;
   dependentCount = 0;
-  /** Candidates for the keys above, gathered between two visits. */
-  nextLowestBuild = noBuild;
-  lowestBuildStale = false;
-  pathAbove = 0;
-  pathAboveStale = false;
+  /** The keys joined with what came since the last visit. */
+  pending: StepKeys | undefined;
+  /** A contributor shrank or left: the pending keys may be too much. */
+  stale = false;
 
   state: StepState = "blocked";
   gate: "upload" | undefined;
@@ -96,7 +88,7 @@ export class Step implements HeapItem {
   avoid: MachineId | undefined;
   attempt: Attempt | undefined;
   queue: ReadyQueue | undefined;
-  group: QueueGroup | undefined;
+  entries: readonly LaneEntry[] = [];
   aliases: StepId[] | undefined;
 
   constructor(
@@ -104,7 +96,7 @@ export class Step implements HeapItem {
     readonly bucket: Bucket,
     /** Last resort between otherwise equal steps: first come, first served. */
     readonly sequence: number,
-    none: Profile,
+    none: StepKeys,
     defaultDurationMs: number,
   ) {
     this.id = from.id;
@@ -113,7 +105,7 @@ export class Step implements HeapItem {
     this.gate = from.gate;
     this.tries = from.tries ?? 0;
     this.notBefore = from.notBefore ?? 0;
-    this.profile = none;
+    this.keys = none;
   }
 
   /** Some build or other step depends on it. */

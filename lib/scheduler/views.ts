@@ -154,7 +154,7 @@ export interface SchedulerSizes {
   readonly builds: number;
   readonly attempts: number;
   readonly aliases: number;
-  readonly profiles: number;
+  readonly lanes: number;
   readonly jobsetSets: number;
   readonly buckets: number;
   readonly queues: number;
