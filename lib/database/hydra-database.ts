@@ -6,6 +6,7 @@ import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
 import { buildExists, isBuildActive } from "./queries/build-state.js";
 import { type EarlierBuild, earlierBuildOfOutputs } from "./queries/earlier-build.js";
+import { type EarlierTries, earlierTries } from "./queries/earlier-tries.js";
 import { failedPaths } from "./queries/failed-paths.js";
 import { type JobsetRow, jobsets, jobsetUsage, type UsedTime } from "./queries/jobsets.js";
 import { type OutputChain, resolveOutputChains } from "./queries/output-chains.js";
@@ -163,6 +164,11 @@ export class HydraDatabase implements AsyncDisposable {
   /** Those of the paths that are remembered as failed. */
   failedPaths(paths: readonly string[]): Promise<Set<string>> {
     return this.read((session) => failedPaths(session, paths));
+  }
+
+  /** Tries that unfinished builds made at derivations, by full path; those without any are absent. */
+  earlierTries(drvPaths: readonly string[]): Promise<Map<string, EarlierTries>> {
+    return this.read((session) => earlierTries(session, drvPaths));
   }
 
   /** Usual duration in seconds by `system/name`; steps that never succeeded are absent. */

@@ -23,6 +23,7 @@ import { TaskGroup } from "./concurrency.js";
 import { RunnerCounters } from "./counters.js";
 import { DerivationCatalog } from "./derivation-catalog.js";
 import { Dispatcher } from "./dispatcher.js";
+import { EarlierAttempts } from "./earlier-attempts.js";
 import { createEffects } from "./effects.js";
 import { GcRoots } from "./gc-roots.js";
 import { Ingestion } from "./ingestion.js";
@@ -61,6 +62,7 @@ export interface RunnerParts {
   readonly logs: LogStore;
   readonly uploads: Uploads;
   readonly presigned: PresignedUploads;
+  readonly earlierAttempts: EarlierAttempts;
   readonly ingestion: Ingestion;
   readonly monitor: QueueMonitor;
   readonly dispatcher: Dispatcher;
@@ -161,8 +163,10 @@ export function assemble(context: RunnerContext): RunnerParts {
       return launcher.adopt(assignment, startedAt);
     },
   });
+  const earlierAttempts = new EarlierAttempts({ retry: () => scheduler.options.retry, random });
   const ingestion = new Ingestion({
     scheduler,
+    earlierAttempts,
     store,
     database,
     catalog,
@@ -249,6 +253,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     logs,
     uploads,
     presigned,
+    earlierAttempts,
     ingestion,
     monitor,
     dispatcher,

@@ -20,6 +20,7 @@ import type { CachedBuilds } from "./cached-builds.js";
 import { Mutex, mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
+import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
 import { RunnerError } from "./errors.js";
 import { type BuildFate, planIngestion, type Verdict } from "./ingestion-plan.js";
 import type { InputResolver } from "./input-resolver.js";
@@ -30,7 +31,8 @@ import type { Uploads } from "./uploads.js";
 export interface IngestionOptions {
   readonly scheduler: SchedulerApi;
   readonly store: Store;
-  readonly database: Pick<HydraDatabase, "failedPaths" | "stepDurations">;
+  readonly database: Pick<HydraDatabase, "failedPaths" | "stepDurations" | "earlierTries">;
+  readonly earlierAttempts: EarlierAttempts;
   readonly catalog: DerivationCatalog;
   readonly resolver: InputResolver;
   readonly recorder: Recorder;
@@ -258,10 +260,10 @@ export class Ingestion {
       await this.#examine(gone, verdicts, accounts);
     }
     const plan = planIngestion(roots, verdicts);
-    const durations = await this.#durations(plan.steps.map((step) => step.facts));
+    const history = await this.#history(plan.steps.map((step) => step.facts));
     const steps = plan.steps
       .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
-      .map((step) => newStep(step.facts, step.gated, verdicts, durations));
+      .map((step) => newStep(step.facts, step.gated, verdicts, history));
     scheduler.addSteps(steps, now());
     counters.metrics.add("queueStepsCreated", steps.length);
     const rest: { build: QueuedBuild; fate: Exclude<BuildFate, { kind: "queued" }> }[] = [];
@@ -311,10 +313,10 @@ export class Ingestion {
     const accounts = new Map([[drv, build]]);
     await this.#examine([drv], verdicts, accounts);
     const plan = planIngestion(new Set([drv]), verdicts);
-    const durations = await this.#durations(plan.steps.map((step) => step.facts));
+    const history = await this.#history(plan.steps.map((step) => step.facts));
     const steps = plan.steps
       .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
-      .map((step) => newStep(step.facts, step.gated, verdicts, durations));
+      .map((step) => newStep(step.facts, step.gated, verdicts, history));
     scheduler.addSteps(steps, now());
     const chain = continuation.chain.slice(0, -1);
     const inputs: StepInput[] = scheduler.hasStep(stepId(drv)) ? [{ id: stepId(drv), chain }] : [];
@@ -322,17 +324,32 @@ export class Ingestion {
     onChange();
   }
 
-  async #durations(facts: readonly StepFacts[]): Promise<Map<string, number>> {
-    if (facts.length === 0) return new Map();
-    try {
-      return await this.#options.database.stepDurations(
-        facts.map((step) => ({ name: step.name, system: step.system })),
-      );
-    } catch (error) {
-      this.#options.logger.debug("no history of durations", { error });
-      return new Map();
-    }
+  /** What the rows know of steps that are new here. */
+  async #history(facts: readonly StepFacts[]): Promise<Histories> {
+    if (facts.length === 0) return { durations: new Map(), attempts: new Map() };
+    const { database, store, earlierAttempts, logger, now } = this.#options;
+    const printed = (drv: StorePath): string => printStorePath(store.storeDir, drv);
+    const [durations, earlier] = await Promise.all([
+      database
+        .stepDurations(facts.map((step) => ({ name: step.name, system: step.system })))
+        .catch((error: unknown) => {
+          logger.debug("no history of durations", { error });
+          return new Map<string, number>();
+        }),
+      database.earlierTries(facts.map(({ drv }) => printed(drv))),
+    ]);
+    const attempts = facts.map(({ drv }): [StorePath, StepHistory] => [
+      drv,
+      earlierAttempts.of(printed(drv), earlier.get(printed(drv)), now()),
+    ]);
+    return { durations, attempts: new Map(attempts) };
   }
+}
+
+interface Histories {
+  /** Seconds, by `system/name`. */
+  readonly durations: ReadonlyMap<string, number>;
+  readonly attempts: ReadonlyMap<StorePath, StepHistory>;
 }
 
 function definedOutputs(facts: StepFacts): Map<string, StorePath> {
@@ -345,7 +362,7 @@ function newStep(
   facts: StepFacts,
   gated: boolean,
   verdicts: ReadonlyMap<StorePath, Verdict>,
-  durations: ReadonlyMap<string, number>,
+  { durations, attempts }: Histories,
 ): NewStep {
   const inputs: StepInput[] = [];
   for (const input of gated ? [] : facts.inputs) {
@@ -364,5 +381,6 @@ function newStep(
     name: facts.name,
     expectedDurationMs: seconds === undefined ? undefined : seconds * 1000,
     gate: gated ? "upload" : undefined,
+    ...attempts.get(facts.drv),
   };
 }

@@ -6,6 +6,7 @@
  */
 import {
   buildThatFailed,
+  busyDerivations,
   clearBusySteps,
   closeOrphan,
   type DraftResult,
@@ -154,6 +155,11 @@ export class Recorder {
    */
   clearOrphans(keep: readonly StepRow[] = []): Promise<number> {
     return this.#transactions.run("orphaned steps", (session) => clearBusySteps(session, keep));
+  }
+
+  /** Full paths of the derivations whose rows say that they are running. */
+  busyDerivations(): Promise<string[]> {
+    return this.#transactions.run("running steps", busyDerivations);
   }
 
   /**

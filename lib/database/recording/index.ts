@@ -14,6 +14,7 @@ export { recordStarts, type StartedStep } from "./started-steps.js";
 export { type DraftResult, insertDrafts, type StepDraft, stepDraft } from "./step-drafts.js";
 export { StepNumbers } from "./step-numbers.js";
 export {
+  busyDerivations,
   clearBusySteps,
   closeOrphan,
   type NewStepRow,
