@@ -188,7 +188,7 @@ export class BuilderClient implements AsyncDisposable {
   /** Tries all gateways, again and again, until one has taken us. @throws BuilderError */
   async #joinSomewhere(): Promise<Joined> {
     const { gateways, reconnectTimeoutMs = 600_000, random = Math.random } = this.#options;
-    const { first, longest } = this.#options.reconnectDelayMs ?? { first: 500, longest: 30_000 };
+    const { first, longest } = this.#options.reconnectDelayMs ?? { first: 500, longest: 5_000 };
     const { signal } = this.#stop;
     const clock = this.#options.clock ?? (() => performance.now());
     const deadline = clock() + reconnectTimeoutMs;

@@ -63,7 +63,7 @@ export interface BuilderClientOptions {
   readonly reconnectTimeoutMs?: number | undefined;
   /** Builds held at once, uploads included; more are refused. Default `4 * maxJobs + 16`. */
   readonly maxActiveBuilds?: number | undefined;
-  /** Milliseconds: first and longest delay between tries to connect. Default 500 and 30 000. */
+  /** Milliseconds: first and longest delay between tries to connect. Default 500 and 5 000. */
   readonly reconnectDelayMs?: { readonly first: number; readonly longest: number } | undefined;
   /** Milliseconds without a message from the runner after which the tunnel counts as lost. Default 120 000. */
   readonly silenceLimitMs?: number | undefined;

@@ -17,6 +17,7 @@ import { type HydraDatabase, Listener, OwnerLock, openHydraDatabase } from "../d
 import { type Logger, silentLogger } from "../log.js";
 import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
 import { RpcError, RunnerServer, type RunnerServiceHandlers } from "../rpc/index.js";
+import { machineId } from "../scheduler/ids.js";
 import {
   type HealthReport,
   type RunnerState,
@@ -26,6 +27,7 @@ import {
   type StatusSource,
 } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
+import { stoppedMessage } from "./earlier-attempts.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { createRpcHandlers } from "./rpc-handlers.js";
 import { schedulerSettings } from "./scheduler-settings.js";
@@ -126,8 +128,14 @@ export class QueueRunner implements AsyncDisposable {
     const opened = this.#opened;
     if (opened === undefined) throw new StatusError("unavailable", "the runner has not started yet");
     const { parts } = opened;
-    await this.#grpc?.reloadTokens(config.tokenPaths);
     await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
+    try {
+      await this.#grpc?.reloadTokens(config.tokenPaths);
+    } catch (error) {
+      const { remoteStoreAddr, overflowStore } = this.#config;
+      await parts.uploads.open({ stores: remoteStoreAddr, overflow: overflowStore });
+      throw error;
+    }
     this.#config = config;
     parts.scheduler.setOptions(schedulerSettings(config), this.#now());
     parts.logs.setMaxBytes(config.maxLogSize);
@@ -209,7 +217,9 @@ export class QueueRunner implements AsyncDisposable {
     this.#lockFile = await this.#acquireLockFile();
     lock.lost.addEventListener("abort", () => this.#lockLost(), { once: true });
     database.fence(lock);
-    const orphans = await parts.recorder.clearOrphans();
+    const { recorder, earlierAttempts } = parts;
+    earlierAttempts.takeOver(await recorder.busyDerivations(), this.#now());
+    const orphans = await recorder.clearOrphans();
     if (orphans > 0) this.#logger.warn("steps of a runner that died were closed", { steps: orphans });
     await parts.uploads.start();
     listener.start();
@@ -237,7 +247,10 @@ export class QueueRunner implements AsyncDisposable {
   #lockLost(): void {
     if (this.#closing !== undefined) return;
     this.#logger.error("the owner lock of the database is lost; nothing is written any more");
+    this.#state = "stopping";
     this.#opened?.parts.dispatcher.close();
+    // The builders keep what they build, and take it to the new owner.
+    this.#opened?.parts.sessions.disconnectAll("this runner does not own the database any more");
     this.#finish({ reason: "lockLost", exitCode: 1 });
   }
 
@@ -264,7 +277,11 @@ export class QueueRunner implements AsyncDisposable {
       forcedSubstituters: () => (this.#config.usePresignedUploads ? this.#config.forcedSubstituters : []),
     });
     this.#grpc = await RunnerServer.start({
-      handlers: onlyWhenActive(handlers, () => this.#state),
+      handlers: onlyWhenActive(
+        handlers,
+        () => this.#state,
+        (machine) => parts.scheduler.hasMachine(machineId(machine)),
+      ),
       storeDir: store.storeDir,
       listeners: [grpc],
       tls,
@@ -308,8 +325,10 @@ export class QueueRunner implements AsyncDisposable {
       await parts.monitor.close();
       if (wasActive) await this.#drain(parts);
       this.#state = "stopping";
+      if (wasActive) await giveBack(parts);
       parts.sessions.disconnectAll("the runner is shutting down");
-      await parts.tasks.drained(recordingGraceMs);
+      // Without the lock nothing can be recorded any more.
+      if (wasActive) await parts.tasks.drained(recordingGraceMs);
     }
     await this.#grpc?.close({ graceMs: 1_000 });
     await this.#rest?.close(500);
@@ -329,6 +348,12 @@ export class QueueRunner implements AsyncDisposable {
     while (attempts.size > 0 && this.#now() < deadline) await sleep(50);
     if (attempts.size === 0) await tasks.drained(recordingGraceMs);
   }
+}
+
+/** What still runs goes back to the queue: no try is used up, and builders that can may go on with it. */
+async function giveBack({ attempts, results }: RunnerParts): Promise<void> {
+  const outcome = { kind: "postponed", reason: stoppedMessage, delayMs: 1 } as const;
+  await Promise.all([...attempts.all()].map((attempt) => results.end(attempt, outcome, stoppedMessage)));
 }
 
 function listenOptions(
@@ -371,20 +396,48 @@ function whileActive(source: StatusSource, state: () => RunnerState): StatusSour
   };
 }
 
-/** Builders are sent on to the active runner; what they still report while we drain is taken. */
-function onlyWhenActive(handlers: RunnerServiceHandlers, state: () => RunnerState): RunnerServiceHandlers {
-  const check = (): void => {
-    if (state() !== "active") throw new RpcError("unavailable", `this runner is not active (${state()})`);
+/**
+ * Builders are sent on to the active runner. While we drain, those that are known may come back, and all reports are
+ * taken; what comes later, or cannot be recorded any more, is left to our successor.
+ */
+function onlyWhenActive(
+  handlers: RunnerServiceHandlers,
+  state: () => RunnerState,
+  isKnown: (machine: string) => boolean,
+): RunnerServiceHandlers {
+  const inactive = (cause?: unknown): RpcError =>
+    new RpcError("unavailable", `this runner is not active (${state()})`, { cause });
+  const check = (machine: string): void => {
+    if (state() === "active" || (state() === "draining" && isKnown(machine))) return;
+    throw inactive();
+  };
+  const whileWorking = async <T>(work: () => Promise<T>): Promise<T> => {
+    const works = (): boolean => state() === "active" || state() === "draining";
+    if (!works()) throw inactive();
+    try {
+      return await work();
+    } catch (error) {
+      throw works() ? error : inactive(error);
+    }
   };
   return {
     ...handlers,
     checkVersion: async (request, context) => {
-      check();
+      check(request.machineId);
       return handlers.checkVersion(request, context);
     },
     openTunnel: async (join, tunnel) => {
-      check();
+      check(join.machineId);
       await handlers.openTunnel(join, tunnel);
     },
+    buildLog: (log, context) => whileWorking(() => handlers.buildLog(log, context)),
+    buildResult: (stream, context) => whileWorking(() => handlers.buildResult(stream, context)),
+    requestPresignedUrls: (request, context) =>
+      whileWorking(() => handlers.requestPresignedUrls(request, context)),
+    requestMultipartParts: (request, context) =>
+      whileWorking(() => handlers.requestMultipartParts(request, context)),
+    notifyPresignedUploadComplete: (upload, context) =>
+      whileWorking(() => handlers.notifyPresignedUploadComplete(upload, context)),
+    completeBuild: (completion, context) => whileWorking(() => handlers.completeBuild(completion, context)),
   };
 }

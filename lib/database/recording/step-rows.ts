@@ -222,6 +222,8 @@ export async function clearBusySteps(session: SqlSession, keep: readonly StepKey
 
 /** Full paths of the derivations that rows say are running. */
 export async function busyDerivations(session: SqlSession): Promise<string[]> {
-  const { rows } = await session.query("SELECT DISTINCT drvpath FROM buildsteps WHERE busy <> 0 AND drvpath IS NOT NULL");
+  const { rows } = await session.query(
+    "SELECT DISTINCT drvpath FROM buildsteps WHERE busy <> 0 AND drvpath IS NOT NULL",
+  );
   return rows.map((row) => String(row.drvpath));
 }
