@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const vitest = ["npx", "vitest", "run", "--config", "test/vitest.config.ts"];
+/** @type {[string, string[]][]} */
 const steps = [
   ["build", ["npx", "tsc", "-p", "tsconfig.json"]],
   ["type check", ["npx", "tsc", "--noEmit", "-p", "test/tsconfig.json"]],

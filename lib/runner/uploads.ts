@@ -144,7 +144,7 @@ export class Uploads {
     const copied = local ? this.#opened.others.map((target) => target.copy(paths)) : [];
     const all = Promise.all([uploaded, ...copied]);
     if (!finishesBuilds) {
-      this.#options.tasks.start(async () => void (await uploaded));
+      this.#options.tasks.start(() => uploaded);
       return;
     }
     const patience = new AbortController();

@@ -91,7 +91,7 @@ describe("planIngestion", () => {
           const own = facts(path(index), below);
           if (kind === "scheduled") verdicts.set(own.drv, { kind });
           else if (kind === "unreadable") verdicts.set(own.drv, { kind, reason: "gone" });
-          else verdicts.set(own.drv, { kind: kind as "missing" | "complete" | "failedBefore", facts: own });
+          else verdicts.set(own.drv, { kind, facts: own });
         });
         const roots = new Set([path(0)]);
         const plan = planIngestion(roots, verdicts);

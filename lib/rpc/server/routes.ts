@@ -24,7 +24,7 @@ export interface RoutesOptions extends CallReporter {
 
 /** The numbers of gRPC and of the library's codes are the same. */
 export function connectErrorOf(error: RpcError): ConnectError {
-  return new ConnectError(error.message, error.number as Code);
+  return new ConnectError(error.message, error.number);
 }
 
 function callOf(context: HandlerContext): ServerCall {

@@ -186,7 +186,7 @@ export class RunnerServer {
       grpcWeb: false,
       connect: false,
       contextValues: (request) => {
-        const stream = "stream" in request ? (request.stream as http2.ServerHttp2Stream) : undefined;
+        const stream = "stream" in request ? request.stream : undefined;
         const peer = connections.peer(stream?.session, this.#tokenOf(request.headers.authorization));
         return createContextValues().set(serverCallKey, stream && peer && { peer, stream });
       },

@@ -31,7 +31,8 @@ export class FrameTap {
           pending = pending.subarray(preface);
           preface = 0;
         }
-        while (preface === 0 && pending.length >= 9 && pending.length >= 9 + pending.readUIntBE(0, 3)) {
+        if (preface > 0) return;
+        while (pending.length >= 9 && pending.length >= 9 + pending.readUIntBE(0, 3)) {
           const end = 9 + pending.readUIntBE(0, 3);
           this.frames.push({
             type: pending[3] ?? 0,
