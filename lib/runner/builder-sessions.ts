@@ -34,7 +34,7 @@ export interface BuilderSessionsOptions {
   readonly maxConcurrentDownloads: () => number;
   /** Milliseconds between pings down the tunnel; they only show that the stream is alive. Default 30 s. */
   readonly pingIntervalMs?: number;
-  /** Milliseconds that a builder which keeps its builds going may take to come back. Default 60 s. */
+  /** Milliseconds that a builder which keeps its builds going may take to come back; it tries every second or so. Default 10 s. */
   readonly rejoinGraceMs?: number;
   /** The queue is in memory: what is not wanted now is not wanted at all. */
   readonly queueLoaded: () => boolean;
@@ -225,7 +225,7 @@ export class BuilderSessions {
     logger.info("builder left", { machine: session.id, hostname: session.join.hostname });
     const keepsBuilding = session.join.running !== undefined && !session.leaving;
     if (keepsBuilding && (scheduler.machine(session.id, now())?.attempts.length ?? 0) > 0) {
-      scheduler.disconnectMachine(session.id, now() + (this.#options.rejoinGraceMs ?? 60_000), now());
+      scheduler.disconnectMachine(session.id, now() + (this.#options.rejoinGraceMs ?? 10_000), now());
     } else perform(scheduler.removeMachine(session.id, now(), random));
     onChange();
   }
