@@ -10,6 +10,11 @@ export interface Codec {
   readonly finished: Promise<void>;
   /** Makes the codec put out everything it was given; called after each chunk. */
   readonly flush?: () => Promise<void>;
+  /**
+   * A decoder puts out what it can still decode when its source fails. An encoder must not: its output would be whole
+   * although the data is not.
+   */
+  readonly drainOnSourceError?: boolean;
   /** Ends the run at once; `finished` settles soon after. */
   kill(): void;
 }
@@ -46,7 +51,8 @@ export async function* runCodec(
     if (stop.signal.aborted) return;
     sourceFailed = true;
     sourceError = error;
-    codec.kill();
+    if (codec.drainOnSourceError === true && !codec.input.destroyed) codec.input.end();
+    else codec.kill();
   });
   // A stream may fail before anyone listens; what went wrong is told by `finished`.
   codec.input.on("error", () => undefined);

@@ -2,7 +2,7 @@
 import { Decompress } from "fzstd";
 import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
-import { runCodec } from "./codec.js";
+import { type Codec, runCodec } from "./codec.js";
 import { CompressionError } from "./errors.js";
 import { type NativeZstd, nativeZstd, transformCodec } from "./zlib-codec.js";
 import { ZstdFraming } from "./zstd-framing.js";
@@ -78,7 +78,11 @@ async function* decodeNatively(
   }
   try {
     while (await more()) {
-      yield* runCodec(frame(), () => transformCodec("zstd", native.decompress(windowLog)), signal);
+      const start = (): Codec => ({
+        ...transformCodec("zstd", native.decompress(windowLog)),
+        drainOnSourceError: true,
+      });
+      yield* runCodec(frame(), start, signal);
     }
     framing.end();
   } finally {

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { zstdFrame } from "../../lib/compression/index.js";
 import { decodeLog, encodeLog, type NarStream, packNars, unpackNars } from "../../lib/rpc/index.js";

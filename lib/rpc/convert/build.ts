@@ -6,36 +6,41 @@ import { nixSupportFromWire, nixSupportToWire } from "./nix-support.js";
 import { cleanText, outputName, parseUuid, present, toBigint, toNumber } from "./scalars.js";
 import { hashFromWire, hashToWire, storePathFromWire, storePathToWire } from "./store.js";
 
-/** In the order of the wire numbers from 0. */
-const stepStatuses: readonly StepStatus[] = [
-  "preparing",
-  "connecting",
-  "sendingInputs",
-  "building",
-  "waitingForLocalSlot",
-  "receivingOutputs",
-  "postProcessing",
-];
+const stepStatuses = new Map<wire.StepStatus, StepStatus>([
+  [wire.StepStatus.Preparing, "preparing"],
+  [wire.StepStatus.Connecting, "connecting"],
+  [wire.StepStatus.SeningInputs, "sendingInputs"],
+  [wire.StepStatus.Building, "building"],
+  [wire.StepStatus.WaitingForLocalSlot, "waitingForLocalSlot"],
+  [wire.StepStatus.ReceivingOutputs, "receivingOutputs"],
+  [wire.StepStatus.PostProcessing, "postProcessing"],
+]);
 
-/** In the order of the wire numbers from 0. */
-const buildStates: readonly BuildState[] = [
-  "buildFailure",
-  "success",
-  "preparingFailure",
-  "importFailure",
-  "uploadFailure",
-  "postProcessingFailure",
-  "timedOut",
-  "logLimit",
-  "narSizeLimit",
-];
+const buildStates = new Map<wire.BuildResultState, BuildState>([
+  [wire.BuildResultState.BuildFailure, "buildFailure"],
+  [wire.BuildResultState.Success, "success"],
+  [wire.BuildResultState.PreparingFailure, "preparingFailure"],
+  [wire.BuildResultState.ImportFailure, "importFailure"],
+  [wire.BuildResultState.UploadFailure, "uploadFailure"],
+  [wire.BuildResultState.PostProcessingFailure, "postProcessingFailure"],
+  [wire.BuildResultState.TimedOutFailure, "timedOut"],
+  [wire.BuildResultState.LogLimitFailure, "logLimit"],
+  [wire.BuildResultState.NarSizeLimitFailure, "narSizeLimit"],
+]);
+
+function reversed<K, V>(map: ReadonlyMap<K, V>): ReadonlyMap<V, K> {
+  return new Map([...map].map(([key, value]) => [value, key]));
+}
+
+const statusNumbers = reversed(stepStatuses);
+const stateNumbers = reversed(buildStates);
 
 /** A status of a newer builder counts as `preparing`. */
 export function stepUpdateFromWire(message: wire.StepUpdate): StepUpdate {
   return {
     buildId: parseUuid(message.buildId, "build_id"),
     machineId: parseUuid(message.machineId, "machine_id"),
-    status: stepStatuses[message.stepStatus] ?? "preparing",
+    status: stepStatuses.get(message.stepStatus) ?? "preparing",
   };
 }
 
@@ -43,7 +48,7 @@ export function stepUpdateToWire(update: StepUpdate): wire.StepUpdate {
   return create(wire.StepUpdateSchema, {
     buildId: update.buildId,
     machineId: update.machineId,
-    stepStatus: stepStatuses.indexOf(update.status),
+    ...present("stepStatus", statusNumbers.get(update.status)),
   });
 }
 
@@ -69,7 +74,7 @@ function outputToWire(output: BuiltOutput): wire.OutputInfo {
 
 /** A state of a newer builder counts as `buildFailure`. Outputs of anything but a success are not looked at. */
 export function completionFromWire(message: wire.BuildResultInfo): BuildCompletion {
-  const state = buildStates[message.resultState] ?? "buildFailure";
+  const state = buildStates.get(message.resultState) ?? "buildFailure";
   const outputs = new Map<string, BuiltOutput>();
   if (state === "success") {
     for (const [name, output] of Object.entries(message.outputInfos).sort(([a], [b]) => (a < b ? -1 : 1))) {
@@ -99,7 +104,7 @@ export function completionToWire(completion: BuildCompletion): wire.BuildResultI
     importTimeMs: toBigint(Math.round(completion.importMs), "importMs"),
     buildTimeMs: toBigint(Math.round(completion.buildMs), "buildMs"),
     uploadTimeMs: toBigint(Math.round(completion.uploadMs), "uploadMs"),
-    resultState: buildStates.indexOf(completion.state),
+    ...present("resultState", stateNumbers.get(completion.state)),
     outputInfos,
     ...present("errorMsg", completion.error === undefined ? undefined : cleanText(completion.error)),
   });

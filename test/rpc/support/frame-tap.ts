@@ -11,6 +11,9 @@ export interface Frame {
 export const frameTypes = { data: 0, headers: 1, reset: 3 } as const;
 export const endStream = 0x1;
 
+/** What a client says before its first frame. */
+const prefaceLength = 24;
+
 export class FrameTap {
   readonly frames: Frame[] = [];
   readonly #server: Server;
@@ -24,14 +27,14 @@ export class FrameTap {
         socket.on("error", () => {});
       }
       let pending = Buffer.alloc(0);
-      let preface = 24;
+      let begun = false;
       client.on("data", (chunk: Buffer) => {
         pending = Buffer.concat([pending, chunk]);
-        if (preface > 0 && pending.length >= preface) {
-          pending = pending.subarray(preface);
-          preface = 0;
+        if (!begun) {
+          if (pending.length < prefaceLength) return;
+          pending = pending.subarray(prefaceLength);
+          begun = true;
         }
-        if (preface > 0) return;
         while (pending.length >= 9 && pending.length >= 9 + pending.readUIntBE(0, 3)) {
           const end = 9 + pending.readUIntBE(0, 3);
           this.frames.push({
