@@ -22,7 +22,7 @@ import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
 import { RunnerError } from "./errors.js";
-import { type BuildFate, planIngestion, type Verdict } from "./ingestion-plan.js";
+import { type BuildFate, type IngestionPlan, planIngestion, type Verdict } from "./ingestion-plan.js";
 import type { InputResolver } from "./input-resolver.js";
 import type { QueuedBuild } from "./queued-build.js";
 import type { Recorder } from "./recorder.js";
@@ -250,20 +250,7 @@ export class Ingestion {
     accounts: Map<StorePath, BuildId>,
   ): Promise<void> {
     const { scheduler, recorder, registry, cached, counters, logger, now } = this.#options;
-    // Steps that were scheduled when they were looked at may be over by now: look again until nothing has changed.
-    for (;;) {
-      const gone = [...verdicts]
-        .filter(([drv, verdict]) => verdict.kind === "scheduled" && !scheduler.hasStep(stepId(drv)))
-        .map(([drv]) => drv);
-      if (gone.length === 0) break;
-      for (const drv of gone) verdicts.delete(drv);
-      await this.#examine(gone, verdicts, accounts);
-    }
-    const plan = planIngestion(roots, verdicts);
-    const history = await this.#history(plan.steps.map((step) => step.facts));
-    const steps = plan.steps
-      .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
-      .map((step) => newStep(step.facts, step.gated, verdicts, history));
+    const { plan, steps } = await this.#settle(roots, verdicts, accounts);
     scheduler.addSteps(steps, now());
     counters.metrics.add("queueStepsCreated", steps.length);
     const rest: { build: QueuedBuild; fate: Exclude<BuildFate, { kind: "queued" }> }[] = [];
@@ -312,16 +299,47 @@ export class Ingestion {
     const verdicts: Verdicts = new Map();
     const accounts = new Map([[drv, build]]);
     await this.#examine([drv], verdicts, accounts);
-    const plan = planIngestion(new Set([drv]), verdicts);
-    const history = await this.#history(plan.steps.map((step) => step.facts));
-    const steps = plan.steps
-      .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
-      .map((step) => newStep(step.facts, step.gated, verdicts, history));
+    const { steps } = await this.#settle(new Set([drv]), verdicts, accounts);
     scheduler.addSteps(steps, now());
     const chain = continuation.chain.slice(0, -1);
     const inputs: StepInput[] = scheduler.hasStep(stepId(drv)) ? [{ id: stepId(drv), chain }] : [];
     scheduler.addInputs(continuation.dependent, inputs, now(), continuation.producer);
     onChange();
+  }
+
+  /**
+   * Completes what is known and makes the plan. Steps that were scheduled when they were looked at may be over by now,
+   * so they are looked at again until nothing has changed since the last wait: the caller must not wait either before
+   * the steps are added.
+   */
+  async #settle(
+    roots: ReadonlySet<StorePath>,
+    verdicts: Verdicts,
+    accounts: Map<StorePath, BuildId>,
+  ): Promise<{ readonly plan: IngestionPlan; readonly steps: readonly NewStep[] }> {
+    const { scheduler } = this.#options;
+    const history = { durations: new Map<string, number>(), attempts: new Map<StorePath, StepHistory>() };
+    for (;;) {
+      const gone = [...verdicts]
+        .filter(([drv, verdict]) => verdict.kind === "scheduled" && !scheduler.hasStep(stepId(drv)))
+        .map(([drv]) => drv);
+      if (gone.length > 0) {
+        for (const drv of gone) verdicts.delete(drv);
+        await this.#examine(gone, verdicts, accounts);
+        continue;
+      }
+      const plan = planIngestion(roots, verdicts);
+      const unread = plan.steps.map((step) => step.facts).filter(({ drv }) => !history.attempts.has(drv));
+      if (unread.length === 0) {
+        const steps = plan.steps
+          .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
+          .map((step) => newStep(step.facts, step.gated, verdicts, history));
+        return { plan, steps };
+      }
+      const more = await this.#history(unread);
+      for (const [key, seconds] of more.durations) history.durations.set(key, seconds);
+      for (const [drv, known] of more.attempts) history.attempts.set(drv, known);
+    }
   }
 
   /** What the rows know of steps that are new here. */

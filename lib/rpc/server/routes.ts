@@ -3,7 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
 import type { StoreDir } from "../../nix/store-path.js";
 import * as convert from "../convert/index.js";
-import { RpcError, type RpcStatus } from "../errors.js";
+import { RpcError } from "../errors.js";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.js";
 import * as wire from "../gen/runner/v1/streaming_pb.js";
 import type { BuilderJoin, CallContext, RunnerServiceHandlers } from "../types.js";
