@@ -41,6 +41,8 @@ export interface RunnerExit {
 
 /** How long recording may go on after the last attempt ended. */
 const recordingGraceMs = 30_000;
+/** How long the subscription to notifications may take before that is a problem. */
+const listenerGraceMs = 10_000;
 /** How long a predecessor on the same data folder may take to die once its lock in the database is gone. */
 const lockFileGraceMs = 5_000;
 
@@ -60,6 +62,7 @@ export class QueueRunner implements AsyncDisposable {
   readonly #startedAt: number;
   #config: QueueRunnerConfig;
   #state: RunnerState = "starting";
+  #activeSince = 0;
   #opened: Opened | undefined;
   #router: StatusRouter | undefined;
   #rest: StatusServer | undefined;
@@ -224,6 +227,7 @@ export class QueueRunner implements AsyncDisposable {
     await parts.uploads.start();
     listener.start();
     this.#state = "active";
+    this.#activeSince = this.#now();
     if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
     parts.dispatcher.trigger();
     this.#logger.info("active");
@@ -307,7 +311,8 @@ export class QueueRunner implements AsyncDisposable {
     const problems: { part: string; reason: string }[] = [];
     const monitor = opened?.parts.monitor;
     if (monitor?.problem !== undefined) problems.push({ part: "queueMonitor", reason: monitor.problem });
-    if (this.#state === "active" && opened?.listener.connected === false) {
+    const settled = this.#now() > this.#activeSince + listenerGraceMs;
+    if (this.#state === "active" && settled && opened?.listener.connected === false) {
       problems.push({ part: "database", reason: "notifications are not received; the queue is polled" });
     }
     return { state: this.#state, problems, queueLoaded: monitor?.loaded ?? false };

@@ -89,6 +89,8 @@ export class Pair implements AsyncDisposable {
   readonly statusUrl: string;
   readonly #grpcPort: number;
   readonly #restPort: number;
+  /** REST and gRPC of the second runner. */
+  readonly #standbyPorts: readonly [number, number];
   readonly #options: PairOptions;
   readonly #stops: (() => Promise<unknown>)[];
   readonly #children: Child[] = [];
@@ -107,6 +109,7 @@ export class Pair implements AsyncDisposable {
       readonly publicKey: string;
       readonly restPort: number;
       readonly grpcPort: number;
+      readonly standbyPorts: readonly [number, number];
       readonly stops: (() => Promise<unknown>)[];
     },
   ) {
@@ -121,6 +124,7 @@ export class Pair implements AsyncDisposable {
     this.cacheFolder = join(parts.folder, "cache");
     this.#restPort = parts.restPort;
     this.#grpcPort = parts.grpcPort;
+    this.#standbyPorts = parts.standbyPorts;
     this.statusUrl = `http://127.0.0.1:${parts.restPort}`;
     this.#stops = parts.stops;
   }
@@ -167,6 +171,7 @@ export class Pair implements AsyncDisposable {
         publicKey: (await readFile(keyFiles[1], "utf8")).trim(),
         restPort: await freePort(),
         grpcPort: await freePort(),
+        standbyPorts: [await freePort(), await freePort()],
         stops,
       });
       await pair.#writeFiles(builderOptions, builderStores);
@@ -242,6 +247,18 @@ export class Pair implements AsyncDisposable {
 
   /** Starts the runner (again) on the same ports, data and database; resolves when it answers. */
   async startRunner(): Promise<Child> {
+    const child = await this.#startRunnerOn(this.#restPort, this.#grpcPort);
+    this.#runner = child;
+    return child;
+  }
+
+  /** Starts the second runner (again): same database and data, ports of its own; resolves when it answers. */
+  async startStandby(): Promise<Child> {
+    const [restPort, grpcPort] = this.#standbyPorts;
+    return this.#startRunnerOn(restPort, grpcPort);
+  }
+
+  async #startRunnerOn(restPort: number, grpcPort: number): Promise<Child> {
     const child = startChild({
       name: "queue-runner",
       command: process.execPath,
@@ -250,20 +267,19 @@ export class Pair implements AsyncDisposable {
         "--config-path",
         join(this.folder, "queue-runner.toml"),
         "--rest-bind",
-        `127.0.0.1:${this.#restPort}`,
+        `127.0.0.1:${restPort}`,
         "--grpc-bind",
-        `127.0.0.1:${this.#grpcPort}`,
+        `127.0.0.1:${grpcPort}`,
         ...(this.#options.runnerFlags ?? []),
       ],
       env: { ...this.store.env, ...logEnvironment, LOGNAME: "tester", ...this.#options.runnerEnv },
     });
-    this.#runner = child;
     this.#children.push(child);
     const died = child.ended.then(() => {
       throw new Error(`the queue runner ended:\n${child.output()}`);
     });
     died.catch(() => undefined);
-    await until("the queue runner to answer", () => this.get("/status").catch(() => undefined), {
+    await until("the queue runner to answer", () => this.#getOn(restPort, "/status").catch(() => undefined), {
       timeoutMs: 30_000,
       unless: died,
     });
@@ -283,6 +299,8 @@ export class Pair implements AsyncDisposable {
         builder.config,
         "--gateway-endpoint",
         `http://127.0.0.1:${this.#grpcPort}`,
+        "--gateway-endpoint",
+        `http://127.0.0.1:${this.#standbyPorts[1]}`,
       ],
       env: { ...builder.store.env, ...logEnvironment },
     });
@@ -300,8 +318,17 @@ export class Pair implements AsyncDisposable {
   }
 
   /** JSON of the status API. */
-  async get(path: string): Promise<Readonly<Record<string, unknown>>> {
-    const response = await fetch(`${this.statusUrl}${path}`, { signal: AbortSignal.timeout(10_000) });
+  get(path: string): Promise<Readonly<Record<string, unknown>>> {
+    return this.#getOn(this.#restPort, path);
+  }
+
+  /** JSON of the status API of the second runner. */
+  getOnStandby(path: string): Promise<Readonly<Record<string, unknown>>> {
+    return this.#getOn(this.#standbyPorts[0], path);
+  }
+
+  async #getOn(port: number, path: string): Promise<Readonly<Record<string, unknown>>> {
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(10_000) });
     if (!response.ok) throw new Error(`GET ${path} answered ${response.status}: ${await response.text()}`);
     return (await response.json()) as Record<string, unknown>;
   }
