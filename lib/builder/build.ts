@@ -2,7 +2,7 @@
 import type { Logger } from "../log.js";
 import type { BasicDerivation } from "../nix/derivation.js";
 import type { ValidPathInfo } from "../nix/path-info.js";
-import type { RootsSession, Store } from "../nix/store.js";
+import type { BuildSession, Store, StoreSettings } from "../nix/store.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { BuildCompletion, BuildOrder, BuiltOutput } from "../rpc/types.js";
 import { BuildFailure, type FailureState, failureOf } from "./build-failure.js";
@@ -86,8 +86,8 @@ export class Build {
     if (derivation === undefined) {
       throw new BuildFailure("preparingFailure", "the order came without a derivation");
     }
-    // The session's connection holds the roots of inputs and outputs until all is reported.
-    const roots = await store.rootsSession({ signal });
+    // The session holds the roots of inputs and outputs until all is reported.
+    const roots = await store.buildSession(this.#settings(), { signal });
     try {
       this.#updates.send("sendingInputs");
       this.#enter("importFailure", "could not get the inputs");
@@ -116,35 +116,35 @@ export class Build {
     }
   }
 
-  async #build(derivation: BasicDerivation, roots: RootsSession): Promise<Map<string, StorePath>> {
+  async #build(derivation: BasicDerivation, session: BuildSession): Promise<Map<string, StorePath>> {
     const { order, signal } = this.#job;
-    const { store, buildCores } = this.#environment;
+    const { store } = this.#environment;
     const log = new BuildLog({ ...this.#environment, drv: order.drv, patienceMs: logPatience, signal });
-    let paths = new Map<string, StorePath>();
     try {
-      const result = await store.buildDerivation(order.drv, derivation, {
-        signal,
-        maxSilentTime: order.maxSilentTime,
-        timeout: order.buildTimeout,
-        maxLogSize: order.maxLogSize,
-        buildCores,
-        maxBuildJobs: 1,
-        // Inputs that only a cache has are substituted by the build itself, and may be there only since a moment.
-        useSubstitutes: true,
-        ...(order.presigned === undefined ? {} : { narinfoNegativeTtl: 0 }),
-        onLog: log.add,
-        onResult: async (result) => {
-          paths = outputPaths(store.storeDir, derivation, result);
-          if (failureOf(order.drv, result) === undefined) await roots.addTempRoots([...paths.values()]);
-        },
-      });
+      const result = await session.build(order.drv, derivation, { signal, onLog: log.add });
       const failure = failureOf(order.drv, result);
       await log.finish();
       if (failure !== undefined) throw failure;
+      const paths = outputPaths(store.storeDir, derivation, result);
+      await session.addTempRoots([...paths.values()], { signal });
       return paths;
     } finally {
       await log.close();
     }
+  }
+
+  #settings(): StoreSettings {
+    const { maxSilentTime, buildTimeout, maxLogSize, presigned } = this.#job.order;
+    return {
+      maxSilentTime,
+      timeout: buildTimeout,
+      maxLogSize,
+      buildCores: this.#environment.buildCores,
+      maxBuildJobs: 1,
+      // Inputs that only a cache has are substituted by the build itself, and may be there only since a moment.
+      useSubstitutes: true,
+      ...(presigned === undefined ? {} : { narinfoNegativeTtl: 0 }),
+    };
   }
 
   async #upload(closure: readonly ValidPathInfo[], known: ReadonlySet<StorePath>): Promise<void> {

@@ -1,4 +1,4 @@
-/** Builds: a connection of their own, a log that flows with back-pressure, and an end when the caller wants one. */
+/** Builds: a log that flows with back-pressure, and an end when the caller wants one. */
 import type { DaemonConnection } from "./daemon-connection.js";
 import { DaemonError } from "./daemon-error.js";
 import type { BuildOptions, BuildResult, DerivedPath } from "./store.js";
@@ -85,13 +85,13 @@ export function logHandlers(queue: LogQueue): StderrHandlers {
 }
 
 /**
- * Runs a building operation on `connection`, which is closed in the end: that ends whatever the daemon still does.
- * The log is through before the result is.
+ * Runs a building operation on `connection`, which an error closes: that ends whatever the daemon still does. The log
+ * is through before the result is.
  */
 export async function runBuild<T>(
   connection: DaemonConnection,
   operation: Operation<T>,
-  options: BuildOptions,
+  options: Pick<BuildOptions, "signal" | "onLog">,
   onResult?: (result: T) => void | Promise<void>,
 ): Promise<T> {
   const { signal } = options;
@@ -110,8 +110,6 @@ export async function runBuild<T>(
   } catch (error) {
     if (error instanceof DaemonError && error.code === "remote") await queue?.drain();
     throw error;
-  } finally {
-    connection.close();
   }
 }
 

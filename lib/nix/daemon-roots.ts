@@ -14,24 +14,32 @@ export class DaemonRootsSession implements RootsSession {
   #last: Promise<unknown> = Promise.resolve();
   readonly #onClose: () => void;
 
+  /** @param onClose parts with the connection */
   constructor(connection: DaemonConnection, onClose: () => void) {
     this.#connection = connection;
     this.#onClose = onClose;
   }
 
   addTempRoots(paths: readonly StorePath[], options: CancelOptions = {}): Promise<void> {
-    const result = this.#last.then(async () => {
+    return this.alone(async (connection) => {
       const wanted = [...new Set(paths)].filter((path) => !this.#rooted.has(path));
-      if (wanted.length > 0) await this.#connection.pipeline(wanted.map(addTempRoot), options);
+      if (wanted.length > 0) await connection.pipeline(wanted.map(addTempRoot), options);
       for (const path of wanted) this.#rooted.add(path);
     });
-    this.#last = result.catch(() => undefined);
-    return result;
   }
 
   async close(): Promise<void> {
-    this.#connection.close();
     this.#onClose();
+  }
+
+  /** Does something when all that was asked for before is done. */
+  protected alone<T>(work: (connection: DaemonConnection) => Promise<T>): Promise<T> {
+    const result = this.#last.then(() => work(this.#connection));
+    this.#last = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    return result;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -9,6 +9,7 @@ import { DaemonError } from "./daemon-error.js";
 import { narFileContents, readNar, sizeMismatch } from "./daemon-nar.js";
 import { DaemonPool } from "./daemon-pool.js";
 import { DaemonRootsSession, replaceSymlink } from "./daemon-roots.js";
+import { SessionPool } from "./daemon-sessions.js";
 import type { BasicDerivation, Derivation } from "./derivation.js";
 import { parseDerivation } from "./derivation-parser.js";
 import type { ValidPathInfo } from "./path-info.js";
@@ -17,6 +18,7 @@ import type {
   AddToStoreOptions,
   BuildOptions,
   BuildResult,
+  BuildSession,
   ByteStream,
   CancelOptions,
   DerivedPath,
@@ -66,17 +68,25 @@ export class DaemonStore implements Store {
   readonly #address: StoreAddress;
   readonly #pool: DaemonPool;
   readonly #cache: PathInfoCache;
-  /** Connections of builds and root sessions. */
+  readonly #sessions: SessionPool;
+  /** Connections of single builds and root sessions. */
   readonly #dedicated = new Set<DaemonConnection>();
   #closed = false;
 
-  private constructor(address: StoreAddress, server: ServerInfo, pool: DaemonPool, cache: PathInfoCache) {
+  private constructor(
+    address: StoreAddress,
+    server: ServerInfo,
+    pool: DaemonPool,
+    sessions: SessionPool,
+    cache: PathInfoCache,
+  ) {
     this.storeDir = address.storeDir;
     this.realStoreDir = address.realStoreDir;
     this.stateDir = address.stateDir;
     this.server = server;
     this.#address = address;
     this.#pool = pool;
+    this.#sessions = sessions;
     this.#cache = cache;
   }
 
@@ -97,7 +107,11 @@ export class DaemonStore implements Store {
       protocol: `1.${server.minor}`,
       trust: server.trust,
     });
-    return new DaemonStore(address, server, pool, new PathInfoCache(options.pathInfoCacheSize));
+    const sessions = new SessionPool({
+      open: (own, signal) => DaemonConnection.open(address, { settings: own, ...cancel(signal) }),
+      maxIdleMs: maxIdleMs ?? 30_000,
+    });
+    return new DaemonStore(address, server, pool, sessions, new PathInfoCache(options.pathInfoCacheSize));
   }
 
   /** Protocol version as text, for instance `1.34`. */
@@ -288,6 +302,10 @@ export class DaemonStore implements Store {
     return new DaemonRootsSession(connection, () => this.#release(connection));
   }
 
+  async buildSession(settings: StoreSettings, options: CancelOptions = {}): Promise<BuildSession> {
+    return this.#sessions.session(settings, options);
+  }
+
   queryRealisation(id: DrvOutputId, options: CancelOptions = {}): Promise<Realisation | undefined> {
     return this.#run(operations.queryRealisation(id), options);
   }
@@ -340,6 +358,7 @@ export class DaemonStore implements Store {
   async close(): Promise<void> {
     this.#closed = true;
     this.#pool.close();
+    this.#sessions.close();
     for (const connection of this.#dedicated) connection.close();
     this.#dedicated.clear();
   }

@@ -101,6 +101,9 @@ export interface BuildOptions extends StoreSettings, CancelOptions {
   readonly mode?: BuildMode;
 }
 
+/** The settings are those of the session. */
+export type SessionBuildOptions = Pick<BuildOptions, "onLog" | "mode" | "signal">;
+
 export type BuildMode = "normal" | "repair" | "check";
 
 export interface AddToStoreOptions extends CancelOptions {
@@ -146,6 +149,16 @@ export interface RootsSession extends AsyncDisposable {
   /** A path need not be valid (yet): take the root first, ask for validity second. */
   addTempRoots(paths: readonly StorePath[], options?: CancelOptions): Promise<void>;
   close(): Promise<void>;
+}
+
+/**
+ * A roots session that can build as well, one thing at a time. A build's outputs have temporary roots here when it is
+ * done. Roots may last for a while after `close()`, because the store may keep the connection for a later session with
+ * the same settings; a session in which something failed or was aborted ends with its connection.
+ */
+export interface BuildSession extends RootsSession {
+  /** Builds one resolved derivation, which need not be in the store. */
+  build(drvPath: StorePath, drv: BasicDerivation, options?: SessionBuildOptions): Promise<BuildResult>;
 }
 
 /** Whether the daemon does what we ask without signatures: `unknown` for protocols before 1.35. */
@@ -201,6 +214,8 @@ export interface Store extends AsyncDisposable {
   /** Makes `link` (outside of the store) a permanent root of `path`. */
   addPermRoot(path: StorePath, link: string, options?: CancelOptions): Promise<void>;
   rootsSession(options?: CancelOptions): Promise<RootsSession>;
+  /** For builds with these settings. */
+  buildSession(settings: StoreSettings, options?: CancelOptions): Promise<BuildSession>;
 
   queryRealisation(id: DrvOutputId, options?: CancelOptions): Promise<Realisation | undefined>;
   registerDrvOutput(id: DrvOutputId, realisation: Realisation, options?: CancelOptions): Promise<void>;
