@@ -36,26 +36,62 @@ function graphOf(count: number): NewStep[] {
   ).flat();
 }
 
+/** One graph that all jobsets share: each has builds all over it, so nearly every step serves several. */
+function sharedGraph(count: number): NewStep[] {
+  const nodes = makeGraph({ steps: count, seed: 7 });
+  return nodes.map((node) =>
+    newStep(
+      node.name,
+      node,
+      node.inputs.map((input) => nodes[input]?.name ?? ""),
+    ),
+  );
+}
+
+/** Which jobset wants a step, and how urgently. */
+interface Load {
+  readonly steps: readonly NewStep[];
+  readonly jobsets: number;
+  readonly jobsetOf: (index: number) => number;
+  readonly globalPriority: (index: number) => number;
+}
+
+function separate(count: number): Load {
+  const steps = graphOf(count);
+  const jobsetOf = (index: number): number => Math.floor((index * jobsets) / steps.length);
+  return { steps, jobsets, jobsetOf, globalPriority: () => 0 };
+}
+
+/** 20 jobsets interleaved on one graph, and 2,000 different priorities after bumps. */
+function interleaved(count: number): Load {
+  return {
+    steps: sharedGraph(count),
+    jobsets: 20,
+    jobsetOf: (index) => index % 20,
+    globalPriority: (index) => (index * 7919) % 2000,
+  };
+}
+
 function since(start: number): number {
   return (performance.now() - start) / 1000;
 }
 
-/** Loads `count` steps, bumps builds, and builds everything on 100 machines with 4 jobs each. */
-function measure(count: number): Costs {
-  const steps = graphOf(count);
+/** Loads the steps, bumps builds, and builds everything on 100 machines with 4 jobs each. */
+function measure(load: Load): Costs {
+  const { steps } = load;
   const before = process.memoryUsage().heapUsed;
   const scheduler = new Scheduler({ deadlines: { heartbeatMs: 0 } });
-  for (let jobset = 0; jobset < jobsets; jobset++) {
+  for (let jobset = 0; jobset < load.jobsets; jobset++) {
     scheduler.upsertJobset({ id: jobsetId(jobset), project: "p", name: `j${jobset}`, shares: 100 + jobset });
   }
   let start = performance.now();
   scheduler.addSteps(steps, 0);
   for (const [index, { id }] of steps.entries()) {
-    const priority = { globalPriority: 0, localPriority: 100 };
+    const priority = { globalPriority: load.globalPriority(index), localPriority: 100 };
     scheduler.addBuild(
       {
         id: buildId(index + 1),
-        jobset: jobsetId(Math.floor((index * jobsets) / steps.length)),
+        jobset: jobsetId(load.jobsetOf(index)),
         step: id,
         ...priority,
         timestamp: 0,
@@ -63,6 +99,7 @@ function measure(count: number): Costs {
       0,
     );
   }
+  scheduler.nextEventAt();
   const addPerSecond = steps.length / since(start);
   const bytesPerStep = (process.memoryUsage().heapUsed - before) / steps.length;
 
@@ -70,7 +107,8 @@ function measure(count: number): Costs {
   start = performance.now();
   for (let i = 0; i < bumps; i++) {
     const id = buildId(1 + ((i * 7919) % steps.length));
-    scheduler.setBuildPriority(id, { globalPriority: 1 + Math.floor(i / 20), localPriority: 100 }, 0);
+    scheduler.setBuildPriority(id, { globalPriority: 2001 + Math.floor(i / 20), localPriority: 100 }, 0);
+    scheduler.nextEventAt();
   }
   const bumpsPerSecond = bumps / since(start);
 
@@ -96,9 +134,10 @@ function measure(count: number): Costs {
 
 export const run: Benchmark = async (args) => {
   const count = Number(args[0] ?? 100_000);
-  measure(Math.min(count, 5000));
-  const small = measure(Math.ceil(count / 10));
-  const large = measure(count);
+  measure(separate(Math.min(count, 5000)));
+  const small = measure(separate(Math.ceil(count / 10)));
+  const large = measure(separate(count));
+  const shared = measure(interleaved(count));
   return {
     steps: count,
     "steps added per second": large.addPerSecond,
@@ -107,5 +146,8 @@ export const run: Benchmark = async (args) => {
     "heap bytes per step": large.bytesPerStep,
     "cost of an event, large queue / tenth of it": small.eventsPerSecond / large.eventsPerSecond,
     "cost of adding a step, large queue / tenth of it": small.addPerSecond / large.addPerSecond,
+    "20 jobsets on one graph: steps added per second": shared.addPerSecond,
+    "20 jobsets on one graph: steps handed out and finished per second": shared.eventsPerSecond,
+    "20 jobsets on one graph: bumps per second": shared.bumpsPerSecond,
   };
 };
