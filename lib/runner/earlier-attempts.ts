@@ -56,7 +56,9 @@ export class EarlierAttempts {
     }
     const graceUntil = this.#activeSince + (this.#options.graceMs ?? 10_000);
     const givenBack = earlier?.givenBackAt ?? 0;
-    if (this.#orphans.has(drvPath) || givenBack > this.#activeSince / 1000 - longestAbsence) {
+    // Also when a runner between the dead one and us has closed the row and died before the builder came back.
+    const orphaned = this.#orphans.has(drvPath) || earlier?.orphaned === true;
+    if (orphaned || givenBack > this.#activeSince / 1000 - longestAbsence) {
       waits.push(graceUntil);
     }
     const notBefore = Math.max(0, ...waits);

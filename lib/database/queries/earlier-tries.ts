@@ -8,6 +8,8 @@ export interface EarlierTries {
   readonly endedAt: number | undefined;
   /** When a runner that stopped in order gave the step back, in Unix seconds. */
   readonly givenBackAt: number | undefined;
+  /** A runner died while the step was running; a builder may still have it in work. */
+  readonly orphaned: boolean;
 }
 
 /** The message of a row whose attempt a runner gave back because it stopped. Such attempts do not count as tries. */
@@ -19,13 +21,14 @@ const atOnce = 5_000;
 // keeps the time at which it ended before: what came until then does not concern it any more.
 const statement = `
   WITH earlier AS (
-    SELECT s.drvpath, s.stoptime, s.errormsg IS NOT DISTINCT FROM $2 AS givenback
+    SELECT s.drvpath, s.stoptime, s.stoptime = 0 AS orphaned, s.errormsg IS NOT DISTINCT FROM $2 AS givenback
       FROM buildsteps s JOIN builds b ON b.id = s.build
      WHERE s.drvpath = ANY($1::text[]) AND s.status = 3 AND s.type = 0 AND s.busy = 0 AND s.propagatedfrom IS NULL
-       AND s.stoptime > coalesce(b.stoptime, 0) AND b.finished = 0
+       AND (s.stoptime > coalesce(b.stoptime, 0) OR s.stoptime = 0) AND b.finished = 0
   )
-  SELECT drvpath, (count(*) FILTER (WHERE NOT givenback))::int AS tries,
-         max(stoptime) FILTER (WHERE NOT givenback) AS endedat, max(stoptime) FILTER (WHERE givenback) AS givenbackat
+  SELECT drvpath, (count(*) FILTER (WHERE NOT givenback AND NOT orphaned))::int AS tries,
+         max(stoptime) FILTER (WHERE NOT givenback AND NOT orphaned) AS endedat,
+         max(stoptime) FILTER (WHERE givenback) AS givenbackat, bool_or(orphaned) AS orphaned
     FROM earlier GROUP BY drvpath`;
 
 /** By full path; derivations without any such try are absent. Looks at unfinished builds only. */
@@ -40,12 +43,14 @@ export async function earlierTries(
       tries: number;
       endedat: number | null;
       givenbackat: number | null;
+      orphaned: boolean;
     }>(statement, [drvPaths.slice(from, from + atOnce), givenBackMessage]);
     for (const row of rows) {
       found.set(row.drvpath, {
         tries: row.tries,
         endedAt: row.endedat ?? undefined,
         givenBackAt: row.givenbackat ?? undefined,
+        orphaned: row.orphaned,
       });
     }
   }
