@@ -1,0 +1,55 @@
+// SIGTERM lets running steps end and hands out no others; SIGHUP takes new settings over, or none of them.
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { shellDerivation } from "../support/nix.js";
+import { usePair } from "../support/pair.js";
+import { testDatabase } from "../support/test-database.js";
+import { until } from "../support/until.js";
+
+const pair = usePair(async () => ({
+  databaseUrl: await testDatabase(),
+  builders: [{ settings: { maxJobs: 1 } }],
+  runner: { drainTimeoutInS: 20 },
+}));
+
+test("SIGTERM: what runs ends and is recorded, what waits is left to the next runner", async () => {
+  const [running = 0, waiting = 0] = await pair().build(
+    shellDerivation("running", "/bin/busybox sleep 2; echo > $out"),
+    shellDerivation("waiting", "echo > $out"),
+  );
+  const busy = await pair()
+    .tables.waitBusy(running)
+    .catch(() => undefined);
+  // Either may have been handed out first; the other one waits.
+  const [first, second] = busy === undefined ? [waiting, running] : [running, waiting];
+  await pair().runner.stop();
+  const rows = await pair().tables.rows([first, second]);
+  const finished = new Map(rows.Builds.map((build) => [build.id, build.finished]));
+  expect([finished.get(first), finished.get(second)]).toEqual([1, 0]);
+  expect(rows.Builds.find((build) => build.id === first)?.buildstatus).toBe(0);
+  expect(await pair().tables.busySteps()).toEqual([]);
+  await pair().startRunner();
+  await pair().tables.waitFinished([second]);
+  const ends = pair()
+    .notifications.of([first])
+    .filter(({ channel }) => channel === "build_finished");
+  expect(ends).toHaveLength(1);
+});
+
+test("SIGHUP: good settings are taken over, of bad ones nothing is", async () => {
+  const file = join(pair().folder, "queue-runner.toml");
+  const before = await readFile(file, "utf8");
+  const reloads = (text: string): Promise<unknown> =>
+    until(text, () => pair().runner.output().includes(text), { timeoutMs: 10_000 });
+  await writeFile(file, `${before}machineSortFn = "SpeedFactorOnly"\nmaxConcurrentDownloads = 7\n`);
+  process.kill(pair().runner.pid, "SIGHUP");
+  await reloads("settings reloaded");
+  expect(pair().runner.output()).toMatch(/changed="?machineSortFn,maxConcurrentDownloads/);
+  await writeFile(file, `${before}machineSortFun = "SpeedFactorOnly"\n`);
+  process.kill(pair().runner.pid, "SIGHUP");
+  await reloads("settings not reloaded");
+  expect(pair().runner.output()).toContain("machineSortFun");
+  const ids = await pair().build(shellDerivation("after", "echo > $out"));
+  await pair().tables.waitFinished(ids);
+});
