@@ -1,6 +1,6 @@
 /** Objects as files below a folder, as Nix lays out `file://` caches. */
 import { createReadStream } from "node:fs";
-import { link, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { toError } from "../errors.js";
@@ -51,8 +51,7 @@ export class FileCache implements ObjectStore {
     const temporary = `${target}.tmp.${process.pid}.${this.#written++}`;
     let bytes = 0;
     try {
-      await this.#guard(key, () => mkdir(dirname(target), { recursive: true }));
-      const file = await open(temporary, "wx", 0o644);
+      const file = await this.#create(temporary);
       try {
         for await (const chunk of body instanceof Uint8Array ? oneChunk(body) : body) {
           options.signal?.throwIfAborted();
@@ -84,6 +83,17 @@ export class FileCache implements ObjectStore {
   }
 
   close(): void {}
+
+  /** Folders are there but for the first object in each. */
+  async #create(path: string): Promise<FileHandle> {
+    try {
+      return await open(path, "wx", 0o644);
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== "ENOENT") throw error;
+      await mkdir(dirname(path), { recursive: true });
+      return await open(path, "wx", 0o644);
+    }
+  }
 
   #path(key: string): string {
     if (key.split("/").some((part) => part === "" || part === "." || part === ".." || part.includes("\0"))) {
