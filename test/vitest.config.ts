@@ -13,7 +13,7 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["test/**/*.test.ts"],
-          exclude: ["test/integration/**", "node_modules/**"],
+          exclude: ["test/integration/**", "test/s3/**", "node_modules/**"],
         },
       },
       {
@@ -24,6 +24,10 @@ export default defineConfig({
           testTimeout: 120_000,
           maxWorkers: 2,
         },
+      },
+      {
+        extends: true,
+        test: { name: "s3", include: ["test/s3/**/*.test.ts"], testTimeout: 60_000 },
       },
     ],
   },

@@ -1,0 +1,135 @@
+// The binary cache against a real S3 server; `npm run test:s3` starts one and says where it is.
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type BinaryCache, openBinaryCache, PresignedCache } from "../../lib/binary-cache/index.js";
+import { compress } from "../../lib/compression/index.js";
+import { hashBytes } from "../../lib/nix/hash.js";
+import { pathFingerprint, Signer } from "../../lib/nix/signer.js";
+import { defaultStoreDir } from "../../lib/nix/store-path.js";
+import { bytesOf, file, folder, narsOf, sample, secretKey } from "../binary-cache/samples.js";
+
+const bucket = "cache";
+const endpoint = process.env.S3_TEST_ENDPOINT ?? "";
+const credentials = {
+  accessKeyId: process.env.S3_TEST_KEY ?? "",
+  secretAccessKey: process.env.S3_TEST_SECRET ?? "",
+};
+
+let scratch = "";
+let cache: BinaryCache;
+
+beforeAll(async () => {
+  expect(endpoint, "started by npm run test:s3").not.toBe("");
+  scratch = await mkdtemp(join(tmpdir(), "s3-"));
+  await writeFile(join(scratch, "key"), secretKey);
+  const client = new S3Client({ endpoint, credentials, region: "us-east-1", forcePathStyle: true });
+  await client.send(new CreateBucketCommand({ Bucket: bucket }));
+  client.destroy();
+  const where = new URLSearchParams({ endpoint, scheme: "http", region: "us-east-1" });
+  cache = await openBinaryCache(
+    `s3://${bucket}?${where.toString()}&compression=zstd&write-nar-listing=true&secret-key=${join(scratch, "key")}`,
+    { credentials },
+  );
+});
+
+afterAll(async () => {
+  cache.close();
+  await rm(scratch, { recursive: true, force: true });
+});
+
+const leaf = sample("a", file("leaf"));
+const top = sample("b", folder({ bin: folder({ tool: file("tool") }) }), [leaf.info.path]);
+
+test("a closure goes in and comes out as it was, signed", async () => {
+  const nars = narsOf(leaf, top);
+  expect((await cache.uploadClosure([leaf.info, top.info], nars)).uploaded).toEqual([
+    leaf.info.path,
+    top.info.path,
+  ]);
+  const signer = Signer.parse(secretKey);
+  for (const { info, nar } of [leaf, top]) {
+    const found = await cache.narInfo(info.path);
+    expect(found?.signatures).toEqual([signer.sign(pathFingerprint(defaultStoreDir, info))]);
+    if (found === undefined) continue;
+    expect((await bytesOf(cache.openNar(found))).equals(nar)).toBe(true);
+    expect(await cache.listing(info.path)).toBeDefined();
+  }
+  expect((await cache.uploadClosure([leaf.info, top.info], nars)).uploaded).toEqual([]);
+});
+
+test("what is there and what is not is told apart", async () => {
+  const absent = sample("c", file("absent")).info.path;
+  expect(await cache.hasNarInfos([leaf.info.path, absent])).toEqual(
+    new Map([
+      [leaf.info.path, "present"],
+      [absent, "absent"],
+    ]),
+  );
+});
+
+test("an object of many parts", async () => {
+  const large = sample("d", file(Buffer.alloc(20 << 20, "large and dull ")));
+  await cache.uploadPath(large.info, narsOf(large));
+  const found = await cache.narInfo(large.info.path);
+  if (found === undefined) throw new Error("not there");
+  expect(hashBytes("sha256", await bytesOf(cache.openNar(found)))).toEqual(large.info.narHash);
+});
+
+test("a presigned upload in parts is accepted by the server and published by us", async () => {
+  if (!(cache instanceof PresignedCache)) throw new Error("not a bucket");
+  const one = sample("f", file(Buffer.alloc(1 << 20, "presigned ")));
+  const request = {
+    path: one.info.path,
+    narHash: one.info.narHash,
+    narSize: one.info.narSize,
+    debugInfoBuildIds: [],
+  };
+  const [minted] = await cache.mint("attempt", [request]);
+  const upload = minted?.narUpload;
+  const part = upload?.multipart?.parts[0];
+  if (minted === undefined || upload?.multipart === undefined || part === undefined)
+    throw new Error("no URL");
+  async function* nar(): AsyncGenerator<Uint8Array> {
+    yield one.nar;
+  }
+  const body = await bytesOf(compress(nar(), { method: "zstd" }));
+  const sent = await fetch(part.url, { method: "PUT", body: new Uint8Array(body) });
+  expect(sent.status).toBe(200);
+  const ls = await fetch(minted.lsUpload?.url ?? "", {
+    method: "PUT",
+    body: '{"version":1,"root":{"type":"regular","size":1}}',
+  });
+  expect(ls.status).toBe(200);
+  await cache.complete("attempt", {
+    narInfo: {
+      ...one.info,
+      url: minted.narUrl,
+      compression: "zstd",
+      fileHash: hashBytes("sha256", body),
+      fileSize: body.length,
+    },
+    multipart: {
+      objectKey: upload.path,
+      uploadId: upload.multipart.uploadId,
+      parts: [{ partNumber: part.partNumber, etag: sent.headers.get("etag") ?? "" }],
+    },
+    narAlreadyPresent: false,
+  });
+  const found = await cache.narInfo(one.info.path);
+  if (found === undefined) throw new Error("not published");
+  expect((await bytesOf(cache.openNar(found))).equals(one.nar)).toBe(true);
+});
+
+test("with a wrong key nothing is written, and the error says why", async () => {
+  const where = new URLSearchParams({ endpoint, scheme: "http", region: "us-east-1" });
+  const stranger = await openBinaryCache(`s3://${bucket}?${where.toString()}`, {
+    credentials: { ...credentials, secretAccessKey: "wrong" },
+  });
+  const one = sample("g", file("refused"));
+  await expect(stranger.uploadPath(one.info, narsOf(one))).rejects.toMatchObject({ code: "denied" });
+  stranger.close();
+  expect(await cache.narInfo(one.info.path)).toBeUndefined();
+});
