@@ -347,10 +347,11 @@ export class QueueRunner implements AsyncDisposable {
     this.#finish({ reason: "closed", exitCode: 0 });
   }
 
-  async #drain({ attempts, tasks }: RunnerParts): Promise<void> {
+  async #drain({ attempts, results, tasks }: RunnerParts): Promise<void> {
     const deadline = this.#now() + this.#config.drainTimeoutInS * 1000;
     if (attempts.size > 0) this.#logger.info("waiting for running steps", { steps: attempts.size });
     while (attempts.size > 0 && this.#now() < deadline) await sleep(50);
+    await results.recorded(recordingGraceMs);
     if (attempts.size === 0) await tasks.drained(recordingGraceMs);
   }
 }

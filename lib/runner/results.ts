@@ -24,6 +24,7 @@ import type {
 } from "../scheduler/types.js";
 import type { Attempt, AttemptRegistry, StepRow } from "./attempts.js";
 import { type BuildReport, outcomeOf, summarise } from "./build-report.js";
+import { TaskGroup } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
@@ -61,6 +62,8 @@ const answerMemoryMs = 10 * 60_000;
 export class Results {
   readonly #options: ResultsOptions;
   readonly #answers = new Map<AttemptId, Promise<void>>();
+  /** Reports on their way into the database. Who sent one hears of its errors. */
+  readonly #taking = new TaskGroup(() => {});
 
   constructor(options: ResultsOptions) {
     this.#options = options;
@@ -85,7 +88,13 @@ export class Results {
     const forget = setTimeout(() => this.#answers.delete(report.attempt), answerMemoryMs);
     forget.unref();
     answer.catch(() => {});
+    this.#taking.start(() => answer);
     return answer;
+  }
+
+  /** Resolves when every report that was taken is recorded, or after `timeoutMs`; false then. */
+  recorded(timeoutMs: number): Promise<boolean> {
+    return this.#taking.drained(timeoutMs);
   }
 
   /** An attempt that ended without a report; the scheduler has decided already what follows. */
