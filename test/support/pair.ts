@@ -204,7 +204,8 @@ export class Pair implements AsyncDisposable {
         ],
         retryInterval: 1,
         maxRetries: 2,
-        maxUnsupportedTimeInS: 3,
+        // Longer than builders take to find a runner that was killed and came back.
+        maxUnsupportedTimeInS: 60,
         dispatchTriggerTimerInS: 1,
         ...this.#options.runner,
       }),

@@ -8,7 +8,11 @@ import { expression, type RecordedCase, recordedCases } from "./cases.js";
 import { adapted, differences } from "./differences.js";
 import { type NormalFormOptions, normalForm } from "./normal-form.js";
 
-const pair = usePair(async () => ({ databaseUrl: await testDatabase() }));
+const pair = usePair(async () => ({
+  databaseUrl: await testDatabase(),
+  // As the recordings were made.
+  runner: { maxUnsupportedTimeInS: 3 },
+}));
 
 const forms: Readonly<Record<string, NormalFormOptions>> = {
   "same-derivation-twice": { orderByCached: true },
