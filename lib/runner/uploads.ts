@@ -54,10 +54,12 @@ export interface UploadsOptions {
   readonly concurrency: () => number;
   /** Folder of the journal. */
   readonly journalFolder: string;
+  /** How long a finished build may wait for caches that do not answer, in milliseconds. Default ten minutes. */
+  readonly patienceMs?: number;
 }
 
-/** How long a finished build may wait for caches that do not answer. */
-const patienceMs = 10 * 60_000;
+/** No builder takes so long for one NAR, and its URLs have expired. Milliseconds. */
+const staleUploadAge = 24 * 3_600_000;
 
 interface Opened {
   readonly targets: UploadTargets;
@@ -120,6 +122,20 @@ export class Uploads {
       concurrency,
       logger,
     });
+    if (!this.#options.outputsAreLocal()) this.#options.tasks.start(() => this.#abortStale());
+  }
+
+  /** Uploads in parts whose builder or runner died: nobody else frees the space they take. */
+  async #abortStale(): Promise<void> {
+    for (const cache of this.#all()) {
+      if (!(cache instanceof PresignedCache)) continue;
+      try {
+        const uploads = await cache.abortStale(Date.now() - staleUploadAge);
+        if (uploads > 0) this.#options.logger.info("aborted old uploads", { cache: cache.name, uploads });
+      } catch (error) {
+        this.#options.logger.warn("cannot look for old uploads", { cache: cache.name, error });
+      }
+    }
   }
 
   async close(): Promise<void> {
@@ -147,6 +163,7 @@ export class Uploads {
       this.#options.tasks.start(() => uploaded);
       return;
     }
+    const { patienceMs = 10 * 60_000 } = this.#options;
     const patience = new AbortController();
     try {
       await Promise.race([all, sleep(patienceMs, undefined, { ref: false, signal: patience.signal })]);
