@@ -5,13 +5,12 @@
  * tied here and nowhere else.
  */
 import { randomUUID } from "node:crypto";
-import { join } from "node:path";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase, Listener } from "../database/index.js";
+import type { TransactionRunner } from "../database/recording/index.js";
 import type { Logger } from "../log.js";
-import type { Store } from "../nix/store.js";
 import type { StorePath } from "../nix/store-path.js";
-import { attemptId } from "../scheduler/ids.js";
+import { type AttemptId, attemptId } from "../scheduler/ids.js";
 import { Scheduler } from "../scheduler/index.js";
 import { Metrics } from "../status/index.js";
 import { AttemptLauncher } from "./attempt-launcher.js";
@@ -24,28 +23,46 @@ import { RunnerCounters } from "./counters.js";
 import { DerivationCatalog } from "./derivation-catalog.js";
 import { Dispatcher } from "./dispatcher.js";
 import { EarlierAttempts } from "./earlier-attempts.js";
+import { type EdgesOptions, openEdges, type RunnerEdges } from "./edges.js";
 import { createEffects } from "./effects.js";
-import { GcRoots } from "./gc-roots.js";
 import { Ingestion } from "./ingestion.js";
 import { InputResolver } from "./input-resolver.js";
-import { LogStore } from "./log-store.js";
 import { PresignedUploads } from "./presigned-uploads.js";
 import { QueueMonitor } from "./queue-monitor.js";
 import { Recorder } from "./recorder.js";
 import { ResolvedSteps } from "./resolved-steps.js";
 import { Results } from "./results.js";
+import type { RunnerStore } from "./runner-store.js";
 import { schedulerSettings, timerMs } from "./scheduler-settings.js";
-import { Uploads } from "./uploads.js";
+
+/** What the runner asks and tells Hydra's database. */
+export type RunnerDatabase = TransactionRunner &
+  Pick<
+    HydraDatabase,
+    | "unfinishedBuilds"
+    | "unfinishedBuildDigest"
+    | "jobsets"
+    | "jobsetUsage"
+    | "failedPaths"
+    | "earlierTries"
+    | "stepDurations"
+    | "resolveOutputChains"
+    | "earlierBuildOfOutputs"
+  >;
 
 export interface RunnerContext {
   /** Read at each use: a reload changes it. */
   readonly config: () => QueueRunnerConfig;
-  readonly store: Store;
-  readonly database: HydraDatabase;
-  readonly listener: Listener;
+  readonly store: RunnerStore;
+  readonly database: RunnerDatabase;
+  readonly listener: Pick<Listener, "onChange" | "onResync">;
   readonly logger: Logger;
   readonly now: () => number;
   readonly random: () => number;
+  /** Default: random UUIDs. */
+  readonly newAttemptId?: (() => AttemptId) | undefined;
+  /** Default: those of production. */
+  readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
 }
 
 export interface RunnerParts {
@@ -59,8 +76,8 @@ export interface RunnerParts {
   readonly sessions: BuilderSessions;
   readonly recorder: Recorder;
   readonly results: Results;
-  readonly logs: LogStore;
-  readonly uploads: Uploads;
+  readonly logs: RunnerEdges["logs"];
+  readonly uploads: RunnerEdges["uploads"];
   readonly presigned: PresignedUploads;
   readonly earlierAttempts: EarlierAttempts;
   readonly ingestion: Ingestion;
@@ -78,21 +95,12 @@ export function assemble(context: RunnerContext): RunnerParts {
   const registry = new BuildRegistry();
   const catalog = new DerivationCatalog(store);
   const resolver = new InputResolver({ store, database, catalog });
-  const logs = new LogStore({
-    directory: join(config().hydraDataDir, "build-logs"),
-    maxBytes: config().maxLogSize,
-  });
-  const roots = new GcRoots({ store, folder: () => config().rootsDir, logger });
   const presignedInForce = (): boolean => config().usePresignedUploads;
-  const uploads = new Uploads({
+  const { logs, uploads, readNixSupport } = (context.openEdges ?? openEdges)({
+    config,
     store,
-    logs,
-    roots,
-    tasks,
     logger,
-    outputsAreLocal: () => !presignedInForce(),
-    concurrency: () => Math.max(1, config().concurrentUploadLimit),
-    journalFolder: join(config().hydraDataDir, "queue-runner"),
+    tasks,
   });
   const presigned = new PresignedUploads({
     cacheOf: (attempt) => uploads.presignedCache(attempt),
@@ -105,6 +113,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     logPath: (drv: StorePath) => logs.pathOf(drv),
     outputsAreLocal: () => !presignedInForce(),
     rememberFailures: () => true,
+    random,
     onEnded: (id, result) => {
       registry.ended(id, result);
       metrics.add("buildsFinished");
@@ -112,7 +121,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     logger,
     now,
   });
-  const cached = new CachedBuilds({ store, database, recorder });
+  const cached = new CachedBuilds({ store, database, recorder, readNixSupport });
   const onChange = (): void => dispatcher.trigger();
   const results = new Results({
     scheduler,
@@ -220,13 +229,14 @@ export function assemble(context: RunnerContext): RunnerParts {
     counters,
     logger,
     now,
+    random,
     limits: () => ({ maxLogSize: config().maxLogSize, maxOutputSize: config().maxOutputSize }),
     presigned: () => (presignedInForce() ? { uploadDebugInfo: uploads.wantsDebugInfo() } : undefined),
     onResolved: (attempt, drv) => resolved.replace(attempt, drv),
   });
   const dispatcher = new Dispatcher({
     scheduler,
-    newAttemptId: () => attemptId(randomUUID()),
+    newAttemptId: context.newAttemptId ?? (() => attemptId(randomUUID())),
     launch: (assignment) => tasks.start(() => launcher.launch(assignment)),
     beforeAssign: () => sessions.adopt(),
     perform,

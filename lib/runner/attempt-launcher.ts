@@ -31,6 +31,7 @@ export interface AttemptLauncherOptions {
   readonly counters: RunnerCounters;
   readonly logger: Logger;
   readonly now: () => number;
+  readonly random: () => number;
   /** Limits that do not depend on the step. */
   readonly limits: () => { readonly maxLogSize: number; readonly maxOutputSize: number };
   /** Present when builders upload to the cache themselves. */
@@ -137,7 +138,7 @@ export class AttemptLauncher {
   }
 
   async #giveUp(assignment: Assignment, error: unknown): Promise<void> {
-    const { attempts, results, scheduler, now } = this.#options;
+    const { attempts, results, scheduler, now, random } = this.#options;
     const reason = errorChain(error);
     const unresolved = error instanceof RunnerError && error.code === "unresolved-input";
     const outcome = unresolved
@@ -148,7 +149,7 @@ export class AttemptLauncher {
       await results.end(attempt, outcome, reason);
       return;
     }
-    const completion = scheduler.complete(assignment.attempt, outcome, now(), Math.random);
+    const completion = scheduler.complete(assignment.attempt, outcome, now(), random);
     await results.ended(assignment.attempt, completion, reason);
   }
 }

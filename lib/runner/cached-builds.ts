@@ -2,19 +2,20 @@
  * Builds whose outputs exist already: their result is copied from an earlier build, else read from the outputs.
  */
 import type { HydraDatabase } from "../database/index.js";
-import type { Store } from "../nix/store.js";
 import { printStorePath, type StorePath } from "../nix/store-path.js";
-import { readNixSupport } from "../nix-support/index.js";
 import type { BuiltOutput } from "../rpc/types.js";
 import { type BuildSummary, summarise } from "./build-report.js";
 import type { StepFacts } from "./derivation-catalog.js";
+import type { RunnerEdges } from "./edges.js";
 import type { QueuedBuild } from "./queued-build.js";
 import type { Recorder } from "./recorder.js";
+import type { RunnerStore } from "./runner-store.js";
 
 export interface CachedBuildsOptions {
-  readonly store: Store;
+  readonly store: RunnerStore;
   readonly database: Pick<HydraDatabase, "earlierBuildOfOutputs">;
   readonly recorder: Recorder;
+  readonly readNixSupport: RunnerEdges["readNixSupport"];
 }
 
 export class CachedBuilds {
@@ -44,7 +45,7 @@ export class CachedBuilds {
   }
 
   async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, BuiltOutput>> {
-    const { store } = this.#options;
+    const { store, readNixSupport } = this.#options;
     const found = new Map<string, BuiltOutput>();
     for (const [name, path] of outputs) {
       const closure = await store.closure([path]);
@@ -54,7 +55,7 @@ export class CachedBuilds {
         narSize: own?.narSize ?? 0,
         closureSize: closure.reduce((sum, info) => sum + info.narSize, 0),
         narHash: own?.narHash,
-        nixSupport: await readNixSupport(store, name, path),
+        nixSupport: await readNixSupport(name, path),
       });
     }
     return found;

@@ -13,8 +13,8 @@ import {
   preferLocalBuild,
   requiredSystemFeatures,
 } from "../nix/derivation.js";
-import type { Store } from "../nix/store.js";
 import type { StorePath } from "../nix/store-path.js";
+import type { RunnerStore } from "./runner-store.js";
 
 /** One thing a derivation needs: a derivation, or an output of a derivation that is itself built. */
 export interface InputReference {
@@ -47,7 +47,11 @@ function flattenInput(drv: StorePath, input: DerivedInput): InputReference[] {
   return found;
 }
 
-export function stepFacts(store: Pick<Store, "storeDir">, drv: StorePath, derivation: Derivation): StepFacts {
+export function stepFacts(
+  store: Pick<RunnerStore, "storeDir">,
+  drv: StorePath,
+  derivation: Derivation,
+): StepFacts {
   const outputs = new Map<string, StorePath | undefined>();
   for (const name of [...derivation.outputs.keys()].sort()) {
     outputs.set(name, derivationOutputPath(store.storeDir, derivation, name));
@@ -71,12 +75,12 @@ export function stepFacts(store: Pick<Store, "storeDir">, drv: StorePath, deriva
 }
 
 export class DerivationCatalog {
-  readonly #store: Store;
+  readonly #store: RunnerStore;
   readonly #capacity: number;
   readonly #parsed = new Map<StorePath, Promise<Derivation>>();
   readonly #facts = new Map<StorePath, StepFacts>();
 
-  constructor(store: Store, options?: { readonly capacity?: number }) {
+  constructor(store: RunnerStore, options?: { readonly capacity?: number }) {
     this.#store = store;
     this.#capacity = options?.capacity ?? 4096;
   }

@@ -6,17 +6,17 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Logger } from "../log.js";
-import type { Store } from "../nix/store.js";
 import type { StorePath } from "../nix/store-path.js";
+import type { RunnerStore } from "./runner-store.js";
 
 export class GcRoots {
-  readonly #store: Store;
+  readonly #store: RunnerStore;
   readonly #folder: () => string;
   readonly #logger: Logger;
   #made: string | undefined;
 
   constructor(options: {
-    readonly store: Store;
+    readonly store: RunnerStore;
     /** Read at each use, because a reload may change it. */
     readonly folder: () => string;
     readonly logger: Logger;

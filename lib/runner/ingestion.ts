@@ -9,7 +9,6 @@
 import type { HydraDatabase } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
-import type { Store } from "../nix/store.js";
 import { isDerivationPath, printStorePath, type StorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import type { BuildId } from "../scheduler/ids.js";
@@ -21,16 +20,17 @@ import { Mutex, mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
+import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
 import { type BuildFate, type IngestionPlan, planIngestion, type Verdict } from "./ingestion-plan.js";
 import type { InputResolver } from "./input-resolver.js";
 import type { QueuedBuild } from "./queued-build.js";
 import type { Recorder } from "./recorder.js";
-import type { Uploads } from "./uploads.js";
+import type { RunnerStore } from "./runner-store.js";
 
 export interface IngestionOptions {
   readonly scheduler: SchedulerApi;
-  readonly store: Store;
+  readonly store: RunnerStore;
   readonly database: Pick<HydraDatabase, "failedPaths" | "stepDurations" | "earlierTries">;
   readonly earlierAttempts: EarlierAttempts;
   readonly catalog: DerivationCatalog;
@@ -38,7 +38,7 @@ export interface IngestionOptions {
   readonly recorder: Recorder;
   readonly registry: BuildRegistry;
   readonly cached: CachedBuilds;
-  readonly uploads: Uploads;
+  readonly uploads: RunnerEdges["uploads"];
   readonly counters: RunnerCounters;
   readonly logger: Logger;
   readonly now: () => number;

@@ -15,11 +15,11 @@ import {
   printDerivation,
   printStorePath,
   resolveDerivation,
-  type Store,
   type StorePath,
 } from "../nix/index.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
+import type { RunnerStore } from "./runner-store.js";
 
 export type Resolution =
   | { readonly kind: "buildable"; readonly derivation: BasicDerivation }
@@ -27,7 +27,7 @@ export type Resolution =
   | { readonly kind: "becomes"; readonly drv: StorePath };
 
 export interface InputResolverOptions {
-  readonly store: Store;
+  readonly store: RunnerStore;
   readonly database: Pick<HydraDatabase, "resolveOutputChains">;
   readonly catalog: DerivationCatalog;
 }

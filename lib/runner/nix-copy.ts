@@ -4,18 +4,18 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Logger } from "../log.js";
-import type { Store } from "../nix/store.js";
 import { printStorePath, type StorePath } from "../nix/store-path.js";
+import type { RunnerStore } from "./runner-store.js";
 
 const run = promisify(execFile);
 const timeoutMs = 60 * 60_000;
 
 export class NixCopy {
-  readonly #options: { readonly target: string; readonly store: Store; readonly logger: Logger };
+  readonly #options: { readonly target: string; readonly store: RunnerStore; readonly logger: Logger };
   /** One copy at a time: they lock each other out anyway. */
   #last: Promise<void> = Promise.resolve();
 
-  constructor(options: { readonly target: string; readonly store: Store; readonly logger: Logger }) {
+  constructor(options: { readonly target: string; readonly store: RunnerStore; readonly logger: Logger }) {
     this.#options = options;
   }
 

@@ -25,7 +25,7 @@ export interface QueueMonitorOptions {
     HydraDatabase,
     "unfinishedBuilds" | "unfinishedBuildDigest" | "jobsets" | "jobsetUsage"
   >;
-  readonly listener: Listener;
+  readonly listener: Pick<Listener, "onChange" | "onResync">;
   readonly ingestion: Ingestion;
   readonly recorder: Recorder;
   readonly registry: BuildRegistry;

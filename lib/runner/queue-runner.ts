@@ -27,11 +27,11 @@ import {
   type StatusSource,
 } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
-import { stoppedMessage } from "./earlier-attempts.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { createRpcHandlers } from "./rpc-handlers.js";
 import { schedulerSettings } from "./scheduler-settings.js";
 import { createStatusSource } from "./status-source.js";
+import { giveBack, takeOver } from "./take-over.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
 export interface RunnerExit {
@@ -220,11 +220,7 @@ export class QueueRunner implements AsyncDisposable {
     this.#lockFile = await this.#acquireLockFile();
     lock.lost.addEventListener("abort", () => this.#lockLost(), { once: true });
     database.fence(lock);
-    const { recorder, earlierAttempts } = parts;
-    earlierAttempts.takeOver(await recorder.busyDerivations(), this.#now());
-    const orphans = await recorder.clearOrphans();
-    if (orphans > 0) this.#logger.warn("steps of a runner that died were closed", { steps: orphans });
-    await parts.uploads.start();
+    await takeOver(parts, this.#now(), this.#logger);
     listener.start();
     this.#state = "active";
     this.#activeSince = this.#now();
@@ -354,12 +350,6 @@ export class QueueRunner implements AsyncDisposable {
     await results.recorded(recordingGraceMs);
     if (attempts.size === 0) await tasks.drained(recordingGraceMs);
   }
-}
-
-/** What still runs goes back to the queue: no try is used up, and builders that can may go on with it. */
-async function giveBack({ attempts, results }: RunnerParts): Promise<void> {
-  const outcome = { kind: "postponed", reason: stoppedMessage, delayMs: 1 } as const;
-  await Promise.all([...attempts.all()].map((attempt) => results.end(attempt, outcome, stoppedMessage)));
 }
 
 function listenOptions(

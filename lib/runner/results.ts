@@ -10,7 +10,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import { hashesEqual } from "../nix/hash.js";
-import type { Store } from "../nix/store.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { BuiltOutput } from "../rpc/types.js";
 import type { SchedulerApi } from "../scheduler/api.js";
@@ -29,12 +28,13 @@ import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
 import type { Recorder } from "./recorder.js";
+import type { RunnerStore } from "./runner-store.js";
 import type { Publication } from "./uploads.js";
 
 export interface ResultsOptions {
   readonly scheduler: SchedulerApi;
   readonly attempts: AttemptRegistry;
-  readonly store: Store;
+  readonly store: RunnerStore;
   readonly catalog: DerivationCatalog;
   readonly recorder: Recorder;
   readonly counters: RunnerCounters;

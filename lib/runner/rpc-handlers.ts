@@ -6,7 +6,7 @@
  * this machine owns.
  */
 import type { Logger } from "../log.js";
-import type { Store, StorePath, ValidPathInfo } from "../nix/index.js";
+import type { StorePath, ValidPathInfo } from "../nix/index.js";
 import {
   type BuildCompletion,
   type BuilderJoin,
@@ -25,20 +25,21 @@ import { attemptId, machineId } from "../scheduler/ids.js";
 import type { Attempt, AttemptRegistry } from "./attempts.js";
 import type { BuilderSessions } from "./builder-sessions.js";
 import type { RunnerCounters } from "./counters.js";
+import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
-import type { LogStore } from "./log-store.js";
 import type { PresignedUploads } from "./presigned-uploads.js";
 import type { Recorder } from "./recorder.js";
 import type { Results } from "./results.js";
+import type { RunnerStore } from "./runner-store.js";
 
 export interface RpcHandlersOptions {
-  readonly store: Store;
+  readonly store: RunnerStore;
   readonly scheduler: SchedulerApi;
   readonly attempts: AttemptRegistry;
   readonly sessions: BuilderSessions;
   readonly results: Results;
   readonly recorder: Recorder;
-  readonly logs: LogStore;
+  readonly logs: RunnerEdges["logs"];
   readonly presigned: PresignedUploads;
   readonly counters: RunnerCounters;
   readonly logger: Logger;

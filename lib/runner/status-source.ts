@@ -1,6 +1,5 @@
 /** What the status API sees of a running queue runner. */
 import type { HydraDatabase } from "../database/index.js";
-import type { Store } from "../nix/store.js";
 import { isDerivationPath, parseStorePath, printStorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import { buildId, type MachineId, machineId, stepId } from "../scheduler/ids.js";
@@ -20,10 +19,11 @@ import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { machineReports } from "./machine-reports.js";
 import type { QueueMonitor } from "./queue-monitor.js";
+import type { RunnerStore } from "./runner-store.js";
 
 export interface StatusSourceOptions {
   readonly startedAt: number;
-  readonly store: Store;
+  readonly store: RunnerStore;
   readonly database: HydraDatabase;
   readonly scheduler: SchedulerApi;
   readonly sessions: BuilderSessions;

@@ -18,7 +18,6 @@ import {
 } from "../binary-cache/index.js";
 import type { OverflowStoreConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
-import type { Store } from "../nix/store.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { RemoteStoreReport } from "../status/index.js";
 import type { Attempt } from "./attempts.js";
@@ -27,6 +26,7 @@ import type { StepFacts } from "./derivation-catalog.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
 import { NixCopy } from "./nix-copy.js";
+import type { RunnerStore } from "./runner-store.js";
 
 /** Outputs of a step that succeeded. */
 export interface Publication {
@@ -43,8 +43,8 @@ export interface UploadTargets {
 }
 
 export interface UploadsOptions {
-  readonly store: Store;
-  readonly logs: LogStore;
+  readonly store: RunnerStore;
+  readonly logs: Pick<LogStore, "pathOf">;
   readonly roots: GcRoots;
   readonly tasks: TaskGroup;
   readonly logger: Logger;
