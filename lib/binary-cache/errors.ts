@@ -33,3 +33,8 @@ export class BinaryCacheError extends HydraError {
     this.key = options?.key;
   }
 }
+
+/** An object that must be there is not. */
+export function missingObject(store: string, key: string): BinaryCacheError {
+  return new BinaryCacheError("missing", `'${key}' is not in the binary cache ${store}`, { store, key });
+}

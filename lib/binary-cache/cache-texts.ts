@@ -1,0 +1,67 @@
+/** Small objects of a binary cache that are text: written and read back with the encoding that the settings name. */
+import {
+  type CompressionMethod,
+  compress,
+  decompress,
+  parseCompressionMethod,
+} from "../compression/index.js";
+import { collect, oneChunk } from "./byte-streams.js";
+import type { CacheSettings } from "./cache-uri.js";
+import { BinaryCacheError } from "./errors.js";
+import type { ObjectStore, ReadOptions } from "./object-store.js";
+
+export class CacheTexts {
+  readonly #objects: ObjectStore;
+  readonly #settings: CacheSettings;
+
+  constructor(objects: ObjectStore, settings: CacheSettings) {
+    this.#objects = objects;
+    this.#settings = settings;
+  }
+
+  /** Writes a text over one that is there. */
+  async put(
+    key: string,
+    text: string,
+    wanted: CompressionMethod,
+    contentType: string,
+    options: ReadOptions,
+  ): Promise<void> {
+    const method = this.encoding(wanted);
+    const { compressionLevel: level } = this.#settings;
+    const body = await collect(
+      compress(oneChunk(Buffer.from(text)), { method, level, signal: options.signal }),
+    );
+    await this.#objects.put(key, body, {
+      contentType,
+      contentEncoding: contentEncoding(method),
+      signal: options.signal,
+    });
+  }
+
+  /** `fallback` is the encoding of an object that does not name its own. */
+  async read(key: string, fallback: CompressionMethod, options: ReadOptions): Promise<string | undefined> {
+    const object = await this.#objects.get(key, options);
+    if (object === undefined) return undefined;
+    const named = object.contentEncoding;
+    const method =
+      named === undefined || named === "" ? this.encoding(fallback) : parseCompressionMethod(named);
+    if (method === undefined) {
+      throw new BinaryCacheError(
+        "unavailable",
+        `'${key}' in ${this.#objects.name} has the unknown encoding '${named ?? ""}'`,
+      );
+    }
+    return (await collect(decompress(object.body, { method, signal: options.signal }))).toString();
+  }
+
+  /** A folder cannot say how its files are encoded. */
+  encoding(method: CompressionMethod): CompressionMethod {
+    return this.#objects.keepsEncoding ? method : "none";
+  }
+}
+
+/** The header for a method; none for none. */
+export function contentEncoding(method: CompressionMethod): string | undefined {
+  return method === "none" ? undefined : method;
+}
