@@ -1,33 +1,29 @@
 /** The parts of one object: sent while the object is still being made, each with retries of its own. */
-import type { MultipartCompletion, MultipartPart, PresignedUpload } from "../rpc/types.js";
-import { putObject } from "./put-object.js";
+import type { MultipartCompletion, PresignedUpload } from "../rpc/types.js";
+import type { Patience } from "./patience.js";
+import { type PresignedTarget, UploadLostError } from "./presigned-target.js";
+import { PutError, putObject } from "./put-object.js";
 import { Slots } from "./slots.js";
 import type { SpoolFile } from "./spool-file.js";
 
 const partsAtOnce = 8;
-/** URLs to ask for when those at hand are used up. */
-const moreParts = 100;
 
 export interface MultipartUploadOptions {
   readonly upload: PresignedUpload & { readonly multipart: NonNullable<PresignedUpload["multipart"]> };
+  readonly target: PresignedTarget;
   readonly spool: SpoolFile;
-  /** Asks for `count` more URLs, from part number `start` on. */
-  readonly requestParts: (start: number, count: number) => Promise<readonly MultipartPart[]>;
+  readonly patience?: Patience | undefined;
   readonly signal: AbortSignal;
 }
 
 export class MultipartUpload {
   readonly #options: MultipartUploadOptions;
-  readonly #urls = new Map<number, string>();
   readonly #slots = new Slots(partsAtOnce);
   readonly #etags: Promise<string>[] = [];
-  /** One request for more URLs at a time. */
-  #asking: Promise<void> = Promise.resolve();
   #sentUpTo = 0;
 
   constructor(options: MultipartUploadOptions) {
     this.#options = options;
-    for (const { partNumber, url } of options.upload.multipart.parts) this.#urls.set(partNumber, url);
   }
 
   /** The spool has grown: whole parts go out. */
@@ -56,29 +52,22 @@ export class MultipartUpload {
   }
 
   #send(length: number): void {
-    const { spool, signal } = this.#options;
+    const { spool, target, patience, signal } = this.#options;
     const partNumber = this.#etags.length + 1;
     const body = spool.range(this.#sentUpTo, length);
     this.#sentUpTo += length;
     const etag = this.#slots.use(async () => {
-      const answer = await putObject(await this.#url(partNumber), body, { signal });
+      const answer = await putObject(target.part(partNumber), body, { patience, signal }).catch(uploadIsGone);
       if (answer.etag === undefined) throw new Error(`part ${partNumber} was stored without an ETag`);
       return answer.etag;
     }, signal);
     etag.catch(() => undefined);
     this.#etags.push(etag);
   }
+}
 
-  async #url(partNumber: number): Promise<string> {
-    const ask = async (): Promise<void> => {
-      if (this.#urls.has(partNumber)) return;
-      const parts = await this.#options.requestParts(partNumber, moreParts);
-      for (const part of parts) this.#urls.set(part.partNumber, part.url);
-    };
-    this.#asking = this.#asking.then(ask, ask);
-    await this.#asking;
-    const url = this.#urls.get(partNumber);
-    if (url === undefined) throw new Error(`the runner gave no address for part ${partNumber}`);
-    return url;
-  }
+/** Uploads that nobody completes for long are swept by the bucket. */
+function uploadIsGone(error: unknown): never {
+  if (!(error instanceof PutError) || error.status !== 404) throw error;
+  throw new UploadLostError("the upload is gone from the bucket", { cause: error });
 }

@@ -5,9 +5,11 @@ import { createHasher, type Hash, hashesEqual } from "../nix/hash.js";
 import { type NarListing, printListing } from "../nix/nar-listing.js";
 import type { ValidPathInfo } from "../nix/path-info.js";
 import type { ByteStream } from "../nix/store.js";
-import type { MultipartCompletion, MultipartPart, PresignedNar, PresignedUpload } from "../rpc/types.js";
+import type { MultipartCompletion, PresignedUpload } from "../rpc/types.js";
 import { MultipartUpload } from "./multipart-upload.js";
 import { tapListing } from "./nar-listing-tap.js";
+import type { Patience } from "./patience.js";
+import type { PresignedTarget } from "./presigned-target.js";
 import { bytesBody, putObject } from "./put-object.js";
 import { Slots } from "./slots.js";
 import { SpoolFile } from "./spool-file.js";
@@ -25,30 +27,32 @@ export interface UploadedNar {
 
 export interface PresignedNarOptions {
   readonly info: ValidPathInfo;
-  readonly target: PresignedNar;
+  readonly target: PresignedTarget;
   readonly nar: ByteStream;
   readonly spoolDirectory: string;
-  readonly requestParts: (start: number, count: number) => Promise<readonly MultipartPart[]>;
+  readonly patience?: Patience | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Uploads everything that belongs to the path, in one pass over its NAR. */
 export async function uploadPresignedNar(options: PresignedNarOptions): Promise<UploadedNar> {
-  const { target, spoolDirectory, signal } = options;
+  const { target, spoolDirectory, patience, signal } = options;
+  const { narUpload } = target.nar;
   const spool = await SpoolFile.create(spoolDirectory);
-  const { multipart } = target.narUpload;
+  const { multipart } = narUpload;
   const parts =
     multipart === undefined
       ? undefined
-      : new MultipartUpload({ ...options, upload: { ...target.narUpload, multipart }, spool });
+      : new MultipartUpload({ ...options, upload: { ...narUpload, multipart }, spool });
   try {
     const { listing, fileHash } = await spoolNar(options, spool, () => parts?.grown());
-    if (listing !== undefined) await uploadDescriptions(target, listing, signal);
+    if (listing !== undefined) await uploadDescriptions(options, listing);
     const file = { fileHash, fileSize: spool.size };
     if (parts !== undefined) return { ...file, multipart: await parts.finish(), alreadyPresent: false };
-    const { alreadyPresent } = await putObject(target.narUpload.url, spool.range(0, spool.size), {
+    const { alreadyPresent } = await putObject(target.whole(narUpload), spool.range(0, spool.size), {
       headers: { "Content-Type": "application/x-nix-nar" },
       ifAbsent: true,
+      patience,
       signal,
     });
     return { ...file, multipart: undefined, alreadyPresent };
@@ -74,13 +78,14 @@ async function spoolNar(
       yield chunk;
     }
   }
-  const described = target.lsUpload !== undefined || target.debugInfoUploads.length > 0;
+  const { narUpload, lsUpload, debugInfoUploads } = target.nar;
+  const described = lsUpload !== undefined || debugInfoUploads.length > 0;
   const plain = described
     ? tapListing(hashed(), (found) => {
         listing = found;
       })
     : hashed();
-  for await (const chunk of compress(plain, { ...codecOf(target.narUpload), signal })) {
+  for await (const chunk of compress(plain, { ...codecOf(narUpload), signal })) {
     file.update(chunk);
     await spool.append(chunk);
     onGrowth();
@@ -91,33 +96,39 @@ async function spoolNar(
   return { listing, fileHash: file.finish() };
 }
 
-async function uploadDescriptions(
-  target: PresignedNar,
-  listing: NarListing,
-  signal: AbortSignal,
-): Promise<void> {
-  if (target.lsUpload !== undefined) await putJson(target.lsUpload, printListing(listing), signal);
-  const uploads = new Map(target.debugInfoUploads.map((upload) => [upload.path, upload]));
+async function uploadDescriptions(options: PresignedNarOptions, listing: NarListing): Promise<void> {
+  const { lsUpload, debugInfoUploads, narUrl } = options.target.nar;
+  if (lsUpload !== undefined) await putJson(options, lsUpload, printListing(listing));
+  const uploads = new Map(debugInfoUploads.map((upload) => [upload.path, upload]));
   // The runner leaves out ids that are there already.
   const wanted = findDebugInfo(listing).flatMap(({ buildId, member }) => {
     const upload = uploads.get(debugInfoPrefix + buildId);
-    return upload === undefined ? [] : [{ upload, body: printDebugInfoLink(target.narUrl, member) }];
+    return upload === undefined ? [] : [{ upload, body: printDebugInfoLink(narUrl, member) }];
   });
-  await new Slots(linksAtOnce).map(wanted, ({ upload, body }) => putJson(upload, body, signal), signal);
+  await new Slots(linksAtOnce).map(
+    wanted,
+    ({ upload, body }) => putJson(options, upload, body),
+    options.signal,
+  );
 }
 
-async function putJson(upload: PresignedUpload, text: string, signal: AbortSignal): Promise<void> {
+async function putJson(
+  { target, patience, signal }: PresignedNarOptions,
+  upload: PresignedUpload,
+  text: string,
+): Promise<void> {
   async function* source(): ByteStream {
     yield Buffer.from(text, "utf8");
   }
   const codec = codecOf(upload);
   const chunks: Uint8Array[] = [];
   for await (const chunk of compress(source(), { ...codec, signal })) chunks.push(chunk);
-  await putObject(upload.url, bytesBody(Buffer.concat(chunks)), {
+  await putObject(target.whole(upload), bytesBody(Buffer.concat(chunks)), {
     headers: {
       "Content-Type": "application/json",
       ...(codec.method === "none" ? {} : { "Content-Encoding": codec.method }),
     },
+    patience,
     signal,
   });
 }

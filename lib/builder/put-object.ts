@@ -1,10 +1,11 @@
-/** HTTP PUT to presigned URLs, with retries. */
+/** HTTP PUT to presigned URLs, with retries and fresh URLs. */
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { pipeline } from "node:stream/promises";
 import { HydraError, toError } from "../errors.js";
 import type { ByteStream } from "../nix/store.js";
-import { type BackoffOptions, backoffDelay, pause } from "./backoff.js";
+import { type Patience, type Prospect, patiently, usualPatience } from "./patience.js";
+import type { PutAddress } from "./presigned-target.js";
 
 /** The store did not take an object. Presigned URLs are secrets, so messages name only the place without the query. */
 export class PutError extends HydraError {
@@ -30,8 +31,7 @@ export interface PutOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Write only if there is no such object yet; one that is there already is no error. */
   readonly ifAbsent?: boolean;
-  /** Between tries. Default 1 s, doubled up to 30 s. */
-  readonly delays?: BackoffOptions;
+  readonly patience?: Patience | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -41,23 +41,50 @@ export interface PutAnswer {
   readonly alreadyPresent: boolean;
 }
 
-const tries = 4;
-const usualDelays: BackoffOptions = { first: 1000, longest: 30_000, random: Math.random };
 /** Milliseconds without any byte in either direction. */
 const idleLimit = 120_000;
 
-/** @throws PutError after the last try, or the signal's reason */
-export async function putObject(url: string, body: ObjectBody, options: PutOptions): Promise<PutAnswer> {
-  for (let failures = 1; ; failures++) {
-    try {
-      return await putOnce(url, body, options);
-    } catch (error) {
-      options.signal.throwIfAborted();
-      if (failures >= tries) throw error;
-      await pause(backoffDelay(failures, options.delays ?? usualDelays), options.signal);
-      options.signal.throwIfAborted();
-    }
-  }
+/**
+ * Puts one object. An outage is waited for; a URL that the store no longer takes is replaced by a fresh one.
+ *
+ * @throws PutError after the last try, what `address` throws, or the signal's reason
+ */
+export async function putObject(
+  address: PutAddress,
+  body: ObjectBody,
+  options: PutOptions,
+): Promise<PutAnswer> {
+  const { patience = usualPatience, signal } = options;
+  let renewable = false;
+  const judge = (error: unknown): Prospect => {
+    if (!(error instanceof PutError)) return "final";
+    return isRefusal(error) && renewable ? "passing" : prospectOf(error);
+  };
+  return patiently(
+    async () => {
+      const url = await address.url();
+      try {
+        return await putOnce(url, body, options);
+      } catch (error) {
+        // Some stores answer 400 when the credentials that a URL was signed with have expired.
+        if (error instanceof PutError && (isRefusal(error) || error.status === 400)) {
+          renewable = address.expire(url);
+        }
+        throw error;
+      }
+    },
+    { patience, judge, signal },
+  );
+}
+
+/** What stores say of a URL that has expired. */
+function isRefusal({ status }: PutError): boolean {
+  return status === 401 || status === 403;
+}
+
+function prospectOf({ status }: PutError): Prospect {
+  if (status === undefined || status >= 500 || status === 408 || status === 429) return "passing";
+  return "doubtful";
 }
 
 async function putOnce(url: string, body: ObjectBody, options: PutOptions): Promise<PutAnswer> {

@@ -7,7 +7,9 @@ import { gunzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { tapListing } from "../../lib/builder/nar-listing-tap.js";
+import type { Patience } from "../../lib/builder/patience.js";
 import { uploadPresignedNar } from "../../lib/builder/presigned-nar.js";
+import { PresignedTarget, type PutAddress, type UrlSource } from "../../lib/builder/presigned-target.js";
 import { putObject } from "../../lib/builder/put-object.js";
 import { hashBytes, printHash } from "../../lib/nix/hash.js";
 import type { NarListing } from "../../lib/nix/nar-listing.js";
@@ -80,20 +82,30 @@ function narTarget(changes: Partial<PresignedNar> = {}): PresignedNar {
   };
 }
 
-async function upload(nar: Uint8Array, changes: Partial<PresignedNar> = {}, info = infoOf(nar)) {
+/** Patience without long pauses; `totalMs` is as long as a test may wait. */
+const quick: Patience = { totalMs: 5_000, delays: { first: 1, longest: 10, random: Math.random } };
+
+async function upload(
+  nar: Uint8Array,
+  changes: Partial<PresignedNar> = {},
+  info = infoOf(nar),
+  source: Partial<UrlSource> = {},
+) {
   const asked: number[] = [];
+  const parts: UrlSource["parts"] = async (start, count) => {
+    asked.push(start);
+    return Array.from({ length: Math.min(count, 2) }, (_, index) => ({
+      partNumber: start + index,
+      url: `${server.url}/part/${start + index}`,
+    }));
+  };
+  const again: UrlSource["again"] = () => Promise.reject(new Error("no more URLs"));
   const uploaded = await uploadPresignedNar({
     info,
-    target: narTarget(changes),
+    target: new PresignedTarget(narTarget(changes), { again, parts, ...source }),
     nar: stream(nar),
     spoolDirectory,
-    requestParts: async (start, count) => {
-      asked.push(start);
-      return Array.from({ length: Math.min(count, 2) }, (_, index) => ({
-        partNumber: start + index,
-        url: `${server.url}/part/${start + index}`,
-      }));
-    },
+    patience: quick,
     signal,
   });
   return { uploaded, asked };
@@ -202,18 +214,98 @@ describe("the parts of a NAR", () => {
   });
 });
 
-test("a message about an object that was refused does not give the signature away", async () => {
-  server.refuse = () => 403;
-  const stop = new AbortController();
-  const put = putObject(
-    `${server.url}/x?X-Amz-Signature=secret`,
-    { length: 1, open: () => stream(Buffer.from("x")) },
-    { signal: stop.signal, delays: { first: 1, longest: 1, random: () => 0 } },
-  );
-  const error: unknown = await put.catch((reason: unknown) => reason);
-  expect(error).toMatchObject({ code: "refused", status: 403 });
-  expect(String(error)).not.toContain("secret");
-  expect(server.puts).toHaveLength(4);
+describe("an address that the store refuses", () => {
+  const expired = (signature: string) => `?signature=${signature}`;
+  const refuseOld = (): void => {
+    server.refuseUrl = (url) => (url.endsWith(expired("old")) ? 403 : undefined);
+  };
+
+  test("is replaced, for an object that is put whole", async () => {
+    refuseOld();
+    const old = (key: string): PresignedUpload => ({
+      ...target(key),
+      url: `${server.url}/${key}${expired("old")}`,
+    });
+    const fresh = (key: string): PresignedUpload => ({
+      ...target(key),
+      url: `${server.url}/${key}${expired("new")}`,
+    });
+    let questions = 0;
+    const all = (of: (key: string) => PresignedUpload) =>
+      narTarget({
+        narUpload: of("nar/x.nar"),
+        lsUpload: of("a.ls"),
+        debugInfoUploads: [of("debuginfo/abcdef01")],
+      });
+    await upload(nar, all(old), infoOf(nar), {
+      again: async () => {
+        questions++;
+        return all(fresh);
+      },
+    });
+    expect([...server.objects.keys()].sort()).toEqual(["/a.ls", "/debuginfo/abcdef01", "/nar/x.nar"]);
+    // One answer has the addresses of all objects.
+    expect(questions).toBe(1);
+  });
+
+  test("is replaced, for a part", async () => {
+    refuseOld();
+    const parts = [1, 2, 3].map((partNumber) => ({
+      partNumber,
+      url: `${server.url}/part/${partNumber}${expired("old")}`,
+    }));
+    const partSize = Math.ceil(nar.length / 3);
+    const { uploaded, asked } = await upload(nar, {
+      narUpload: { ...target("nar/x.nar"), multipart: { uploadId: "id", partSize, parts } },
+    });
+    expect(uploaded.multipart?.parts).toHaveLength(3);
+    expect(
+      Buffer.concat([1, 2, 3].map((part) => server.objects.get(`/part/${part}`)?.body ?? Buffer.alloc(0))),
+    ).toEqual(nar);
+    expect(asked[0]).toBe(1);
+  });
+
+  test("and for which there is no other is given up soon, without giving the signature away", async () => {
+    server.refuse = () => 403;
+    const only: PutAddress = {
+      url: async () => `${server.url}/x?X-Amz-Signature=secret`,
+      expire: () => false,
+    };
+    const body = { length: 1, open: () => stream(Buffer.from("x")) };
+    const error: unknown = await putObject(only, body, { signal, patience: quick }).catch(
+      (reason: unknown) => reason,
+    );
+    expect(error).toMatchObject({ code: "refused", status: 403 });
+    expect(String(error)).not.toContain("secret");
+    expect(server.puts).toHaveLength(4);
+  });
+});
+
+describe("an outage", () => {
+  test("is waited for, however many tries that takes", async () => {
+    server.refuse = (_, tries) => (tries <= 9 ? 503 : undefined);
+    await upload(nar);
+    expect(server.objects.get("/nar/x.nar")?.body).toEqual(nar);
+    expect(server.puts).toHaveLength(10);
+  });
+
+  test("ends the upload when patience is over", async () => {
+    server.refuse = () => 503;
+    const only: PutAddress = { url: async () => `${server.url}/x`, expire: () => true };
+    const body = { length: 1, open: () => stream(Buffer.from("x")) };
+    const patience = { ...quick, totalMs: 0 };
+    await expect(putObject(only, body, { signal, patience })).rejects.toMatchObject({ status: 503 });
+    expect(server.puts).toHaveLength(4);
+  });
+
+  test("is something else than an upload that the bucket has lost", async () => {
+    server.refuse = () => 404;
+    const parts = [{ partNumber: 1, url: `${server.url}/part/1` }];
+    const lost = upload(nar, {
+      narUpload: { ...target("nar/x.nar"), multipart: { uploadId: "id", partSize: nar.length, parts } },
+    });
+    await expect(lost).rejects.toMatchObject({ code: "upload-lost" });
+  });
 });
 
 describe("a listing made in passing", () => {

@@ -16,20 +16,26 @@ export interface ObjectServer {
   readonly puts: string[];
   /** Answers a PUT with this status instead of storing it; undefined stores it. */
   refuse: (path: string, tries: number) => number | undefined;
+  /** The same, by path and query. */
+  refuseUrl: (url: string) => number | undefined;
   close(): Promise<void>;
 }
 
 export async function startObjectServer(): Promise<ObjectServer> {
   const objects = new Map<string, StoredObject>();
   const puts: string[] = [];
-  const state = { refuse: (_path: string, _tries: number): number | undefined => undefined };
+  const state = {
+    refuse: (_path: string, _tries: number): number | undefined => undefined,
+    refuseUrl: (_url: string): number | undefined => undefined,
+  };
   const server = createServer((request, response) => {
     const path = new URL(request.url ?? "", "http://x").pathname;
     puts.push(path);
     const chunks: Buffer[] = [];
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
-      const refusal = state.refuse(path, puts.filter((put) => put === path).length);
+      const tries = puts.filter((put) => put === path).length;
+      const refusal = state.refuse(path, tries) ?? state.refuseUrl(request.url ?? "");
       if (refusal !== undefined) response.writeHead(refusal).end();
       else if (request.headers["if-none-match"] === "*" && objects.has(path)) response.writeHead(412).end();
       else {

@@ -57,6 +57,8 @@ export interface S3Server {
   readonly uploads: ReadonlyMap<string, OpenUpload>;
   /** In order of arrival. */
   readonly requests: S3Request[];
+  /** Those whose signature was wrong or had expired; they are not among `requests`. */
+  readonly refusals: S3Request[];
   /** Asked for each request that is properly signed. */
   fault: ((request: S3Request) => Fault | undefined) | undefined;
   /** A store URI for a bucket of this server. */
@@ -122,6 +124,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   for (const bucket of options.buckets ?? ["cache"]) objects.set(bucket, new Map());
   const uploads = new Map<string, OpenUpload>();
   const requests: S3Request[] = [];
+  const refusals: S3Request[] = [];
 
   const store = (
     bucket: Map<string, StoredS3Object>,
@@ -287,7 +290,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       const verdict = open
         ? ({ ok: true, payloadHash: "UNSIGNED-PAYLOAD" } as const)
         : verify({ method, rawPath, query, headers: incoming.headers }, keys);
-      if (!verdict.ok) throw new S3Error(403, verdict.code, verdict.message);
+      if (!verdict.ok) {
+        refusals.push(request);
+        throw new S3Error(403, verdict.code, verdict.message);
+      }
       requests.push(request);
       const fault = server.fault?.(request);
       if (fault?.delayMs !== undefined) await sleep(fault.delayMs);
@@ -319,6 +325,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     objects,
     uploads,
     requests,
+    refusals,
     fault: undefined,
     uri: (bucket, parameters = {}) =>
       `s3://${bucket}?${String(new URLSearchParams({ endpoint: url, scheme: "http", region: "us-east-1", ...parameters }))}`,
