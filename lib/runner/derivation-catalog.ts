@@ -6,6 +6,7 @@
  */
 
 import { byteStringToText } from "../nix/byte-string.js";
+import { DaemonError } from "../nix/daemon-error.js";
 import {
   type Derivation,
   type DerivedInput,
@@ -104,6 +105,11 @@ export class DerivationCatalog {
     trimOldest(this.#facts, this.#capacity * 8);
     return facts;
   }
+}
+
+/** The store was not reached, which says nothing of the derivation: reading it later may work. */
+export function isStoreOutage(error: unknown): boolean {
+  return error instanceof DaemonError && ["connect", "closed", "aborted"].includes(error.code);
 }
 
 function trimOldest<K, V>(map: Map<K, V>, capacity: number): void {

@@ -18,7 +18,7 @@ import type { BuildRegistry } from "./build-registry.js";
 import type { CachedBuilds } from "./cached-builds.js";
 import { Mutex, mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
-import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
+import { type DerivationCatalog, isStoreOutage, type StepFacts } from "./derivation-catalog.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
 import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
@@ -128,6 +128,7 @@ export class Ingestion {
           if (!isDerivationPath(drv)) throw new Error(`${drv} is not the path of a derivation`);
           facts.push(await catalog.facts(drv));
         } catch (error) {
+          if (isStoreOutage(error)) throw error;
           logger.warn("derivation cannot be read", { drv, error });
           verdicts.set(drv, { kind: "unreadable", reason: errorChain(error) });
         }
