@@ -93,7 +93,7 @@ test("rows that cannot be used are left out and reported once, and taken in when
   const good = ids[4] ?? 0;
   await pair().tables.waitFinished([good]);
   const first = await skipped();
-  expect(first.map(({ id }) => ids.indexOf(id)).toSorted()).toEqual([0, 1, 2, 3]);
+  expect(new Set(first.map(({ id }) => ids.indexOf(id)))).toEqual(new Set([0, 1, 2, 3]));
   for (const { reason } of first) expect(reason).toMatch(/\w+ .*/);
   expect(first.find(({ id }) => id === ids[3])?.reason).toContain("broke has 0 scheduling shares");
 
