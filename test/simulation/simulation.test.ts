@@ -1,11 +1,11 @@
 // Many histories of a simulated farm; every invariant is checked between any two events.
 import { describe, expect, it } from "vitest";
 import { makePlan } from "./plan.js";
-import { report } from "./shrink.js";
+import { report, schedulerFailure } from "./shrink.js";
 import { simulate } from "./simulation.js";
 
 describe("the scheduler in a simulated farm", () => {
-  it("keeps every invariant through 300 seeded histories", () => {
+  it("keeps every invariant through 300 seeded histories", async () => {
     const failures: string[] = [];
     let events = 0;
     for (let seed = 1; seed <= 300; seed++) {
@@ -13,7 +13,9 @@ describe("the scheduler in a simulated farm", () => {
       try {
         events += simulate(plan).events;
       } catch (error) {
-        failures.push(report(plan, error instanceof Error ? error : new Error(String(error))));
+        failures.push(
+          await report(plan, error instanceof Error ? error : new Error(String(error)), schedulerFailure),
+        );
       }
     }
     expect(failures).toEqual([]);

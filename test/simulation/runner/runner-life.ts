@@ -1,0 +1,192 @@
+/** One life of the runner's process: the real parts, assembled as in production, with simulated edges. */
+import type { QueueRunnerConfig } from "../../../lib/config/index.js";
+import { queueRunnerSettings, Secret } from "../../../lib/config/index.js";
+import { toError } from "../../../lib/errors.js";
+import { silentLogger } from "../../../lib/log.js";
+import { assemble, type RunnerParts } from "../../../lib/runner/assembly.js";
+import type { RunnerEdges } from "../../../lib/runner/edges.js";
+import { createRpcHandlers } from "../../../lib/runner/rpc-handlers.js";
+import { giveBack, takeOver } from "../../../lib/runner/take-over.js";
+import { attemptId, machineId } from "../../../lib/scheduler/ids.js";
+import { SeededRandom } from "../random.js";
+import { ProcessLife } from "./process-life.js";
+import type { RunnerWorld } from "./runner-world.js";
+import { type Run, type RunnerSide, supportOf } from "./simulated-builder.js";
+
+export class RunnerLife {
+  readonly parts: RunnerParts;
+  /** Builds that were reported in this life. */
+  readonly reported = new Set<string>();
+  readonly #world: RunnerWorld;
+  readonly #process = new ProcessLife();
+  readonly #side: RunnerSide;
+  #active = false;
+  failure: Error | undefined;
+
+  constructor(world: RunnerWorld) {
+    this.#world = world;
+    const { time, plan, lives } = world;
+    const store = world.store.connect(this.#process);
+    const { database, listener } = world.database.connect(this.#process);
+    const random = new SeededRandom(plan.seed ^ (lives * 7919));
+    let attempts = 0;
+    this.parts = assemble({
+      config: () => configOf(plan.maxTries),
+      store,
+      database,
+      listener,
+      logger: silentLogger,
+      now: time.now,
+      random: random.next,
+      newAttemptId: () => attemptId(`attempt-${lives}-${++attempts}`),
+      openEdges: () => this.#edges(random),
+    });
+    // As in production, only shorter: hours of virtual time cost real time.
+    this.parts.scheduler.setOptions(
+      {
+        deadlines: { acknowledgeMs: 30_000, graceMs: 60_000, uploadMs: 120_000, cancelMs: 15_000 },
+        breaker: { holdMs: 5_000, maxHoldMs: 30_000, jitterMs: 1_000 },
+      },
+      time.now(),
+    );
+    this.#side = {
+      life: lives,
+      handlers: createRpcHandlers({
+        ...this.parts,
+        store,
+        logger: silentLogger,
+        now: time.now,
+        onChange: () => this.parts.dispatcher.trigger(),
+        ownVersion: () => "simulated",
+        acceptedVersions: () => [],
+        forcedSubstituters: () => [],
+      }),
+    };
+    this.#activate().catch((error: unknown) => {
+      this.failure = toError(error);
+    });
+  }
+
+  /** Where builders join; undefined before the runner is active. */
+  get side(): RunnerSide | undefined {
+    return this.#active ? this.#side : undefined;
+  }
+
+  /** Nothing is left to do. */
+  get idle(): boolean {
+    const { attempts, tasks, scheduler } = this.parts;
+    const { builds, steps } = scheduler.sizes();
+    return this.#active && attempts.size === 0 && tasks.size === 0 && builds === 0 && steps === 0;
+  }
+
+  /** Whether the runner still counts on what the machine has in work. */
+  knows(run: Run): boolean {
+    return this.parts.attempts.of(machineId(run.machine), attemptId(run.id)) !== undefined;
+  }
+
+  digest(): string {
+    const { scheduler, attempts, registry } = this.parts;
+    return JSON.stringify([
+      this.#world.database.tables.digest(),
+      scheduler.attempts(),
+      scheduler.steps(),
+      attempts.size,
+      registry.size,
+    ]);
+  }
+
+  kill(): void {
+    this.#active = false;
+    this.#process.end();
+  }
+
+  /** In order, as `QueueRunner.close` does it, but without waiting for what runs. */
+  async stop(): Promise<void> {
+    const { dispatcher, monitor, sessions, tasks } = this.parts;
+    if (!this.#active) return;
+    this.#active = false;
+    dispatcher.close();
+    await monitor.close();
+    await giveBack(this.parts);
+    sessions.disconnectAll("the runner is shutting down");
+    await tasks.drained(30_000);
+  }
+
+  /** No more rounds and passes; what is under way goes on. */
+  rest(): void {
+    this.parts.dispatcher.close();
+    void this.parts.monitor.close();
+  }
+
+  async #activate(): Promise<void> {
+    await takeOver(this.parts, this.#world.time.now(), silentLogger);
+    this.#active = true;
+    this.parts.monitor.start();
+    this.parts.dispatcher.trigger();
+  }
+
+  #edges(random: SeededRandom): RunnerEdges {
+    const { time } = this.#world;
+    const slowly = (): Promise<void> =>
+      new Promise((resolve) => {
+        const long = !this.#world.healed && random.chance(0.05);
+        time.after(long ? random.int(1000, 60_000) : random.int(0, 50), () => {
+          if (this.#process.alive) resolve();
+        });
+      });
+    const nothing = async (): Promise<void> => {};
+    return {
+      logs: {
+        pathOf: (drv) => `/logs/${drv}`,
+        create: () => Promise.reject(new Error("no logs here")),
+        size: () => Promise.resolve(undefined),
+        finish: nothing,
+        setMaxBytes: () => {},
+      },
+      uploads: {
+        open: nothing,
+        start: nothing,
+        close: nothing,
+        publish: slowly,
+        putLog: slowly,
+        presence: () => Promise.resolve(new Map()),
+        uploadLater: () => {},
+        presignedCache: () => undefined,
+        wantsDebugInfo: () => false,
+        pending: () => [],
+        pendingCount: () => 0,
+        traffic: () => [],
+      },
+      readNixSupport: (_, output) => {
+        const planned = this.#world.plan.derivations.get(output.slice(33).replace(/-ca$/, ""));
+        return Promise.resolve(supportOf(planned?.result === "failsWithOutput"));
+      },
+    };
+  }
+}
+
+type Defaults = { [Name in keyof typeof queueRunnerSettings]: unknown };
+
+function configOf(maxTries: number): QueueRunnerConfig {
+  const defaults = Object.fromEntries(
+    Object.entries(queueRunnerSettings).map(([name, setting]) => [
+      name,
+      "default" in setting ? setting.default : undefined,
+    ]),
+  ) as Defaults;
+  return {
+    ...(defaults as unknown as QueueRunnerConfig),
+    dbUrl: new Secret("simulated"),
+    maxRetries: maxTries,
+    retryInterval: 5,
+    retryBackoff: 2,
+    buildTimeout: 120,
+    maxSilentTime: 60,
+    dispatchTriggerTimerInS: 0,
+    queueTriggerTimerInS: 0,
+    useSubstitutes: false,
+    usePresignedUploads: false,
+    overflowStore: undefined,
+    machineHeartbeatTimeoutInS: 60,
+  };
+}

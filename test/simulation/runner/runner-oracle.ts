@@ -1,0 +1,90 @@
+/** What must be true of a simulated runner: between two events, when everything is done, and at the very end. */
+import { parseFullStorePath, type StorePath } from "../../../lib/nix/index.js";
+import { demand } from "../oracle.js";
+import type { RunnerLife } from "./runner-life.js";
+import type { PlannedDerivation } from "./runner-plan.js";
+import type { RunnerWorld } from "./runner-world.js";
+import { storeDir } from "./simulated-store.js";
+import type { BuildRow } from "./tables.js";
+
+/** Between any two events. */
+export function checkState({ life }: RunnerWorld): void {
+  if (life === undefined) return;
+  const { scheduler, attempts } = life.parts;
+  const running = new Set<string>();
+  for (const { step, attempt } of scheduler.attempts()) {
+    demand(!running.has(step), "one owner per derivation", () => step);
+    running.add(step);
+    const known = attempts.get(attempt);
+    demand(known === undefined || known.drv === (step as string), "one owner per derivation", () => attempt);
+  }
+}
+
+/** Everything is drained: each build has an outcome that the plan allows, and no row is left open. */
+export function checkOutcomes(world: RunnerWorld): void {
+  const { tables, announcements } = world.database;
+  for (const row of tables.builds.values()) {
+    const { ended, finishedSent } = announcements.get(row.id) ?? { ended: 0, finishedSent: 0 };
+    demand(ended === finishedSent, "one build_finished per finish", () => `build ${row.id}`);
+    checkOutcome(world, row);
+  }
+  for (const step of tables.steps.values()) {
+    const key = `${step.build}/${step.stepnr}`;
+    demand(step.busy === 0, "no busy row at the end", () => `step ${key}`);
+    demand(step.status !== undefined, "no row without an outcome", () => `step ${key}`);
+  }
+}
+
+function closureOf(world: RunnerWorld, drv: StorePath): PlannedDerivation[] {
+  const own = [...world.derivations.values()].find((known) => known.drv === drv || known.twin === drv);
+  const names = new Set(own === undefined ? [] : [own.planned.name]);
+  for (const name of names) for (const input of world.planned(name).inputs) names.add(input);
+  return [...names].map((name) => world.planned(name));
+}
+
+function checkOutcome(world: RunnerWorld, row: BuildRow): void {
+  const drv = parseFullStorePath(storeDir, row.drvPath);
+  const all = closureOf(world, drv);
+  const [own, ...below] = all;
+  const fails = (one: PlannedDerivation): boolean => one.result === "fails";
+  const allowed = (): boolean => {
+    switch (row.status ?? -1) {
+      case 0:
+        return own?.result === "succeeds";
+      case 1:
+        return own !== undefined && fails(own);
+      case 2:
+        return below.some(fails);
+      case 3:
+      case 4:
+      case 9:
+        return true;
+      case 6:
+        return own?.result === "failsWithOutput";
+      case 7:
+        return all.some((one) => one.result === "timesOut");
+      default:
+        return false;
+    }
+  };
+  demand(row.finished && allowed(), "a build ends as its derivations do", () => {
+    return `build ${row.id} (${own?.name}) has ${row.status}`;
+  });
+}
+
+/** Builders have left and a day has passed. */
+export function checkDrained(world: RunnerWorld, life: RunnerLife): void {
+  const { scheduler, attempts, registry, tasks, sessions } = life.parts;
+  scheduler.advance(world.time.now(), world.random.next);
+  scheduler.advance(world.time.now(), world.random.next);
+  const { jobsets: _, ...sizes } = scheduler.sizes();
+  const left = Object.entries({
+    ...sizes,
+    attempts: attempts.size,
+    registered: registry.size,
+    tasks: tasks.size,
+    sessions: sessions.all().length,
+    timers: world.time.processTimers,
+  }).filter(([, size]) => size !== 0);
+  demand(left.length === 0, "memory returns to zero", () => JSON.stringify(left));
+}

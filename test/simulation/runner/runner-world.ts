@@ -1,0 +1,352 @@
+/**
+ * The real runner between simulated neighbours: Hydra's database, a store, builders, and time itself.
+ *
+ * `simulateRunner` runs one plan to its end and throws an `InvariantError` as soon as a rule is broken. The runner is
+ * killed and started again on the way; database, store and builders go on without it.
+ */
+import { demand } from "../oracle.js";
+import { SeededRandom } from "../random.js";
+import { type KnownDerivation, makeDerivations } from "./derivations.js";
+import { RunnerLife } from "./runner-life.js";
+import { checkDrained, checkOutcomes, checkState } from "./runner-oracle.js";
+import type { PlannedDerivation, RunnerEvent, RunnerPlan } from "./runner-plan.js";
+import { type Run, SimulatedBuilder } from "./simulated-builder.js";
+import { noDatabaseFaults, SimulatedDatabase } from "./simulated-database.js";
+import { noStoreFaults, SimulatedStore, storeDir } from "./simulated-store.js";
+import type { BuildRow } from "./tables.js";
+import { VirtualTime } from "./virtual-time.js";
+
+export interface RunnerSimulationResult {
+  readonly events: number;
+  readonly builds: number;
+  readonly transactions: number;
+  readonly lives: number;
+  /** Of virtual time. */
+  readonly minutes: number;
+}
+
+const start = 1_700_000_000_000;
+const maxEvents = 60_000;
+
+export async function simulateRunner(plan: RunnerPlan): Promise<RunnerSimulationResult> {
+  const time = new VirtualTime(start);
+  const installed = time.install();
+  try {
+    return await new RunnerWorld(plan, time).run();
+  } finally {
+    installed[Symbol.dispose]();
+  }
+}
+
+export class RunnerWorld {
+  readonly plan: RunnerPlan;
+  readonly time: VirtualTime;
+  readonly random: SeededRandom;
+  readonly database: SimulatedDatabase;
+  readonly store: SimulatedStore;
+  readonly derivations: ReadonlyMap<string, KnownDerivation>;
+  readonly builders: SimulatedBuilder[] = [];
+  /** Names of derivations that machines or networks had trouble with. */
+  readonly troubled = new Set<string>();
+  readonly #atOnce: (() => void)[] = [];
+  life: RunnerLife | undefined;
+  lives = 0;
+  healed = false;
+  #events = 0;
+
+  constructor(plan: RunnerPlan, time: VirtualTime) {
+    this.plan = plan;
+    this.time = time;
+    this.random = new SeededRandom(plan.seed ^ 0x5eed);
+    this.database = new SimulatedDatabase(time, new SeededRandom(plan.seed ^ 0xdb));
+    this.store = new SimulatedStore(time, new SeededRandom(plan.seed ^ 0x570e));
+    this.derivations = makeDerivations(plan);
+    for (const { drv, twin, derivation } of this.derivations.values()) {
+      this.store.derivations.set(drv, derivation);
+      if (twin !== undefined) this.store.derivations.set(twin, derivation);
+    }
+    for (let id = 1; id <= 2; id++) this.database.jobsets.push({ id, shares: 100 });
+  }
+
+  async run(): Promise<RunnerSimulationResult> {
+    this.#startRunner();
+    for (const event of this.plan.events) this.time.after(event.at, () => this.#happen(event));
+    this.time.after(this.plan.healAt, () => this.#heal());
+    while (!this.#drained()) await this.#next();
+    checkOutcomes(this);
+    const drainedAt = this.time.now();
+    await this.#shutDown();
+    return {
+      events: this.#events,
+      builds: this.database.tables.builds.size,
+      transactions: this.database.transactions,
+      lives: this.lives,
+      minutes: Math.round((drainedAt - start) / 60_000),
+    };
+  }
+
+  planned(name: string): PlannedDerivation {
+    const found = this.plan.derivations.get(name);
+    if (found === undefined) throw new Error(`no derivation ${name}`);
+    return found;
+  }
+
+  /** Something to be looked at when everything that follows at once has happened. */
+  afterEvent(check: () => void): void {
+    this.#atOnce.push(check);
+  }
+
+  async #next(): Promise<void> {
+    const more = await this.time.next();
+    demand(++this.#events < maxEvents && more, "once faults stop, everything drains", () => this.describe());
+    for (const check of this.#atOnce.splice(0)) check();
+    if (this.life?.failure !== undefined) throw this.life.failure;
+    checkState(this);
+  }
+
+  #drained(): boolean {
+    return (
+      this.healed &&
+      this.database.unfinished().length === 0 &&
+      this.life?.idle === true &&
+      this.builders.every((builder) => [...builder.runs.values()].every((run) => run.state !== "done"))
+    );
+  }
+
+  #startRunner(): void {
+    this.lives++;
+    this.life = new RunnerLife(this);
+  }
+
+  #kill(downMs: number): void {
+    const { life } = this;
+    if (life === undefined) return;
+    this.life = undefined;
+    life.kill();
+    this.time.dropProcessTimers();
+    for (const builder of this.builders) builder.runnerDied();
+    this.time.after(downMs, () => this.#startRunner());
+  }
+
+  // ── what happens ──
+
+  #happen({ kind, seed }: RunnerEvent): void {
+    const random = new SeededRandom(seed);
+    const pick = <T>(items: readonly T[]): T | undefined =>
+      items.length === 0 ? undefined : random.pick(items);
+    const builder = (): SimulatedBuilder | undefined => pick(this.builders.filter(({ gone }) => !gone));
+    const build = (finished: boolean): BuildRow | undefined =>
+      pick([...this.database.tables.builds.values()].filter((row) => row.finished === finished));
+    switch (kind) {
+      case "build":
+        this.#addBuilds(random);
+        return;
+      case "cancel": {
+        const row = build(false);
+        if (row !== undefined) this.database.cancel(row);
+        return;
+      }
+      case "bump": {
+        const row = build(false);
+        if (row === undefined) return;
+        row.globalPriority = random.int(1, 5);
+        this.database.notify("builds_bumped");
+        return;
+      }
+      case "restartBuild": {
+        const row = build(true);
+        if (row !== undefined) this.database.restart(row);
+        return;
+      }
+      case "repoint": {
+        const row = build(false);
+        const twin = [...this.derivations.values()].find(({ drv }) => row?.drvPath.endsWith(drv))?.twin;
+        if (row !== undefined && twin !== undefined) row.drvPath = `${storeDir}/${twin}`;
+        return;
+      }
+      case "shares": {
+        const jobset = pick(this.database.jobsets);
+        if (jobset !== undefined) jobset.shares = random.int(1, 3) * 100;
+        this.database.notify("jobset_shares_changed");
+        return;
+      }
+      case "join":
+        this.#addBuilder(random);
+        return;
+      case "leave":
+        builder()?.leave();
+        return;
+      case "breakTunnel":
+        builder()?.breakTunnel();
+        return;
+      case "silence":
+        builder()?.silence();
+        return;
+      case "crash":
+        builder()?.crash();
+        return;
+      case "stallRun":
+        builder()?.stallOne(random);
+        return;
+      case "database": {
+        const chance = (): number => (random.chance(0.5) ? random.next() * 0.5 : 0);
+        const faults = {
+          down: random.chance(0.3),
+          collide: chance(),
+          loseAnswer: chance(),
+          slow: chance() / 3,
+          deaf: chance(),
+        };
+        this.database.faults = faults;
+        this.time.after(random.int(1000, 60_000), () => {
+          if (this.database.faults === faults) this.database.faults = noDatabaseFaults;
+        });
+        return;
+      }
+      case "store": {
+        const faults = { down: random.chance(0.3), slow: random.next() * 0.3 };
+        this.store.faults = faults;
+        this.time.after(random.int(1000, 30_000), () => {
+          if (this.store.faults === faults) this.store.faults = noStoreFaults;
+        });
+        return;
+      }
+      case "kill":
+        this.#kill(random.int(100, 20_000));
+        return;
+      case "stop": {
+        const { life } = this;
+        void life?.stop().then(() => {
+          if (this.life === life) this.#kill(random.int(100, 5_000));
+        });
+        return;
+      }
+    }
+  }
+
+  #anyDerivation(random: SeededRandom): string {
+    return `${storeDir}/${random.pick([...this.derivations.values()]).drv}`;
+  }
+
+  #addBuilds(random: SeededRandom): void {
+    const count = random.int(1, 3);
+    for (let i = 0; i < count; i++) {
+      this.database.addBuild({
+        jobset: random.int(1, 2),
+        drvPath: this.#anyDerivation(random),
+        priority: random.pick([50, 100]),
+        globalPriority: random.chance(0.2) ? 1 : 0,
+      });
+    }
+  }
+
+  #addBuilder(random: SeededRandom, rescue = false): void {
+    const number = this.builders.length + 1;
+    const all = ["x86_64-linux", "aarch64-linux"];
+    this.builders.push(
+      new SimulatedBuilder(
+        {
+          time: this.time,
+          random: this.random,
+          store: this.store,
+          plan: this.plan,
+          runner: () => this.life?.side,
+          healed: () => this.healed,
+          planned: (name) => this.planned(name),
+          onOrder: (order) => this.#checkOrder(order.drv),
+          onReport: (run, again) => this.#watchReport(run, again),
+          onTrouble: (name) => this.troubled.add(name),
+        },
+        {
+          machineId: `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`,
+          systems: rescue || random.chance(0.4) ? all : [random.pick(all)],
+          hostname: `host${number}`,
+          cpuCount: 4,
+          bogomips: 4000,
+          speedFactor: 1,
+          maxJobs: random.int(1, 3),
+          buildDirAvailThreshold: 0,
+          storeAvailThreshold: 0,
+          load1Threshold: 8,
+          cpuPsiThreshold: 75,
+          memPsiThreshold: 80,
+          ioPsiThreshold: undefined,
+          totalMem: 1,
+          supportedFeatures: rescue || random.chance(0.5) ? ["kvm"] : [],
+          mandatoryFeatures: [],
+          cgroups: false,
+          substituters: [],
+          useSubstitutes: false,
+          nixVersion: "2.30",
+        },
+        { keepsBuilds: random.chance(0.5) },
+      ),
+    );
+  }
+
+  #heal(): void {
+    this.healed = true;
+    this.database.faults = noDatabaseFaults;
+    this.store.faults = noStoreFaults;
+    for (const builder of this.builders) builder.heal();
+    this.#addBuilder(this.random, true);
+  }
+
+  // ── what is watched ──
+
+  /** A derivation that somebody else has in hand must not be handed out. */
+  #checkOrder(drv: string): void {
+    const now = this.time.now();
+    for (const builder of this.builders) {
+      for (const run of builder.runs.values()) {
+        if (run.drv !== drv || run.state === "over") continue;
+        const owned = run.owned || (run.ownedUntil !== undefined && now < run.ownedUntil);
+        demand(!owned, "no derivation runs twice at once", () => `${drv} is still on ${run.machine}`);
+      }
+    }
+  }
+
+  /** A stale report is refused and changes nothing. */
+  #watchReport(run: Run, again: boolean): (error: unknown) => void {
+    const { life } = this;
+    if (life === undefined) return () => {};
+    const { owned } = run;
+    const known = life.reported.has(run.id);
+    life.reported.add(run.id);
+    const event = this.#events;
+    const before = life.knows(run) ? undefined : life.digest();
+    return (error) => {
+      if (this.life !== life || before === undefined || known || again) return;
+      if (error === undefined) {
+        demand(owned || this.#events !== event, "a stale report is refused", () => `${run.id} was taken`);
+      } else if (this.#events === event) {
+        this.afterEvent(() =>
+          demand(life.digest() === before, "a stale report changes nothing", () => run.id),
+        );
+      }
+    };
+  }
+
+  async #shutDown(): Promise<void> {
+    const { life } = this;
+    for (const builder of this.builders) builder.leave();
+    life?.rest();
+    const until = this.time.now() + 26 * 3_600_000;
+    this.time.after(until - this.time.now(), () => {});
+    while (this.time.now() < until && (await this.time.next()));
+    if (life !== undefined) checkDrained(this, life);
+  }
+
+  describe(): string {
+    const why = this.life?.parts.scheduler
+      .steps()
+      .map((step) => this.life?.parts.scheduler.why(step.id, this.time.now()));
+    return JSON.stringify({
+      at: this.time.now() - start,
+      unfinished: this.database.unfinished().map(({ id }) => id),
+      attempts: this.life?.parts.attempts.size,
+      tasks: this.life?.parts.tasks.size,
+      why,
+    });
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * A build machine: takes orders from its tunnel, works on them for a while, reports.
+ *
+ * It knows which of its builds the runner may still count on (`owned`), so that a second hand-out of a derivation that
+ * is still in somebody's hands is noticed.
+ */
+
+import type { StorePath } from "../../../lib/nix/index.js";
+import type {
+  BuildCompletion,
+  BuilderJoin,
+  BuildOrder,
+  BuildState,
+  RunnerOrder,
+  RunnerServiceHandlers,
+} from "../../../lib/rpc/index.js";
+import { RpcError } from "../../../lib/rpc/index.js";
+import type { SeededRandom } from "../random.js";
+import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
+import { narHashOf, narSize, pathOf, type SimulatedStore } from "./simulated-store.js";
+import { SimulatedTunnel } from "./simulated-tunnel.js";
+import type { VirtualTime } from "./virtual-time.js";
+
+/** A build as its machine sees it. */
+export interface Run {
+  readonly id: string;
+  readonly drv: StorePath;
+  readonly machine: string;
+  readonly startedAt: number;
+  readonly order: BuildOrder;
+  /** `working`; `done`: the report is on its way; `over`: nothing more is said of it. */
+  state: "working" | "done" | "over";
+  /** The runner counts on it: nobody else may be given the derivation. */
+  owned: boolean;
+  /** Its tunnel broke, but the machine may come back with it until then. Milliseconds since the epoch. */
+  ownedUntil: number | undefined;
+  /** Nothing more happens with it. */
+  stalled: boolean;
+  completion: BuildCompletion | undefined;
+}
+
+/** The runner of the moment; undefined while none takes builders. */
+export interface RunnerSide {
+  readonly handlers: RunnerServiceHandlers;
+  readonly life: number;
+}
+
+export interface BuilderWorld {
+  readonly time: VirtualTime;
+  readonly random: SeededRandom;
+  readonly store: SimulatedStore;
+  readonly plan: RunnerPlan;
+  readonly runner: () => RunnerSide | undefined;
+  readonly healed: () => boolean;
+  readonly planned: (name: string) => PlannedDerivation;
+  /** Before the order is counted as a run. */
+  readonly onOrder: (order: BuildOrder, machine: string) => void;
+  /** A report is about to go to the runner; the answer is called when its fate is known. */
+  readonly onReport: (run: Run, late: boolean) => (error: unknown) => void;
+  readonly onTrouble: (drv: StorePath) => void;
+}
+
+/** How long the runner waits for a machine that keeps its builds. */
+const rejoinGraceMs = 10_000;
+
+export class SimulatedBuilder {
+  readonly id: string;
+  readonly runs = new Map<string, Run>();
+  readonly #world: BuilderWorld;
+  readonly #join: Omit<BuilderJoin, "running">;
+  /** Goes on with its builds while it has no runner. */
+  readonly #keepsBuilds: boolean;
+  #tunnel: SimulatedTunnel | undefined;
+  #pinging = false;
+  #leaving = false;
+
+  constructor(
+    world: BuilderWorld,
+    join: Omit<BuilderJoin, "running">,
+    options: { readonly keepsBuilds: boolean },
+  ) {
+    this.#world = world;
+    this.#join = join;
+    this.id = join.machineId;
+    this.#keepsBuilds = options.keepsBuilds;
+    this.#connect();
+  }
+
+  get connected(): boolean {
+    return this.#tunnel?.open === true;
+  }
+
+  get gone(): boolean {
+    return this.#leaving;
+  }
+
+  /** Leaves for good, and orderly or not: what it had in work is lost. */
+  leave(): void {
+    this.#leaving = true;
+    this.#endAll();
+    this.#tunnel?.break("the builder leaves");
+  }
+
+  /** The machine restarts: all its work is gone. */
+  crash(): void {
+    this.#endAll();
+    this.#tunnel?.break("the builder crashed");
+  }
+
+  breakTunnel(): void {
+    this.#tunnel?.break("the network broke");
+  }
+
+  /** The network swallows everything until one of the sides gives up. */
+  silence(): void {
+    if (this.#tunnel !== undefined) this.#tunnel.blackHole = true;
+  }
+
+  /** The runner's process is dead. */
+  runnerDied(): void {
+    this.#tunnel?.break("the runner died");
+  }
+
+  stallOne(random: SeededRandom): void {
+    const working = [...this.runs.values()].filter((run) => run.state === "working");
+    if (working.length > 0) random.pick(working).stalled = true;
+  }
+
+  /** Everything that the network or the machine may have swallowed comes back to life. */
+  heal(): void {
+    if (this.#tunnel?.blackHole === true) this.#tunnel.break("the builder noticed that nothing comes");
+  }
+
+  #connect(): void {
+    if (this.#leaving) return;
+    const { time, runner, random } = this.#world;
+    const side = runner();
+    if (side === undefined) {
+      time.after(random.int(500, 1500), () => this.#connect());
+      return;
+    }
+    const tunnel: SimulatedTunnel = new SimulatedTunnel(time, this.id, {
+      onSend: (order) => this.#sent(order),
+      onOrder: (order) => this.#take(order),
+      onClosed: (byRunner) => this.#closed(tunnel, byRunner),
+      onEnd: () => this.#ended(tunnel),
+    });
+    this.#tunnel = tunnel;
+    const kept = [...this.runs.values()].filter((run) => run.state !== "over");
+    const running = kept.map((run) => ({
+      buildId: run.id,
+      drv: run.drv,
+      ageMs: time.now() - run.startedAt,
+    }));
+    for (const run of kept) {
+      run.owned = true;
+      run.ownedUntil = undefined;
+    }
+    void side.handlers
+      .openTunnel({ ...this.#join, ...(this.#keepsBuilds ? { running } : {}) }, tunnel)
+      .catch(() => {})
+      .finally(() => tunnel.close("the runner ended the tunnel"));
+    if (!this.#pinging) this.#ping();
+    for (const run of kept) if (run.state === "done") this.#report(run);
+  }
+
+  #ping(): void {
+    this.#pinging = true;
+    if (this.#leaving) return;
+    this.#tunnel?.ping({
+      machineId: this.id,
+      load1: 0,
+      load5: 0,
+      load15: 0,
+      memUsage: 0,
+      pressure: undefined,
+      buildDirFreePercent: 90,
+      storeFreePercent: 90,
+      currentSubstitutingPathCount: 0,
+      currentUploadingPathCount: 0,
+      currentDownloadingPathCount: 0,
+    });
+    this.#world.time.after(20_000, () => this.#ping());
+  }
+
+  #ended(tunnel: SimulatedTunnel): void {
+    if (this.#tunnel !== tunnel) return;
+    const { time, random } = this.#world;
+    this.#tunnel = undefined;
+    if (!this.#keepsBuilds) this.#endAll();
+    time.after(random.int(500, 4000), () => this.#connect());
+  }
+
+  #endAll(): void {
+    for (const run of this.runs.values()) this.#over(run);
+  }
+
+  #over(run: Run): void {
+    run.state = "over";
+    run.owned = false;
+    run.ownedUntil = undefined;
+  }
+
+  /** The runner's view, at the moment at which it lets go or hands out. */
+  #sent(order: RunnerOrder): void {
+    const { time, onOrder } = this.#world;
+    if (order.kind === "abort") {
+      const run = this.runs.get(order.buildId);
+      if (run !== undefined) {
+        run.owned = false;
+        run.ownedUntil = undefined;
+      }
+    } else if (order.kind === "build") {
+      onOrder(order.build, this.id);
+      this.runs.set(order.build.buildId, {
+        id: order.build.buildId,
+        drv: order.build.drv,
+        machine: this.id,
+        startedAt: time.now(),
+        order: order.build,
+        state: "working",
+        owned: true,
+        ownedUntil: undefined,
+        stalled: false,
+        completion: undefined,
+      });
+    }
+  }
+
+  /** What the runner counts on from now on: a machine that it gave up itself is not waited for. */
+  #closed(tunnel: SimulatedTunnel, byRunner: boolean): void {
+    if (this.#tunnel !== tunnel) return;
+    const waitedFor = this.#keepsBuilds && !byRunner;
+    for (const run of this.runs.values()) {
+      if (!run.owned) continue;
+      run.owned = false;
+      run.ownedUntil = waitedFor ? this.#world.time.now() + rejoinGraceMs : undefined;
+    }
+  }
+
+  #take(order: RunnerOrder): void {
+    const { time, random, plan, healed } = this.#world;
+    if (order.kind === "abort") {
+      const run = this.runs.get(order.buildId);
+      if (run === undefined || run.state === "over") return;
+      // Some builders report what they had been told to leave.
+      if (!healed() && random.chance(plan.builders.reportLate)) return;
+      this.#over(run);
+      return;
+    }
+    if (order.kind !== "build") return;
+    const run = this.runs.get(order.build.buildId);
+    if (run === undefined || run.state === "over") return;
+    const planned = this.#world.planned(order.build.derivation?.name ?? "");
+    time.after(random.int(0, 500), () => this.#update(run, "building"));
+    const trouble = !healed() && random.chance(planned.flaky);
+    time.after(trouble ? random.int(0, planned.durationMs) : planned.durationMs + random.int(1, 500), () => {
+      if (run.state !== "working" || run.stalled) return;
+      if (trouble) this.#finish(run, random.pick(["importFailure", "preparingFailure", "uploadFailure"]));
+      else if (planned.result === "fails") this.#finish(run, "buildFailure");
+      else if (planned.result === "timesOut") this.#finish(run, "timedOut");
+      else this.#upload(run, planned);
+    });
+  }
+
+  #update(run: Run, status: "building" | "receivingOutputs"): void {
+    if (run.state !== "working" || run.stalled || !this.#reachable()) return;
+    void this.#world
+      .runner()
+      ?.handlers.buildStepUpdate({ buildId: run.id, machineId: this.id, status }, this.#context())
+      .catch(() => {});
+  }
+
+  #upload(run: Run, planned: PlannedDerivation): void {
+    const { time, random, store, plan, healed } = this.#world;
+    this.#update(run, "receivingOutputs");
+    time.after(random.int(0, 2000), () => {
+      if (run.state !== "working" || run.stalled) return;
+      if (healed() || !random.chance(plan.builders.loseOutputs))
+        store.valid.add(this.#outputOf(run, planned));
+      else this.#world.onTrouble(run.drv);
+      this.#finish(run, "success", planned);
+    });
+  }
+
+  #outputOf(run: Run, planned: PlannedDerivation): StorePath {
+    const output = run.order.derivation?.outputs.get("out");
+    return output?.kind === "inputAddressed"
+      ? output.path
+      : pathOf(String(this.#world.plan.seed), `${planned.name}-ca`);
+  }
+
+  #finish(run: Run, state: BuildState, planned?: PlannedDerivation): void {
+    const { random, plan, time, onTrouble } = this.#world;
+    if (state !== "success" && state !== "buildFailure" && state !== "timedOut") onTrouble(run.drv);
+    const path = planned === undefined ? undefined : this.#outputOf(run, planned);
+    run.state = "done";
+    run.completion = {
+      buildId: run.id,
+      machineId: this.id,
+      state,
+      importMs: 1,
+      buildMs: 1,
+      uploadMs: 1,
+      outputs: new Map(
+        path === undefined
+          ? []
+          : [
+              [
+                "out",
+                {
+                  path,
+                  narSize,
+                  closureSize: narSize,
+                  narHash: narHashOf(path),
+                  nixSupport: supportOf(planned?.result === "failsWithOutput"),
+                },
+              ],
+            ],
+      ),
+      error: state === "success" ? undefined : `simulated ${state}`,
+    };
+    this.#report(run);
+    if (random.chance(plan.builders.reportTwice)) {
+      time.after(random.int(0, 3000), () => this.#report(run, true));
+    }
+  }
+
+  #report(run: Run, again = false): void {
+    const { time, runner, random, onReport } = this.#world;
+    const { completion } = run;
+    const side = runner();
+    if (completion === undefined || (run.state === "over" && !again)) return;
+    if (side === undefined || !this.#reachable()) {
+      // The next join brings it up again.
+      return;
+    }
+    const known = onReport(run, again);
+    side.handlers.completeBuild(completion, this.#context()).then(
+      () => {
+        known(undefined);
+        this.#over(run);
+      },
+      (error: unknown) => {
+        known(error);
+        if (error instanceof RpcError && error.code === "failed-precondition") this.#over(run);
+        else time.after(random.int(500, 2000), () => this.#report(run));
+      },
+    );
+    // From here on the runner decides what becomes of the derivation.
+    run.owned = false;
+  }
+
+  #reachable(): boolean {
+    return this.#tunnel?.open === true && !this.#tunnel.blackHole;
+  }
+
+  #context(): Parameters<RunnerServiceHandlers["completeBuild"]>[1] {
+    const tunnel = this.#tunnel;
+    if (tunnel === undefined) throw new Error("no tunnel");
+    return { peer: tunnel.peer, signal: tunnel.signal };
+  }
+}
+
+export function supportOf(failed: boolean): {
+  readonly failed: boolean;
+  readonly releaseName: undefined;
+  readonly products: [];
+  readonly metrics: [];
+} {
+  return { failed, releaseName: undefined, products: [], metrics: [] };
+}

@@ -1,0 +1,99 @@
+/** The rows of the simulated Hydra database, with what is needed to take changes back. */
+
+export interface BuildRow {
+  readonly id: number;
+  readonly jobset: number;
+  drvPath: string;
+  priority: number;
+  globalPriority: number;
+  finished: boolean;
+  status: number | undefined;
+  startTime: number | undefined;
+  stopTime: number | undefined;
+  cached: boolean;
+}
+
+export interface StepRow {
+  readonly build: number;
+  readonly stepnr: number;
+  readonly type: number;
+  readonly drvPath: string;
+  busy: number;
+  status: number | undefined;
+  startTime: number | undefined;
+  stopTime: number | undefined;
+  readonly system: string | undefined;
+  machine: string;
+  error: string | undefined;
+  readonly propagatedFrom: number | undefined;
+  readonly resolvedDrvPath: string | undefined;
+  readonly outputs: Map<string, string | undefined>;
+}
+
+export interface SentNotification {
+  readonly channel: string;
+  readonly payload: string;
+}
+
+export const stepKey = (build: number, stepnr: number): string => `${build}/${stepnr}`;
+
+export class Tables {
+  readonly builds = new Map<number, BuildRow>();
+  readonly steps = new Map<string, StepRow>();
+  readonly failedPaths = new Set<string>();
+  /** Of the transaction under way. */
+  sent: SentNotification[] = [];
+  /** Builds that the transaction under way ended. */
+  ended: number[] = [];
+  #undo: (() => void)[] = [];
+
+  begin(): void {
+    this.#undo = [];
+    this.sent = [];
+    this.ended = [];
+  }
+
+  rollback(): void {
+    for (const undo of this.#undo.reverse()) undo();
+    this.begin();
+  }
+
+  changeBuild(row: BuildRow, change: Partial<BuildRow>): void {
+    const before = { ...row };
+    this.#undo.push(() => Object.assign(row, before));
+    Object.assign(row, change);
+  }
+
+  changeStep(row: StepRow, change: Partial<StepRow>): void {
+    const before = { ...row };
+    this.#undo.push(() => Object.assign(row, before));
+    Object.assign(row, change);
+  }
+
+  changeOutput(row: StepRow, name: string, path: string | undefined): void {
+    const before = row.outputs.get(name);
+    this.#undo.push(() => row.outputs.set(name, before));
+    row.outputs.set(name, path);
+  }
+
+  insertStep(row: StepRow): void {
+    const key = stepKey(row.build, row.stepnr);
+    this.#undo.push(() => this.steps.delete(key));
+    this.steps.set(key, row);
+  }
+
+  insertFailedPath(path: string): void {
+    if (this.failedPaths.has(path)) return;
+    this.#undo.push(() => this.failedPaths.delete(path));
+    this.failedPaths.add(path);
+  }
+
+  /** Everything, to see whether something changed. */
+  digest(): string {
+    return JSON.stringify([
+      [...this.builds.values()],
+      [...this.steps.values()].map((row) => ({ ...row, outputs: [...row.outputs] })),
+      [...this.failedPaths],
+    ]);
+  }
+}
