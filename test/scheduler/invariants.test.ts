@@ -1,5 +1,5 @@
-// The invariants of the pure heart, one test each. The simulation checks I4 to I7 between any two events as well.
-// I1, I2, I3 and I16 belong to the binary cache, I8 and I10 to the runner, I15 to the database.
+// The invariants of the pure heart, one test each. The simulation checks I4 to I9, I11 and I13 as well.
+// The others: test/binary-cache/invariants.test.ts (I1, I2, I3, I16), test/integration/*-invariants.test.ts (I8, I10, I15).
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { type FailureStatus, machineId, RetryPolicy, stepId } from "../../lib/scheduler/index.js";

@@ -2,7 +2,15 @@
  * The rules, told a second time and as simply as possible: everything is recomputed from scratch from the views.
  * Slow by design; the simulated graphs are small.
  */
-import type { MachineView, Scheduler, StepId, StepOrderName, StepView } from "../../lib/scheduler/index.js";
+import type {
+  AttemptOutcome,
+  Completion,
+  MachineView,
+  Scheduler,
+  StepId,
+  StepOrderName,
+  StepView,
+} from "../../lib/scheduler/index.js";
 
 /** What the simulated world knows of the edges that must be in the scheduler's memory. */
 export interface Expected {
@@ -69,6 +77,7 @@ export function checkState(scheduler: Scheduler, now: number, expected: Expected
   const steps = new Map(scheduler.steps().map((step) => [step.id, step]));
   const machines = scheduler.machines(now);
   checkOwnership(scheduler, steps, machines);
+  checkDeadlines(scheduler, now);
   checkLiveness(scheduler, steps, now, expected);
   checkKeys(scheduler, steps, expected);
   checkSlots(steps, machines, expected);
@@ -82,16 +91,16 @@ function checkOwnership(
   const attempts = scheduler.attempts();
   const running = new Set<StepId>();
   for (const { step, attempt, machine } of attempts) {
-    demand(!running.has(step), "one owner per derivation", () => `${step} runs twice`);
+    demand(!running.has(step), "I4: one owner per derivation", () => `${step} runs twice`);
     running.add(step);
     demand(
       steps.get(step)?.attempt === attempt,
-      "one owner per derivation",
+      "I4: one owner per derivation",
       () => `${attempt} is not its step's`,
     );
     demand(
       machines.some(({ info, attempts: own }) => info.id === machine && own.includes(attempt)),
-      "no attempt without a live owner",
+      "I5: no attempt without a live owner",
       () => `${attempt} belongs to ${machine}`,
     );
   }
@@ -99,9 +108,47 @@ function checkOwnership(
     const own = attempts.filter((attempt) => attempt.machine === machine.info.id);
     demand(
       machine.jobs + machine.uploads === own.length && machine.attempts.length === own.length,
-      "slots used = jobs owned",
+      "I6: slots used = jobs owned",
       () => `${machine.info.id}: ${machine.jobs} + ${machine.uploads} against ${own.length}`,
     );
+  }
+}
+
+/** All deadlines of the plans one after the other, with their longest time-outs. */
+const longestAttemptMs = 1_000_000;
+
+function checkDeadlines(scheduler: Scheduler, now: number): void {
+  for (const { attempt, startedAt, phase } of scheduler.attempts()) {
+    const age = now - startedAt;
+    demand(
+      age <= longestAttemptMs,
+      "I5: nothing stays busy beyond the deadline",
+      () => `${attempt} is ${phase} for ${age} ms`,
+    );
+  }
+}
+
+/** What may follow when an attempt ends so. */
+export function checkEnd(scheduler: Scheduler, now: number, outcome: AttemptOutcome, end: Completion): void {
+  if (end.kind === "failed") {
+    const status = outcome.kind === "failed" ? outcome.status : 3;
+    const name =
+      outcome.kind === "failed"
+        ? "I13: the status recorded is the status reported"
+        : "I9: infrastructure trouble never fails a step as a build failure";
+    demand(end.status === status, name, () => `${end.step}: ${outcome.kind} became ${end.status}`);
+  }
+  if (outcome.kind !== "succeeded") {
+    demand(end.kind !== "finished", "I9: only a success finishes a step", () => outcome.kind);
+  }
+  if (end.kind === "retry") {
+    const name = "I11: every retry has a delay, a cap and a visible reason";
+    demand(end.at > now && end.at <= now + 3_600_000, name, () => `${end.step} at ${end.at}, now ${now}`);
+    const { maxTries } = scheduler.options.retry;
+    const capped = outcome.kind !== "retryable" || end.tries < maxTries;
+    demand(capped, name, () => `${end.step} tried ${end.tries} times of ${maxTries}`);
+    const why = scheduler.why(end.step, now);
+    demand(why.code === "retryLater" && why.reason === end.reason, name, () => JSON.stringify(why));
   }
 }
 
@@ -115,7 +162,7 @@ function checkLiveness(
   for (const step of steps.values()) {
     const inputs = expected.inputs.get(step.id);
     const reason = scheduler.why(step.id, now);
-    const name = "a step is queued, scheduled, waiting or gated";
+    const name = "I7: a step is queued, scheduled, waiting or gated";
     demand(
       inputs !== undefined || step.state === "running",
       name,

@@ -22,7 +22,7 @@ import {
   type StepId,
   stepId,
 } from "../../lib/scheduler/index.js";
-import { canTake, checkState, compare, demand, type Expected } from "./oracle.js";
+import { canTake, checkEnd, checkState, compare, demand, type Expected } from "./oracle.js";
 import { makeOptions, type Plan, type PlannedEvent, type PlannedStep } from "./plan.js";
 import { SeededRandom } from "./random.js";
 
@@ -457,9 +457,22 @@ class World {
           () => `${chosen.id} went before ${other.id}`,
         );
       }
-      demand(!this.#anyRunning(assignment.step), "no step runs twice at once", () => assignment.step);
+      demand(!this.#anyRunning(assignment.step), "I4: no step runs twice at once", () => assignment.step);
+      this.#demandInputs(nameOf(assignment.step));
       this.#runAttempt(assignment);
     }
+  }
+
+  #demandInputs(name: string): void {
+    const base = name.split("!")[0] ?? name;
+    const inputs = name.endsWith("!d") ? [] : [...this.#planned(base).inputs];
+    if (this.#dynamicSettled.has(name)) inputs.push(`${name}!d`);
+    const missing = inputs.filter((input) => !this.#valid.has(input));
+    demand(
+      missing.length === 0 && !this.#gated.has(name) && !this.#dynamicPending.has(name),
+      "I8: a step starts only when its inputs are there",
+      () => `${name} lacks ${missing.join()}`,
+    );
   }
 
   #anyRunning(step: StepId): boolean {
@@ -532,9 +545,10 @@ class World {
     const completion = this.#scheduler.complete(id, outcome, this.#now, this.#random.next, from);
     demand(
       live === (completion.kind !== "stale"),
-      "stale reports are refused",
+      "I4: stale reports are refused",
       () => `${id} ${completion.kind}`,
     );
+    checkEnd(this.#scheduler, this.#now, outcome, completion);
     if (outcome.kind === "retryable" && completion.kind === "retry") this.#remember(completion);
     this.#record(completion);
   }
@@ -611,6 +625,11 @@ class World {
           break;
         }
         case "attemptEnded":
+          demand(
+            effect.completion.kind !== "failed" || effect.completion.status === 3,
+            "I9: infrastructure trouble never fails a step as a build failure",
+            () => JSON.stringify(effect),
+          );
           if (effect.completion.kind === "retry") this.#remember(effect.completion);
           this.#record(effect.completion);
           break;
