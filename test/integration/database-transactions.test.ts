@@ -9,7 +9,6 @@ import {
   type Transaction,
 } from "../../lib/database/index.js";
 import { createLogger } from "../../lib/log.js";
-import { deferred } from "../support/deferred.js";
 import { startPostgres, type TestPostgres } from "../support/postgres.js";
 import { until } from "../support/until.js";
 
@@ -58,23 +57,6 @@ describe("a transaction", () => {
     ).rejects.toBe(fault);
     expect(await notes()).toEqual([1]);
     expect(database.connections.open).toBe(1);
-  });
-
-  it("is repeated after a deadlock", async () => {
-    await admin.query("insert into notes values (1), (2)");
-    let arrived = 0;
-    const both = deferred();
-    const update = (first: number, second: number) =>
-      database.transaction(async (transaction) => {
-        await transaction.query("update notes set text = text || 'x' where id = $1", [first]);
-        if (++arrived === 2) both.resolve();
-        await both.promise;
-        await transaction.query("update notes set text = text || 'x' where id = $1", [second]);
-      });
-    await Promise.all([update(1, 2), update(2, 1)]);
-    const { rows } = await admin.query("select text from notes");
-    expect(rows).toEqual([{ text: "xx" }, { text: "xx" }]);
-    expect(retries.length).toBeGreaterThan(0);
   });
 
   it("is repeated when its connection breaks before the commit", async () => {
