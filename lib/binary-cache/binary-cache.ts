@@ -2,6 +2,7 @@
 import { compress } from "../compression/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { findDebugInfo, printDebugInfoLink } from "../nix/debug-info.js";
+import { hashesEqual } from "../nix/hash.js";
 import { type NarInfo, parseNarInfo, printNarInfo } from "../nix/nar-info.js";
 import { type NarListing, printListing } from "../nix/nar-listing.js";
 import { parseListing } from "../nix/nar-listing-parser.js";
@@ -20,7 +21,7 @@ import { forEachLimited } from "./byte-streams.js";
 import { CacheTexts, contentEncoding } from "./cache-texts.js";
 import type { CacheSettings } from "./cache-uri.js";
 import { inClosureOrder } from "./closure-upload.js";
-import { type BinaryCacheError, missingObject } from "./errors.js";
+import { BinaryCacheError, missingObject } from "./errors.js";
 import { contentTypes, debugInfoKey, listingKey, logKey, narInfoKey, narKey } from "./layout.js";
 import type { NarInspection } from "./nar-inspection.js";
 import type { ObjectStore, ReadOptions } from "./object-store.js";
@@ -168,11 +169,19 @@ export class BinaryCache {
     return { uploaded };
   }
 
-  /** Writes the log of a derivation, over one that is there. */
-  async putLog(drv: StorePath, log: AsyncIterable<Uint8Array>, options: ReadOptions = {}): Promise<void> {
+  /**
+   * Writes the log of a derivation, over one that is there. With `attempt` it is the log of a try that another one
+   * followed, which stays under a name of its own.
+   */
+  async putLog(
+    drv: StorePath,
+    log: AsyncIterable<Uint8Array>,
+    options: ReadOptions & { readonly attempt?: string | undefined } = {},
+  ): Promise<void> {
     const method = this.#texts.encoding(this.settings.logCompression);
     const { compressionLevel: level } = this.settings;
-    await this.objects.put(logKey(drv), compress(log, { method, level, signal: options.signal }), {
+    const key = logKey(drv, options.attempt);
+    await this.objects.put(key, compress(log, { method, level, signal: options.signal }), {
       contentType: contentTypes.log,
       contentEncoding: contentEncoding(method),
       signal: options.signal,
@@ -196,20 +205,48 @@ export class BinaryCache {
     await put(buildTraceObject(realisation), printBuildTrace({ outPath: realisation.outPath, signatures }));
   }
 
-  /** Signs and writes a narinfo; its NAR must be there. */
-  async publish(info: NarInfo, options: ReadOptions = {}): Promise<void> {
+  /**
+   * Signs and writes a narinfo; its NAR must be there. One that is there already stays as it is.
+   *
+   * @throws BinaryCacheError `mismatch` when that one is of another build with other contents
+   */
+  async publish(
+    info: NarInfo,
+    options: ReadOptions & { readonly repair?: boolean | undefined } = {},
+  ): Promise<void> {
     const fingerprint = pathFingerprint(this.storeDir, info);
     const signatures = this.signers.map((signer) => signer.sign(fingerprint));
     const signed = { ...info, signatures: signatures.length > 0 ? signatures : info.signatures };
     const text = printNarInfo(this.storeDir, signed);
-    await this.#texts.put(
-      narInfoKey(info.path),
-      text,
-      this.settings.narinfoCompression,
-      contentTypes.narInfo,
-      options,
-    );
+    const { narinfoCompression } = this.settings;
+    const result = await this.#texts.put(narInfoKey(info.path), text, narinfoCompression, {
+      contentType: contentTypes.narInfo,
+      ifAbsent: options.repair !== true,
+      signal: options.signal,
+    });
+    if (result === "present") await this.demandSameContents([info], options);
     this.#presence.add(info.path);
+  }
+
+  /**
+   * Compares paths with what the cache has under their names, if anything.
+   *
+   * @throws BinaryCacheError `mismatch` for a path with other contents: mixing them with ours would make a closure that
+   * no build ever made
+   */
+  async demandSameContents(
+    infos: readonly Pick<ValidPathInfo, "path" | "narHash">[],
+    options: ReadOptions = {},
+  ): Promise<void> {
+    for (const { path, narHash } of infos) {
+      const there = await this.narInfo(path, options);
+      if (there === undefined || hashesEqual(there.narHash, narHash)) continue;
+      throw new BinaryCacheError(
+        "mismatch",
+        `${path} is in ${this.name} already, from another build that gave other contents`,
+        { store: this.name, key: narInfoKey(path) },
+      );
+    }
   }
 
   /** Size and hash of a stored NAR, whose contents are checked on the way. Undefined when there is none. */
@@ -254,13 +291,11 @@ export class BinaryCache {
     }
     if (listing !== undefined && writeNarListing) {
       const text = printListing(listing);
-      await this.#texts.put(
-        listingKey(info.path),
-        text,
-        this.settings.lsCompression,
-        contentTypes.json,
-        options,
-      );
+      await this.#texts.put(listingKey(info.path), text, this.settings.lsCompression, {
+        contentType: contentTypes.json,
+        ifAbsent: !repair,
+        signal,
+      });
     }
     if (listing !== undefined && writeDebugInfo) {
       await forEachLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {

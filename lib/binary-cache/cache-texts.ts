@@ -8,7 +8,7 @@ import {
 import { collect, oneChunk } from "./byte-streams.js";
 import type { CacheSettings } from "./cache-uri.js";
 import { BinaryCacheError } from "./errors.js";
-import type { ObjectStore, ReadOptions } from "./object-store.js";
+import type { ObjectStore, PutOptions, ReadOptions } from "./object-store.js";
 
 export class CacheTexts {
   readonly #objects: ObjectStore;
@@ -19,24 +19,18 @@ export class CacheTexts {
     this.#settings = settings;
   }
 
-  /** Writes a text over one that is there. */
   async put(
     key: string,
     text: string,
     wanted: CompressionMethod,
-    contentType: string,
-    options: ReadOptions,
-  ): Promise<void> {
+    options: PutOptions,
+  ): Promise<"written" | "present"> {
     const method = this.encoding(wanted);
     const { compressionLevel: level } = this.#settings;
     const body = await collect(
       compress(oneChunk(Buffer.from(text)), { method, level, signal: options.signal }),
     );
-    await this.#objects.put(key, body, {
-      contentType,
-      contentEncoding: contentEncoding(method),
-      signal: options.signal,
-    });
+    return this.#objects.put(key, body, { ...options, contentEncoding: contentEncoding(method) });
   }
 
   /** `fallback` is the encoding of an object that does not name its own. */
@@ -44,15 +38,18 @@ export class CacheTexts {
     const object = await this.#objects.get(key, options);
     if (object === undefined) return undefined;
     const named = object.contentEncoding;
-    const method =
-      named === undefined || named === "" ? this.encoding(fallback) : parseCompressionMethod(named);
+    const body = await collect(object.body);
+    // Without a name it was written plain (with other settings, perhaps), or something on the way lost the name.
+    const nameless = named === undefined || named === "";
+    const guess = isPlainText(body) ? "none" : this.encoding(fallback);
+    const method = nameless ? guess : parseCompressionMethod(named);
     if (method === undefined) {
       throw new BinaryCacheError(
         "unavailable",
         `'${key}' in ${this.#objects.name} has the unknown encoding '${named ?? ""}'`,
       );
     }
-    return (await collect(decompress(object.body, { method, signal: options.signal }))).toString();
+    return (await collect(decompress(oneChunk(body), { method, signal: options.signal }))).toString();
   }
 
   /** A folder cannot say how its files are encoded. */
@@ -64,4 +61,9 @@ export class CacheTexts {
 /** The header for a method; none for none. */
 export function contentEncoding(method: CompressionMethod): string | undefined {
   return method === "none" ? undefined : method;
+}
+
+/** How narinfos and listings begin; no compressed one does. */
+function isPlainText(body: Buffer): boolean {
+  return ["StorePath:", "{"].some((start) => body.subarray(0, start.length).toString("latin1") === start);
 }

@@ -26,8 +26,9 @@ export function listingKey(path: StorePath): string {
   return `${storePathHashPart(path)}.ls`;
 }
 
-export function logKey(drv: StorePath): string {
-  return `log/${drv}`;
+/** `attempt`: a try that did not decide what became of the derivation. */
+export function logKey(drv: StorePath, attempt?: string): string {
+  return attempt === undefined ? `log/${drv}` : `log/${drv}.${attempt}`;
 }
 
 export function debugInfoKey(buildId: string): string {

@@ -18,6 +18,8 @@ export interface Minted {
 export class MintedUploads {
   /** By owner (an attempt, say) and path. */
   readonly #byOwner = new Map<string, Map<StorePath, Minted>>();
+  /** Outputs of one execution, by owner; those that the cache has, and those that it lacks. */
+  readonly #outputs = new Map<string, { readonly all: Set<StorePath>; readonly lacking: Set<StorePath> }>();
 
   get(owner: string, path: StorePath): Minted | undefined {
     return this.#byOwner.get(owner)?.get(path);
@@ -45,12 +47,36 @@ export class MintedUploads {
     const owned = this.#byOwner.get(owner);
     owned?.delete(path);
     if (owned?.size === 0) this.#byOwner.delete(owner);
+    this.settled(owner, path);
+  }
+
+  /** Names the paths that `owner` makes in one execution. Only the first call for an owner counts. */
+  together(owner: string, outputs: Iterable<StorePath>): void {
+    if (this.#outputs.has(owner)) return;
+    const all = new Set(outputs);
+    if (all.size > 0) this.#outputs.set(owner, { all, lacking: new Set(all) });
+  }
+
+  isOutput(owner: string, path: StorePath): boolean {
+    return this.#outputs.get(owner)?.all.has(path) ?? false;
+  }
+
+  /** The cache has this output. */
+  settled(owner: string, path: StorePath): void {
+    this.#outputs.get(owner)?.lacking.delete(path);
+  }
+
+  /** Whether every output that the cache lacks could be published now. */
+  outputsReady(owner: string): boolean {
+    const lacking = [...(this.#outputs.get(owner)?.lacking ?? [])];
+    return lacking.every((path) => this.get(owner, path)?.ready !== undefined);
   }
 
   /** Forgets all that `owner` has, and tells what it was. */
   take(owner: string): readonly Minted[] {
     const all = this.of(owner);
     this.#byOwner.delete(owner);
+    this.#outputs.delete(owner);
     return all;
   }
 

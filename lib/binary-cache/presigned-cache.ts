@@ -34,18 +34,24 @@ export class PresignedCache extends BinaryCache {
 
   /**
    * Signs URLs for those paths that the cache lacks, in the order of the requests. `owner` names on whose behalf.
+   * `outputs` are what one execution makes: their narinfos appear together, when all of them are in the bucket.
    *
-   * @throws BinaryCacheError
+   * @throws BinaryCacheError `mismatch` when the cache has such an output of another execution
    */
   async mint(
     owner: string,
     requests: readonly MintRequest[],
-    options: ReadOptions = {},
+    options: ReadOptions & { readonly outputs?: Iterable<StorePath> | undefined } = {},
   ): Promise<MintedNar[]> {
     const presence = await this.hasNarInfos(
       requests.map(({ path }) => path),
       options,
     );
+    this.#minted.together(owner, options.outputs ?? []);
+    const there = requests.filter(({ path }) => presence.get(path) === "present");
+    const own = there.filter(({ path }) => this.#minted.isOutput(owner, path));
+    await this.demandSameContents(own, options);
+    for (const { path } of own) this.#minted.settled(owner, path);
     // One that could not be asked for is uploaded: doing that in vain is better than a hole in the closure.
     const wanted = requests.filter(({ path }) => presence.get(path) !== "present");
     const minted = new Map<StorePath, MintedNar>();
@@ -76,8 +82,8 @@ export class PresignedCache extends BinaryCache {
 
   /**
    * Ends an upload: completes its parts, checks what is stored, and publishes the signed narinfo, unless the path refers
-   * to others that `owner` has yet to complete: its narinfo then appears right after theirs. After an error it may be
-   * called again.
+   * to others that `owner` has yet to complete, or is one of several outputs: its narinfo then appears right after
+   * theirs. After an error it may be called again.
    *
    * @throws BinaryCacheError: `missing` when `owner` asked for no such upload or an object is not there; `mismatch`
    */
@@ -94,11 +100,6 @@ export class PresignedCache extends BinaryCache {
       }
     } else minted.ready = await this.#check(minted, upload, options);
     await this.#publishReady(owner, options);
-  }
-
-  /** Paths that `owner` was given URLs for and that are not published. */
-  unpublished(owner: string): StorePath[] {
-    return this.#minted.of(owner).map(({ request }) => request.path);
   }
 
   /** Gives up what `owner` has not completed; its uploads in parts are aborted. Never throws. */
@@ -153,8 +154,11 @@ export class PresignedCache extends BinaryCache {
     for (;;) {
       const unpublished = this.#minted.of(owner);
       const missing = new Set(unpublished.map(({ request }) => request.path));
-      const next = unpublished.filter(({ ready }) =>
-        ready?.references.every((reference) => reference === ready.path || !missing.has(reference)),
+      const outputsReady = this.#minted.outputsReady(owner);
+      const next = unpublished.filter(
+        ({ ready, request }) =>
+          (outputsReady || !this.#minted.isOutput(owner, request.path)) &&
+          ready?.references.every((reference) => reference === ready.path || !missing.has(reference)),
       );
       if (next.length === 0) return;
       await Promise.all(next.map((minted) => this.#publishOne(owner, minted, options)));

@@ -13,7 +13,13 @@ import type { ValidPathInfo } from "../nix/path-info.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { BinaryCache, OpenNar } from "./binary-cache.js";
 import { BinaryCacheError } from "./errors.js";
-import { type UploadJob, UploadJournal, type UploadRequest } from "./upload-journal.js";
+import {
+  type LogUpload,
+  logForms,
+  type UploadJob,
+  UploadJournal,
+  type UploadRequest,
+} from "./upload-journal.js";
 
 export type { UploadJob, UploadRequest } from "./upload-journal.js";
 
@@ -118,7 +124,7 @@ export class UploadQueue {
   #pump(): void {
     const limit = Math.max(1, this.#options.concurrency?.() ?? 5);
     while (this.#running.size < limit && !this.#stop.signal.aborted) {
-      const entry = this.#waiting.shift();
+      const entry = this.#takeNext();
       if (entry === undefined) return;
       const task = this.#run(entry).finally(() => {
         this.#running.delete(entry);
@@ -126,6 +132,13 @@ export class UploadQueue {
       });
       this.#running.set(entry, task);
     }
+  }
+
+  /** Logs of one derivation go out in the order of its tries, or an old one could replace a newer one. */
+  #takeNext(): Entry | undefined {
+    const busy = new Set([...this.#running.keys()].map(({ job }) => job.log?.drv));
+    const index = this.#waiting.findIndex(({ job }) => job.log === undefined || !busy.has(job.log.drv));
+    return index < 0 ? undefined : this.#waiting.splice(index, 1)[0];
   }
 
   async #run(entry: Entry): Promise<void> {
@@ -205,7 +218,7 @@ export class UploadQueue {
     const { signal } = this.#stop;
     if (job.log !== undefined) {
       const { drv, file } = job.log;
-      const found = await this.#putLog(cache, drv, file, signal);
+      const found = await this.#putLog(cache, job.log, signal);
       if (!found) this.#logger.warn("there is no log to upload", { drv, file });
     }
     await cache.uploadClosure(closure, this.#options.openNar, { signal });
@@ -213,12 +226,14 @@ export class UploadQueue {
   }
 
   /** False when there is no such log in any form. */
-  async #putLog(cache: BinaryCache, drv: StorePath, path: string, signal: AbortSignal): Promise<boolean> {
+  async #putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): Promise<boolean> {
+    const { drv, attempt } = log;
     for (const { suffix, method } of logForms) {
-      const file = createReadStream(path + suffix, { highWaterMark: 262_144 });
+      const file = createReadStream(log.file + suffix, { highWaterMark: 262_144 });
       try {
         await once(file, "open", { signal });
-        await cache.putLog(drv, method === "none" ? file : decompress(file, { method, signal }), { signal });
+        const text = method === "none" ? file : decompress(file, { method, signal });
+        await cache.putLog(drv, text, { signal, attempt });
         return true;
       } catch (error) {
         if (!isAbsentFile(error)) throw error;
@@ -229,13 +244,6 @@ export class UploadQueue {
     return false;
   }
 }
-
-/** Whoever finishes a log may compress it in place at any time. */
-const logForms = [
-  { suffix: "", method: "none" },
-  { suffix: ".zst", method: "zstd" },
-  { suffix: ".bz2", method: "bzip2" },
-] as const;
 
 function isHopeless(error: unknown): boolean {
   return error instanceof BinaryCacheError && (error.code === "mismatch" || error.code === "invalid-path");

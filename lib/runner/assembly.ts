@@ -133,13 +133,18 @@ export function assemble(context: RunnerContext): RunnerParts {
     logger,
     now,
     random,
-    publish: (publication) => uploads.publish(publication),
+    verifyInBucket: (attempt, outputs) => presigned.verify(attempt, outputs),
+    publish: async (publication) => {
+      await uploads.publish(publication);
+      await presigned.abandon(publication.attempt);
+    },
     onChange,
     onLogComplete: (drv) =>
       logs.finish(drv).catch((error: unknown) => logger.warn("log could not be compressed", { drv, error })),
-    onEndWithoutResult: (attempt) =>
+    onEndWithoutResult: (attempt, row, decisive) =>
       tasks.start(async () => {
-        await uploads.putLog(attempt);
+        const name = row === undefined ? attempt.id : `${row.build}-${row.stepNumber}`;
+        await uploads.putLog(attempt, name, decisive);
         await presigned.abandon(attempt);
       }),
     onDynamic: (continuation, drv) => {

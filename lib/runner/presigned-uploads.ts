@@ -11,8 +11,9 @@ import {
   type PresignedCache,
 } from "../binary-cache/index.js";
 import type { Logger } from "../log.js";
-import type { StorePath } from "../nix/store-path.js";
+import { hashesEqual } from "../nix/hash.js";
 import {
+  type BuiltOutput,
   type MultipartPart,
   type MultipartPartsRequest,
   type PresignedNar,
@@ -23,6 +24,7 @@ import {
 } from "../rpc/index.js";
 import { type AttemptId, attemptId, machineId } from "../scheduler/ids.js";
 import type { Attempt, AttemptRegistry } from "./attempts.js";
+import { RunnerError } from "./errors.js";
 
 export interface PresignedUploadsOptions {
   /** The bucket that outputs of an attempt go to; undefined when there is none. */
@@ -49,7 +51,8 @@ export class PresignedUploads {
   async mint(request: PresignedUrlsRequest): Promise<readonly PresignedNar[]> {
     const { attempt, cache } = this.#of(request);
     return answering(async () => {
-      const minted = await cache.mint(attempt.id, request.requests);
+      const outputs = [...attempt.facts.outputs.values()].filter((path) => path !== undefined);
+      const minted = await cache.mint(attempt.id, request.requests, { outputs });
       return minted.map((nar) => presignedNar(nar, cache.name));
     });
   }
@@ -59,18 +62,35 @@ export class PresignedUploads {
     return answering(() => cache.mintParts(attempt.id, request));
   }
 
-  /** Resolves when the narinfo is published. */
+  /** Resolves when the NAR is checked, and the narinfo published unless it has to wait for those of other paths. */
   async complete(upload: PresignedUploadComplete): Promise<void> {
     const { attempt, cache } = this.#of(upload);
     await answering(() => cache.complete(attempt.id, upload));
   }
 
-  /** Paths that were not published although the builder got URLs for them. */
-  unpublished(attempt: Attempt): readonly StorePath[] {
-    return this.#caches.get(attempt)?.unpublished(attempt.id) ?? [];
+  /**
+   * Whether clients find in the bucket what a builder says it has built.
+   *
+   * @throws RunnerError `output-missing`, `output-mismatch`; BinaryCacheError when the bucket cannot be asked
+   */
+  async verify(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<void> {
+    const cache = this.#caches.get(attempt) ?? this.#options.cacheOf(attempt);
+    if (cache === undefined) return;
+    for (const [name, { path, narHash, narSize }] of outputs) {
+      const info = await cache.narInfo(path);
+      if (info === undefined) {
+        const message = `output ${name} of ${attempt.drv} did not arrive in ${cache.name}`;
+        throw new RunnerError("output-missing", message);
+      }
+      const differs = narHash !== undefined && !hashesEqual(narHash, info.narHash);
+      if (differs || narSize !== info.narSize) {
+        const message = `output ${name} of ${attempt.drv} is not what ${cache.name} has`;
+        throw new RunnerError("output-mismatch", message);
+      }
+    }
   }
 
-  /** The attempt is over: nothing will be completed any more. */
+  /** The attempt is over: nothing will be completed any more, and what it was given is forgotten. */
   async abandon(attempt: Attempt): Promise<void> {
     await this.#caches.get(attempt)?.abandon(attempt.id);
   }

@@ -41,13 +41,15 @@ export interface ResultsOptions {
   readonly logger: Logger;
   readonly now: () => number;
   readonly random: () => number;
+  /** Compares a report with the bucket that its builder has filled. @throws RunnerError, BinaryCacheError */
+  readonly verifyInBucket: (attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>) => Promise<void>;
   /** Makes outputs safe and public; resolves when builds that need them may be called done. */
   readonly publish: (publication: Publication) => Promise<void>;
   readonly onChange: () => void;
   /** The log of an attempt will not change any more. */
   readonly onLogComplete: (drv: StorePath) => Promise<void>;
-  /** An attempt that reached its machine ended without outputs; its log is complete on disk. */
-  readonly onEndWithoutResult: (attempt: Attempt) => void;
+  /** An attempt that reached its machine ended without outputs; its log is complete on disk. `decisive`: the last one. */
+  readonly onEndWithoutResult: (attempt: Attempt, row: StepRow | undefined, decisive: boolean) => void;
   /** A built output named a derivation that a dependent waits for. */
   readonly onDynamic: (continuation: DynamicContinuation, drv: StorePath) => void;
   /** Outputs that only the build could tell, for the steps that are resolved with them. */
@@ -132,7 +134,11 @@ export class Results {
         await this.#verifyOutputs(attempt, report.outputs);
       } catch (cause) {
         error = errorChain(cause);
-        outcome = { kind: "retryable", reason: error, blame: "machine" };
+        outcome = {
+          kind: "retryable",
+          reason: error,
+          blame: cause instanceof RunnerError ? "machine" : "other",
+        };
         logger.warn("report of success refused", { drv: attempt.drv, host: attempt.hostname, error: cause });
       }
     }
@@ -167,7 +173,10 @@ export class Results {
         );
       }
     }
-    if (!this.#options.recorder.outputsAreLocal()) return;
+    if (!this.#options.recorder.outputsAreLocal()) {
+      await this.#options.verifyInBucket(attempt, outputs);
+      return;
+    }
     const infos = await store.queryPathInfos([...outputs.values()].map((output) => output.path));
     for (const [name, output] of outputs) {
       const info = infos.get(output.path);
@@ -199,7 +208,9 @@ export class Results {
     try {
       const row = await this.#rowOf(attempt);
       if (attempt !== undefined) await this.#finishLog(attempt);
-      if (attempt?.sent === true && completion.kind !== "finished") this.#options.onEndWithoutResult(attempt);
+      if (attempt?.sent === true && completion.kind !== "finished") {
+        this.#options.onEndWithoutResult(attempt, row, completion.kind === "failed");
+      }
       switch (completion.kind) {
         case "finished":
           await this.#recordFinished(attempt, row, completion, details);

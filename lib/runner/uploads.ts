@@ -172,10 +172,16 @@ export class Uploads {
     }
   }
 
-  /** The log of a try that did not succeed. */
-  async putLog(attempt: Attempt): Promise<void> {
-    const { logs } = this.#options;
-    await this.#enqueue(attempt, { paths: [], log: { drv: attempt.drv, file: logs.pathOf(attempt.drv) } });
+  /**
+   * The log of a try that did not succeed. `name` keeps it apart from those of other tries; `decisive` when no other
+   * try follows, so that it also is *the* log of the derivation.
+   */
+  async putLog(attempt: Attempt, name: string, decisive: boolean): Promise<void> {
+    const log = { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) };
+    await Promise.all([
+      this.#enqueue(attempt, { paths: [], log: { ...log, attempt: name } }),
+      decisive && this.#enqueue(attempt, { paths: [], log }),
+    ]);
   }
 
   /** What all caches together know: `present` when each has the path, `absent` when one surely lacks it. */

@@ -4,14 +4,14 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { type MintedNar, openBinaryCache, PresignedCache } from "../../lib/binary-cache/index.js";
+import { openBinaryCache, PresignedCache } from "../../lib/binary-cache/index.js";
 import { compress } from "../../lib/compression/index.js";
 import { hashBytes, hashesEqual } from "../../lib/nix/hash.js";
-import type { NarInfo } from "../../lib/nix/nar-info.js";
 import { PublicKey, verifySignature } from "../../lib/nix/signer.js";
 import { defaultStoreDir } from "../../lib/nix/store-path.js";
 import { type S3Server, startS3Server } from "../support/s3-server/index.js";
-import { bytesOf, file, narsOf, publicKey, type Sample, sample, secretKey } from "./samples.js";
+import { build, only, put, request } from "./presigned-builder.js";
+import { bytesOf, file, narsOf, publicKey, sample, secretKey } from "./samples.js";
 
 let server: S3Server;
 let scratch: string;
@@ -30,51 +30,6 @@ async function open(parameters: Record<string, string> = {}): Promise<PresignedC
   const cache = await openBinaryCache(server.uri("cache", all), { credentials: server.keys });
   if (!(cache instanceof PresignedCache)) throw new Error("no presigned cache");
   return cache;
-}
-
-async function put(url: string, body: Uint8Array): Promise<string> {
-  const response = await fetch(url, { method: "PUT", body });
-  if (!response.ok) throw new Error(`PUT: ${response.status}`);
-  return (response.headers.get("etag") ?? "").replaceAll('"', "");
-}
-
-const request = ({ info }: Sample, debugInfoBuildIds: readonly string[] = []) => ({
-  path: info.path,
-  narHash: info.narHash,
-  narSize: info.narSize,
-  debugInfoBuildIds,
-});
-
-/** What a builder does with its URLs, and what it then reports. */
-async function build(minted: MintedNar, { info, nar }: Sample) {
-  const packed = await bytesOf(compress(narsOf({ info, nar })(info.path), { method: "zstd" }));
-  const multipart = minted.narUpload.multipart;
-  if (multipart === undefined) throw new Error("no parts");
-  const parts = [];
-  for (let i = 0; i * multipart.partSize < packed.length; i++) {
-    const piece = packed.subarray(i * multipart.partSize, (i + 1) * multipart.partSize);
-    parts.push({ partNumber: i + 1, etag: await put(multipart.parts[i]?.url ?? "", piece) });
-  }
-  const narInfo: NarInfo = {
-    ...info,
-    signatures: ["theirs:AAAA"],
-    url: minted.narUrl,
-    compression: "zstd",
-    fileHash: hashBytes("sha256", packed),
-    fileSize: packed.length,
-  };
-  const { uploadId } = multipart;
-  return {
-    narInfo,
-    multipart: { objectKey: minted.narUpload.path, uploadId, parts },
-    narAlreadyPresent: false,
-  };
-}
-
-function only<T>(list: readonly T[]): T {
-  const [first] = list;
-  if (first === undefined || list.length !== 1) throw new Error(`one expected, not ${list.length}`);
-  return first;
 }
 
 const small = sample("a", file("hello world\n"));

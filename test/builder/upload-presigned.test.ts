@@ -51,7 +51,8 @@ async function openCache(expiry = 3600): Promise<PresignedCache> {
 /** A runner that has the attempt, and no memory yet of what was signed for it. */
 function newRunner(): PresignedUploads {
   const attempts = new AttemptRegistry();
-  attempts.add({ id: attemptId(buildId), machine: machineId(machine) } as Attempt);
+  const facts = { outputs: new Map([["out", upper.info.path]]) };
+  attempts.add({ id: attemptId(buildId), machine: machineId(machine), facts } as unknown as Attempt);
   return new PresignedUploads({ cacheOf: () => cache, attempts, logger: silentLogger });
 }
 
