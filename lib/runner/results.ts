@@ -64,6 +64,7 @@ const answerMemoryMs = 10 * 60_000;
 export class Results {
   readonly #options: ResultsOptions;
   readonly #answers = new Map<AttemptId, Promise<void>>();
+  readonly #publishing = new Set<StorePath>();
   /** Reports on their way into the database. Who sent one hears of its errors. */
   readonly #taking = new TaskGroup(() => {});
 
@@ -92,6 +93,11 @@ export class Results {
     answer.catch(() => {});
     this.#taking.start(() => answer);
     return answer;
+  }
+
+  /** The step is built, but its outputs are still on their way to the caches and its result to the database. */
+  isPublishing(drv: StorePath): boolean {
+    return this.#publishing.has(drv);
   }
 
   /** Resolves when every report that was taken is recorded, or after `timeoutMs`; false then. */
@@ -205,6 +211,8 @@ export class Results {
     const { recorder, counters } = this.#options;
     const builds = buildsOf(completion);
     recorder.hold(builds);
+    const publishing = completion.kind === "finished" ? attempt?.drv : undefined;
+    if (publishing !== undefined) this.#publishing.add(publishing);
     try {
       const row = await this.#rowOf(attempt);
       if (attempt !== undefined) await this.#finishLog(attempt);
@@ -235,6 +243,7 @@ export class Results {
           break;
       }
     } finally {
+      if (publishing !== undefined) this.#publishing.delete(publishing);
       recorder.release(builds);
     }
   }

@@ -19,6 +19,7 @@ import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { machineReports } from "./machine-reports.js";
 import type { QueueMonitor } from "./queue-monitor.js";
+import type { Results } from "./results.js";
 import type { RunnerStore } from "./runner-store.js";
 
 export interface StatusSourceOptions {
@@ -31,6 +32,7 @@ export interface StatusSourceOptions {
   readonly registry: BuildRegistry;
   readonly catalog: DerivationCatalog;
   readonly monitor: QueueMonitor;
+  readonly results: Results;
   readonly counters: RunnerCounters;
   readonly health: () => HealthReport;
   readonly pendingUploads: () => readonly string[];
@@ -139,9 +141,16 @@ async function submit(options: StatusSourceOptions, request: NewBuildRequest): P
 }
 
 async function explain(options: StatusSourceOptions, drv: string): Promise<StepExplanation> {
-  const { scheduler, database, store, now } = options;
+  const { scheduler, results, database, store, now } = options;
   const answer = scheduler.why(stepId(drv), now());
   if (answer.code !== "unknown") return answer;
-  const state = await database.stepState(printStorePath(store.storeDir, parseStorePath(drv)));
-  return state === undefined ? { code: "unknown" } : { code: "finished", ...state };
+  const path = parseStorePath(drv);
+  if (results.isPublishing(path)) return { code: "gated", gate: "upload" };
+  const state = await database.stepState(printStorePath(store.storeDir, path));
+  if (state === undefined) return { code: "unknown" };
+  return {
+    code: "finished",
+    status: state.status,
+    at: state.at === undefined ? undefined : state.at * 1000,
+  };
 }
