@@ -28,7 +28,7 @@ describe("values for columns", () => {
     fc.assert(
       fc.property(fc.double(), (value) => {
         const seconds = toSeconds(value);
-        expect(Number.isInteger(seconds) && seconds >= 1 && seconds < 2 ** 31).toBe(true);
+        expect(Number.isInteger(seconds) && seconds >= 1 && seconds < 2 ** 53).toBe(true);
         const overhead = toOverhead(value);
         expect(overhead === null || (Number.isInteger(overhead) && overhead > 0 && overhead < 2 ** 31)).toBe(
           true,

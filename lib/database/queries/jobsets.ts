@@ -30,7 +30,7 @@ export async function jobsetUsage(
   if (ids.length === 0) return usage;
   const { rows } = await session.query<{ jobset_id: number; starttime: number; stoptime: number }>(
     "SELECT b.jobset_id, s.starttime, s.stoptime FROM buildsteps s JOIN builds b ON b.id = s.build" +
-      " WHERE s.starttime IS NOT NULL AND s.stoptime IS NOT NULL AND s.stoptime > $2" +
+      " WHERE s.starttime IS NOT NULL AND s.stoptime IS NOT NULL AND s.stoptime > $2::bigint" +
       " AND b.jobset_id = ANY($1::int[])",
     [ids, since],
   );

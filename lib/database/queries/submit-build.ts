@@ -1,5 +1,6 @@
 /** A build that somebody asked for directly, without an evaluation. */
 import { sql } from "drizzle-orm";
+import { fittingTime } from "../fitting-time.js";
 import { builds } from "../schema/builds.js";
 import type { Transaction } from "../session.js";
 
@@ -28,7 +29,7 @@ export async function submitBuild(transaction: Transaction, build: NewBuild): Pr
     .insert(builds)
     .values({
       finished: 0,
-      timestamp: sql`extract(epoch from now())::int`,
+      timestamp: sql.raw(fittingTime("builds.timestamp", "extract(epoch from now())::bigint")),
       jobsetId: build.jobsetId,
       job,
       nixName: job,

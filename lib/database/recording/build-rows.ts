@@ -1,4 +1,5 @@
 /** Rows of Builds and of what belongs to a result: outputs, products, metrics. */
+import { fittingTime } from "../fitting-time.js";
 import { integer, type SqlSession } from "./session.js";
 import type { OutputPath } from "./step-rows.js";
 import { maxIndexedText, maxPlainText, storableText, toBigint } from "./values.js";
@@ -69,6 +70,10 @@ export async function lockBuilds(
   );
 }
 
+const fittingStart = fittingTime("builds.starttime", "i.starttime");
+const fittingStop = fittingTime("builds.stoptime", "i.stoptime");
+const pendingSince = fittingTime("builds.notificationpendingsince", "i.stoptime");
+
 /** Ends builds that `lockBuilds` found unfinished. */
 export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]): Promise<void> {
   if (ends.length === 0) return;
@@ -78,12 +83,12 @@ export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]):
   await replaceMetrics(session, successes);
   // Last, and in one statement: from here on the counter of finished builds is locked until the commit.
   await session.query(
-    "UPDATE builds b SET finished = 1, buildstatus = i.status, starttime = i.starttime, stoptime = i.stoptime," +
-      " iscachedbuild = i.cached, notificationpendingsince = i.stoptime," +
+    `UPDATE builds b SET finished = 1, buildstatus = i.status, starttime = ${fittingStart}, stoptime = ${fittingStop},` +
+      ` iscachedbuild = i.cached, notificationpendingsince = ${pendingSince},` +
       " size = CASE WHEN i.success THEN i.size ELSE b.size END," +
       " closuresize = CASE WHEN i.success THEN i.closuresize ELSE b.closuresize END," +
       " releasename = CASE WHEN i.success THEN i.releasename ELSE b.releasename END" +
-      " FROM unnest($1::int[], $2::int[], $3::int[], $4::int[], $5::int[], $6::bool[], $7::bigint[], $8::bigint[]," +
+      " FROM unnest($1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::bool[], $7::bigint[], $8::bigint[]," +
       " $9::text[]) AS i(id, status, starttime, stoptime, cached, success, size, closuresize, releasename)" +
       " WHERE b.id = i.id AND b.finished = 0",
     [

@@ -1,4 +1,5 @@
 /** Rows of BuildSteps and BuildStepOutputs: inserting, progress, ending. */
+import { fittingTime } from "../fitting-time.js";
 import { integer, type SqlRow, type SqlSession } from "./session.js";
 import { maxErrorText, maxPlainText, storableText, toOverhead } from "./values.js";
 
@@ -47,16 +48,19 @@ export type Insertion =
   | "gone";
 
 const inputColumns =
-  "unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::int[], $8::int[], $9::text[]," +
+  "unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::bigint[], $8::bigint[], $9::text[]," +
   " $10::text[], $11::text[], $12::int[], $13::text[])" +
   " AS i(build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine, errormsg, propagatedfrom," +
   " resolveddrvpath)";
+
+const fittingStart = fittingTime("buildsteps.starttime", "i.starttime");
+const fittingStop = fittingTime("buildsteps.stoptime", "i.stoptime");
 
 const insertStatement =
   `WITH input AS (SELECT * FROM ${inputColumns}), written AS (` +
   " INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine," +
   " errormsg, propagatedfrom, resolveddrvpath)" +
-  " SELECT i.build, i.stepnr, i.type, i.drvpath, i.busy, i.status, i.starttime, i.stoptime, i.system, i.machine," +
+  ` SELECT i.build, i.stepnr, i.type, i.drvpath, i.busy, i.status, ${fittingStart}, ${fittingStop}, i.system, i.machine,` +
   " i.errormsg, p.id, i.resolveddrvpath" +
   " FROM input i JOIN builds b ON b.id = i.build LEFT JOIN builds p ON p.id = i.propagatedfrom" +
   " ORDER BY i.build, i.stepnr" +
@@ -70,8 +74,8 @@ const insertStatement =
 
 const classifyStatement =
   "SELECT i.build, i.stepnr, b.id IS NULL AS gone," +
-  " coalesce(s.drvpath = i.drvpath AND s.type = i.type AND s.starttime IS NOT DISTINCT FROM i.starttime, false) AS same" +
-  " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[]) AS i(build, stepnr, type, drvpath, starttime)" +
+  ` coalesce(s.drvpath = i.drvpath AND s.type = i.type AND s.starttime IS NOT DISTINCT FROM ${fittingStart}, false) AS same` +
+  " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::bigint[]) AS i(build, stepnr, type, drvpath, starttime)" +
   " LEFT JOIN builds b ON b.id = i.build" +
   " LEFT JOIN buildsteps s ON s.build = i.build AND s.stepnr = i.stepnr";
 
@@ -154,9 +158,9 @@ export interface StepEnd extends StepKey {
 export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): Promise<StepKey[]> {
   if (ends.length === 0) return [];
   const ended = await session.query(
-    "UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = i.starttime," +
-      " stoptime = i.stoptime, machine = i.machine, overhead = i.overhead" +
-      " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::text[], $8::int[])" +
+    `UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = ${fittingStart},` +
+      ` stoptime = ${fittingStop}, machine = i.machine, overhead = i.overhead` +
+      " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::int[])" +
       " AS i(build, stepnr, status, errormsg, starttime, stoptime, machine, overhead)" +
       " WHERE s.build = i.build AND s.stepnr = i.stepnr AND s.busy <> 0 RETURNING s.build, s.stepnr",
     [
@@ -202,7 +206,8 @@ export async function closeOrphan(
   stopTime: number,
 ): Promise<void> {
   await session.query(
-    "UPDATE buildsteps SET busy = 0, status = $3, stoptime = $4 WHERE build = $1 AND stepnr = $2 AND busy <> 0",
+    `UPDATE buildsteps SET busy = 0, status = $3, stoptime = ${fittingTime("buildsteps.stoptime", "$4::bigint")}` +
+      " WHERE build = $1 AND stepnr = $2 AND busy <> 0",
     [key.build, key.stepNumber, status, stopTime],
   );
 }

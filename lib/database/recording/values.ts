@@ -27,9 +27,9 @@ export function storableText(text: string, limit: number): string {
     .replace(/\p{Surrogate}/gu, "\uFFFD");
 }
 
-/** Milliseconds since the epoch as whole seconds in 32 bits, never 0 (which means "unknown" in some columns). */
+/** Milliseconds since the epoch as whole seconds, never 0 (which means "unknown" in some columns). */
 export function toSeconds(milliseconds: number): number {
-  return clamped(milliseconds / 1000, 1, maxInt32);
+  return clamped(milliseconds / 1000, 1, Number.MAX_SAFE_INTEGER);
 }
 
 /** Milliseconds for a 32-bit column; null instead of 0. */
