@@ -4,6 +4,7 @@
  * What was signed is remembered until the upload is completed or abandoned: a builder can complete only what it asked
  * for, and uploads in parts that nobody completes are aborted.
  */
+import { CompressionError } from "../compression/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { type Hash, hashesEqual } from "../nix/hash.js";
 import type { NarInfo } from "../nix/nar-info.js";
@@ -140,7 +141,7 @@ export class PresignedCache extends BinaryCache {
       if ((await this.objects.head(ls, options)) === undefined) throw this.missing(ls);
     }
     const stored = present
-      ? await this.verifyStoredNar(narInfo, key, options)
+      ? await this.#adopt(minted, upload, options)
       : await this.#measure(narInfo, key, options);
     if (stored === undefined) throw this.missing(key);
     return { ...narInfo, ...stored, url: key, compression: this.settings.compression };
@@ -209,6 +210,26 @@ export class PresignedCache extends BinaryCache {
     }
   }
 
+  /** Takes the NAR that is there. A damaged one must not stand in the way for ever: it gives way to the one sent. */
+  async #adopt(
+    minted: Minted,
+    { narInfo, multipart }: CompletedUpload,
+    options: ReadOptions,
+  ): Promise<{ readonly fileHash: Hash; readonly fileSize: number } | undefined> {
+    const { key } = minted;
+    try {
+      return await this.verifyStoredNar(narInfo, key, options);
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      if (multipart === undefined || !isDamage(error)) throw error;
+      this.#log.warn("a stored NAR is unusable and will be replaced", { key, cache: this.name, error });
+      const { uploadId, parts } = multipart;
+      await this.bucket.multipart.complete(key, uploadId, parts, { ifAbsent: false, signal: options.signal });
+      minted.completed.add(uploadId);
+      return this.#measure(narInfo, key, options);
+    }
+  }
+
   async #measure(
     info: NarInfo,
     key: string,
@@ -235,4 +256,9 @@ export class PresignedCache extends BinaryCache {
       });
     }
   }
+}
+
+function isDamage(error: unknown): boolean {
+  if (error instanceof CompressionError) return error.code !== "missing-program";
+  return error instanceof BinaryCacheError && error.code === "mismatch";
 }

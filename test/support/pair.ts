@@ -230,6 +230,11 @@ export class Pair implements AsyncDisposable {
     }
   }
 
+  /** Where builders find the runner. */
+  get gatewayUrl(): string {
+    return `http://127.0.0.1:${this.#grpcPort}`;
+  }
+
   get runner(): Child {
     if (this.#runner === undefined) throw new Error("the runner was not started");
     return this.#runner;

@@ -1,0 +1,95 @@
+// A builder whose reports a test writes itself, true or not. It speaks the real protocol with a real runner.
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectRunner, type RunnerClient } from "../../lib/rpc/client/runner-client.js";
+import { encodeLog } from "../../lib/rpc/index.js";
+import type { BuilderJoin, BuilderPing, BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
+import { until } from "./until.js";
+
+const join = (machineId: string, system: string): BuilderJoin => ({
+  machineId,
+  systems: [system],
+  hostname: "liar",
+  cpuCount: 2,
+  bogomips: 4000,
+  speedFactor: 1,
+  maxJobs: 4,
+  buildDirAvailThreshold: 0,
+  storeAvailThreshold: 0,
+  load1Threshold: 1000,
+  cpuPsiThreshold: 100,
+  memPsiThreshold: 100,
+  ioPsiThreshold: undefined,
+  totalMem: 1 << 30,
+  supportedFeatures: [],
+  mandatoryFeatures: [],
+  cgroups: false,
+  substituters: [],
+  useSubstitutes: true,
+  nixVersion: "nix (Nix) 2.26.3",
+});
+
+const ping = (machineId: string): BuilderPing => ({
+  machineId,
+  load1: 0,
+  load5: 0,
+  load15: 0,
+  memUsage: 0,
+  pressure: undefined,
+  buildDirFreePercent: 90,
+  storeFreePercent: 90,
+  currentSubstitutingPathCount: 0,
+  currentUploadingPathCount: 0,
+  currentDownloadingPathCount: 0,
+});
+
+export class LyingBuilder implements AsyncDisposable {
+  readonly machineId = randomUUID();
+  readonly client: RunnerClient;
+  /** In order of arrival. */
+  readonly orders: BuildOrder[] = [];
+
+  private constructor(client: RunnerClient) {
+    this.client = client;
+  }
+
+  static async join(endpoint: string, system: string): Promise<LyingBuilder> {
+    const builder = new LyingBuilder(connectRunner({ endpoint }));
+    const tunnel = await builder.client.openTunnel(join(builder.machineId, system));
+    const work = async (): Promise<void> => {
+      for await (const order of tunnel.orders) if (order.kind === "build") builder.orders.push(order.build);
+    };
+    work().catch(() => undefined);
+    const pings = setInterval(() => tunnel.sendPing(ping(builder.machineId)), 500);
+    tunnel.sendPing(ping(builder.machineId));
+    void tunnel.closed.then(() => clearInterval(pings));
+    return builder;
+  }
+
+  /** The order with this number, from 0. */
+  order(index: number): Promise<BuildOrder> {
+    return until(`order ${index}`, () => this.orders[index]);
+  }
+
+  /** Says that the build is a success, after the log that every build has. */
+  async succeed({ buildId, drv }: BuildOrder, outputs: ReadonlyMap<string, BuiltOutput>): Promise<void> {
+    const { machineId } = this;
+    await this.client.buildLog(drv, encodeLog((async function* () {})()));
+    await this.client.completeBuild({
+      buildId,
+      machineId,
+      state: "success",
+      importMs: 0,
+      buildMs: 1,
+      uploadMs: 0,
+      outputs,
+      error: undefined,
+    });
+    // A start that is to be refused needs time to happen.
+    await sleep(300);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.client.close();
+  }
+}
