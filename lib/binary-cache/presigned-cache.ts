@@ -22,10 +22,16 @@ import type { S3Uploader } from "./s3-uploader.js";
 
 const requestsAtOnce = 10;
 
+interface MintOptions extends ReadOptions {
+  readonly outputs?: Iterable<StorePath> | undefined;
+}
+
 export class PresignedCache extends BinaryCache {
   readonly bucket: S3Uploader;
   readonly #log: Logger;
   readonly #minted = new MintedUploads();
+  /** Answers that are being made, by owner. */
+  readonly #minting = new Map<string, Set<Promise<unknown>>>();
 
   constructor(options: BinaryCacheOptions & { readonly bucket: S3Uploader }) {
     super(options);
@@ -39,11 +45,21 @@ export class PresignedCache extends BinaryCache {
    *
    * @throws BinaryCacheError `mismatch` when the cache has such an output of another execution
    */
-  async mint(
-    owner: string,
-    requests: readonly MintRequest[],
-    options: ReadOptions & { readonly outputs?: Iterable<StorePath> | undefined } = {},
-  ): Promise<MintedNar[]> {
+  mint(owner: string, requests: readonly MintRequest[], options: MintOptions = {}): Promise<MintedNar[]> {
+    const answer = this.#mint(owner, requests, options);
+    const running = this.#minting.get(owner) ?? new Set();
+    this.#minting.set(owner, running);
+    const ended = answer
+      .catch(() => undefined)
+      .finally(() => {
+        running.delete(ended);
+        if (running.size === 0) this.#minting.delete(owner);
+      });
+    running.add(ended);
+    return answer;
+  }
+
+  async #mint(owner: string, requests: readonly MintRequest[], options: MintOptions): Promise<MintedNar[]> {
     const presence = await this.hasNarInfos(
       requests.map(({ path }) => path),
       options,
@@ -105,6 +121,8 @@ export class PresignedCache extends BinaryCache {
 
   /** Gives up what `owner` has not completed; its uploads in parts are aborted. Never throws. */
   async abandon(owner: string): Promise<void> {
+    // An upload that is being begun at this moment would be forgotten.
+    await Promise.all([...(this.#minting.get(owner) ?? [])]);
     for (const minted of this.#minted.take(owner)) await this.#abortParts(minted);
   }
 

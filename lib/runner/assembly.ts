@@ -133,20 +133,17 @@ export function assemble(context: RunnerContext): RunnerParts {
     logger,
     now,
     random,
-    verifyInBucket: (attempt, outputs) => presigned.verify(attempt, outputs),
-    publish: async (publication) => {
-      await uploads.publish(publication);
-      await presigned.abandon(publication.attempt);
-    },
+    publish: (publication) => uploads.publish(publication),
     onChange,
     onLogComplete: (drv) =>
       logs.finish(drv).catch((error: unknown) => logger.warn("log could not be compressed", { drv, error })),
-    onEndWithoutResult: (attempt, row, decisive) =>
-      tasks.start(async () => {
-        const name = row === undefined ? attempt.id : `${row.build}-${row.stepNumber}`;
-        await uploads.putLog(attempt, name, decisive);
-        await presigned.abandon(attempt);
-      }),
+    unpublished: (attempt, outputs) => presigned.lacking(attempt, outputs),
+    onOver: (attempt, row, kind) => {
+      tasks.start(() => presigned.abandon(attempt));
+      if (kind === "finished") return;
+      const name = row === undefined ? attempt.id : `${row.build}-${row.stepNumber}`;
+      tasks.start(() => uploads.putLog(attempt, name, kind === "failed"));
+    },
     onDynamic: (continuation, drv) => {
       const build = scheduler.step(continuation.dependent)?.lowestBuild;
       if (build === undefined) return;

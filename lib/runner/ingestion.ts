@@ -166,8 +166,8 @@ export class Ingestion {
     ]);
     // Where builders upload for themselves, outputs are complete when the cache has them.
     const local = recorder.outputsAreLocal();
-    const presence = await uploads.presence(paths.filter((path) => valid.has(path) === local));
-    if (!local && [...presence.values()].includes("unknown")) {
+    const presence = await uploads.presence(local ? paths.filter((path) => valid.has(path)) : paths);
+    if (paths.some((path) => !valid.has(path) && presence.get(path) === "unknown")) {
       throw new RunnerError("cache-unknown", "the binary cache cannot be asked what it has");
     }
     const verdicts: Verdict[] = [];
@@ -195,12 +195,15 @@ export class Ingestion {
         if (await this.#substitute(facts, account(facts.drv))) {
           verdicts[index] = { kind: "complete", facts };
           complete.push(facts);
+          for (const path of facts.outputs.values()) if (path !== undefined) valid.add(path);
         }
       });
     }
     for (const facts of complete) resolver.learn(facts.drv, definedOutputs(facts));
     await recorder.outputsFound(complete, account);
-    if (local) uploads.uploadLater(complete, presence);
+    // Before anybody hears that they are there: what is here and not (surely) in the caches.
+    const found = complete.flatMap((facts) => [...definedOutputs(facts).values()]);
+    await uploads.uploadLater(found.filter((path) => valid.has(path) && presence.get(path) !== "present"));
     return verdicts;
   }
 

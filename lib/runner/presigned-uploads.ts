@@ -12,6 +12,7 @@ import {
 } from "../binary-cache/index.js";
 import type { Logger } from "../log.js";
 import { hashesEqual } from "../nix/hash.js";
+import type { StorePath } from "../nix/store-path.js";
 import {
   type BuiltOutput,
   type MultipartPart,
@@ -69,18 +70,19 @@ export class PresignedUploads {
   }
 
   /**
-   * Whether clients find in the bucket what a builder says it has built.
+   * Outputs that clients do not find in the bucket although a builder says it has built them.
    *
-   * @throws RunnerError `output-missing`, `output-mismatch`; BinaryCacheError when the bucket cannot be asked
+   * @throws RunnerError `output-mismatch`; BinaryCacheError when the bucket cannot be asked
    */
-  async verify(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<void> {
+  async lacking(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<readonly StorePath[]> {
     const cache = this.#caches.get(attempt) ?? this.#options.cacheOf(attempt);
-    if (cache === undefined) return;
+    const lacking: StorePath[] = [];
+    if (cache === undefined) return lacking;
     for (const [name, { path, narHash, narSize }] of outputs) {
       const info = await cache.narInfo(path);
       if (info === undefined) {
-        const message = `output ${name} of ${attempt.drv} did not arrive in ${cache.name}`;
-        throw new RunnerError("output-missing", message);
+        lacking.push(path);
+        continue;
       }
       const differs = narHash !== undefined && !hashesEqual(narHash, info.narHash);
       if (differs || narSize !== info.narSize) {
@@ -88,6 +90,7 @@ export class PresignedUploads {
         throw new RunnerError("output-mismatch", message);
       }
     }
+    return lacking;
   }
 
   /** The attempt is over: nothing will be completed any more, and what it was given is forgotten. */

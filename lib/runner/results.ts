@@ -9,7 +9,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
-import { hashesEqual } from "../nix/hash.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { BuiltOutput } from "../rpc/types.js";
 import type { SchedulerApi } from "../scheduler/api.js";
@@ -27,6 +26,7 @@ import { TaskGroup } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
+import { checkOutputs, type OutputCheckOptions } from "./output-check.js";
 import type { Recorder } from "./recorder.js";
 import type { RunnerStore } from "./runner-store.js";
 import type { Publication } from "./uploads.js";
@@ -41,15 +41,15 @@ export interface ResultsOptions {
   readonly logger: Logger;
   readonly now: () => number;
   readonly random: () => number;
-  /** Compares a report with the bucket that its builder has filled. @throws RunnerError, BinaryCacheError */
-  readonly verifyInBucket: (attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>) => Promise<void>;
   /** Makes outputs safe and public; resolves when builds that need them may be called done. */
   readonly publish: (publication: Publication) => Promise<void>;
   readonly onChange: () => void;
   /** The log of an attempt will not change any more. */
   readonly onLogComplete: (drv: StorePath) => Promise<void>;
-  /** An attempt that reached its machine ended without outputs; its log is complete on disk. `decisive`: the last one. */
-  readonly onEndWithoutResult: (attempt: Attempt, row: StepRow | undefined, decisive: boolean) => void;
+  /** Outputs that the cache lacks although a builder that uploads for itself reports success. */
+  readonly unpublished: OutputCheckOptions["unpublished"];
+  /** An attempt that reached its machine is over; its log is complete on disk. */
+  readonly onOver: (attempt: Attempt, row: StepRow | undefined, kind: Completion["kind"]) => void;
   /** A built output named a derivation that a dependent waits for. */
   readonly onDynamic: (continuation: DynamicContinuation, drv: StorePath) => void;
   /** Outputs that only the build could tell, for the steps that are resolved with them. */
@@ -135,9 +135,10 @@ export class Results {
     onChange();
     let outcome = outcomeOf(report);
     let error = report.error;
+    let toUpload: readonly StorePath[] = [];
     if (outcome.kind === "succeeded") {
       try {
-        await this.#verifyOutputs(attempt, report.outputs);
+        toUpload = await checkOutputs(this.#options, attempt, report.outputs);
       } catch (cause) {
         error = errorChain(cause);
         outcome = {
@@ -158,44 +159,10 @@ export class Results {
       error: succeeded ? undefined : error,
       overheadMs: report.importMs + report.uploadMs,
       outputs: report.outputs,
+      toUpload,
     });
     if (completion.kind === "stale") {
       throw new RunnerError("not-owner", `step ${attempt.drv} belongs to another machine by now`);
-    }
-  }
-
-  /** The outputs must be those of the derivation and must have arrived whole. */
-  async #verifyOutputs(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<void> {
-    const { store } = this.#options;
-    for (const [name, expected] of attempt.facts.outputs) {
-      const reported = outputs.get(name);
-      if (reported === undefined) {
-        throw new RunnerError("output-missing", `output ${name} of ${attempt.drv} was not reported`);
-      }
-      if (expected !== undefined && expected !== reported.path) {
-        throw new RunnerError(
-          "output-mismatch",
-          `output ${name} of ${attempt.drv} should be ${expected}, the builder reported ${reported.path}`,
-        );
-      }
-    }
-    if (!this.#options.recorder.outputsAreLocal()) {
-      await this.#options.verifyInBucket(attempt, outputs);
-      return;
-    }
-    const infos = await store.queryPathInfos([...outputs.values()].map((output) => output.path));
-    for (const [name, output] of outputs) {
-      const info = infos.get(output.path);
-      if (info === undefined) {
-        throw new RunnerError(
-          "output-missing",
-          `output ${name} of ${attempt.drv} did not arrive in the store`,
-        );
-      }
-      const differs = output.narHash !== undefined && !hashesEqual(output.narHash, info.narHash);
-      if (differs || output.narSize !== info.narSize) {
-        throw new RunnerError("output-mismatch", `output ${name} of ${attempt.drv} is not what was reported`);
-      }
     }
   }
 
@@ -206,6 +173,7 @@ export class Results {
       readonly error: string | undefined;
       readonly overheadMs: number;
       readonly outputs: ReadonlyMap<string, BuiltOutput>;
+      readonly toUpload?: readonly StorePath[];
     },
   ): Promise<void> {
     const { recorder, counters } = this.#options;
@@ -216,9 +184,7 @@ export class Results {
     try {
       const row = await this.#rowOf(attempt);
       if (attempt !== undefined) await this.#finishLog(attempt);
-      if (attempt?.sent === true && completion.kind !== "finished") {
-        this.#options.onEndWithoutResult(attempt, row, completion.kind === "failed");
-      }
+      if (attempt?.sent === true) this.#options.onOver(attempt, row, completion.kind);
       switch (completion.kind) {
         case "finished":
           await this.#recordFinished(attempt, row, completion, details);
@@ -259,7 +225,11 @@ export class Results {
     attempt: Attempt | undefined,
     row: StepRow | undefined,
     completion: FinishedCompletion,
-    details: { readonly overheadMs: number; readonly outputs: ReadonlyMap<string, BuiltOutput> },
+    details: {
+      readonly overheadMs: number;
+      readonly outputs: ReadonlyMap<string, BuiltOutput>;
+      readonly toUpload?: readonly StorePath[];
+    },
   ): Promise<void> {
     const { recorder, publish, onDynamic } = this.#options;
     for (const continuation of completion.dynamic) {
@@ -271,6 +241,7 @@ export class Results {
     await publish({
       attempt,
       outputs: pathsOf(details.outputs),
+      toUpload: details.toUpload ?? [],
       finishesBuilds: completion.ownBuilds.length > 0,
     });
     await recorder.stepSucceeded(attempt, row, {

@@ -22,7 +22,6 @@ import type { StorePath } from "../nix/store-path.js";
 import type { RemoteStoreReport } from "../status/index.js";
 import type { Attempt } from "./attempts.js";
 import type { TaskGroup } from "./concurrency.js";
-import type { StepFacts } from "./derivation-catalog.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
 import { NixCopy } from "./nix-copy.js";
@@ -32,6 +31,8 @@ import type { RunnerStore } from "./runner-store.js";
 export interface Publication {
   readonly attempt: Attempt;
   readonly outputs: ReadonlyMap<string, StorePath>;
+  /** Paths of our store: all outputs, or with presigned uploads those that the builder did not upload. */
+  readonly toUpload: readonly StorePath[];
   /** Some build is finished by this step, so its outputs should be in the caches before the build says so. */
   readonly finishesBuilds: boolean;
 }
@@ -145,20 +146,17 @@ export class Uploads {
   }
 
   /** Makes the outputs of a step safe and public; resolves when builds that need them may be called done. */
-  async publish({ attempt, outputs, finishesBuilds }: Publication): Promise<void> {
-    const { roots, outputsAreLocal } = this.#options;
-    const local = outputsAreLocal();
-    const paths = [...outputs.values()];
-    if (local) await roots.add(paths);
+  async publish({ attempt, outputs, toUpload, finishesBuilds }: Publication): Promise<void> {
+    await this.#options.roots.add(toUpload);
     const uploaded = this.#enqueue(attempt, {
-      paths: local ? paths : [],
+      paths: toUpload,
       log: { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) },
       realisations: [...outputs]
         .filter(([name]) => attempt.facts.outputs.get(name) === undefined)
         .map(([outputName, outPath]) => ({ drvPath: attempt.drv, outputName, outPath })),
     });
-    const copied = local ? this.#opened.others.map((target) => target.copy(paths)) : [];
-    const all = Promise.all([uploaded, ...copied]);
+    const copied = toUpload.length === 0 ? [] : this.#opened.others.map((target) => target.copy(toUpload));
+    const everywhere = Promise.all([uploaded, ...copied]);
     if (!finishesBuilds) {
       this.#options.tasks.start(() => uploaded);
       return;
@@ -166,7 +164,7 @@ export class Uploads {
     const { patienceMs = 10 * 60_000 } = this.#options;
     const patience = new AbortController();
     try {
-      await Promise.race([all, sleep(patienceMs, undefined, { ref: false, signal: patience.signal })]);
+      await Promise.race([everywhere, sleep(patienceMs, undefined, { ref: false, signal: patience.signal })]);
     } finally {
       patience.abort();
     }
@@ -197,16 +195,11 @@ export class Uploads {
     return combined;
   }
 
-  /** Outputs that were found in the store but not in the caches go there in one job. */
-  uploadLater(complete: readonly StepFacts[], presence: ReadonlyMap<StorePath, Presence>): void {
-    const paths = complete
-      .flatMap((facts) => [...facts.outputs.values()])
-      .filter((path) => path !== undefined)
-      .filter((path) => presence.get(path) === "absent" || presence.get(path) === "unknown");
-    if (paths.length === 0) return;
-    this.#options.tasks.start(async () => {
-      await this.#queue?.enqueue({ paths: [...new Set(paths)], caches: this.#names() });
-    });
+  /** Paths of our store go into the caches in one job. Resolves when the job cannot be lost any more. */
+  async uploadLater(paths: readonly StorePath[]): Promise<void> {
+    const caches = this.#names();
+    if (paths.length === 0 || caches.length === 0) return;
+    await this.#queue?.enqueue({ paths: [...new Set(paths)], caches });
   }
 
   /** The bucket that builders upload the outputs of an attempt to. */

@@ -1,136 +1,209 @@
-// Builders that put their outputs into the bucket themselves, with URLs that the runner signs.
-import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+// Builders upload into the bucket themselves: the real pair, an S3 server, and the real Nix as reader of the bucket.
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { promisify } from "node:util";
+import { basename, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { parseNarInfo } from "../../lib/nix/index.js";
 import { parseStoreDir } from "../../lib/nix/store-path.js";
-import { shellDerivation, startNixStore } from "../support/nix.js";
+import { publicKey, secretKey } from "../binary-cache/samples.js";
+import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
-import { type S3Server, startS3Server } from "../support/s3-server/index.js";
+import { type S3Server, type StoredS3Object, startS3Server } from "../support/s3-server/index.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
-const run = promisify(execFile);
-const bucket = "outputs";
-
-let folder = "";
-let publicKey = "";
-let s3: S3Server | undefined;
-let web: Server | undefined;
-
-/** The bucket as a plain web server, which is how clients see a cache. */
-async function serveBucket(server: S3Server): Promise<string> {
-  web = createServer((request, response) => {
-    const object = server.objects.get(bucket)?.get(decodeURIComponent((request.url ?? "/").slice(1)));
-    response.writeHead(object === undefined ? 404 : 200);
-    response.end(request.method === "HEAD" ? undefined : object?.body);
-  });
-  await new Promise<void>((done) => web?.listen(0, "127.0.0.1", done));
-  return `http://127.0.0.1:${(web.address() as AddressInfo).port}`;
-}
-
-let cacheUrl = "";
+let s3: S3Server;
+let scratch: string;
 
 const pair = usePair(async () => {
-  folder = await mkdtemp(join(tmpdir(), "hydra-presigned-"));
-  s3 = await startS3Server({ buckets: [bucket] });
-  cacheUrl = await serveBucket(s3);
-  const key = join(folder, "cache-key");
-  await run("nix-store", ["--generate-binary-cache-key", "presigned-1", key, `${key}.pub`]);
-  publicKey = (await readFile(`${key}.pub`, "utf8")).trim();
-  const where = new URLSearchParams({ endpoint: s3.url, scheme: "http", region: "eu-west-1" });
-  const nixConf = `substituters = ${cacheUrl}\ntrusted-public-keys = ${publicKey}`;
+  scratch = await mkdtemp(join(tmpdir(), "presigned-"));
+  await writeFile(join(scratch, "key"), secretKey);
+  s3 = await startS3Server({ publicRead: true });
+  for (const [id, begun] of [
+    ["old", new Date(0)],
+    ["young", new Date()],
+  ] as const) {
+    const upload = { bucket: "cache", key: `nar/${id}.nar.zst`, headers: {}, begun, parts: new Map() };
+    (s3.uploads as Map<string, typeof upload>).set(id, upload);
+  }
+  const store = s3.uri("cache", {
+    compression: "zstd",
+    "write-nar-listing": "true",
+    "write-debug-info": "true",
+    "secret-key": join(scratch, "key"),
+  });
   return {
     databaseUrl: await testDatabase(),
-    builders: [
-      { nixConf, settings: { useSubstitutes: true } },
-      { nixConf, settings: { useSubstitutes: true } },
-    ],
-    runner: {
-      usePresignedUploads: true,
-      remoteStoreAddr: [
-        `s3://${bucket}?${where.toString()}&compression=zstd&write-nar-listing=true&secret-key=${key}`,
-      ],
-    },
+    runner: { remoteStoreAddr: [store], usePresignedUploads: true },
     runnerEnv: {
       AWS_ACCESS_KEY_ID: s3.keys.accessKeyId,
       AWS_SECRET_ACCESS_KEY: s3.keys.secretAccessKey,
     },
+    // One that fetches its inputs beforehand, and one whose builds fetch them.
+    builders: [{ nixConf: readsBucket(), settings: { useSubstitutes: true } }, { nixConf: readsBucket() }],
   };
 });
-
 afterAll(async () => {
-  web?.close();
   await s3?.close();
-  await rm(folder, { recursive: true, force: true });
+  await rm(scratch, { recursive: true, force: true });
 });
 
-function objects(): Map<string, { readonly body: Buffer }> {
-  return s3?.objects.get(bucket) ?? new Map();
+function readsBucket(): string {
+  return `extra-substituters = ${s3.url}/cache\ntrusted-public-keys = ${publicKey}`;
 }
 
-async function outputsOf(ids: readonly number[]): Promise<string[]> {
-  const rows = await pair().tables.rows(ids);
-  expect(rows.Builds.map(({ finished, buildstatus }) => [finished, buildstatus])).toEqual(
-    ids.map(() => [1, 0]),
-  );
-  return rows.BuildStepOutputs.map(({ path }) => String(path));
+function object(key: string): StoredS3Object {
+  const found = s3.objects.get("cache")?.get(key);
+  if (found === undefined) throw new Error(`there is no ${key} in the bucket`);
+  return found;
 }
 
-const lower = shellDerivation("lower", "echo lower > $out; echo a line of log");
-const upper = shellDerivation("upper", "read x < $lower; echo $x $lower > $out", `lower = ${lower};`);
-const large = shellDerivation("large", "/bin/busybox head -c 25165824 /dev/urandom > $out");
+function text(key: string): string {
+  return object(key).body.toString();
+}
 
-test("outputs, listings and logs are in the bucket when their builds are finished", async () => {
-  const ids = await pair().build(lower, large);
+function hashPart(path: string): string {
+  return basename(path).slice(0, 32);
+}
+
+async function succeed(...expressions: readonly string[]): Promise<string[]> {
+  const ids = await pair().build(...expressions);
   await pair().tables.waitFinished(ids);
-  for (const path of await outputsOf(ids)) {
-    const hash = path.slice("/nix/store/".length, "/nix/store/".length + 32);
-    const text = objects().get(`${hash}.narinfo`)?.body.toString() ?? "";
-    const info = parseNarInfo(parseStoreDir("/nix/store"), text);
-    expect(info.signatures.map((signature) => signature.split(":")[0])).toEqual(["presigned-1"]);
-    expect(objects().get(info.url)?.body.length).toBe(info.fileSize);
-    expect(objects().has(`${hash}.ls`)).toBe(true);
-    // The outputs never went through the runner.
-    await expect(pair().store.run("nix-store", ["--check-validity", path])).rejects.toThrow();
-  }
   const rows = await pair().tables.rows(ids);
-  const drv = String(rows.Builds[0]?.drvpath).slice("/nix/store/".length);
-  await until("the log", () => objects().has(`log/${drv}`));
-  expect(s3?.uploads.size).toBe(0);
+  expect(rows.Builds.map(({ buildstatus }) => buildstatus)).toEqual(ids.map(() => 0));
+  return rows.BuildOutputs.map(({ path }) => String(path));
+}
+
+function puts(match: (key: string) => boolean): string[] {
+  return s3.requests.filter(({ method, key }) => method === "PUT" && match(key)).map(({ key }) => key);
+}
+
+const first = shellDerivation("first", "echo hello from first; echo first > $out");
+
+test("uploads that nobody will complete are aborted at start", async () => {
+  await until("the old upload to be gone", () => Promise.resolve(!s3.uploads.has("old")));
+  expect(s3.uploads.has("young")).toBe(true);
 });
 
-test("a build takes its inputs from there", async () => {
-  const ids = await pair().build(upper);
-  await pair().tables.waitFinished(ids);
-  expect(await outputsOf(ids)).toHaveLength(1);
+test("an output goes from the builder to the bucket, with listing and log", async () => {
+  const [out = ""] = await succeed(first);
+  const [drv = ""] = await pair().instantiate(first);
+  const narinfo = text(`${hashPart(out)}.narinfo`);
+  expect(narinfo).toMatch(/^StorePath: .*-first\nURL: nar\/[0-9a-z]{52}\.nar\.zst\nCompression: zstd\n/);
+  const { signatures, url, fileSize } = parseNarInfo(parseStoreDir("/nix/store"), narinfo);
+  expect(signatures.map((signature) => signature.split(":")[0])).toEqual(["test.example.org-1"]);
+  const nar = object(url);
+  expect(nar.contentEncoding).toBeUndefined();
+  expect(fileSize).toBe(nar.body.length);
+  expect(JSON.parse(text(`${hashPart(out)}.ls`))).toEqual({
+    version: 1,
+    root: { type: "regular", size: 6, executable: false, narOffset: 96 },
+  });
+  await until("the log", () => Promise.resolve(s3.objects.get("cache")?.has(`log/${basename(drv)}`)));
+  expect(text(`log/${basename(drv)}`)).toBe("hello from first\n");
+  // It never went through the runner.
+  await expect(pair().store.run("nix-store", ["-q", "--hash", out])).rejects.toThrow(/not valid/);
 });
 
-test("what is in the bucket is not built again", async () => {
-  const ids = await pair().build(lower);
-  await pair().tables.waitFinished(ids);
-  expect((await pair().tables.rows(ids)).Builds).toMatchObject([{ buildstatus: 0, iscachedbuild: 1 }]);
+test("a build takes inputs out of the bucket that only the bucket has", async () => {
+  const expression = (name: string): string =>
+    `let first = ${first}; in ${shellDerivation(name, "/bin/busybox sleep 1; read x < $first; echo got $x $first > $out", "inherit first;")}`;
+  // As many as both builders take, so that also the one that did not build the input needs it.
+  const outs = await succeed(...Array.from({ length: 8 }, (_, index) => expression(`second-${index}`)));
+  for (const out of outs)
+    expect(text(`${hashPart(out)}.narinfo`)).toMatch(/^References: [0-9a-z]{32}-first$/m);
+  expect(
+    new Set(
+      (await pair().tables.client.query("select machine from buildsteps")).rows.map((row) => row.machine),
+    ).size,
+  ).toBe(2);
 });
 
-test("a client that trusts nothing but the key takes the closure from there", async () => {
-  const rows = await pair().tables.client.query<{ path: string }>(
-    "select path from buildstepoutputs where path like '%-upper'",
-  );
-  const path = rows.rows[0]?.path ?? "";
+/** A client that asks no cache but the bucket and trusts nothing but the key. */
+async function withClient<T>(use: (client: TestNixStore) => Promise<T>): Promise<T> {
   const client = await startNixStore({
-    directory: folder,
+    directory: scratch,
     name: "client",
-    extraConf: `substituters = ${cacheUrl}\ntrusted-public-keys = ${publicKey}`,
+    extraConf: `substituters = ${s3.url}/cache\ntrusted-public-keys = ${publicKey}`,
   });
   try {
-    await client.run("nix-store", ["--realise", path]);
-    await client.run("nix-store", ["--verify-path", path]);
+    return await use(client);
   } finally {
     await client.close();
+  }
+}
+
+test("24 MiB go in several parts, and the real Nix reads them", async () => {
+  const [out = ""] = await succeed(
+    shellDerivation("large", "/bin/busybox dd if=/dev/urandom of=$out bs=1M count=24"),
+  );
+  const key = /^URL: (.*)$/m.exec(text(`${hashPart(out)}.narinfo`))?.[1] ?? "";
+  expect(object(key).etag).toMatch(/-3$/);
+  await withClient(async (client) => {
+    await client.run("nix-store", ["-r", out]);
+    expect(await readFile(join(client.realStoreDir, basename(out)))).toHaveLength(24 << 20);
+  });
+});
+
+test("a client takes a whole closure from there", async () => {
+  const { rows } = await pair().tables.client.query<{ path: string }>(
+    "select path from buildstepoutputs where path like '%-second-0'",
+  );
+  const path = rows[0]?.path ?? "";
+  await withClient(async (client) => {
+    await client.run("nix-store", ["--realise", path]);
+    const closure = (await client.run("nix-store", ["-qR", path])).trim().split("\n");
+    expect(closure).toHaveLength(2);
+    await client.run("nix-store", ["--verify-path", ...closure]);
+  });
+});
+
+test("debug information is indexed", async () => {
+  const rest = "cdef0123456789abcdef0123456789abcdef01";
+  const file = `lib/debug/.build-id/ab/${rest}.debug`;
+  const [out = ""] = await succeed(
+    shellDerivation("debug", `/bin/busybox mkdir -p $out/lib/debug/.build-id/ab; echo ELF > $out/${file}`),
+  );
+  const url = /^URL: (.*)$/m.exec(text(`${hashPart(out)}.narinfo`))?.[1];
+  expect(JSON.parse(text(`debuginfo/ab${rest}`))).toEqual({ archive: `../${url}`, member: file });
+});
+
+test("a PUT that fails is made again", async () => {
+  let failures = 2;
+  s3.fault = ({ method, key }) =>
+    method === "PUT" && key.startsWith("nar/") && failures-- > 0
+      ? { status: 503, code: "SlowDown" }
+      : undefined;
+  try {
+    const [out = ""] = await succeed(shellDerivation("refused", "echo refused > $out"));
+    const key = /^URL: (.*)$/m.exec(text(`${hashPart(out)}.narinfo`))?.[1] ?? "";
+    expect(puts((one) => one === key)).toHaveLength(3);
+  } finally {
+    s3.fault = undefined;
+  }
+});
+
+test("an output that the bucket has is not built", async () => {
+  const stored = (key: string): boolean => key.endsWith(".narinfo") || key.startsWith("nar/");
+  const before = puts(stored).length;
+  const ids = await pair().build(first);
+  await pair().tables.waitFinished(ids);
+  const rows = await pair().tables.rows(ids);
+  expect(rows.Builds).toMatchObject([{ buildstatus: 0, iscachedbuild: 1 }]);
+  expect(rows.BuildSteps).toEqual([]);
+  expect(puts(stored)).toHaveLength(before);
+});
+
+test("nothing is left half done, and narinfos come after those they refer to", async () => {
+  await until("uploads to end", () => Promise.resolve([...s3.uploads.keys()].every((id) => id === "young")));
+  const order = puts((key) => key.endsWith(".narinfo"));
+  const seen = new Set<string>();
+  for (const key of order) {
+    const references = /^References: (.*)$/m.exec(text(key))?.[1]?.split(" ") ?? [];
+    for (const reference of references) {
+      const needed = `${reference.slice(0, 32)}.narinfo`;
+      if (needed !== key) expect(seen, key).toContain(needed);
+    }
+    seen.add(key);
   }
 });

@@ -150,7 +150,7 @@ export class RunnerLife {
         publish: slowly,
         putLog: slowly,
         presence: () => Promise.resolve(new Map()),
-        uploadLater: () => {},
+        uploadLater: nothing,
         presignedCache: () => undefined,
         wantsDebugInfo: () => false,
         pending: () => [],
