@@ -45,3 +45,8 @@ export function errorChain(thrown: unknown): string {
   }
   return parts.join(": ");
 }
+
+/** An error of the operating system: it has a `code` such as `ENOENT`. */
+export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && "syscall" in error;
+}

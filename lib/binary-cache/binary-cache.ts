@@ -48,6 +48,8 @@ export interface BinaryCacheOptions {
 export interface UploadOptions extends ReadOptions {
   /** Write everything again even if it is there. Default false. */
   readonly repair?: boolean | undefined;
+  /** The cache was found to lack the path a moment ago, so it is not asked again. Default false. */
+  readonly absent?: boolean | undefined;
   /** Awaited after everything else is written and before the narinfo makes the path visible. */
   readonly beforePublish?: (() => Promise<void>) | undefined;
 }
@@ -163,7 +165,10 @@ export class BinaryCache {
     const wanted = closure.filter(({ path }) => options.repair === true || present.get(path) !== "present");
     const uploaded = await inClosureOrder(
       wanted,
-      (info, beforePublish) => this.uploadPath(info, openNar, { ...options, beforePublish }),
+      (info, beforePublish) => {
+        const absent = present.get(info.path) === "absent";
+        return this.uploadPath(info, openNar, { ...options, beforePublish, absent });
+      },
       options,
     );
     return { uploaded };
@@ -267,10 +272,11 @@ export class BinaryCache {
     openNar: OpenNar,
     options: UploadOptions,
   ): Promise<"uploaded" | "present"> {
-    const { signal, repair = false } = options;
+    const { signal, repair = false, absent = false } = options;
     signal?.throwIfAborted();
     if (
       !repair &&
+      !absent &&
       (this.#presence.has(info.path) ||
         (await this.objects.head(narInfoKey(info.path), options)) !== undefined)
     ) {

@@ -3,7 +3,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
-import { toError } from "../errors.js";
+import { isSystemError, toError } from "../errors.js";
 import { oneChunk } from "./byte-streams.js";
 import { BinaryCacheError } from "./errors.js";
 import type { ObjectFacts, ObjectStore, PutOptions, ReadOptions, StoredObject } from "./object-store.js";
@@ -122,8 +122,4 @@ export class FileCache implements ObjectStore {
       cause,
     });
   }
-}
-
-function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && "syscall" in error;
 }

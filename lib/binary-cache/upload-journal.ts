@@ -1,12 +1,15 @@
 /**
- * Uploads that are still to be done, one small file each, so that a crash loses none.
+ * Uploads that are still to be done, in one file that grows by a line for each job and another when it is done, so that
+ * a crash loses none. What is added at the same time shares one wait for the disk.
  *
- * A log is held by a link of its own: the next try of the derivation may move or compress the original at any time.
+ * The log of a try that decided nothing is held by a link of its own: the next try moves the original away.
  */
-import { copyFile, link, mkdir, open, readdir, readFile, rename, rm } from "node:fs/promises";
+import { appendFile, copyFile, link, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { isSystemError } from "../errors.js";
 import type { Logger } from "../log.js";
 import { isStorePath, type StorePath, storePathNameFault } from "../nix/store-path.js";
+import { LineFile } from "./line-file.js";
 
 export interface LogUpload {
   readonly drv: StorePath;
@@ -53,8 +56,7 @@ function readLog(json: unknown): LogUpload | undefined {
   return { drv, file, ...(typeof attempt === "string" && { attempt }) };
 }
 
-function readJob(id: string, text: string): UploadJob | undefined {
-  const json: unknown = JSON.parse(text);
+function readJob(id: string, json: unknown): UploadJob | undefined {
   if (!isObject(json) || !Array.isArray(json.paths) || !json.paths.every(isPath)) return undefined;
   const { caches } = json;
   const log = readLog(json.log);
@@ -75,76 +77,134 @@ function readJob(id: string, text: string): UploadJob | undefined {
   };
 }
 
+type Line = { readonly id: string; readonly job: UploadJob } | { readonly done: string };
+
+/** @throws SyntaxError when it is no JSON */
+function readLine(text: string): Line | undefined {
+  const json: unknown = JSON.parse(text);
+  if (!isObject(json)) return undefined;
+  if (typeof json.done === "string") return { done: json.done };
+  if (typeof json.id !== "string" || !/^\d{12}$/.test(json.id)) return undefined;
+  const job = readJob(json.id, json.job);
+  return job === undefined ? undefined : { id: json.id, job };
+}
+
+/** Bytes of lines about jobs that are done, after which the file is written anew. */
+const muchWaste = 1 << 20;
+
 export class UploadJournal {
   readonly #folder: string;
   readonly #logger: Logger;
+  readonly #file: LineFile;
+  readonly #jobs = new Map<string, string>();
+  /** Characters of the lines that matter. */
+  #live = 0;
   #next = 1;
 
   constructor(folder: string, logger: Logger) {
     this.#folder = folder;
     this.#logger = logger;
+    this.#file = new LineFile(join(folder, "journal.jsonl"));
   }
 
-  /** What an earlier process left, oldest first. A file that cannot be read is put aside, not deleted. */
+  /** What an earlier process left, oldest first. A line that cannot be read is put aside, not deleted. */
   async load(): Promise<UploadJob[]> {
     await mkdir(this.#folder, { recursive: true });
-    const jobs: UploadJob[] = [];
-    const names = (await readdir(this.#folder)).sort();
-    for (const name of names) {
-      const id = /^(\d{12})\.json$/.exec(name)?.[1];
-      const logOf = /^(\d{12})\.log/.exec(name)?.[1];
-      const useless = logOf !== undefined && !names.includes(`${logOf}.json`);
-      if (name.endsWith(".tmp") || useless) await rm(join(this.#folder, name), { force: true });
-      if (id === undefined) continue;
-      this.#next = Math.max(this.#next, Number(id) + 1);
-      const file = join(this.#folder, name);
-      let job: UploadJob | undefined;
+    const jobs = new Map<string, UploadJob>();
+    const bad: string[] = [];
+    for (const text of await this.#file.load()) {
       try {
-        job = readJob(id, await readFile(file, "utf8"));
-      } catch (error) {
-        this.#logger.warn("an entry of the upload journal cannot be read", { file, error });
+        const line = readLine(text);
+        if (line === undefined) bad.push(text);
+        else if ("done" in line) jobs.delete(line.done);
+        else {
+          jobs.set(line.id, line.job);
+          this.#next = Math.max(this.#next, Number(line.id) + 1);
+        }
+      } catch {
+        bad.push(text);
       }
-      if (job !== undefined) jobs.push(job);
-      else await rename(file, `${file}.bad`);
     }
-    return jobs;
+    if (bad.length > 0) await this.#putAside(bad);
+    for (const { id, ...request } of jobs.values()) this.#keep(id, request);
+    await this.#file.replace([...this.#jobs.values()]);
+    await this.#dropUselessLogs();
+    return [...jobs.values()];
   }
 
   /** Resolves when the job is on the disk. */
   async add(request: UploadRequest): Promise<UploadJob> {
     const id = String(this.#next++).padStart(12, "0");
     const job = await this.#withLog(id, request);
-    const target = join(this.#folder, `${id}.json`);
-    const temporary = `${target}.tmp`;
-    const file = await open(temporary, "w", 0o600);
     try {
-      await file.writeFile(JSON.stringify(job));
-      await file.datasync();
-    } finally {
-      await file.close();
+      await this.#file.append(this.#keep(id, job), { durable: true });
+    } catch (error) {
+      this.#forget(id);
+      throw error;
     }
-    await rename(temporary, target);
     return { ...job, id };
   }
 
+  /** After a crash a job that was done may be done again, so nothing waits for the disk here. */
   async remove(job: UploadJob): Promise<void> {
-    await rm(join(this.#folder, `${job.id}.json`), { force: true });
-    for (const { suffix } of logForms) await rm(this.#logOf(job.id) + suffix, { force: true });
+    this.#forget(job.id);
+    if (job.log?.file === this.#logOf(job.id)) await this.#removeLog(job.id);
+    if (this.#jobs.size === 0) await this.#file.replace([]);
+    else if (this.#file.size > muchWaste + 4 * this.#live) await this.#file.replace(this.#jobs.values());
+    else await this.#file.append(JSON.stringify({ done: job.id }), { durable: false });
+  }
+
+  /** Ends the use of the file; what is in it stays. */
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  /** Returns the line of the job. */
+  #keep(id: string, job: UploadRequest): string {
+    const line = JSON.stringify({ id, job });
+    this.#jobs.set(id, line);
+    this.#live += line.length;
+    return line;
+  }
+
+  #forget(id: string): void {
+    this.#live -= this.#jobs.get(id)?.length ?? 0;
+    this.#jobs.delete(id);
   }
 
   #logOf(id: string): string {
     return join(this.#folder, `${id}.log`);
   }
 
-  /** The request, with a log that nobody else moves. */
+  /** The request, with a log that the next try does not move away. */
   async #withLog(id: string, request: UploadRequest): Promise<UploadRequest> {
     const { log } = request;
-    if (log === undefined) return request;
+    if (log?.attempt === undefined) return request;
     const held = this.#logOf(id);
     for (const { suffix } of logForms) {
       if (await linked(log.file + suffix, held + suffix)) return { ...request, log: { ...log, file: held } };
     }
     return request;
+  }
+
+  async #removeLog(id: string): Promise<void> {
+    for (const { suffix } of logForms) await rm(this.#logOf(id) + suffix, { force: true });
+  }
+
+  async #dropUselessLogs(): Promise<void> {
+    for (const name of await readdir(this.#folder)) {
+      const id = /^(\d{12})\.log/.exec(name)?.[1];
+      if (id !== undefined && !this.#jobs.has(id)) await rm(join(this.#folder, name), { force: true });
+    }
+  }
+
+  async #putAside(lines: readonly string[]): Promise<void> {
+    const file = join(this.#folder, "unreadable.jsonl");
+    this.#logger.warn("lines of the upload journal cannot be read and are put aside", {
+      file,
+      lines: lines.length,
+    });
+    await appendFile(file, lines.map((line) => `${line}\n`).join(""), { mode: 0o600 });
   }
 }
 
@@ -157,7 +217,7 @@ async function linked(from: string, to: string): Promise<boolean> {
     });
     return true;
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return false;
+    if (isSystemError(error) && error.code === "ENOENT") return false;
     throw error;
   }
 }

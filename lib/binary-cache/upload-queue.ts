@@ -108,6 +108,7 @@ export class UploadQueue {
     this.#stop.abort(new BinaryCacheError("unavailable", "the upload queue is closed"));
     await Promise.all(this.#running.values());
     for (const entry of this.#waiting.splice(0)) entry.settle(closedError());
+    await this.#journal.close();
   }
 
   #add(job: UploadJob): Entry {

@@ -105,8 +105,8 @@ export class Build {
 
       this.#updates.send("receivingOutputs");
       this.#enter("uploadFailure", "could not upload the outputs");
-      const closure = await store.closure([...paths.values()], { signal });
-      await this.#timed("uploadMs", () => this.#upload(closure, known));
+      const closure = await store.closure([...outputs.values()], { signal });
+      await this.#timed("uploadMs", () => this.#upload(closure, { known, outputs: new Set(paths.values()) }));
 
       this.#updates.send("postProcessing");
       this.#enter("postProcessingFailure", "could not describe the outputs");
@@ -147,10 +147,13 @@ export class Build {
     };
   }
 
-  async #upload(closure: readonly ValidPathInfo[], known: ReadonlySet<StorePath>): Promise<void> {
+  async #upload(
+    closure: readonly ValidPathInfo[],
+    beliefs: { readonly known: ReadonlySet<StorePath>; readonly outputs: ReadonlySet<StorePath> },
+  ): Promise<void> {
     const { order, machineId, buildIds, signal } = this.#job;
     if (order.presigned === undefined) {
-      await uploadStream(closure, known, { ...this.#environment, signal });
+      await uploadStream(closure, beliefs, { ...this.#environment, signal });
       return;
     }
     await this.#environment.presigned.upload(closure, {

@@ -11,6 +11,8 @@ import { Slots } from "./slots.js";
 const questionsAtOnce = 10;
 /** Milliseconds for one "do you have it?". */
 const questionTimeout = 60_000;
+/** Bytes of a NAR that are sent sooner than the runner could say whether it needs them. */
+const smallNar = 32 << 10;
 
 export interface StreamUploadOptions {
   readonly store: Store;
@@ -19,19 +21,24 @@ export interface StreamUploadOptions {
   readonly signal: AbortSignal;
 }
 
-/**
- * Resolves when the runner has all of `closure` (references first).
- * @param known paths that came from the runner and need no question
- */
+/** What is likely about the runner's store. */
+export interface RunnerBeliefs {
+  /** It has these: they came from there. */
+  readonly known: ReadonlySet<StorePath>;
+  /** It lacks these: it has just asked for them to be built. */
+  readonly outputs: ReadonlySet<StorePath>;
+}
+
+/** Resolves when the runner has all of `closure` (references first). */
 export async function uploadStream(
   closure: readonly ValidPathInfo[],
-  known: ReadonlySet<StorePath>,
+  beliefs: RunnerBeliefs,
   options: StreamUploadOptions,
 ): Promise<void> {
   const { link, signal } = options;
-  const candidates = closure.filter((info) => !known.has(info.path));
+  const candidates = closure.filter((info) => !beliefs.known.has(info.path));
   await link.call(async (api) => {
-    const lacking = await lackedBy(api, candidates, signal);
+    const lacking = await lackedBy(api, candidates, beliefs, signal);
     if (lacking.length > 0) await send(api, lacking, options);
   }, signal);
 }
@@ -39,12 +46,16 @@ export async function uploadStream(
 async function lackedBy(
   api: RunnerApi,
   infos: readonly ValidPathInfo[],
+  { outputs }: RunnerBeliefs,
   signal: AbortSignal,
 ): Promise<ValidPathInfo[]> {
   const has = await new Slots(questionsAtOnce).map(
     infos,
-    // A question without an answer costs an upload too much, nothing else.
-    (info) => api.hasPath(info.path, { signal, timeoutMs: questionTimeout }).catch(() => false),
+    (info) => {
+      if (info.narSize <= smallNar && outputs.has(info.path)) return Promise.resolve(false);
+      // A question without an answer costs an upload too much, nothing else.
+      return api.hasPath(info.path, { signal, timeoutMs: questionTimeout }).catch(() => false);
+    },
     signal,
   );
   return infos.filter((_, index) => has[index] !== true);

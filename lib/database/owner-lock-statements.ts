@@ -1,5 +1,5 @@
 /** The statements behind the owner lock. What the locks mean is told in `owner-lock.ts`. */
-import type { Client, PoolClient } from "pg";
+import type { Client } from "pg";
 import { failureCode } from "./failure-kinds.js";
 
 /** First keys of our advisory locks: any fixed numbers that nothing else of Hydra uses. */
@@ -27,14 +27,18 @@ export async function shortenTimeouts(client: Client): Promise<void> {
   await client.query(sessionSettings);
 }
 
-/** Holds the gate until the transaction ends; false when the session `pid` does not own the database. */
-export async function passGate(client: PoolClient, pid: number, token: number): Promise<boolean> {
-  // Two statements in one message: the second must look at the locks only after the first has the gate.
-  const results: unknown = await client.query(
-    `SELECT pg_advisory_xact_lock_shared(${ownerSpace}, ${gateKey});
+/**
+ * Holds the gate until the transaction ends, and looks whether the session `pid` owns the database. Two statements in
+ * one message: the second must look at the locks only after the first has the gate.
+ */
+export function gateStatements(pid: number, token: number): string {
+  return `SELECT pg_advisory_xact_lock_shared(${ownerSpace}, ${gateKey});
      SELECT count(*)::int AS locks FROM pg_locks WHERE ${held} AND pid = ${pid} AND mode = 'ExclusiveLock'
-        AND ((classid = ${ownerSpace} AND objid = ${ownerKey}) OR (classid = ${tokenSpace} AND objid = ${token}))`,
-  );
+        AND ((classid = ${ownerSpace} AND objid = ${ownerKey}) OR (classid = ${tokenSpace} AND objid = ${token}))`;
+}
+
+/** Whether the answers to a message that ends in `gateStatements` say that the session owns the database. */
+export function passedGate(results: unknown): boolean {
   return lastCount(results) === 2;
 }
 

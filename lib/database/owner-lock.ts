@@ -11,7 +11,7 @@
  */
 import { randomInt } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Client, PoolClient } from "pg";
+import type { Client } from "pg";
 import { toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { Backoff } from "./backoff.js";
@@ -21,12 +21,13 @@ import type { HydraDatabase } from "./hydra-database.js";
 import {
   closeGate,
   endFormerSession,
+  gateStatements,
   isFree,
-  passGate,
+  passedGate,
   shortenTimeouts,
   tryLock,
 } from "./owner-lock-statements.js";
-import type { Fence } from "./transaction.js";
+import type { Fence, FenceEntry } from "./transaction.js";
 
 export interface OwnerLockOptions {
   readonly database: Pick<HydraDatabase, "connect">;
@@ -140,22 +141,26 @@ export class OwnerLock implements Fence, AsyncDisposable {
   }
 
   /**
-   * For the start of a writing transaction: fails unless the lock is ours, and keeps a new owner waiting until the
-   * transaction is over.
+   * For the start of a writing transaction: statements that keep a new owner waiting until the transaction is over, and
+   * `verify`, which takes their answers and fails unless the lock is ours.
    *
    * @throws DatabaseError `fenced` when the lock is lost or was released, `unavailable` while it is being reclaimed
    */
-  async check(client: PoolClient): Promise<void> {
+  enter(): FenceEntry {
     if (this.#lost.signal.aborted) throw new DatabaseError("fenced", "another runner owns the database");
     if (!this.#owner) throw new DatabaseError("fenced", "this runner does not own the database");
     const ownership = this.#ownership;
     if (ownership === undefined) {
       throw new DatabaseError("unavailable", "the connection that holds the owner lock is being restored");
     }
-    if (!(await passGate(client, ownership.pid, this.#token))) {
-      // Whether it is lost for good is found out by the guard; until then nothing is written.
-      throw new DatabaseError("unavailable", "the owner lock is not held by our connection");
-    }
+    return {
+      statements: gateStatements(ownership.pid, this.#token),
+      verify: (results) => {
+        // Whether it is lost for good is found out by the guard; until then nothing is written.
+        if (!passedGate(results))
+          throw new DatabaseError("unavailable", "the owner lock is not held by our connection");
+      },
+    };
   }
 
   /** Gives the lock up. The object cannot be used again. */

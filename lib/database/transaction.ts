@@ -20,10 +20,17 @@ export interface TransactionOptions {
   readonly patienceMs?: number | undefined;
 }
 
-/** Says whether we (still) may write. Runs right after BEGIN, inside the transaction. */
+/** Says whether we (still) may write. */
 export interface Fence {
   /** @throws DatabaseError `fenced` (for good) or `unavailable` (later perhaps) */
-  check(client: PoolClient): Promise<void>;
+  enter(): FenceEntry;
+}
+
+export interface FenceEntry {
+  /** Sent in one message with BEGIN, since a round trip for every transaction adds up. */
+  readonly statements: string;
+  /** Takes the answers to that message. @throws as `enter` */
+  verify(results: unknown): void;
 }
 
 export interface TransactionContext {
@@ -101,9 +108,12 @@ async function attempt<T>(
   client.on("error", ignore);
   let broken = false;
   try {
-    await client.query(begin);
     during = "work";
-    await context.fence()?.check(client);
+    const entry = context.fence()?.enter();
+    const results: unknown = await client.query(
+      entry === undefined ? begin : `${begin}; ${entry.statements}`,
+    );
+    entry?.verify(results);
     const value = await work(sessionOn(client));
     during = "commit";
     const { command } = await client.query("COMMIT");

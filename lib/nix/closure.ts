@@ -6,19 +6,21 @@ import type { StorePath } from "./store-path.js";
 export type QueryPathInfos = (paths: readonly StorePath[]) => Promise<ReadonlyMap<StorePath, ValidPathInfo>>;
 
 /**
- * Everything reachable from `roots`, dependencies before dependents; roots that are not valid are left out. The roots
- * are always asked about anew, what they refer to may come from the cache.
+ * Everything reachable from `roots`, dependencies before dependents; roots that are not valid are left out. Roots given
+ * as paths are always asked about anew, what they refer to may come from the cache.
  */
 export async function computeClosure(
-  roots: readonly StorePath[],
+  roots: readonly (StorePath | ValidPathInfo)[],
   query: QueryPathInfos,
   cache: PathInfoCache,
 ): Promise<ValidPathInfo[]> {
   const known = new Map<StorePath, ValidPathInfo>();
-  const seen = new Set(roots);
-  let unknown = [...seen];
-  while (unknown.length > 0) {
-    let fresh: ValidPathInfo[] = [...(await query(unknown)).values()];
+  const paths = roots.map((root) => (typeof root === "string" ? root : root.path));
+  const seen = new Set(paths);
+  let fresh = roots.filter((root) => typeof root !== "string");
+  let unknown = [...new Set(roots.filter((root) => typeof root === "string"))];
+  while (unknown.length > 0 || fresh.length > 0) {
+    if (unknown.length > 0) fresh = [...fresh, ...(await query(unknown)).values()];
     unknown = [];
     // Cached infos lead on to more cached infos without a question to the daemon.
     while (fresh.length > 0) {
@@ -37,7 +39,7 @@ export async function computeClosure(
       fresh = found;
     }
   }
-  return dependenciesFirst(roots, known);
+  return dependenciesFirst(paths, known);
 }
 
 /** Depth first, post-order, with a stack of our own: chains of references can be longer than the call stack. */

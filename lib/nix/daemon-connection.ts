@@ -163,13 +163,13 @@ export class DaemonConnection {
   upload<T>(operation: Operation<T>, body: ByteStream, options: RunOptions = {}): Promise<T> {
     requireSupport(operation, this.server.minor);
     return this.exclusively(options.signal, async ({ transport }) => {
-      await transport.write(this.#encode([operation]));
       // The daemon may log, fail or succeed while data is still on its way, and stalls when nobody listens.
       const progress = { answered: false };
       const answer = this.#answer(operation, options.handlers).finally(() => {
         progress.answered = true;
       });
-      const sending = sendFrames(transport, body, () => progress.answered).catch((error: unknown) => {
+      const head = this.#encode([operation]);
+      const sending = sendFrames(transport, body, () => progress.answered, head).catch((error: unknown) => {
         // Without the end of the body the daemon would wait for ever, and with it take half for the whole.
         this.#transport.destroy();
         throw error;
@@ -183,16 +183,23 @@ export class DaemonConnection {
     });
   }
 
-  /** A request whose answer is followed by bytes that `consume` reads to their end. */
-  async *download(
+  /**
+   * A request whose answer is followed by bytes. `first` and `question` are sent along with it, to spare round trips;
+   * `prepare` gets the answer to the question, and says how the bytes are read to their end or throws.
+   */
+  async *download<T>(
+    first: Operation<unknown>,
+    question: Operation<T>,
     operation: Operation<void>,
-    consume: (reader: WireReader) => ByteStream,
+    prepare: (answer: T) => (reader: WireReader) => ByteStream,
     options: RunOptions = {},
   ): ByteStream {
     const end = this.#begin(options.signal);
     let complete = false;
     try {
-      await this.#transport.write(this.#encode([operation]));
+      await this.#transport.write(this.#encode([first, question, operation]));
+      await this.#answer(first, options.handlers);
+      const consume = prepare(await this.#answer(question, options.handlers));
       await this.#answer(operation, options.handlers);
       yield* consume(this.#reader);
       complete = true;

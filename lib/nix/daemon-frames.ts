@@ -8,21 +8,26 @@ const smallPiece = 16 << 10;
 
 /**
  * Sends `body` and its end. Stops early, with a proper end, once `answered` says that the daemon has made up its mind.
- * When the body fails, its error comes through and no end is sent.
+ * When the body fails, its error comes through and no end is sent. `head` (the request) goes before it, in the same
+ * write when the body is short: every write wakes the daemon.
  */
 export async function sendFrames(
   transport: Pick<Transport, "write">,
   body: ByteStream,
   answered: () => boolean,
+  head?: Uint8Array,
 ): Promise<void> {
+  let before = head === undefined ? [] : [head];
   let collected: Uint8Array[] = [];
   let size = 0;
-  const flush = async (): Promise<void> => {
-    if (size === 0) return;
-    const frame = Buffer.concat([length(size), ...collected]);
+  const flush = async (...after: readonly Uint8Array[]): Promise<void> => {
+    const frame = size === 0 ? [] : [length(size), ...collected];
+    const parts = [...before, ...frame, ...after];
+    before = [];
     collected = [];
     size = 0;
-    await transport.write(frame);
+    const [only, ...more] = parts;
+    if (only !== undefined) await transport.write(more.length === 0 ? only : Buffer.concat(parts));
   };
   for await (const piece of body) {
     if (answered()) break;
@@ -40,8 +45,8 @@ export async function sendFrames(
       await transport.write(part);
     }
   }
-  if (!answered()) await flush();
-  await transport.write(length(0));
+  if (answered()) await transport.write(length(0));
+  else await flush(length(0));
 }
 
 function length(value: number): Uint8Array {

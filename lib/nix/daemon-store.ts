@@ -170,22 +170,27 @@ export class DaemonStore implements Store {
     return new Set(await this.#run(operations.queryAllValidPaths(), options));
   }
 
-  closure(paths: readonly StorePath[], options: CancelOptions = {}): Promise<ValidPathInfo[]> {
-    return computeClosure(paths, (unknown) => this.queryPathInfos(unknown, options), this.#cache);
+  closure(
+    roots: readonly (StorePath | ValidPathInfo)[],
+    options: CancelOptions = {},
+  ): Promise<ValidPathInfo[]> {
+    return computeClosure(roots, (unknown) => this.queryPathInfos(unknown, options), this.#cache);
   }
 
   narFromPath(path: StorePath, options: CancelOptions = {}): ByteStream {
     return this.#pool.stream((connection) => this.#nar(connection, path, options), options);
   }
 
-  async *#nar(connection: DaemonConnection, path: StorePath, options: CancelOptions): ByteStream {
+  #nar(connection: DaemonConnection, path: StorePath, options: CancelOptions): ByteStream {
     // First the root, then the question: what is valid after that stays until the connection ends.
-    await connection.run(operations.addTempRoot(path), options);
-    const info = await connection.run(operations.queryPathInfo(path), options);
-    if (info === undefined) throw this.#invalid(path);
-    yield* connection.download(
+    return connection.download(
+      operations.addTempRoot(path),
+      operations.queryPathInfo(path),
       operations.narFromPath(path),
-      (reader) => readNar(reader, info.narSize),
+      (info) => {
+        if (info === undefined) throw this.#invalid(path);
+        return (reader) => readNar(reader, info.narSize);
+      },
       options,
     );
   }

@@ -184,8 +184,11 @@ export interface Store extends AsyncDisposable {
   ): Promise<Set<StorePath>>;
   queryReferrers(path: StorePath, options?: CancelOptions): Promise<Set<StorePath>>;
   queryPathFromHashPart(hashPart: string, options?: CancelOptions): Promise<StorePath | undefined>;
-  /** Everything reachable from `paths`, dependencies before dependents; invalid paths are left out. */
-  closure(paths: readonly StorePath[], options?: CancelOptions): Promise<ValidPathInfo[]>;
+  /**
+   * Everything reachable from `roots`, dependencies before dependents; invalid paths are left out. A root whose path
+   * info is given is not asked about again.
+   */
+  closure(roots: readonly (StorePath | ValidPathInfo)[], options?: CancelOptions): Promise<ValidPathInfo[]>;
 
   /** The contents of a valid path as exactly one NAR. Breaking off costs a connection, nothing else. */
   narFromPath(path: StorePath, options?: CancelOptions): ByteStream;

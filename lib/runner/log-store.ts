@@ -12,6 +12,7 @@ import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { compress } from "../compression/index.js";
+import { isSystemError } from "../errors.js";
 import type { StorePath } from "../nix/store-path.js";
 
 export interface LogStoreOptions {
@@ -63,7 +64,6 @@ export class LogStore {
    */
   async create(drv: StorePath, options: { readonly since?: number } = {}): Promise<LogWriter> {
     const path = this.pathOf(drv);
-    await mkdir(dirname(path), { recursive: true });
     if (options.since !== undefined) await this.#removeSince(path, options.since);
     await this.#keepEarlierTry(path);
     return new FileLogWriter(path, await open(path, "w", 0o666), this.#maxBytes);
@@ -106,7 +106,7 @@ export class LogStore {
   }
 
   async #keepEarlierTry(path: string): Promise<void> {
-    const names = await readdir(dirname(path));
+    const names = await namesIn(dirname(path));
     const base = basename(path);
     const earlier = suffixes.filter((suffix) => names.includes(base + suffix));
     if (earlier.length === 0) return;
@@ -121,6 +121,17 @@ export class LogStore {
     for (const n of surplus) {
       for (const suffix of suffixes) await rm(`${path}.try${n}${suffix}`, { force: true });
     }
+  }
+}
+
+/** Makes the folder when it is missed. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (!isSystemError(error) || error.code !== "ENOENT") throw error;
+    await mkdir(folder, { recursive: true });
+    return [];
   }
 }
 

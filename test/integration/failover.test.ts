@@ -63,6 +63,8 @@ test("five kills: every build is finished and reported once, and a long one is n
     .filter((line) => line.includes("build started") && line.includes("-long.drv"));
   expect(begun).toHaveLength(1);
   const steps = rows.BuildSteps.filter((step) => step.build === long);
-  expect(steps.at(-1)).toMatchObject({ busy: 0, status: 0 });
+  // On a slow machine a runner may die between taking the outputs and recording that; the next one finds them.
+  const found = rows.Builds.find((build) => build.id === long)?.iscachedbuild === 1;
+  expect(steps.at(-1)).toMatchObject({ busy: 0, status: found ? 3 : 0 });
   for (const step of steps.slice(0, -1)) expect(step).toMatchObject({ busy: 0, status: 3, stoptime: 0 });
 }, 150_000);

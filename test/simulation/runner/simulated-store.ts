@@ -59,7 +59,8 @@ export class SimulatedStore {
       queryPathInfos: (paths) => ask(() => infos(paths)),
       queryValidPaths: (paths) => ask(() => new Set(paths.filter((path) => this.#has(path)))),
       isValidPath: (path) => ask(() => this.#has(path)),
-      closure: (paths) => ask(() => [...infos(paths).values()]),
+      closure: (roots) =>
+        ask(() => [...infos(roots.map((root) => (typeof root === "string" ? root : root.path))).values()]),
       readDerivation: (path) =>
         ask(() => {
           const found = this.derivations.get(path);
