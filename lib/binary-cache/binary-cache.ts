@@ -1,33 +1,26 @@
 /** One binary cache: reads it, and writes store paths into it in the order that keeps it whole at every moment. */
-import { compress } from "../compression/index.js";
 import { type Logger, silentLogger } from "../log.js";
-import { findDebugInfo, printDebugInfoLink } from "../nix/debug-info.js";
 import { hashesEqual } from "../nix/hash.js";
 import { type NarInfo, parseNarInfo, printNarInfo } from "../nix/nar-info.js";
-import { type NarListing, printListing } from "../nix/nar-listing.js";
+import type { NarListing } from "../nix/nar-listing.js";
 import { parseListing } from "../nix/nar-listing-parser.js";
 import type { ValidPathInfo } from "../nix/path-info.js";
-import {
-  buildTraceObject,
-  printBuildTrace,
-  printRealisation,
-  type RealisationKey,
-  realisationFingerprint,
-  realisationObject,
-} from "../nix/realisation.js";
+import type { RealisationKey } from "../nix/realisation.js";
 import { pathFingerprint, type Signer } from "../nix/signer.js";
 import type { StoreDir, StorePath } from "../nix/store-path.js";
-import { forEachLimited } from "./byte-streams.js";
-import { CacheTexts, contentEncoding } from "./cache-texts.js";
+import { type CopyTarget, closureToCopy, copyPath } from "./cache-copy.js";
+import { CacheLogs, type PutLogOptions } from "./cache-logs.js";
+import { writeRealisation } from "./cache-realisations.js";
+import { CacheTexts } from "./cache-texts.js";
 import type { CacheSettings } from "./cache-uri.js";
 import { inClosureOrder } from "./closure-upload.js";
+import { Descriptions } from "./descriptions.js";
 import { BinaryCacheError, missingObject } from "./errors.js";
-import { contentTypes, debugInfoKey, listingKey, logKey, narInfoKey, narKey } from "./layout.js";
-import type { NarInspection } from "./nar-inspection.js";
+import { contentTypes, listingKey, narInfoKey, narKey } from "./layout.js";
 import type { ObjectStore, ReadOptions } from "./object-store.js";
 import { PresenceCache } from "./presence-cache.js";
 import { type Presence, queryPresence } from "./presence-query.js";
-import { type OpenNar, type StoredNar, StoredNars } from "./stored-nars.js";
+import { type OpenNar, type StoredNar, StoredNars, type VerifyOptions } from "./stored-nars.js";
 import type { TrafficReport } from "./traffic.js";
 
 export type { Presence } from "./presence-query.js";
@@ -54,8 +47,6 @@ export interface UploadOptions extends ReadOptions {
   readonly beforePublish?: (() => Promise<void>) | undefined;
 }
 
-const linksAtOnce = 25;
-
 export class BinaryCache {
   readonly uri: string;
   readonly objects: ObjectStore;
@@ -66,6 +57,8 @@ export class BinaryCache {
   readonly #presence: PresenceCache;
   readonly #texts: CacheTexts;
   readonly #nars: StoredNars;
+  readonly #descriptions: Descriptions;
+  readonly #logs: CacheLogs;
   /** Paths being written: whoever else wants the same waits for it. */
   readonly #writing = new Map<StorePath, Promise<"uploaded" | "present">>();
 
@@ -79,6 +72,8 @@ export class BinaryCache {
     this.#presence = new PresenceCache(options.settings.presenceTtl, options.now);
     this.#texts = new CacheTexts(this.objects, this.settings);
     this.#nars = new StoredNars(this.objects, this.settings, this.#logger);
+    this.#descriptions = new Descriptions(this.objects, this.settings, this.#texts);
+    this.#logs = new CacheLogs(this.objects, this.settings, this.#texts);
   }
 
   /** Bucket, or folder. */
@@ -131,21 +126,12 @@ export class BinaryCache {
    *
    * @throws BinaryCacheError (`mismatch` when the NAR is not what `info` says); what `openNar` throws
    */
-  async uploadPath(
+  uploadPath(
     info: ValidPathInfo,
     openNar: OpenNar,
     options: UploadOptions = {},
   ): Promise<"uploaded" | "present"> {
-    const running = this.#writing.get(info.path);
-    if (running !== undefined) {
-      // Should that one fail, it is this caller's turn.
-      const result = await running.catch(() => undefined);
-      options.signal?.throwIfAborted();
-      return result ?? (await this.uploadPath(info, openNar, options));
-    }
-    const task = this.#upload(info, openNar, options).finally(() => this.#writing.delete(info.path));
-    this.#writing.set(info.path, task);
-    return task;
+    return this.#once(info.path, () => this.#upload(info, openNar, options), options);
   }
 
   /**
@@ -175,39 +161,53 @@ export class BinaryCache {
   }
 
   /**
+   * Takes paths, with what is lacking of their closures, over from another cache: the stored files as they are (copied
+   * by the server where it can), listings and debug links, and narinfos with our signatures. Narinfos appear after those
+   * of their references.
+   *
+   * @throws BinaryCacheError `missing` when the other cache lacks a path, `mismatch`; the first error stops the rest
+   */
+  async copyClosure(
+    from: BinaryCache,
+    paths: readonly StorePath[],
+    options: UploadOptions = {},
+  ): Promise<{ readonly copied: readonly StorePath[] }> {
+    const wanted = await closureToCopy(from, this, paths, options);
+    const target: CopyTarget = {
+      objects: this.objects,
+      nars: this.#nars,
+      descriptions: this.#descriptions,
+      logger: this.#logger,
+      publish: (info) => this.publish(info, options),
+    };
+    const copied = await inClosureOrder(
+      wanted,
+      (info, beforePublish) =>
+        this.#once(info.path, () => copyPath(target, from, info, { ...options, beforePublish }), options),
+      options,
+    );
+    return { copied };
+  }
+
+  /** The log of a derivation, decoded; undefined when there is none. @throws BinaryCacheError */
+  openLog(drv: StorePath, options: ReadOptions = {}): Promise<AsyncIterable<Uint8Array> | undefined> {
+    return this.#logs.open(drv, options);
+  }
+
+  /**
    * Writes the log of a derivation, over one that is there. With `attempt` it is the log of a try that another one
    * followed, which stays under a name of its own.
    */
-  async putLog(
-    drv: StorePath,
-    log: AsyncIterable<Uint8Array>,
-    options: ReadOptions & { readonly attempt?: string | undefined } = {},
-  ): Promise<void> {
-    const method = this.#texts.encoding(this.settings.logCompression);
-    const { compressionLevel: level } = this.settings;
-    const key = logKey(drv, options.attempt);
-    await this.objects.put(key, compress(log, { method, level, signal: options.signal }), {
-      contentType: contentTypes.log,
-      contentEncoding: contentEncoding(method),
-      signal: options.signal,
-    });
+  putLog(drv: StorePath, log: AsyncIterable<Uint8Array>, options: PutLogOptions = {}): Promise<void> {
+    return this.#logs.put(drv, log, options);
   }
 
   /** States, signed with our keys, where an output is; in the layout of queue-runners and in that of newer Nix. */
-  async putRealisation(
+  putRealisation(
     realisation: RealisationKey & { readonly outPath: StorePath },
     options: ReadOptions = {},
   ): Promise<void> {
-    const fingerprint = realisationFingerprint(realisation);
-    const signatures = this.signers.map((signer) => signer.sign(fingerprint));
-    const put = async (key: string, text: string): Promise<void> => {
-      await this.objects.put(key, Buffer.from(text), {
-        contentType: contentTypes.json,
-        signal: options.signal,
-      });
-    };
-    await put(realisationObject(realisation), printRealisation({ ...realisation, signatures }));
-    await put(buildTraceObject(realisation), printBuildTrace({ outPath: realisation.outPath, signatures }));
+    return writeRealisation(this.objects, this.signers, realisation, options);
   }
 
   /**
@@ -258,13 +258,30 @@ export class BinaryCache {
   verifyStoredNar(
     info: ValidPathInfo,
     key: string,
-    options: ReadOptions & { readonly inspection?: NarInspection } = {},
+    options: VerifyOptions = {},
   ): Promise<StoredNar | undefined> {
     return this.#nars.verify(info, key, options);
   }
 
   missing(key: string): BinaryCacheError {
     return missingObject(this.name, key);
+  }
+
+  /** Should whoever writes a path already fail, it is the next one's turn. */
+  async #once(
+    path: StorePath,
+    write: () => Promise<"uploaded" | "present">,
+    options: ReadOptions,
+  ): Promise<"uploaded" | "present"> {
+    const running = this.#writing.get(path);
+    if (running !== undefined) {
+      const result = await running.catch(() => undefined);
+      options.signal?.throwIfAborted();
+      return result ?? (await this.#once(path, write, options));
+    }
+    const task = write().finally(() => this.#writing.delete(path));
+    this.#writing.set(path, task);
+    return task;
   }
 
   async #upload(
@@ -283,10 +300,10 @@ export class BinaryCache {
       this.#presence.add(info.path);
       return "present";
     }
-    const { compression: method, writeNarListing, writeDebugInfo } = this.settings;
+    const { compression: method } = this.settings;
     const url = narKey(info.narHash, method);
     const stored = await this.#nars.store(info, url, openNar, {
-      listing: writeNarListing || writeDebugInfo,
+      listing: this.#descriptions.wanted,
       repair,
       signal,
     });
@@ -295,23 +312,7 @@ export class BinaryCache {
     if (listingFault !== undefined) {
       this.#logger.warn("no listing can be made of a path", { path: info.path, error: listingFault });
     }
-    if (listing !== undefined && writeNarListing) {
-      const text = printListing(listing);
-      await this.#texts.put(listingKey(info.path), text, this.settings.lsCompression, {
-        contentType: contentTypes.json,
-        ifAbsent: !repair,
-        signal,
-      });
-    }
-    if (listing !== undefined && writeDebugInfo) {
-      await forEachLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {
-        await this.objects.put(debugInfoKey(buildId), Buffer.from(printDebugInfoLink(url, member)), {
-          contentType: contentTypes.json,
-          ifAbsent: !repair,
-          signal,
-        });
-      });
-    }
+    if (listing !== undefined) await this.#descriptions.put(info.path, url, listing, options);
     await options.beforePublish?.();
     await this.publish({ ...info, url, compression: method, fileHash, fileSize }, options);
     return "uploaded";

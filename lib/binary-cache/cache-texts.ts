@@ -7,7 +7,7 @@ import {
 } from "../compression/index.js";
 import { collect, oneChunk } from "./byte-streams.js";
 import type { CacheSettings } from "./cache-uri.js";
-import { BinaryCacheError } from "./errors.js";
+import { unknownEncoding } from "./errors.js";
 import type { ObjectStore, PutOptions, ReadOptions } from "./object-store.js";
 
 export class CacheTexts {
@@ -44,10 +44,7 @@ export class CacheTexts {
     const guess = isPlainText(body) ? "none" : this.encoding(fallback);
     const method = nameless ? guess : parseCompressionMethod(named);
     if (method === undefined) {
-      throw new BinaryCacheError(
-        "unavailable",
-        `'${key}' in ${this.#objects.name} has the unknown encoding '${named ?? ""}'`,
-      );
+      throw unknownEncoding(this.#objects.name, key, named ?? "");
     }
     return (await collect(decompress(oneChunk(body), { method, signal: options.signal }))).toString();
   }

@@ -38,3 +38,9 @@ export class BinaryCacheError extends HydraError {
 export function missingObject(store: string, key: string): BinaryCacheError {
   return new BinaryCacheError("missing", `'${key}' is not in the binary cache ${store}`, { store, key });
 }
+
+/** An object in an encoding that we do not know. */
+export function unknownEncoding(store: string, key: string, encoding: string): BinaryCacheError {
+  const message = `'${key}' in ${store} has the unknown encoding '${encoding}'`;
+  return new BinaryCacheError("unavailable", message, { store, key });
+}

@@ -45,5 +45,10 @@ export interface ObjectStore {
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<"written" | "present">;
+  /**
+   * Has the server copy a NAR from `source` under the same key, over one that is there. False when that cannot be done
+   * and the bytes have to go through us.
+   */
+  takeOver?(source: ObjectStore, key: string, options?: ReadOptions): Promise<boolean>;
   close(): void;
 }

@@ -12,7 +12,9 @@ import {
 import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { oneChunk, pieces } from "./byte-streams.js";
 import type { CacheSettings } from "./cache-uri.js";
+import { BinaryCacheError, missingObject } from "./errors.js";
 import type { ObjectFacts, ObjectStore, PutOptions, ReadOptions, StoredObject } from "./object-store.js";
+import { type CopyLimits, S3Copy } from "./s3-copy.js";
 import { isAbsent, isForbidden, isPreconditionFailed, s3Error } from "./s3-errors.js";
 import { S3Multipart, storageClass } from "./s3-multipart.js";
 import { TrafficCounters } from "./traffic.js";
@@ -21,6 +23,13 @@ export interface S3Credentials {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
+}
+
+export interface S3UploaderOptions {
+  /** Instead of those of the environment and of the profile. */
+  readonly credentials?: S3Credentials | undefined;
+  /** For copies that the server makes. */
+  readonly copyLimits?: CopyLimits | undefined;
 }
 
 function clientConfig(settings: CacheSettings, credentials: S3Credentials | undefined): S3ClientConfig {
@@ -51,12 +60,18 @@ export class S3Uploader implements ObjectStore {
   readonly multipart: S3Multipart;
   readonly #client: S3Client;
   readonly #settings: CacheSettings;
+  readonly #copy: S3Copy;
 
-  constructor(settings: CacheSettings, options?: { readonly credentials?: S3Credentials | undefined }) {
+  constructor(settings: CacheSettings, options?: S3UploaderOptions) {
     this.name = settings.place;
     this.#settings = settings;
     this.#client = new S3Client(clientConfig(settings, options?.credentials));
     this.multipart = new S3Multipart(this.#client, settings.place, settings.storageClass);
+    this.#copy = new S3Copy(this.#client, settings.place, {
+      multipart: this.multipart,
+      storageClass: settings.storageClass,
+      limits: options?.copyLimits,
+    });
   }
 
   async head(key: string, options?: ReadOptions): Promise<ObjectFacts | undefined> {
@@ -129,6 +144,28 @@ export class S3Uploader implements ObjectStore {
     }
     if (result === "written") this.traffic.put(bytes, performance.now() - started);
     return result;
+  }
+
+  async takeOver(source: ObjectStore, key: string, options?: ReadOptions): Promise<boolean> {
+    if (!(source instanceof S3Uploader) || !this.#sameServer(source)) return false;
+    const found = await source.head(key, options);
+    if (found === undefined) throw missingObject(source.name, key);
+    const started = performance.now();
+    try {
+      await this.#copy.nar({ bucket: source.name, key, size: found.size, signal: options?.signal });
+    } catch (error) {
+      // Our credentials may be good for one of the buckets only.
+      if (error instanceof BinaryCacheError && error.code === "denied") return false;
+      throw error;
+    }
+    this.traffic.put(found.size, performance.now() - started);
+    return true;
+  }
+
+  #sameServer(other: S3Uploader): boolean {
+    const { endpoint, scheme, region } = this.#settings;
+    const { endpoint: theirEndpoint, scheme: theirScheme, region: theirRegion } = other.#settings;
+    return endpoint === theirEndpoint && scheme === theirScheme && region === theirRegion;
   }
 
   /** A URL to put one whole object, valid for `expiresIn` seconds. Only the host is signed. */

@@ -1,5 +1,10 @@
 /** The NARs of a binary cache: written once, measured while they pass, and read back. */
-import { compress, decompress, parseCompressionMethod } from "../compression/index.js";
+import {
+  type CompressionMethod,
+  compress,
+  decompress,
+  parseCompressionMethod,
+} from "../compression/index.js";
 import type { Logger } from "../log.js";
 import type { Hash } from "../nix/hash.js";
 import type { NarInfo } from "../nix/nar-info.js";
@@ -26,6 +31,13 @@ export interface StoreNarOptions extends ReadOptions {
   readonly listing: boolean;
   /** Write over a NAR that is there. */
   readonly repair: boolean;
+}
+
+export interface VerifyOptions extends ReadOptions {
+  /** Looks at the NAR while it is read. */
+  readonly inspection?: NarInspection | undefined;
+  /** Of the stored file, when it is not that of the settings. */
+  readonly compression?: CompressionMethod | undefined;
 }
 
 export class StoredNars {
@@ -81,16 +93,12 @@ export class StoredNars {
   }
 
   /** Size and hash of a stored NAR, whose contents are checked on the way. Undefined when there is none. */
-  async verify(
-    info: ValidPathInfo,
-    key: string,
-    options: ReadOptions & { readonly inspection?: NarInspection | undefined },
-  ): Promise<StoredNar | undefined> {
+  async verify(info: ValidPathInfo, key: string, options: VerifyOptions): Promise<StoredNar | undefined> {
     const object = await this.#objects.get(key, options);
     if (object === undefined) return undefined;
     const meter = new FileMeter();
     const inspection = options.inspection ?? new NarInspection(info, { listing: false });
-    const method = this.#settings.compression;
+    const method = options.compression ?? this.#settings.compression;
     const nar = decompress(meter.pass(object.body), { method, signal: options.signal });
     for await (const _ of inspection.pass(nar));
     return { fileHash: meter.finish(), fileSize: meter.size };

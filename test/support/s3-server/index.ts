@@ -160,6 +160,23 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     const mustBeAbsent = (): void => {
       if (headers["if-none-match"] === "*" && bucket.has(key)) throw new S3Error(412, "PreconditionFailed");
     };
+    /** The bytes that a copy is made of, and what belongs to them. */
+    const copied = (): { readonly body: Buffer; readonly object: StoredS3Object } | undefined => {
+      const source = headers["x-amz-copy-source"];
+      if (typeof source !== "string") return undefined;
+      const [, from = "", sourceKey = ""] = /^\/?([^/]+)\/(.+)$/.exec(decodeURIComponent(source)) ?? [];
+      const object = objects.get(from)?.get(sourceKey);
+      if (object === undefined) throw new S3Error(404, "NoSuchKey");
+      const range = /^bytes=(\d+)-(\d+)$/.exec(String(headers["x-amz-copy-source-range"] ?? ""));
+      if (range === null) return { body: object.body, object };
+      return { body: object.body.subarray(Number(range[1]), Number(range[2]) + 1), object };
+    };
+    const copyResult = (name: string, etag: string): void =>
+      sendXml(
+        200,
+        name,
+        `<LastModified>${new Date().toISOString()}</LastModified><ETag>&quot;${etag}&quot;</ETag>`,
+      );
     const uploadId = query.get("uploadId");
     const upload = uploadId === null ? undefined : uploads.get(uploadId);
     if (
@@ -208,8 +225,14 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       if (method === "PUT") {
         const number = Number(query.get("partNumber"));
         if (!(number >= 1 && number <= 10_000)) throw new S3Error(400, "InvalidArgument");
-        const etag = etagOf(body);
-        upload.parts.set(number, { body, etag });
+        const source = copied();
+        const part = source?.body ?? body;
+        const etag = etagOf(part);
+        upload.parts.set(number, { body: part, etag });
+        if (source !== undefined) {
+          copyResult("CopyPartResult", etag);
+          return;
+        }
         response.writeHead(200, { etag: `"${etag}"` }).end();
         return;
       }
@@ -248,6 +271,13 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
         );
         return;
       }
+    }
+    const source = method === "PUT" ? copied() : undefined;
+    if (source !== undefined) {
+      const { body: bytes, object } = source;
+      bucket.set(key, { ...object, modified: new Date() });
+      copyResult("CopyObjectResult", etagOf(bytes));
+      return;
     }
     if (method === "PUT") {
       mustBeAbsent();

@@ -1,0 +1,159 @@
+/**
+ * From one binary cache into another: stored NARs as they are, narinfos signed anew.
+ *
+ * A path is taken only with its whole closure, references before referrers, and its narinfo is written last.
+ */
+import { parseCompressionMethod } from "../compression/index.js";
+import type { Logger } from "../log.js";
+import type { NarInfo } from "../nix/nar-info.js";
+import { PublicKey, verifySignature } from "../nix/signer.js";
+import type { StorePath } from "../nix/store-path.js";
+import type { BinaryCache } from "./binary-cache.js";
+import { forEachLimited } from "./byte-streams.js";
+import type { Descriptions } from "./descriptions.js";
+import { BinaryCacheError, missingObject } from "./errors.js";
+import { contentTypes, narInfoKey } from "./layout.js";
+import type { ObjectStore, ReadOptions } from "./object-store.js";
+import type { StoredNar, StoredNars } from "./stored-nars.js";
+
+const readsAtOnce = 20;
+
+/**
+ * What `to` lacks of the closures of `paths`, as `from` has it; references first.
+ *
+ * @throws BinaryCacheError `missing` when neither has a path, `mismatch` for a narinfo that `from` has not signed
+ */
+export async function closureToCopy(
+  from: BinaryCache,
+  to: BinaryCache,
+  paths: readonly StorePath[],
+  options: ReadOptions,
+): Promise<NarInfo[]> {
+  const infos = new Map<StorePath, NarInfo>();
+  const seen = new Set(paths);
+  for (let level = [...seen]; level.length > 0; ) {
+    const presence = await to.hasNarInfos(level, options);
+    const next = new Set<StorePath>();
+    await forEachLimited(
+      level.filter((path) => presence.get(path) !== "present"),
+      readsAtOnce,
+      async (path) => {
+        const info = await from.narInfo(path, options);
+        if (info === undefined) throw missingObject(from.name, narInfoKey(path));
+        demandSignature(from, info);
+        infos.set(path, info);
+        for (const reference of info.references) if (!seen.has(reference)) next.add(reference);
+      },
+    );
+    for (const path of next) seen.add(path);
+    level = [...next];
+  }
+  return referencesFirst(infos);
+}
+
+/** What a copy needs of the cache it goes into. */
+export interface CopyTarget {
+  readonly objects: ObjectStore;
+  readonly nars: StoredNars;
+  readonly descriptions: Descriptions;
+  readonly logger: Logger;
+  /** Signs and writes the narinfo. */
+  readonly publish: (info: NarInfo) => Promise<void>;
+}
+
+export interface CopyOptions extends ReadOptions {
+  readonly repair?: boolean | undefined;
+  /** Awaited before the narinfo makes the path visible. */
+  readonly beforePublish?: (() => Promise<void>) | undefined;
+}
+
+/** One path that the target lacks. @throws BinaryCacheError */
+export async function copyPath(
+  to: CopyTarget,
+  from: BinaryCache,
+  info: NarInfo,
+  options: CopyOptions,
+): Promise<"uploaded"> {
+  const { signal } = options;
+  const found = await soundNar(to, info, options);
+  if (found === undefined) await copyNar(from.objects, to.objects, info, { signal });
+  const listing = to.descriptions.wanted ? await from.listing(info.path, { signal }) : undefined;
+  if (listing !== undefined) await to.descriptions.put(info.path, info.url, listing, options);
+  await options.beforePublish?.();
+  await to.publish({ ...info, ...found });
+  return "uploaded";
+}
+
+/** The NAR of that name that is there already, measured, when it can be used: its file may be another one. */
+async function soundNar(
+  { objects, nars, logger }: CopyTarget,
+  info: NarInfo,
+  { signal, repair }: CopyOptions,
+): Promise<StoredNar | undefined> {
+  const { url: key } = info;
+  const compression = parseCompressionMethod(info.compression);
+  if (repair === true || compression === undefined) return undefined;
+  if ((await objects.head(key, { signal })) === undefined) return undefined;
+  try {
+    return await nars.verify(info, key, { signal, compression });
+  } catch (error) {
+    signal?.throwIfAborted();
+    logger.warn("a stored NAR is unusable and will be replaced", { key, cache: objects.name, error });
+    return undefined;
+  }
+}
+
+/** The stored NAR, as it is, over one that is there. */
+async function copyNar(
+  from: ObjectStore,
+  to: ObjectStore,
+  { url, fileSize }: NarInfo,
+  { signal }: ReadOptions,
+): Promise<void> {
+  if ((await to.takeOver?.(from, url, { signal })) !== true) {
+    const object = await from.get(url, { signal });
+    if (object === undefined) throw missingObject(from.name, url);
+    await to.put(url, object.body, { contentType: contentTypes.nar, sizeHint: object.size, signal });
+  }
+  const copied = await to.head(url, { signal });
+  if (copied === undefined) throw missingObject(to.name, url);
+  if (fileSize !== undefined && copied.size !== fileSize) {
+    throw new BinaryCacheError(
+      "mismatch",
+      `'${url}' has ${copied.size} bytes, not the ${fileSize} of its narinfo in ${from.name}`,
+      { store: to.name, key: url },
+    );
+  }
+}
+
+/** Whatever is in a cache with keys was signed by it; what was not did not come from us. */
+function demandSignature(cache: BinaryCache, info: NarInfo): void {
+  const keys = cache.signers.map((signer) => PublicKey.parse(signer.publicKey));
+  if (keys.length === 0 || verifySignature(cache.storeDir, info, keys)) return;
+  const key = narInfoKey(info.path);
+  throw new BinaryCacheError("mismatch", `'${key}' in ${cache.name} is not signed with its keys`, {
+    store: cache.name,
+    key,
+  });
+}
+
+function referencesFirst(infos: ReadonlyMap<StorePath, NarInfo>): NarInfo[] {
+  const sorted: NarInfo[] = [];
+  const opened = new Set<StorePath>();
+  const closed = new Set<StorePath>();
+  const stack = [...infos.keys()];
+  for (let path = stack.at(-1); path !== undefined; path = stack.at(-1)) {
+    const info = infos.get(path);
+    if (info === undefined || opened.has(path)) {
+      stack.pop();
+      if (info !== undefined && !closed.has(path)) {
+        closed.add(path);
+        sorted.push(info);
+      }
+      continue;
+    }
+    opened.add(path);
+    stack.push(...info.references.filter((reference) => !opened.has(reference)));
+  }
+  return sorted;
+}
