@@ -6,6 +6,7 @@
  * any I/O, and the scheduler gets everything in one synchronous step, so nobody ever sees half a graph.
  */
 
+import { setTimeout as sleep } from "node:timers/promises";
 import type { HydraDatabase } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
@@ -49,6 +50,9 @@ export interface IngestionOptions {
 /** Derivations read, and substitutions tried, at the same time. */
 const readsAtOnce = 32;
 const substitutionsAtOnce = 10;
+/** Pauses after a failure to read what a build made. */
+const firstRetryMs = 1_000;
+const longestRetryMs = 64_000;
 
 type Verdicts = Map<StorePath, Verdict>;
 
@@ -68,9 +72,22 @@ export class Ingestion {
     return this.#mutex.run(() => this.#ingest(builds), options ?? {});
   }
 
-  /** A dependent goes on waiting for a derivation that an input's output named. */
-  continueDynamic(continuation: DynamicContinuation, drv: StorePath, build: BuildId): Promise<void> {
-    return this.#mutex.run(() => this.#continueDynamic(continuation, drv, build), { urgent: true });
+  /**
+   * A dependent goes on waiting for a derivation that an input's output named. Tried again for as long as the
+   * dependent is wanted, because nothing else would look at it again.
+   */
+  async continueDynamic(continuation: DynamicContinuation, drv: StorePath, build: BuildId): Promise<void> {
+    const { scheduler, logger } = this.#options;
+    for (let delayMs = firstRetryMs; ; delayMs = Math.min(2 * delayMs, longestRetryMs)) {
+      try {
+        await this.#mutex.run(() => this.#continueDynamic(continuation, drv, build), { urgent: true });
+        return;
+      } catch (error) {
+        if (!scheduler.hasStep(continuation.dependent)) return;
+        logger.warn("a derivation that a build made cannot be read", { drv, error, retryInMs: delayMs });
+        await sleep(delayMs, undefined, { ref: false });
+      }
+    }
   }
 
   /** What becomes of one derivation that replaces another (after resolution). */
