@@ -230,7 +230,7 @@ export class UploadQueue {
   async #putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): Promise<boolean> {
     const { drv, attempt } = log;
     for (const { suffix, method } of logForms) {
-      const file = createReadStream(log.file + suffix, { highWaterMark: 262_144 });
+      const file = createReadStream(log.file + suffix);
       try {
         await once(file, "open", { signal });
         const text = method === "none" ? file : decompress(file, { method, signal });

@@ -6,9 +6,22 @@ import type { Readable, Writable } from "node:stream";
 import type { Codec, InputState } from "./codec.js";
 import { CompressionError } from "./errors.js";
 
-/** Whether a program of that name is on PATH. */
+/** What was found, by name; for one value of PATH. */
+const programs = { path: "", found: new Map<string, boolean>() };
+
+/** Whether a program of that name is on PATH. Looked up once: this is asked for every log and NAR. */
 export function hasProgram(name: string): boolean {
-  return (process.env.PATH ?? "").split(delimiter).some((folder) => {
+  const { PATH: path = "" } = process.env;
+  if (programs.path !== path) Object.assign(programs, { path, found: new Map() });
+  const known = programs.found.get(name);
+  if (known !== undefined) return known;
+  const found = lookUp(path, name);
+  programs.found.set(name, found);
+  return found;
+}
+
+function lookUp(path: string, name: string): boolean {
+  return path.split(delimiter).some((folder) => {
     if (folder === "") return false;
     try {
       accessSync(join(folder, name), constants.X_OK);

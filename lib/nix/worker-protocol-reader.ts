@@ -15,6 +15,12 @@ export interface ByteSource {
 /** Longest path, hash, signature, name or JSON text that is accepted, in bytes. */
 export const maxStringLength = 16 << 20;
 
+/**
+ * Mostly the bytes of a value are at hand, and it is given at once: a promise for each of the many small numbers of an
+ * answer would cost more than everything else that is done with it.
+ */
+export type Soon<T> = T | Promise<T>;
+
 const empty = new Uint8Array(0);
 const twoTo32 = 0x1_0000_0000;
 
@@ -22,7 +28,6 @@ export class WireReader {
   readonly #source: ByteSource;
   #chunk: Uint8Array = empty;
   #at = 0;
-  readonly #scratch = new Uint8Array(8);
 
   constructor(source: ByteSource) {
     this.#source = source;
@@ -50,31 +55,28 @@ export class WireReader {
   }
 
   /** An unsigned 64-bit number of any size. */
-  async u64(): Promise<bigint> {
-    const { low, high } = await this.#word();
-    return (BigInt(high) << 32n) | BigInt(low);
+  u64(): Soon<bigint> {
+    const at = this.#word();
+    return at === undefined ? this.#lateWord().then((bytes) => bigOf(bytes, 0)) : bigOf(this.#chunk, at);
   }
 
   /** An unsigned number that must be exact as a JavaScript number (sizes, counts, codes). */
-  async number(): Promise<number> {
-    const { low, high } = await this.#word();
-    if (high >= 0x20_0000)
-      throw new DaemonError("protocol", "The nix-daemon sent a number that is too large");
-    return high * twoTo32 + low;
+  number(): Soon<number> {
+    const at = this.#word();
+    return at === undefined
+      ? this.#lateWord().then((bytes) => numberOf(bytes, 0))
+      : numberOf(this.#chunk, at);
   }
 
   /** A signed 64-bit number that must be exact as a JavaScript number. */
   async signed(): Promise<number> {
     const value = Number(BigInt.asIntN(64, await this.u64()));
-    if (!Number.isSafeInteger(value)) {
-      throw new DaemonError("protocol", "The nix-daemon sent a number that is too large");
-    }
+    if (!Number.isSafeInteger(value)) throw tooLarge();
     return value;
   }
 
   async bool(): Promise<boolean> {
-    const { low, high } = await this.#word();
-    return low !== 0 || high !== 0;
+    return (await this.u64()) !== 0n;
   }
 
   /** A byte string of at most `limit` bytes, as a copy. */
@@ -86,9 +88,7 @@ export class WireReader {
         `The nix-daemon sent a string of ${length} bytes where ${limit} are allowed`,
       );
     }
-    const value = await this.#exactly(length);
-    await this.#padding(length);
-    return value;
+    return this.#padded(length);
   }
 
   /** A byte string as UTF-8 text. */
@@ -99,7 +99,8 @@ export class WireReader {
   /** The first `keep` bytes of a string of any length; the rest is read and dropped. */
   async clipped(keep: number): Promise<Uint8Array> {
     const length = await this.number();
-    const value = await this.#exactly(Math.min(length, keep));
+    if (length <= keep) return this.#padded(length);
+    const value = await this.#exactly(keep);
     let rest = length - value.length;
     while (rest > 0) {
       const taken = Math.min(rest, (await this.peek()).length);
@@ -129,29 +130,38 @@ export class WireReader {
   }
 
   /** A counted sequence. */
-  async list<T>(item: () => Promise<T>): Promise<T[]> {
+  async list<T>(item: () => Soon<T>): Promise<T[]> {
     const items: T[] = [];
     for (let rest = await this.number(); rest > 0; rest--) items.push(await item());
     return items;
   }
 
-  async #word(): Promise<{ low: number; high: number }> {
-    let bytes = this.#chunk;
-    let at = this.#at;
-    if (bytes.length - at >= 8) {
-      this.#at += 8;
-    } else {
-      bytes = this.#scratch;
-      for (let filled = 0; filled < 8; ) {
-        const available = await this.peek();
-        const taken = Math.min(8 - filled, available.length);
-        bytes.set(available.subarray(0, taken), filled);
-        this.skip(taken);
-        filled += taken;
-      }
-      at = 0;
+  /** Takes a word that is at hand; where it lies in the chunk. */
+  #word(): number | undefined {
+    const at = this.#at;
+    if (this.#chunk.length - at < 8) return undefined;
+    this.#at += 8;
+    return at;
+  }
+
+  /** A word that is not at hand as a whole. */
+  async #lateWord(): Promise<Uint8Array> {
+    const bytes = new Uint8Array(8);
+    for (let filled = 0; filled < 8; ) {
+      const available = await this.peek();
+      const taken = Math.min(8 - filled, available.length);
+      bytes.set(available.subarray(0, taken), filled);
+      this.skip(taken);
+      filled += taken;
     }
-    return { low: littleEndian32(bytes, at), high: littleEndian32(bytes, at + 4) };
+    return bytes;
+  }
+
+  /** The contents of a string, and its padding. */
+  async #padded(length: number): Promise<Uint8Array> {
+    const value = await this.#exactly(length);
+    if (length % 8 !== 0) await this.#padding(length);
+    return value;
   }
 
   async #exactly(length: number): Promise<Uint8Array> {
@@ -183,6 +193,20 @@ export class WireReader {
       rest -= taken;
     }
   }
+}
+
+function tooLarge(): DaemonError {
+  return new DaemonError("protocol", "The nix-daemon sent a number that is too large");
+}
+
+function numberOf(bytes: Uint8Array, at: number): number {
+  const high = littleEndian32(bytes, at + 4);
+  if (high >= 0x20_0000) throw tooLarge();
+  return high * twoTo32 + littleEndian32(bytes, at);
+}
+
+function bigOf(bytes: Uint8Array, at: number): bigint {
+  return (BigInt(littleEndian32(bytes, at + 4)) << 32n) | BigInt(littleEndian32(bytes, at));
 }
 
 function littleEndian32(bytes: Uint8Array, at: number): number {

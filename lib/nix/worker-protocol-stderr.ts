@@ -119,7 +119,7 @@ async function readResult(reader: WireReader, handlers: StderrHandlers): Promise
 }
 
 async function readField(reader: WireReader): Promise<ActivityField> {
-  if (!(await readFieldIsText(reader))) return reader.u64();
+  if (!(await readFieldIsText(reader))) return await reader.u64();
   return Buffer.from(await reader.clipped(keptText)).toString("utf8");
 }
 
