@@ -54,6 +54,7 @@ const substitutionsAtOnce = 10;
 const firstRetryMs = 1_000;
 const longestRetryMs = 64_000;
 
+type DecidedFate = Exclude<BuildFate, { kind: "queued" }>;
 type Verdicts = Map<StorePath, Verdict>;
 
 export class Ingestion {
@@ -270,48 +271,63 @@ export class Ingestion {
     verdicts: Verdicts,
     accounts: Map<StorePath, BuildId>,
   ): Promise<void> {
-    const { scheduler, recorder, registry, cached, counters, logger, now } = this.#options;
+    const { scheduler, registry, counters, now } = this.#options;
     const { plan, steps } = await this.#settle(roots, verdicts, accounts);
     scheduler.addSteps(steps, now());
     counters.metrics.add("queueStepsCreated", steps.length);
-    const rest: { build: QueuedBuild; fate: Exclude<BuildFate, { kind: "queued" }> }[] = [];
+    const rest: { build: QueuedBuild; fate: DecidedFate }[] = [];
     for (const build of builds) {
       const fate = plan.fates.get(build.drv);
+      if (fate !== undefined && fate.kind !== "queued") {
+        rest.push({ build, fate });
+        continue;
+      }
       registry.add(build);
-      if (fate === undefined || fate.kind === "queued") {
-        scheduler.addBuild(
-          {
-            id: build.id,
-            jobset: build.jobset,
-            step: stepId(build.drv),
-            globalPriority: build.globalPriority,
-            localPriority: build.localPriority,
-            timestamp: build.timestamp,
-            job: build.job,
-            maxSilent: build.maxSilent,
-            timeout: build.timeout,
-          },
-          now(),
-        );
-      } else rest.push({ build, fate });
+      scheduler.addBuild(
+        {
+          id: build.id,
+          jobset: build.jobset,
+          step: stepId(build.drv),
+          globalPriority: build.globalPriority,
+          localPriority: build.localPriority,
+          timestamp: build.timestamp,
+          job: build.job,
+          maxSilent: build.maxSilent,
+          timeout: build.timeout,
+        },
+        now(),
+      );
     }
     for (const { build, fate } of rest) {
-      switch (fate.kind) {
-        case "cached":
-          await cached.finish(build, fate.facts);
-          break;
-        case "failedBefore":
-          await recorder.failedBefore(build.id, fate.step, fate.own);
-          break;
-        case "unreadable":
-          logger.error("build aborted: a derivation it needs cannot be read", {
-            build: build.id,
-            drv: fate.drv,
-            reason: fate.reason,
-          });
-          await recorder.aborted(build.id);
-          break;
+      registry.add(build);
+      try {
+        await this.#finish(build, fate);
+      } catch (error) {
+        // The next pass takes it in again, unless it is cancelled by then.
+        registry.remove(build.id);
+        throw error;
       }
+    }
+  }
+
+  /** A build that nothing has to be built for. */
+  async #finish(build: QueuedBuild, fate: DecidedFate): Promise<void> {
+    const { cached, recorder, logger } = this.#options;
+    switch (fate.kind) {
+      case "cached":
+        await cached.finish(build, fate.facts);
+        break;
+      case "failedBefore":
+        await recorder.failedBefore(build.id, fate.step, fate.own);
+        break;
+      case "unreadable":
+        logger.error("build aborted: a derivation it needs cannot be read", {
+          build: build.id,
+          drv: fate.drv,
+          reason: fate.reason,
+        });
+        await recorder.aborted(build.id);
+        break;
     }
   }
 

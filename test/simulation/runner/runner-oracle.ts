@@ -2,15 +2,21 @@
 import { parseFullStorePath, type StorePath } from "../../../lib/nix/index.js";
 import { demand } from "../oracle.js";
 import type { RunnerLife } from "./runner-life.js";
-import type { PlannedDerivation } from "./runner-plan.js";
+import { type PlannedDerivation, start } from "./runner-plan.js";
 import type { RunnerWorld } from "./runner-world.js";
 import { storeDir } from "./simulated-store.js";
 import type { BuildRow } from "./tables.js";
 
+/** How long the runner looks for a machine, and a little more. Milliseconds. */
+const unsupportedMs = 130_000;
+
 /** Between any two events. */
 export function checkState({ life }: RunnerWorld): void {
   if (life === undefined) return;
-  const { scheduler, attempts } = life.parts;
+  const { scheduler, attempts, recorder } = life.parts;
+  for (const { id } of scheduler.builds()) {
+    demand(!recorder.holds(id), "a build that is being recorded is not taken in", () => `build ${id}`);
+  }
   const running = new Set<string>();
   for (const { step, attempt } of scheduler.attempts()) {
     demand(!running.has(step), "one owner per derivation", () => step);
@@ -42,6 +48,17 @@ function closureOf(world: RunnerWorld, drv: StorePath): PlannedDerivation[] {
   return [...names].map((name) => world.planned(name));
 }
 
+/** Tries that came to nothing through no fault of the derivation. Runners that died do not count. */
+function triesOf(world: RunnerWorld, { name }: PlannedDerivation): number {
+  return [...world.database.tables.steps.values()].filter(
+    (row) =>
+      row.drvPath.endsWith(`-${name}.drv`) &&
+      row.status === 3 &&
+      row.stopTime !== 0 &&
+      row.propagatedFrom === undefined,
+  ).length;
+}
+
 function checkOutcome(world: RunnerWorld, row: BuildRow): void {
   const drv = parseFullStorePath(storeDir, row.drvPath);
   const all = closureOf(world, drv);
@@ -56,9 +73,13 @@ function checkOutcome(world: RunnerWorld, row: BuildRow): void {
       case 2:
         return below.some(fails);
       case 3:
+        // Rows of builds that were deleted tell nothing any more.
+        return world.deletions > 0 || all.some((one) => triesOf(world, one) >= world.plan.maxTries);
       case 4:
+        return world.cancelled.has(row.id);
       case 9:
-        return true;
+        // Since then there is a machine for everything.
+        return (row.stopTime ?? 0) * 1000 <= start + world.plan.healAt + unsupportedMs;
       case 6:
         return own?.result === "failsWithOutput";
       case 7:

@@ -1,6 +1,9 @@
 /** What a seed stands for here: derivations, builders, and what happens to a runner between them. */
 import { SeededRandom } from "../random.js";
 
+/** When every history begins: milliseconds since the epoch. */
+export const start = 1_700_000_000_000;
+
 export interface PlannedDerivation {
   readonly name: string;
   readonly inputs: readonly string[];
@@ -19,6 +22,8 @@ export const runnerEventKinds = [
   "cancel",
   "bump",
   "restartBuild",
+  "deleteBuild",
+  "takeIn",
   "repoint",
   "shares",
   "join",

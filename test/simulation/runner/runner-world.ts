@@ -4,12 +4,13 @@
  * `simulateRunner` runs one plan to its end and throws an `InvariantError` as soon as a rule is broken. The runner is
  * killed and started again on the way; database, store and builders go on without it.
  */
+import { buildId } from "../../../lib/scheduler/ids.js";
 import { demand } from "../oracle.js";
 import { SeededRandom } from "../random.js";
 import { type KnownDerivation, makeDerivations } from "./derivations.js";
 import { RunnerLife } from "./runner-life.js";
 import { checkDrained, checkOutcomes, checkState } from "./runner-oracle.js";
-import type { PlannedDerivation, RunnerEvent, RunnerPlan } from "./runner-plan.js";
+import { type PlannedDerivation, type RunnerEvent, type RunnerPlan, start } from "./runner-plan.js";
 import { type Run, SimulatedBuilder } from "./simulated-builder.js";
 import { noDatabaseFaults, SimulatedDatabase } from "./simulated-database.js";
 import { noStoreFaults, SimulatedStore, storeDir } from "./simulated-store.js";
@@ -25,14 +26,18 @@ export interface RunnerSimulationResult {
   readonly minutes: number;
 }
 
-const start = 1_700_000_000_000;
 const maxEvents = 60_000;
 
-export async function simulateRunner(plan: RunnerPlan): Promise<RunnerSimulationResult> {
+export function simulateRunner(plan: RunnerPlan): Promise<RunnerSimulationResult> {
+  return inWorld(plan, (world) => world.run());
+}
+
+/** A world of its own, whose time is that of the process meanwhile. */
+export async function inWorld<T>(plan: RunnerPlan, work: (world: RunnerWorld) => Promise<T>): Promise<T> {
   const time = new VirtualTime(start);
   const installed = time.install();
   try {
-    return await new RunnerWorld(plan, time).run();
+    return await work(new RunnerWorld(plan, time));
   } finally {
     installed[Symbol.dispose]();
   }
@@ -46,10 +51,11 @@ export class RunnerWorld {
   readonly store: SimulatedStore;
   readonly derivations: ReadonlyMap<string, KnownDerivation>;
   readonly builders: SimulatedBuilder[] = [];
-  /** Names of derivations that machines or networks had trouble with. */
-  readonly troubled = new Set<string>();
+  /** Builds that somebody cancelled at some time. */
+  readonly cancelled = new Set<number>();
   readonly #atOnce: (() => void)[] = [];
   life: RunnerLife | undefined;
+  deletions = 0;
   lives = 0;
   healed = false;
   #events = 0;
@@ -68,14 +74,12 @@ export class RunnerWorld {
     for (let id = 1; id <= 2; id++) this.database.jobsets.push({ id, shares: 100 });
   }
 
+  /** The whole plan, from the first start of the runner to the end of everything. */
   async run(): Promise<RunnerSimulationResult> {
-    this.#startRunner();
+    this.startRunner();
     for (const event of this.plan.events) this.time.after(event.at, () => this.#happen(event));
-    this.time.after(this.plan.healAt, () => this.#heal());
-    while (!this.#drained()) await this.#next();
-    checkOutcomes(this);
-    const drainedAt = this.time.now();
-    await this.#shutDown();
+    this.time.after(this.plan.healAt, () => this.heal());
+    const drainedAt = await this.drain();
     return {
       events: this.#events,
       builds: this.database.tables.builds.size,
@@ -113,19 +117,35 @@ export class RunnerWorld {
     );
   }
 
-  #startRunner(): void {
+  /** Goes on for some milliseconds. */
+  async advance(milliseconds: number): Promise<void> {
+    const until = this.time.now() + milliseconds;
+    this.time.after(milliseconds, () => {});
+    while (this.time.now() < until) await this.#next();
+  }
+
+  /** Goes on until all is done, and then until all memory is free; returns when all was done. */
+  async drain(): Promise<number> {
+    while (!this.#drained()) await this.#next();
+    checkOutcomes(this);
+    const drainedAt = this.time.now();
+    await this.#shutDown();
+    return drainedAt;
+  }
+
+  startRunner(): void {
     this.lives++;
     this.life = new RunnerLife(this);
   }
 
-  #kill(downMs: number): void {
+  kill(downMs: number): void {
     const { life } = this;
     if (life === undefined) return;
     this.life = undefined;
     life.kill();
     this.time.dropProcessTimers();
     for (const builder of this.builders) builder.runnerDied();
-    this.time.after(downMs, () => this.#startRunner());
+    this.time.after(downMs, () => this.startRunner());
   }
 
   // ── what happens ──
@@ -143,7 +163,9 @@ export class RunnerWorld {
         return;
       case "cancel": {
         const row = build(false);
-        if (row !== undefined) this.database.cancel(row);
+        if (row === undefined) return;
+        this.cancelled.add(row.id);
+        this.database.cancel(row);
         return;
       }
       case "bump": {
@@ -162,6 +184,18 @@ export class RunnerWorld {
         const row = build(false);
         const twin = [...this.derivations.values()].find(({ drv }) => row?.drvPath.endsWith(drv))?.twin;
         if (row !== undefined && twin !== undefined) row.drvPath = `${storeDir}/${twin}`;
+        return;
+      }
+      case "deleteBuild": {
+        const row = build(random.chance(0.3));
+        if (row === undefined) return;
+        this.deletions++;
+        this.database.delete(row);
+        return;
+      }
+      case "takeIn": {
+        const row = build(false);
+        if (row !== undefined) this.life?.parts.monitor.takeIn(buildId(row.id)).catch(() => {});
         return;
       }
       case "shares": {
@@ -212,20 +246,16 @@ export class RunnerWorld {
         return;
       }
       case "kill":
-        this.#kill(random.int(100, 20_000));
+        this.kill(random.int(100, 20_000));
         return;
       case "stop": {
         const { life } = this;
         void life?.stop().then(() => {
-          if (this.life === life) this.#kill(random.int(100, 5_000));
+          if (this.life === life) this.kill(random.int(100, 5_000));
         });
         return;
       }
     }
-  }
-
-  #anyDerivation(random: SeededRandom): string {
-    return `${storeDir}/${random.pick([...this.derivations.values()]).drv}`;
   }
 
   #addBuilds(random: SeededRandom): void {
@@ -233,7 +263,7 @@ export class RunnerWorld {
     for (let i = 0; i < count; i++) {
       this.database.addBuild({
         jobset: random.int(1, 2),
-        drvPath: this.#anyDerivation(random),
+        drvPath: `${storeDir}/${random.pick([...this.derivations.values()]).drv}`,
         priority: random.pick([50, 100]),
         globalPriority: random.chance(0.2) ? 1 : 0,
       });
@@ -255,7 +285,6 @@ export class RunnerWorld {
           planned: (name) => this.planned(name),
           onOrder: (order) => this.#checkOrder(order.drv),
           onReport: (run, again) => this.#watchReport(run, again),
-          onTrouble: (name) => this.troubled.add(name),
         },
         {
           machineId: `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`,
@@ -284,7 +313,8 @@ export class RunnerWorld {
     );
   }
 
-  #heal(): void {
+  /** From now on nothing goes wrong any more. */
+  heal(): void {
     this.healed = true;
     this.database.faults = noDatabaseFaults;
     this.store.faults = noStoreFaults;

@@ -57,7 +57,6 @@ export interface BuilderWorld {
   readonly onOrder: (order: BuildOrder, machine: string) => void;
   /** A report is about to go to the runner; the answer is called when its fate is known. */
   readonly onReport: (run: Run, late: boolean) => (error: unknown) => void;
-  readonly onTrouble: (drv: StorePath) => void;
 }
 
 /** How long the runner waits for a machine that keeps its builds. */
@@ -278,7 +277,6 @@ export class SimulatedBuilder {
       if (run.state !== "working" || run.stalled) return;
       if (healed() || !random.chance(plan.builders.loseOutputs))
         store.valid.add(this.#outputOf(run, planned));
-      else this.#world.onTrouble(run.drv);
       this.#finish(run, "success", planned);
     });
   }
@@ -291,8 +289,7 @@ export class SimulatedBuilder {
   }
 
   #finish(run: Run, state: BuildState, planned?: PlannedDerivation): void {
-    const { random, plan, time, onTrouble } = this.#world;
-    if (state !== "success" && state !== "buildFailure" && state !== "timedOut") onTrouble(run.drv);
+    const { random, plan, time } = this.#world;
     const path = planned === undefined ? undefined : this.#outputOf(run, planned);
     run.state = "done";
     run.completion = {

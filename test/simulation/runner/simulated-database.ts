@@ -65,8 +65,16 @@ export class SimulatedDatabase {
     return [...this.tables.builds.values()].filter((row) => !row.finished);
   }
 
+  delete(row: BuildRow): void {
+    this.tables.builds.delete(row.id);
+    for (const [key, step] of this.tables.steps) {
+      if (step.build === row.id || step.propagatedFrom === row.id) this.tables.steps.delete(key);
+    }
+    this.notify("builds_deleted");
+  }
+
   addBuild(row: Pick<BuildRow, "jobset" | "drvPath" | "priority" | "globalPriority">): number {
-    const id = this.tables.builds.size + 1;
+    const id = this.announcements.size + 1;
     this.tables.builds.set(id, {
       ...row,
       id,

@@ -30,6 +30,8 @@ export interface StoreFaults {
   readonly down: boolean;
   /** Chance that an answer takes seconds. */
   readonly slow: number;
+  /** One question that is not answered; for scenarios that need a fault at one point. */
+  readonly refuses?: keyof RunnerStore;
 }
 
 export const noStoreFaults: StoreFaults = { down: false, slow: 0 };
@@ -50,19 +52,23 @@ export class SimulatedStore {
   }
 
   connect(life: ProcessLife): RunnerStore {
-    const ask = <T>(answer: () => T): Promise<T> => this.#ask(life, answer);
+    const ask = <T>(question: keyof RunnerStore, answer: () => T): Promise<T> =>
+      this.#ask(life, question, answer);
     const infos = (paths: readonly StorePath[]): Map<StorePath, ValidPathInfo> =>
       new Map(paths.filter((path) => this.#has(path)).map((path) => [path, info(path)]));
     return {
       storeDir,
       realStoreDir: storeDir,
-      queryPathInfos: (paths) => ask(() => infos(paths)),
-      queryValidPaths: (paths) => ask(() => new Set(paths.filter((path) => this.#has(path)))),
-      isValidPath: (path) => ask(() => this.#has(path)),
+      queryPathInfos: (paths) => ask("queryPathInfos", () => infos(paths)),
+      queryValidPaths: (paths) =>
+        ask("queryValidPaths", () => new Set(paths.filter((path) => this.#has(path)))),
+      isValidPath: (path) => ask("isValidPath", () => this.#has(path)),
       closure: (roots) =>
-        ask(() => [...infos(roots.map((root) => (typeof root === "string" ? root : root.path))).values()]),
+        ask("closure", () => [
+          ...infos(roots.map((root) => (typeof root === "string" ? root : root.path))).values(),
+        ]),
       readDerivation: (path) =>
-        ask(() => {
+        ask("readDerivation", () => {
           const found = this.derivations.get(path);
           if (found === undefined) throw new DaemonError("invalid-path", `${path} is not valid`);
           return found;
@@ -70,13 +76,13 @@ export class SimulatedStore {
       narFromPath: (path) => {
         throw new Error(`${path} has no contents here`);
       },
-      addToStoreNar: (added) => ask(() => void this.valid.add(added.path)),
-      addTextToStore: (name, contents) => ask(() => this.#addDerivation(name, contents)),
+      addToStoreNar: (added) => ask("addToStoreNar", () => void this.valid.add(added.path)),
+      addTextToStore: (name, contents) => ask("addTextToStore", () => this.#addDerivation(name, contents)),
       ensurePath: (path) =>
-        ask(() => {
+        ask("ensurePath", () => {
           if (!this.#has(path)) throw new Error(`no substitute for ${path}`);
         }),
-      addPermRoot: () => ask(() => undefined),
+      addPermRoot: () => ask("addPermRoot", () => undefined),
     };
   }
 
@@ -93,12 +99,13 @@ export class SimulatedStore {
     return path;
   }
 
-  #ask<T>(life: ProcessLife, answer: () => T): Promise<T> {
+  #ask<T>(life: ProcessLife, question: keyof RunnerStore, answer: () => T): Promise<T> {
     const latency = this.#random.chance(this.faults.slow) ? this.#random.int(100, 8_000) : 0;
     return new Promise((resolve, reject) => {
       this.#time.after(latency, () => {
         if (!life.alive) return;
-        if (this.faults.down) return reject(new DaemonError("connect", "simulated"));
+        if (this.faults.down || this.faults.refuses === question)
+          return reject(new DaemonError("connect", "simulated"));
         try {
           resolve(answer());
         } catch (error) {
