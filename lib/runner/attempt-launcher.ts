@@ -140,8 +140,10 @@ export class AttemptLauncher {
   async #giveUp(assignment: Assignment, error: unknown): Promise<void> {
     const { attempts, results, scheduler, now, random } = this.#options;
     const reason = errorChain(error);
-    const unresolved = error instanceof RunnerError && error.code === "unresolved-input";
-    const outcome = unresolved
+    const hopeless =
+      error instanceof RunnerError &&
+      (error.code === "unresolved-input" || error.code === "unreadable-derivation");
+    const outcome = hopeless
       ? ({ kind: "retryable", reason, blame: "other" } as const)
       : ({ kind: "postponed", reason, delayMs: 5_000 } as const);
     const attempt = attempts.get(assignment.attempt);

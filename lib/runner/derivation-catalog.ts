@@ -14,7 +14,8 @@ import {
   preferLocalBuild,
   requiredSystemFeatures,
 } from "../nix/derivation.js";
-import type { StorePath } from "../nix/store-path.js";
+import { isDerivationPath, type StorePath } from "../nix/store-path.js";
+import { RunnerError } from "./errors.js";
 import type { RunnerStore } from "./runner-store.js";
 
 /** One thing a derivation needs: a derivation, or an output of a derivation that is itself built. */
@@ -86,29 +87,56 @@ export class DerivationCatalog {
     this.#capacity = options?.capacity ?? 4096;
   }
 
-  /** The parsed derivation. Concurrent calls for one path share the read; a failed read is not remembered. */
+  /**
+   * The parsed derivation. Concurrent calls for one path share the read; a failed read is not remembered.
+   *
+   * @throws RunnerError `unreadable-derivation`; other errors are trouble with the store, and a later try may work
+   */
   derivation(drv: StorePath): Promise<Derivation> {
     const known = this.#parsed.get(drv);
     if (known !== undefined) return known;
-    const reading = this.#store.readDerivation(drv);
+    const reading = this.#read(drv);
     this.#parsed.set(drv, reading);
     trimOldest(this.#parsed, this.#capacity);
     reading.catch(() => this.#parsed.delete(drv));
     return reading;
   }
 
+  async #read(drv: StorePath): Promise<Derivation> {
+    try {
+      if (!isDerivationPath(drv)) throw new Error("the name must end in .drv");
+      return await this.#store.readDerivation(drv);
+    } catch (cause) {
+      throw isOutage(cause) ? cause : unreadable(drv, cause);
+    }
+  }
+
+  /** @throws as `derivation` */
   async facts(drv: StorePath): Promise<StepFacts> {
     const known = this.#facts.get(drv);
     if (known !== undefined) return known;
-    const facts = stepFacts(this.#store, drv, await this.derivation(drv));
+    const derivation = await this.derivation(drv);
+    const facts = sensible(drv, () => stepFacts(this.#store, drv, derivation));
     this.#facts.set(drv, facts);
     trimOldest(this.#facts, this.#capacity * 8);
     return facts;
   }
 }
 
-/** The store was not reached, which says nothing of the derivation: reading it later may work. */
-export function isStoreOutage(error: unknown): boolean {
+function unreadable(drv: StorePath, cause: unknown): RunnerError {
+  return new RunnerError("unreadable-derivation", `${drv} cannot be read as a derivation`, { cause });
+}
+
+function sensible<T>(drv: StorePath, look: () => T): T {
+  try {
+    return look();
+  } catch (cause) {
+    throw unreadable(drv, cause);
+  }
+}
+
+/** The store was not reached, which says nothing of the derivation. */
+function isOutage(error: unknown): boolean {
   return error instanceof DaemonError && ["connect", "closed", "aborted"].includes(error.code);
 }
 

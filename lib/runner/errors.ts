@@ -4,15 +4,15 @@ import { HydraError } from "../errors.js";
 /**
  * `unresolved-input`: an input's output path is not known; `output-mismatch`: a builder reported a path that the
  * derivation does not allow; `output-missing`: a reported output is not in the store; `not-owner`: a report about an
- * attempt that its sender does not own; `not-derivation`: a path that should name a derivation does not;
- * `cache-unknown`: what the binary cache has decides, and it cannot be asked.
+ * attempt that its sender does not own; `unreadable-derivation`: the store has no such derivation, or one that makes no
+ * sense; `cache-unknown`: what the binary cache has decides, and it cannot be asked.
  */
 export type RunnerErrorCode =
   | "unresolved-input"
   | "output-mismatch"
   | "output-missing"
   | "not-owner"
-  | "not-derivation"
+  | "unreadable-derivation"
   | "cache-unknown"
   | "closed";
 

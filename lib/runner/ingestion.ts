@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { HydraDatabase } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
-import { isDerivationPath, printStorePath, type StorePath } from "../nix/store-path.js";
+import { printStorePath, type StorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import type { BuildId } from "../scheduler/ids.js";
 import { stepId } from "../scheduler/ids.js";
@@ -19,7 +19,7 @@ import type { BuildRegistry } from "./build-registry.js";
 import type { CachedBuilds } from "./cached-builds.js";
 import { Mutex, mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
-import { type DerivationCatalog, isStoreOutage, type StepFacts } from "./derivation-catalog.js";
+import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
 import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
@@ -143,10 +143,9 @@ export class Ingestion {
           return;
         }
         try {
-          if (!isDerivationPath(drv)) throw new Error(`${drv} is not the path of a derivation`);
           facts.push(await catalog.facts(drv));
         } catch (error) {
-          if (isStoreOutage(error)) throw error;
+          if (!(error instanceof RunnerError) || error.code !== "unreadable-derivation") throw error;
           logger.warn("derivation cannot be read", { drv, error });
           verdicts.set(drv, { kind: "unreadable", reason: errorChain(error) });
         }

@@ -1,5 +1,5 @@
-// Point 5 of the acceptance list for the database: derivations that are made by builds.
-import { rename, writeFile } from "node:fs/promises";
+// Point 5 of the acceptance list for the database: derivations that are made by builds. And one that gets lost.
+import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
@@ -165,4 +165,25 @@ test("a store that is away when a derivation was made is asked again", async () 
   await tables.waitFinished(ids);
   expect(await shapes(pair(), ids)).toMatchObject({ builds: ["0"] });
   await tables.cancel(standing);
+});
+
+test("a derivation that is gone when its turn comes, and not in memory any more, aborts its build", async () => {
+  const { tables, store } = pair();
+  const lost = await write(derivation("lost"));
+  const [id = 0] = await tables.addBuilds([
+    { drv: `${defaultStoreDir}/${lost}`, jobsetId: pair().jobsetId, globalPriority: 1 },
+  ]);
+  // More derivations than the runner keeps in memory.
+  const inputs = new Map<StorePath, DerivedInput>();
+  for (let n = 0; n < 4100; n++) {
+    inputs.set(await write(derivation(`input-${n}`)), { outputs: ["out"], dynamic: new Map() });
+  }
+  const crowd = await queue(await write(derivation("crowd", inputs)));
+  await until("the crowd to be known", async () => (await pair().get("/status/builds")).buildCount === 2);
+  await rm(join(store.realStoreDir, lost));
+  await using builder = await joined((drv) => `made from ${drv.slice(33)}`);
+  await tables.waitFinished([id]);
+  expect(await shapes(pair(), [id])).toMatchObject({ builds: ["3"], steps: ["0.1 lost build 3"] });
+  expect(builder.orders).not.toContain(lost);
+  await tables.cancel(crowd);
 });
