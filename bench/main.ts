@@ -12,6 +12,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly run: Benchmar
   latency: () => import("./latency.js"),
   makespan: () => import("./makespan.js"),
   "scheduler-throughput": () => import("./scheduler-throughput.js"),
+  "failing-dependents": () => import("./failing-dependents.js"),
 };
 
 const name = process.argv[2] ?? "";

@@ -137,6 +137,7 @@ export const run: Benchmark = async (args) => {
   measure(separate(Math.min(count, 5000)));
   const small = measure(separate(Math.ceil(count / 10)));
   const large = measure(separate(count));
+  const sharedSmall = measure(interleaved(Math.ceil(count / 10)));
   const shared = measure(interleaved(count));
   return {
     steps: count,
@@ -149,5 +150,9 @@ export const run: Benchmark = async (args) => {
     "20 jobsets on one graph: steps added per second": shared.addPerSecond,
     "20 jobsets on one graph: steps handed out and finished per second": shared.eventsPerSecond,
     "20 jobsets on one graph: bumps per second": shared.bumpsPerSecond,
+    "20 jobsets on one graph: cost of an event, large queue / tenth of it":
+      sharedSmall.eventsPerSecond / shared.eventsPerSecond,
+    "20 jobsets on one graph: cost of adding a step, large queue / tenth of it":
+      sharedSmall.addPerSecond / shared.addPerSecond,
   };
 };

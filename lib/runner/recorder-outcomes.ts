@@ -8,7 +8,7 @@ import type { FailedBuild, FailureStatus } from "../scheduler/types.js";
 import type { Attempt, StepRow } from "./attempts.js";
 import type { BuildSummary } from "./build-report.js";
 import type { StepFacts } from "./derivation-catalog.js";
-import { buildResult, failureCopy, outputPaths } from "./recorder-rows.js";
+import { buildResult, failureCopy, outputPaths, sharedFailure } from "./recorder-rows.js";
 
 export type EndedStep = NonNullable<Outcome["step"]>;
 
@@ -35,8 +35,8 @@ export interface StepFailure {
   readonly builds: readonly FailedBuild[];
 }
 
-/** Builds that fail in one transaction. */
-const failuresAtOnce = 1000;
+/** Builds that fail in one transaction, and whose rows are made without a pause. */
+const failuresAtOnce = 500;
 
 export function pathsOf(outputs: ReadonlyMap<string, BuiltOutput>): Map<string, StorePath> {
   return new Map([...outputs].map(([name, output]) => [name, output.path]));
@@ -81,36 +81,38 @@ function failedBuildEnd(
   };
 }
 
-/** The parts in which a failure is recorded; the first ends the step. `rememberPaths`: for FailedPaths. */
-export function failureOutcomes(
+/**
+ * The parts in which a failure is recorded, each made when it is its turn; the first ends the step. `rememberPaths`:
+ * for FailedPaths.
+ */
+export function* failureOutcomes(
   storeDir: StoreDir,
   failure: StepFailure,
   step: EndedStep | undefined,
   nowMs: number,
   rememberPaths: boolean,
-): Outcome[] {
+): Generator<Outcome, undefined> {
   const { attempt, facts, status, error, accounted } = failure;
   const startTime = toSeconds(attempt?.startedAt ?? nowMs);
   const times = step ?? { startTime, stopTime: Math.max(startTime, toSeconds(nowMs)) };
-  const copied = { facts, status, error, machine: status === 8 ? "" : (attempt?.hostname ?? "") };
+  const machine = status === 8 ? "" : (attempt?.hostname ?? "");
+  const shared = sharedFailure(storeDir, facts, { status, error, machine });
   const copyFor = (build: FailedBuild): StepDraft[] =>
-    build.id === step?.build ? [] : [failureCopy(storeDir, build.id, copied, accounted)];
+    build.id === step?.build ? [] : [failureCopy(build.id, shared, accounted)];
   // The accounted build is announced first; the others follow in the order of their ids.
   const builds = [...failure.builds].sort(
     (a, b) => Number(b.id === accounted) - Number(a.id === accounted) || a.id - b.id,
   );
-  const outcomes: Outcome[] = [];
   for (let from = 0; from === 0 || from < builds.length; from += failuresAtOnce) {
     const chunk = builds.slice(from, from + failuresAtOnce);
-    outcomes.push({
+    yield {
       step: from === 0 ? step : undefined,
       builds: chunk.map((build) => failedBuildEnd(build, status, times)),
       together: true,
       copies: chunk.flatMap(copyFor),
       failedPaths: from === 0 && rememberPaths ? lastingFailures(storeDir, status, facts) : [],
-    });
+    };
   }
-  return outcomes;
 }
 
 /** Failures that would repeat themselves; trouble of machines and limits would not. */
@@ -128,10 +130,10 @@ export function failedBeforeOutcome(
   nowMs: number,
 ): Outcome {
   const now = toSeconds(nowMs);
-  const failure = { facts, status: 8, error: undefined, machine: "" } as const;
+  const failure = sharedFailure(storeDir, facts, { status: 8, error: undefined, machine: "" });
   return {
     builds: [failedBuildEnd(build, 8, { startTime: now, stopTime: now })],
-    copies: [failureCopy(storeDir, build.id, failure, from)],
+    copies: [failureCopy(build.id, failure, from)],
   };
 }
 

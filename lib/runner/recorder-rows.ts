@@ -67,31 +67,41 @@ export function foundDraft(
   });
 }
 
-export interface FailureRow {
-  readonly facts: StepFacts;
+/** What the rows of a failed step have in common. Made once: thousands of builds may share it. */
+export interface SharedFailure {
+  /** Full path. */
+  readonly drvPath: string;
+  readonly system: string;
   readonly status: FailureStatus;
   readonly error: string | undefined;
   readonly machine: string;
+  readonly outputs: readonly OutputPath[];
+}
+
+export function sharedFailure(
+  storeDir: StoreDir,
+  facts: StepFacts,
+  end: Pick<SharedFailure, "status" | "error" | "machine">,
+): SharedFailure {
+  const { status, error, machine } = end;
+  return {
+    drvPath: printStorePath(storeDir, facts.drv),
+    system: facts.system,
+    status,
+    error,
+    machine,
+    outputs: outputPaths(storeDir, facts.outputs),
+  };
 }
 
 /** The row of a failed step in a build that did not run it itself. Without times: it never ran there. */
-export function failureCopy(
-  storeDir: StoreDir,
-  build: BuildId,
-  failure: FailureRow,
-  from: number | undefined,
-): StepDraft {
+export function failureCopy(build: BuildId, shared: SharedFailure, from: number | undefined): StepDraft {
   return stepDraft({
+    ...shared,
     build,
     type: 0,
-    drvPath: printStorePath(storeDir, failure.facts.drv),
     busy: 0,
-    status: failure.status,
-    system: failure.facts.system,
-    machine: failure.machine,
-    error: failure.error,
     propagatedFrom: from === build ? undefined : from,
-    outputs: outputPaths(storeDir, failure.facts.outputs),
   });
 }
 

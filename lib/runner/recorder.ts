@@ -227,7 +227,9 @@ export class Recorder {
 
   /** The step failed for good, and with it every build that needs it. */
   async stepFailed(failure: StepFailure): Promise<void> {
-    const { attempt, row } = failure;
+    const { attempt, row, builds } = failure;
+    // Finding out who fails has taken a while; what else is due comes first.
+    if (builds.length > manyBuilds) await new Promise<void>((resolve) => setImmediate(resolve));
     const step = attempt === undefined || row === undefined ? undefined : this.#endOf(attempt, row, failure);
     const remember = this.#options.rememberFailures?.() ?? false;
     for (const outcome of failureOutcomes(this.#storeDir, failure, step, this.#now(), remember)) {

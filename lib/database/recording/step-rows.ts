@@ -49,8 +49,8 @@ export type Insertion =
 
 const inputColumns =
   "unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::int[], $6::int[], $7::bigint[], $8::bigint[], $9::text[]," +
-  " $10::text[], $11::text[], $12::int[], $13::text[])" +
-  " AS i(build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine, errormsg, propagatedfrom," +
+  " $10::text[], $11::int[], $12::int[], $13::text[])" +
+  " AS i(build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine, errornr, propagatedfrom," +
   " resolveddrvpath)";
 
 const fittingStart = fittingTime("buildsteps.starttime", "i.starttime");
@@ -61,7 +61,7 @@ const insertStatement =
   " INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine," +
   " errormsg, propagatedfrom, resolveddrvpath)" +
   ` SELECT i.build, i.stepnr, i.type, i.drvpath, i.busy, i.status, ${fittingStart}, ${fittingStop}, i.system, i.machine,` +
-  " i.errormsg, p.id, i.resolveddrvpath" +
+  " ($18::text[])[i.errornr], p.id, i.resolveddrvpath" +
   " FROM input i JOIN builds b ON b.id = i.build LEFT JOIN builds p ON p.id = i.propagatedfrom" +
   " ORDER BY i.build, i.stepnr" +
   " ON CONFLICT (build, stepnr) DO NOTHING RETURNING build, stepnr" +
@@ -86,6 +86,11 @@ const keyOfRow = (row: SqlRow): string => keyOf(integer(row, "build"), integer(r
 export async function insertSteps(session: SqlSession, rows: readonly NewStepRow[]): Promise<Insertion[]> {
   if (rows.length === 0) return [];
   const outputs = rows.flatMap((row) => row.outputs.map((output) => ({ row, output })));
+  // Thousands of rows may share a long message, which is sent once.
+  const errors = new Map<string, number>();
+  for (const { error } of rows) {
+    if (error !== undefined && !errors.has(error)) errors.set(error, errors.size + 1);
+  }
   const inserted = await session.query(insertStatement, [
     rows.map((row) => row.build),
     rows.map((row) => row.stepNumber),
@@ -97,13 +102,14 @@ export async function insertSteps(session: SqlSession, rows: readonly NewStepRow
     rows.map((row) => row.stopTime ?? null),
     rows.map((row) => (row.system === undefined ? null : storableText(row.system, maxPlainText))),
     rows.map((row) => storableText(row.machine, maxPlainText)),
-    rows.map((row) => (row.error === undefined ? null : storableText(row.error, maxErrorText))),
+    rows.map((row) => (row.error === undefined ? null : (errors.get(row.error) ?? null))),
     rows.map((row) => row.propagatedFrom ?? null),
     rows.map((row) => row.resolvedDrvPath ?? null),
     outputs.map(({ row }) => row.build),
     outputs.map(({ row }) => row.stepNumber),
     outputs.map(({ output }) => output.name),
     outputs.map(({ output }) => output.path ?? null),
+    [...errors.keys()].map((error) => storableText(error, maxErrorText)),
   ]);
   const written = new Set(inserted.rows.map((row) => keyOfRow(row)));
   const insertions = rows.map((row): Insertion | undefined =>

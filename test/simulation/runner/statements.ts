@@ -51,7 +51,7 @@ function endBuilds(tables: Tables, [ids, statuses, starts, stops, cached]: Value
 
 function insertSteps(tables: Tables, values: Values): Answer {
   const [builds, numbersOf, types, drvs, busy, status, starts, stops, systems, machines, errors] = values;
-  const [from, resolved, outputBuilds, outputSteps, outputNames, outputPaths] = values.slice(11);
+  const [from, resolved, outputBuilds, outputSteps, outputNames, outputPaths, messages] = values.slice(11);
   const written: StepRow[] = [];
   numbers(builds).forEach((build, i) => {
     const stepnr = numbers(numbersOf)[i] ?? 0;
@@ -73,7 +73,7 @@ function insertSteps(tables: Tables, values: Values): Answer {
       stopTime: number(stops, i),
       system: word(systems, i),
       machine: texts(machines)[i] ?? "",
-      error: word(errors, i),
+      error: word(messages, (number(errors, i) ?? 0) - 1),
       propagatedFrom: number(from, i),
       resolvedDrvPath: word(resolved, i),
       outputs,
