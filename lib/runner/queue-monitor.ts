@@ -52,6 +52,8 @@ const usageWindowSeconds = 86_400;
 export interface BadRow {
   readonly build: number;
   readonly reason: string;
+  /** When it was found to be unusable, in milliseconds. */
+  readonly since: number;
 }
 
 export class QueueMonitor {
@@ -249,9 +251,9 @@ export class QueueMonitor {
   }
 
   #report(build: number, reason: string): void {
-    if (!this.#badRows.has(build))
-      this.#options.logger.error("unusable build row skipped", { build, reason });
-    this.#badRows.set(build, { build, reason });
+    const known = this.#badRows.get(build);
+    if (known === undefined) this.#options.logger.error("unusable build row skipped", { build, reason });
+    this.#badRows.set(build, { build, reason, since: known?.since ?? this.#options.now() });
   }
 
   async #refreshShares(): Promise<void> {

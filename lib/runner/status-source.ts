@@ -44,7 +44,6 @@ export interface StatusSourceOptions {
 
 export function createStatusSource(options: StatusSourceOptions): StatusSource {
   const { store, scheduler, sessions, attempts, registry, counters, monitor, database, now } = options;
-  const skippedSince = new Map<number, number>();
   return {
     startedAt: options.startedAt,
     storeDir: store.storeDir,
@@ -77,15 +76,7 @@ export function createStatusSource(options: StatusSourceOptions): StatusSource {
         drvPath: build.drv,
         ...result,
       })),
-    skippedBuilds: () => {
-      const bad = monitor.badRows;
-      for (const id of skippedSince.keys()) if (!bad.some((row) => row.build === id)) skippedSince.delete(id);
-      return bad.map((row) => {
-        const since = skippedSince.get(row.build) ?? now();
-        skippedSince.set(row.build, since);
-        return { id: row.build, reason: row.reason, since };
-      });
-    },
+    skippedBuilds: () => monitor.badRows.map(({ build, ...row }) => ({ id: build, ...row })),
     isBuildActive: (id) => database.isBuildActive(id),
     submitBuild: (request) => submit(options, request),
     buildOne: (id) => monitor.takeIn(buildId(id)),

@@ -112,6 +112,53 @@ test("a cancel, then a restart after the runner has seen the cancel", async () =
   });
 });
 
+test("a finished build that is restarted is cached, and keeps no second set of products", async () => {
+  const product =
+    "/bin/busybox mkdir -p $out/nix-support; echo doc manual $out > $out/nix-support/hydra-build-products";
+  const ids = await pair().build(shellDerivation("restarted", product));
+  const [id = 0] = ids;
+  await pair().tables.waitFinished(ids);
+  const before = await pair().tables.rows(ids);
+  await pair().tables.restart(id);
+  await pair().tables.waitFinished(ids);
+  expect(await shapes(pair(), ids)).toEqual({
+    builds: ["0 cached"],
+    steps: ["0.1 restarted build 0"],
+    heard: [
+      "step_started 0.1",
+      "build_started 0",
+      "step_finished 0.1 log",
+      "build_finished 0",
+      "build_finished 0",
+    ],
+  });
+  const after = await pair().tables.rows(ids);
+  expect(after.BuildProducts).toEqual(before.BuildProducts);
+  expect(after.BuildProducts).toMatchObject([{ productnr: 1, type: "doc", subtype: "manual" }]);
+  expect(after.BuildOutputs).toEqual(before.BuildOutputs);
+});
+
+test("the evaluator repoints a finished build: it is built again, from the new derivation", async () => {
+  const ids = await pair().build(shellDerivation("pointed", "exit 1"));
+  const [id = 0] = ids;
+  await pair().tables.waitFinished(ids);
+  const [instead = ""] = await pair().instantiate(quick("repointed"));
+  await pair().tables.client.query(
+    "update builds set drvpath = $2, finished = 0, buildstatus = null where id = $1",
+    [id, instead],
+  );
+  await pair().tables.waitFinished(ids);
+  const { builds, steps, heard } = await shapes(pair(), ids);
+  expect(builds).toEqual(["0"]);
+  expect(steps).toEqual(["0.1 pointed build 1", "0.2 repointed build 0"]);
+  expect(heard.slice(4)).toEqual([
+    "step_started 0.2",
+    "build_started 0",
+    "step_finished 0.2 log",
+    "build_finished 0",
+  ]);
+});
+
 test("bumps count at once, upwards and downwards", async () => {
   const { tables } = pair();
   const blocker = await block();

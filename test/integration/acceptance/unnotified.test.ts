@@ -1,6 +1,7 @@
 // Rows that nobody announced, or that cannot be used: the slow poll finds the first, and the second spoil nothing.
 import { rename, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { shellDerivation } from "../../support/nix.js";
 import { usePair } from "../../support/pair.js";
@@ -77,6 +78,29 @@ test("the evaluator repoints a build that runs and one that waits, without a not
   });
 });
 
+test("a changed priority of the build itself counts, in both directions", async () => {
+  const { tables } = pair();
+  const [blocker = 0] = await pair().build(shellDerivation("blocker", "/bin/busybox sleep 100; echo > $out"));
+  await tables.waitBusy(blocker);
+  const ids = await pair().build(quick("prio-a"), quick("prio-b"), quick("prio-c"));
+  const [a = 0, , c = 0] = ids;
+  await tables.client.query("update builds set priority = 50 where id = $1", [a]);
+  await tables.client.query("update builds set priority = 200 where id = $1", [c]);
+  await until("the runner to know the priorities", async () => {
+    const { builds } = await pair().get("/status/builds");
+    const known = builds as { id: number; localPriority: number }[];
+    return ids.map((id) => known.find((one) => one.id === id)?.localPriority).join() === "50,100,200";
+  });
+  await tables.cancel([blocker]);
+  await tables.waitFinished(ids);
+  const { heard } = await shapes(pair(), ids);
+  expect(heard.filter((one) => one.startsWith("step_started"))).toEqual([
+    "step_started 2.1",
+    "step_started 1.1",
+    "step_started 0.1",
+  ]);
+});
+
 test("rows that cannot be used are left out and reported once, and taken in when they are repaired", async () => {
   const { client } = pair().tables;
   // Hydra's own check keeps such jobsets out, but the column alone does not.
@@ -92,7 +116,10 @@ test("rows that cannot be used are left out and reported once, and taken in when
   ];
   const good = ids[4] ?? 0;
   await pair().tables.waitFinished([good]);
+  const noticed = Date.now();
+  await sleep(50);
   const first = await skipped();
+  for (const { since } of first) expect(since).toBeLessThanOrEqual(noticed);
   expect(new Set(first.map(({ id }) => ids.indexOf(id)))).toEqual(new Set([0, 1, 2, 3]));
   for (const { reason } of first) expect(reason).toMatch(/\w+ .*/);
   expect(first.find(({ id }) => id === ids[3])?.reason).toContain("broke has 0 scheduling shares");
