@@ -34,6 +34,8 @@ export interface UploadRequest {
   readonly realisations?:
     | readonly { readonly drvPath: StorePath; readonly outputName: string; readonly outPath: StorePath }[]
     | undefined;
+  /** The cache (by its name) to take the paths, and the log of `drv`, from; undefined is our store. */
+  readonly from?: { readonly cache: string; readonly drv?: StorePath | undefined } | undefined;
   /** Names of the caches; undefined is all that are configured at the time. */
   readonly caches?: readonly string[] | undefined;
 }
@@ -56,15 +58,22 @@ function readLog(json: unknown): LogUpload | undefined {
   return { drv, file, ...(typeof attempt === "string" && { attempt }) };
 }
 
+function readFrom(json: unknown): UploadRequest["from"] {
+  if (!isObject(json) || typeof json.cache !== "string") return undefined;
+  return { cache: json.cache, ...(isPath(json.drv) && { drv: json.drv }) };
+}
+
 function readJob(id: string, json: unknown): UploadJob | undefined {
   if (!isObject(json) || !Array.isArray(json.paths) || !json.paths.every(isPath)) return undefined;
   const { caches } = json;
   const log = readLog(json.log);
+  const from = readFrom(json.from);
   const realisations: unknown[] = Array.isArray(json.realisations) ? json.realisations : [];
   return {
     id,
     paths: json.paths,
     ...(log === undefined ? {} : { log }),
+    ...(from === undefined ? {} : { from }),
     realisations: realisations.flatMap((item) => {
       if (!isObject(item)) return [];
       const { drvPath, outputName, outPath } = item;

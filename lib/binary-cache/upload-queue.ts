@@ -4,33 +4,21 @@
  * Every job is in a journal on disk from before `enqueue` resolves until it is done, so a restart goes on where the
  * last process stopped. What a cache already has is skipped, so doing a job twice does no harm.
  */
-import { once } from "node:events";
-import { createReadStream } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { decompress } from "../compression/index.js";
 import { type Logger, silentLogger } from "../log.js";
-import type { ValidPathInfo } from "../nix/path-info.js";
 import type { StorePath } from "../nix/store-path.js";
-import type { BinaryCache, OpenNar } from "./binary-cache.js";
+import type { BinaryCache } from "./binary-cache.js";
 import { BinaryCacheError } from "./errors.js";
-import {
-  type LogUpload,
-  logForms,
-  type UploadJob,
-  UploadJournal,
-  type UploadRequest,
-} from "./upload-journal.js";
+import { type UploadJob, UploadJournal, type UploadRequest } from "./upload-journal.js";
+import { isHopeless, prepareUpload, type UploadSource } from "./upload-work.js";
 
 export type { UploadJob, UploadRequest } from "./upload-journal.js";
 
-export interface UploadQueueOptions {
+export interface UploadQueueOptions extends UploadSource {
   /** Where the journal is; made when missing. */
   readonly folder: string;
   /** Read at each use. */
   readonly caches: () => readonly BinaryCache[];
-  /** Everything reachable from `paths`, references first; paths that are not valid are left out. */
-  readonly closure: (paths: readonly StorePath[], signal: AbortSignal) => Promise<readonly ValidPathInfo[]>;
-  readonly openNar: OpenNar;
   /** Jobs at once; read at each use. Default 5. */
   readonly concurrency?: (() => number) | undefined;
   /** Called when a job has left the journal. */
@@ -84,7 +72,7 @@ export class UploadQueue {
 
   /**
    * Resolves when the job is safe on disk. `done` resolves when it is in all its caches, and rejects when it never can
-   * be (`mismatch`, `invalid-path`) or the queue is closed first; it need not be listened to.
+   * be (`mismatch`, `invalid-path`, and `missing` when it comes from a cache) or the queue is closed first; it need not be listened to.
    */
   async enqueue(request: UploadRequest): Promise<{ readonly id: string; readonly done: Promise<void> }> {
     this.#stop.signal.throwIfAborted();
@@ -172,7 +160,7 @@ export class UploadQueue {
         return;
       } catch (error) {
         this.#stop.signal.throwIfAborted();
-        if (isHopeless(error)) throw error;
+        if (isHopeless(job, error)) throw error;
         const delay =
           Math.min(maxRetryDelayMs, retryDelayMs * 2 ** Math.min(attempt, 30)) * (0.5 + random() / 2);
         this.#logger.warn("an upload failed and will be tried again", {
@@ -194,64 +182,27 @@ export class UploadQueue {
         ({ name, uri }) => (job.caches === undefined || job.caches.includes(name)) && !finished.has(uri),
       );
     if (caches.length === 0) return;
-    const closure = await this.#options.closure(job.paths, signal);
-    const valid = new Set(closure.map(({ path }) => path));
-    const lost = job.paths.filter((path) => !valid.has(path));
-    if (lost.length > 0) {
-      throw new BinaryCacheError("invalid-path", `cannot upload ${lost.join(", ")}: no longer in the store`);
-    }
+    const { closure, openNar, caches: all } = this.#options;
+    const into = await prepareUpload(job, {
+      store: { closure, openNar },
+      caches: all(),
+      logger: this.#logger,
+      signal,
+    });
     const failures: unknown[] = [];
     // One cache that is down does not keep the others from their data.
     for (const cache of caches) {
       try {
-        await this.#into(cache, job, closure);
+        await into(cache);
         finished.add(cache.uri);
       } catch (error) {
         signal.throwIfAborted();
         failures.push(error);
       }
     }
-    const retryable = failures.find((error) => !isHopeless(error));
+    const retryable = failures.find((error) => !isHopeless(job, error));
     if (failures.length > 0) throw retryable ?? failures[0];
   }
-
-  async #into(cache: BinaryCache, job: UploadJob, closure: readonly ValidPathInfo[]): Promise<void> {
-    const { signal } = this.#stop;
-    if (job.log !== undefined) {
-      const { drv, file } = job.log;
-      const found = await this.#putLog(cache, job.log, signal);
-      if (!found) this.#logger.warn("there is no log to upload", { drv, file });
-    }
-    await cache.uploadClosure(closure, this.#options.openNar, { signal });
-    for (const realisation of job.realisations ?? []) await cache.putRealisation(realisation, { signal });
-  }
-
-  /** False when there is no such log in any form. */
-  async #putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): Promise<boolean> {
-    const { drv, attempt } = log;
-    for (const { suffix, method } of logForms) {
-      const file = createReadStream(log.file + suffix);
-      try {
-        await once(file, "open", { signal });
-        const text = method === "none" ? file : decompress(file, { method, signal });
-        await cache.putLog(drv, text, { signal, attempt });
-        return true;
-      } catch (error) {
-        if (!isAbsentFile(error)) throw error;
-      } finally {
-        file.destroy();
-      }
-    }
-    return false;
-  }
-}
-
-function isHopeless(error: unknown): boolean {
-  return error instanceof BinaryCacheError && (error.code === "mismatch" || error.code === "invalid-path");
-}
-
-function isAbsentFile(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
 }
 
 function closedError(): BinaryCacheError {

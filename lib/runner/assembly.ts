@@ -12,6 +12,7 @@ import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/store-path.js";
 import { type AttemptId, attemptId } from "../scheduler/ids.js";
 import { Scheduler } from "../scheduler/index.js";
+import type { DynamicContinuation } from "../scheduler/types.js";
 import { Metrics } from "../status/index.js";
 import { AttemptLauncher } from "./attempt-launcher.js";
 import { AttemptRegistry } from "./attempts.js";
@@ -27,6 +28,7 @@ import { type EdgesOptions, openEdges, type RunnerEdges } from "./edges.js";
 import { createEffects } from "./effects.js";
 import { Ingestion } from "./ingestion.js";
 import { InputResolver } from "./input-resolver.js";
+import { OverflowCopies } from "./overflow-copies.js";
 import { PresignedUploads } from "./presigned-uploads.js";
 import { QueueMonitor } from "./queue-monitor.js";
 import { Recorder } from "./recorder.js";
@@ -123,6 +125,11 @@ export function assemble(context: RunnerContext): RunnerParts {
   });
   const cached = new CachedBuilds({ store, database, recorder, readNixSupport });
   const onChange = (): void => dispatcher.trigger();
+  const onDynamic = (continuation: DynamicContinuation, drv: StorePath): void => {
+    const build = scheduler.step(continuation.dependent)?.lowestBuild;
+    if (build === undefined) return;
+    tasks.start(() => ingestion.continueDynamic(continuation, drv, build));
+  };
   const results = new Results({
     scheduler,
     attempts,
@@ -144,11 +151,7 @@ export function assemble(context: RunnerContext): RunnerParts {
       const name = row === undefined ? attempt.id : `${row.build}-${row.stepNumber}`;
       tasks.start(() => uploads.putLog(attempt, name, kind === "failed"));
     },
-    onDynamic: (continuation, drv) => {
-      const build = scheduler.step(continuation.dependent)?.lowestBuild;
-      if (build === undefined) return;
-      tasks.start(() => ingestion.continueDynamic(continuation, drv, build));
-    },
+    onDynamic,
     onOutputs: (drv, outputs) => resolved.learnOutputs(drv, outputs),
   });
   const perform = createEffects({
@@ -191,6 +194,20 @@ export function assemble(context: RunnerContext): RunnerParts {
     now,
     useSubstitutes: () => config().useSubstitutes,
     onChange,
+    onGated: (facts) => overflowCopies.start(facts),
+  });
+  const overflowCopies = new OverflowCopies({
+    scheduler,
+    uploads,
+    recorder,
+    cached,
+    tasks,
+    logger,
+    now,
+    perform,
+    onChange,
+    onDynamic,
+    buildAfterAll: (facts) => ingestion.buildAfterAll(facts),
   });
   const resolved = new ResolvedSteps({
     scheduler,
@@ -203,6 +220,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     now,
     random,
     onChange,
+    onGated: (facts) => overflowCopies.start(facts),
   });
   const monitor = new QueueMonitor({
     scheduler,

@@ -19,6 +19,7 @@ import { RunnerError } from "./errors.js";
 import type { InputResolver } from "./input-resolver.js";
 import type { Recorder } from "./recorder.js";
 import type { Results } from "./results.js";
+import { wantingJobsets } from "./wanting-jobsets.js";
 
 export interface AttemptLauncherOptions {
   readonly scheduler: SchedulerApi;
@@ -84,7 +85,6 @@ export class AttemptLauncher {
 
   #describe(assignment: Assignment): Omit<Attempt, "facts"> {
     const { scheduler } = this.#options;
-    const jobsets = (scheduler.step(assignment.step)?.jobsets ?? []).map((id) => scheduler.jobset(id));
     return {
       id: assignment.attempt,
       assignment,
@@ -92,9 +92,7 @@ export class AttemptLauncher {
       machine: assignment.machine,
       hostname: this.#options.sessions.get(assignment.machine)?.join.hostname ?? "",
       startedAt: this.#options.now(),
-      jobsets: jobsets.flatMap((jobset) =>
-        jobset === undefined ? [] : [`${jobset.project}:${jobset.name}`],
-      ),
+      jobsets: wantingJobsets(scheduler, assignment.step),
       row: undefined,
       sent: false,
     };

@@ -4,6 +4,7 @@
 import type { HydraDatabase } from "../database/index.js";
 import { printStorePath, type StorePath } from "../nix/store-path.js";
 import type { BuiltOutput } from "../rpc/types.js";
+import type { BuildId } from "../scheduler/ids.js";
 import { type BuildSummary, summarise } from "./build-report.js";
 import type { StepFacts } from "./derivation-catalog.js";
 import type { RunnerEdges } from "./edges.js";
@@ -31,6 +32,18 @@ export class CachedBuilds {
     const outputs = new Map<string, StorePath>();
     for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
     await recorder.buildCached(build.id, outputs, await this.summary(outputs));
+  }
+
+  /** Records builds that have left the scheduler because their step turned out to be built. */
+  async finishAll(builds: readonly BuildId[], outputs: ReadonlyMap<string, StorePath>): Promise<void> {
+    const { recorder } = this.#options;
+    recorder.hold(builds);
+    try {
+      const summary = await this.summary(outputs);
+      for (const build of builds) await recorder.buildCached(build, outputs, summary);
+    } finally {
+      recorder.release(builds);
+    }
   }
 
   /** What an earlier build said of these outputs, else what the outputs themselves say. */

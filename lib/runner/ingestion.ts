@@ -12,10 +12,10 @@ import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import { printStorePath, type StorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
-import type { BuildId } from "../scheduler/ids.js";
-import { stepId } from "../scheduler/ids.js";
+import { type BuildId, type StepId, stepId } from "../scheduler/ids.js";
 import type { DynamicContinuation, NewStep, StepInput } from "../scheduler/types.js";
 import type { BuildRegistry } from "./build-registry.js";
+import type { Destination } from "./cache-targets.js";
 import type { CachedBuilds } from "./cached-builds.js";
 import { Mutex, mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
@@ -28,6 +28,8 @@ import type { InputResolver } from "./input-resolver.js";
 import type { QueuedBuild } from "./queued-build.js";
 import type { Recorder } from "./recorder.js";
 import type { RunnerStore } from "./runner-store.js";
+import { StepJudge } from "./step-judge.js";
+import { wantingJobsets } from "./wanting-jobsets.js";
 
 export interface IngestionOptions {
   readonly scheduler: SchedulerApi;
@@ -45,24 +47,35 @@ export interface IngestionOptions {
   readonly now: () => number;
   readonly useSubstitutes: () => boolean;
   readonly onChange: () => void;
+  /** A step that waits behind its gate until its outputs are where they belong. */
+  readonly onGated: (facts: StepFacts) => void;
 }
 
-/** Derivations read, and substitutions tried, at the same time. */
+/** Derivations read at the same time. */
 const readsAtOnce = 32;
-const substitutionsAtOnce = 10;
-/** Pauses after a failure to read what a build made. */
+/** Pauses after a failure to read what a step in the scheduler waits for. */
 const firstRetryMs = 1_000;
 const longestRetryMs = 64_000;
 
 type DecidedFate = Exclude<BuildFate, { kind: "queued" }>;
-type Verdicts = Map<StorePath, Verdict>;
+
+/** What is known so far of some derivations and of those below them. */
+interface Survey {
+  readonly verdicts: Map<StorePath, Verdict>;
+  /** The build that rows of a derivation are accounted to. */
+  readonly accounts: Map<StorePath, BuildId>;
+  /** Where their outputs belong. */
+  readonly destination: Destination;
+}
 
 export class Ingestion {
   readonly #options: IngestionOptions;
+  readonly #judge: StepJudge;
   readonly #mutex = new Mutex();
 
   constructor(options: IngestionOptions) {
     this.#options = options;
+    this.#judge = new StepJudge(options);
   }
 
   /**
@@ -77,30 +90,48 @@ export class Ingestion {
    * A dependent goes on waiting for a derivation that an input's output named. Tried again for as long as the
    * dependent is wanted, because nothing else would look at it again.
    */
-  async continueDynamic(continuation: DynamicContinuation, drv: StorePath, build: BuildId): Promise<void> {
-    const { scheduler, logger } = this.#options;
-    for (let delayMs = firstRetryMs; ; delayMs = Math.min(2 * delayMs, longestRetryMs)) {
-      try {
-        await this.#mutex.run(() => this.#continueDynamic(continuation, drv, build), { urgent: true });
-        return;
-      } catch (error) {
-        if (!scheduler.hasStep(continuation.dependent)) return;
-        logger.warn("a derivation that a build made cannot be read", { drv, error, retryInMs: delayMs });
-        await sleep(delayMs, undefined, { ref: false });
-      }
-    }
+  continueDynamic(continuation: DynamicContinuation, drv: StorePath, build: BuildId): Promise<void> {
+    const what = "a derivation that a build made cannot be read";
+    return this.#insistently(continuation.dependent, what, () =>
+      this.#continueDynamic(continuation, drv, build),
+    );
   }
 
   /** What becomes of one derivation that replaces another (after resolution). */
-  adopt(drv: StorePath, build: BuildId): Promise<{ readonly facts: StepFacts; readonly verdict: Verdict }> {
+  adopt(
+    drv: StorePath,
+    build: BuildId,
+    jobsets: readonly string[],
+  ): Promise<{ readonly facts: StepFacts; readonly verdict: Verdict }> {
     return this.#mutex.run(
       async () => {
-        const facts = await this.#options.catalog.facts(drv);
-        const [verdict] = await this.#judge([facts], () => build);
+        const { catalog, uploads } = this.#options;
+        const facts = await catalog.facts(drv);
+        const [verdict] = await this.#judge.judge([facts], () => build, uploads.destination(jobsets));
         return { facts, verdict: verdict ?? { kind: "missing", facts } };
       },
       { urgent: true },
     );
+  }
+
+  /** The outputs of a gated step cannot be had: what is below it is added, and it is built. */
+  buildAfterAll(facts: StepFacts): Promise<void> {
+    const what = "what is below a derivation cannot be read";
+    return this.#insistently(stepId(facts.drv), what, () => this.#buildAfterAll(facts));
+  }
+
+  async #insistently(dependent: StepId, what: string, work: () => Promise<void>): Promise<void> {
+    const { scheduler, logger } = this.#options;
+    for (let delayMs = firstRetryMs; ; delayMs = Math.min(2 * delayMs, longestRetryMs)) {
+      try {
+        await this.#mutex.run(work, { urgent: true });
+        return;
+      } catch (error) {
+        if (!scheduler.hasStep(dependent)) return;
+        logger.warn(what, { dependent, error, retryInMs: delayMs });
+        await sleep(delayMs, undefined, { ref: false });
+      }
+    }
   }
 
   async #ingest(all: readonly QueuedBuild[]): Promise<void> {
@@ -116,23 +147,27 @@ export class Ingestion {
         shares: build.shares,
       });
     }
-    const roots = new Set(builds.map((build) => build.drv));
-    const accounts = new Map<StorePath, BuildId>();
-    for (const build of builds) if (!accounts.has(build.drv)) accounts.set(build.drv, build.id);
-    const verdicts: Verdicts = new Map();
-    await this.#examine([...roots], verdicts, accounts);
-    await this.#addToScheduler(builds, roots, verdicts, accounts);
+    // Those that want everything in the caches go first: then no step of theirs is known with outputs elsewhere only.
+    for (const destination of ["caches", "overflow"] as const) {
+      const group = builds.filter((build) => this.#destination([jobsetName(build)]) === destination);
+      if (group.length > 0) await this.#ingestGroup(group, destination);
+    }
     counters.metrics.add("buildsRead", builds.length);
     counters.metrics.add("buildReadMs", this.#options.now() - started);
     this.#options.onChange();
   }
 
+  async #ingestGroup(builds: readonly QueuedBuild[], destination: Destination): Promise<void> {
+    const roots = new Set(builds.map((build) => build.drv));
+    const survey: Survey = { verdicts: new Map(), accounts: new Map(), destination };
+    for (const { drv, id } of builds) if (!survey.accounts.has(drv)) survey.accounts.set(drv, id);
+    await this.#examine([...roots], survey);
+    await this.#addToScheduler(builds, roots, survey);
+  }
+
   /** Reads and judges everything below `frontier` that is not complete. */
-  async #examine(
-    start: readonly StorePath[],
-    verdicts: Verdicts,
-    accounts: Map<StorePath, BuildId>,
-  ): Promise<void> {
+  async #examine(start: readonly StorePath[], survey: Survey): Promise<void> {
+    const { verdicts, accounts, destination } = survey;
     const { scheduler, catalog, logger } = this.#options;
     let frontier = start;
     while (frontier.length > 0) {
@@ -150,7 +185,7 @@ export class Ingestion {
           verdicts.set(drv, { kind: "unreadable", reason: errorChain(error) });
         }
       });
-      const judged = await this.#judge(facts, (drv) => accounts.get(drv));
+      const judged = await this.#judge.judge(facts, (drv) => accounts.get(drv), destination);
       const next = new Set<StorePath>();
       facts.forEach((fact, index) => {
         const verdict = judged[index] ?? { kind: "missing", facts: fact };
@@ -166,112 +201,13 @@ export class Ingestion {
     }
   }
 
-  /** One verdict for each derivation, in order. One query of each kind for all of them. */
-  async #judge(
-    level: readonly StepFacts[],
-    account: (drv: StorePath) => BuildId | undefined,
-  ): Promise<Verdict[]> {
-    if (level.length === 0) return [];
-    const { store, database, recorder, uploads, resolver } = this.#options;
-    const known = await this.#withEarlierOutputs(level);
-    const paths = [...new Set(known.flatMap((facts) => [...facts.outputs.values()]))].filter(
-      (path) => path !== undefined,
-    );
-    const [valid, failed] = await Promise.all([
-      store.queryValidPaths(paths),
-      database.failedPaths(paths.map((path) => printStorePath(store.storeDir, path))),
-    ]);
-    // Where builders upload for themselves, outputs are complete when the cache has them.
-    const local = recorder.outputsAreLocal();
-    const presence = await uploads.presence(local ? paths.filter((path) => valid.has(path)) : paths);
-    if (paths.some((path) => !valid.has(path) && presence.get(path) === "unknown")) {
-      throw new RunnerError("cache-unknown", "the binary cache cannot be asked what it has");
-    }
-    const verdicts: Verdict[] = [];
-    const complete: StepFacts[] = [];
-    const absent: { index: number; facts: StepFacts }[] = [];
-    known.forEach((facts, index) => {
-      const outputs = [...facts.outputs.values()];
-      const failedBefore = outputs.some(
-        (path) => path !== undefined && failed.has(printStorePath(store.storeDir, path)),
-      );
-      const there = outputs.every(
-        (path) => path !== undefined && (valid.has(path) || (!local && presence.get(path) === "present")),
-      );
-      if (failedBefore) verdicts[index] = { kind: "failedBefore", facts };
-      else if (there) {
-        verdicts[index] = { kind: "complete", facts };
-        complete.push(facts);
-      } else {
-        verdicts[index] = { kind: "missing", facts };
-        absent.push({ index, facts });
-      }
-    });
-    if (this.#options.useSubstitutes()) {
-      await mapConcurrently(absent, substitutionsAtOnce, async ({ index, facts }) => {
-        if (await this.#substitute(facts, account(facts.drv))) {
-          verdicts[index] = { kind: "complete", facts };
-          complete.push(facts);
-          for (const path of facts.outputs.values()) if (path !== undefined) valid.add(path);
-        }
-      });
-    }
-    for (const facts of complete) resolver.learn(facts.drv, definedOutputs(facts));
-    await recorder.outputsFound(complete, account);
-    // Before anybody hears that they are there: what is here and not (surely) in the caches.
-    const found = complete.flatMap((facts) => [...definedOutputs(facts).values()]);
-    await uploads.uploadLater(found.filter((path) => valid.has(path) && presence.get(path) !== "present"));
-    return verdicts;
-  }
-
-  /** Fills in outputs that only a build could tell, where an earlier build told. */
-  async #withEarlierOutputs(level: readonly StepFacts[]): Promise<StepFacts[]> {
-    const chains = level.flatMap((facts) =>
-      [...facts.outputs]
-        .filter(([, path]) => path === undefined)
-        .map(([name]) => ({ root: facts.drv, outputs: [name] })),
-    );
-    if (chains.length === 0) return [...level];
-    const found = await this.#options.resolver.outputPaths(chains);
-    return level.map((facts) => {
-      const outputs = new Map(facts.outputs);
-      for (const [name, path] of outputs) {
-        if (path === undefined) outputs.set(name, found.get(`${facts.drv}^${name}`));
-      }
-      return { ...facts, outputs };
-    });
-  }
-
-  async #substitute(facts: StepFacts, build: BuildId | undefined): Promise<boolean> {
-    const { store, counters, recorder, logger } = this.#options;
-    const outputs = definedOutputs(facts);
-    if (outputs.size < facts.outputs.size) return false;
-    for (const [name, path] of outputs) {
-      const started = this.#options.now();
-      counters.metrics.add("substitutesStarted");
-      try {
-        await store.ensurePath(path);
-      } catch (error) {
-        counters.metrics.add("substitutesFailed");
-        logger.debug("no substitute", { path, error });
-        return false;
-      }
-      counters.metrics.add("substitutesSucceeded");
-      if (build !== undefined) {
-        await recorder.substituted(build, facts, new Map([[name, path]]), started, this.#options.now());
-      }
-    }
-    return true;
-  }
-
   async #addToScheduler(
     builds: readonly QueuedBuild[],
     roots: ReadonlySet<StorePath>,
-    verdicts: Verdicts,
-    accounts: Map<StorePath, BuildId>,
+    survey: Survey,
   ): Promise<void> {
     const { scheduler, registry, counters, now } = this.#options;
-    const { plan, steps } = await this.#settle(roots, verdicts, accounts);
+    const { plan, steps } = await this.#settle(roots, survey);
     scheduler.addSteps(steps, now());
     counters.metrics.add("queueStepsCreated", steps.length);
     const rest: { build: QueuedBuild; fate: DecidedFate }[] = [];
@@ -297,6 +233,7 @@ export class Ingestion {
         now(),
       );
     }
+    this.#startCopying(plan);
     for (const { build, fate } of rest) {
       registry.add(build);
       try {
@@ -332,15 +269,52 @@ export class Ingestion {
 
   async #continueDynamic(continuation: DynamicContinuation, drv: StorePath, build: BuildId): Promise<void> {
     const { scheduler, now, onChange } = this.#options;
-    const verdicts: Verdicts = new Map();
-    const accounts = new Map([[drv, build]]);
-    await this.#examine([drv], verdicts, accounts);
-    const { steps } = await this.#settle(new Set([drv]), verdicts, accounts);
-    scheduler.addSteps(steps, now());
+    await this.#addBelow(continuation.dependent, [drv], build);
     const chain = continuation.chain.slice(0, -1);
     const inputs: StepInput[] = scheduler.hasStep(stepId(drv)) ? [{ id: stepId(drv), chain }] : [];
     scheduler.addInputs(continuation.dependent, inputs, now(), continuation.producer);
     onChange();
+  }
+
+  async #buildAfterAll(facts: StepFacts): Promise<void> {
+    const { scheduler, now, onChange } = this.#options;
+    const id = stepId(facts.drv);
+    const build = scheduler.step(id)?.lowestBuild;
+    if (build === undefined) return;
+    await this.#addBelow(
+      id,
+      facts.inputs.map(({ drv }) => drv),
+      build,
+    );
+    if (!scheduler.hasStep(id)) return;
+    const inputs = facts.inputs.filter(({ drv }) => scheduler.hasStep(stepId(drv)));
+    scheduler.addInputs(
+      id,
+      inputs.map(({ drv, chain }) => ({ id: stepId(drv), chain })),
+      now(),
+    );
+    scheduler.ungate(id, now());
+    onChange();
+  }
+
+  /** Adds what is missing of some derivations, and below them, for a step that is there. */
+  async #addBelow(dependent: StepId, drvs: readonly StorePath[], build: BuildId): Promise<void> {
+    const { scheduler, now } = this.#options;
+    const destination = this.#destination(wantingJobsets(scheduler, dependent));
+    const accounts = new Map(drvs.map((drv) => [drv, build]));
+    const survey: Survey = { verdicts: new Map(), accounts, destination };
+    await this.#examine(drvs, survey);
+    const { plan, steps } = await this.#settle(new Set(drvs), survey);
+    scheduler.addSteps(steps, now());
+    this.#startCopying(plan);
+  }
+
+  #destination(jobsets: readonly string[]): Destination {
+    return this.#options.uploads.destination(jobsets);
+  }
+
+  #startCopying(plan: IngestionPlan): void {
+    for (const { facts, gated } of plan.steps) if (gated) this.#options.onGated(facts);
   }
 
   /**
@@ -350,10 +324,10 @@ export class Ingestion {
    */
   async #settle(
     roots: ReadonlySet<StorePath>,
-    verdicts: Verdicts,
-    accounts: Map<StorePath, BuildId>,
+    survey: Survey,
   ): Promise<{ readonly plan: IngestionPlan; readonly steps: readonly NewStep[] }> {
     const { scheduler } = this.#options;
+    const { verdicts } = survey;
     const history = { durations: new Map<string, number>(), attempts: new Map<StorePath, StepHistory>() };
     for (;;) {
       const gone = [...verdicts]
@@ -361,7 +335,7 @@ export class Ingestion {
         .map(([drv]) => drv);
       if (gone.length > 0) {
         for (const drv of gone) verdicts.delete(drv);
-        await this.#examine(gone, verdicts, accounts);
+        await this.#examine(gone, survey);
         continue;
       }
       const plan = planIngestion(roots, verdicts);
@@ -406,10 +380,8 @@ interface Histories {
   readonly attempts: ReadonlyMap<StorePath, StepHistory>;
 }
 
-function definedOutputs(facts: StepFacts): Map<string, StorePath> {
-  const outputs = new Map<string, StorePath>();
-  for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
-  return outputs;
+function jobsetName({ project, jobsetName: name }: QueuedBuild): string {
+  return `${project}:${name}`;
 }
 
 function newStep(

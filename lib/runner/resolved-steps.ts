@@ -27,6 +27,8 @@ export interface ResolvedStepsOptions {
   readonly now: () => number;
   readonly random: () => number;
   readonly onChange: () => void;
+  /** A step that waits behind its gate until its outputs are where they belong. */
+  readonly onGated: (facts: StepFacts) => void;
 }
 
 export class ResolvedSteps {
@@ -39,7 +41,7 @@ export class ResolvedSteps {
   /** The step of `attempt` is really `resolved`; the attempt is over. */
   async replace(attempt: Attempt, resolved: StorePath): Promise<void> {
     const { ingestion, recorder, attempts, scheduler, results, now, onChange } = this.#options;
-    const { facts, verdict } = await ingestion.adopt(resolved, attempt.assignment.build);
+    const { facts, verdict } = await ingestion.adopt(resolved, attempt.assignment.build, attempt.jobsets);
     // Lost, cancelled or out of time while we were looking: that event has dealt with it.
     if (attempts.get(attempt.id) === undefined) return;
     await recorder.resolved(attempt, resolved);
@@ -67,9 +69,11 @@ export class ResolvedSteps {
             preferLocal: facts.preferLocal,
             inputs: [],
             name: facts.name,
+            gate: verdict.kind === "uploading" ? "upload" : undefined,
           },
           now(),
         );
+        if (verdict.kind === "uploading") this.#options.onGated(verdict.facts);
         onChange();
         return;
     }
@@ -96,12 +100,6 @@ export class ResolvedSteps {
     attempts.remove(attempt.id);
     onChange();
     if (completion.kind !== "finished" || completion.ownBuilds.length === 0) return;
-    recorder.hold(completion.ownBuilds);
-    try {
-      const summary = await cached.summary(outputs);
-      for (const build of completion.ownBuilds) await recorder.buildCached(build, outputs, summary);
-    } finally {
-      recorder.release(completion.ownBuilds);
-    }
+    await cached.finishAll(completion.ownBuilds, outputs);
   }
 }

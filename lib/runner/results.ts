@@ -30,6 +30,7 @@ import { checkOutputs, type OutputCheckOptions } from "./output-check.js";
 import type { Recorder } from "./recorder.js";
 import type { RunnerStore } from "./runner-store.js";
 import type { Publication } from "./uploads.js";
+import { wantingJobsets } from "./wanting-jobsets.js";
 
 export interface ResultsOptions {
   readonly scheduler: SchedulerApi;
@@ -150,6 +151,7 @@ export class Results {
       }
     }
     const succeeded = outcome.kind === "succeeded";
+    const wantedBy = wantingJobsets(scheduler, attempt.assignment.step);
     counters.stepReported(report, attempt, succeeded, now());
     if (succeeded) this.#options.onOutputs(attempt.drv, pathsOf(report.outputs));
     const completion = scheduler.complete(attempt.id, outcome, now(), random);
@@ -160,6 +162,7 @@ export class Results {
       overheadMs: report.importMs + report.uploadMs,
       outputs: report.outputs,
       toUpload,
+      wantedBy,
     });
     if (completion.kind === "stale") {
       throw new RunnerError("not-owner", `step ${attempt.drv} belongs to another machine by now`);
@@ -174,6 +177,7 @@ export class Results {
       readonly overheadMs: number;
       readonly outputs: ReadonlyMap<string, BuiltOutput>;
       readonly toUpload?: readonly StorePath[];
+      readonly wantedBy?: readonly string[];
     },
   ): Promise<void> {
     const { recorder, counters } = this.#options;
@@ -229,6 +233,7 @@ export class Results {
       readonly overheadMs: number;
       readonly outputs: ReadonlyMap<string, BuiltOutput>;
       readonly toUpload?: readonly StorePath[];
+      readonly wantedBy?: readonly string[];
     },
   ): Promise<void> {
     const { recorder, publish, onDynamic } = this.#options;
@@ -242,6 +247,7 @@ export class Results {
       attempt,
       outputs: pathsOf(details.outputs),
       toUpload: details.toUpload ?? [],
+      wantedBy: details.wantedBy ?? attempt.jobsets,
       finishesBuilds: completion.ownBuilds.length > 0,
     });
     await recorder.stepSucceeded(attempt, row, {

@@ -10,21 +10,20 @@ import { setTimeout as sleep } from "node:timers/promises";
 import {
   type BinaryCache,
   BinaryCacheError,
-  openBinaryCache,
   type Presence,
   PresignedCache,
   UploadQueue,
   type UploadRequest,
 } from "../binary-cache/index.js";
-import type { OverflowStoreConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { RemoteStoreReport } from "../status/index.js";
 import type { Attempt } from "./attempts.js";
+import { CacheTargets, type Destination, presenceInAll, type UploadTargets } from "./cache-targets.js";
 import type { TaskGroup } from "./concurrency.js";
+import type { StepFacts } from "./derivation-catalog.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
-import { NixCopy } from "./nix-copy.js";
 import type { RunnerStore } from "./runner-store.js";
 
 /** Outputs of a step that succeeded. */
@@ -33,14 +32,10 @@ export interface Publication {
   readonly outputs: ReadonlyMap<string, StorePath>;
   /** Paths of our store: all outputs, or with presigned uploads those that the builder did not upload. */
   readonly toUpload: readonly StorePath[];
+  /** `project:jobset` of all who want the step by now; more, perhaps, than when it was handed out. */
+  readonly wantedBy: readonly string[];
   /** Some build is finished by this step, so its outputs should be in the caches before the build says so. */
   readonly finishesBuilds: boolean;
-}
-
-export interface UploadTargets {
-  /** Addresses as configured: `s3://…`, `file://…`, and others that `nix copy` understands. */
-  readonly stores: readonly string[];
-  readonly overflow: OverflowStoreConfig | undefined;
 }
 
 export interface UploadsOptions {
@@ -62,27 +57,14 @@ export interface UploadsOptions {
 /** No builder takes so long for one NAR, and its URLs have expired. Milliseconds. */
 const staleUploadAge = 24 * 3_600_000;
 
-interface Opened {
-  readonly targets: UploadTargets;
-  readonly caches: readonly BinaryCache[];
-  readonly overflow: BinaryCache | undefined;
-  readonly others: readonly NixCopy[];
-}
-
-const nothing: Opened = {
-  targets: { stores: [], overflow: undefined },
-  caches: [],
-  overflow: undefined,
-  others: [],
-};
-
 export class Uploads {
   readonly #options: UploadsOptions;
-  #opened: Opened = nothing;
+  readonly #targets: CacheTargets;
   #queue: UploadQueue | undefined;
 
   constructor(options: UploadsOptions) {
     this.#options = options;
+    this.#targets = new CacheTargets(options);
   }
 
   /**
@@ -90,26 +72,8 @@ export class Uploads {
    *
    * @throws UsageError, BinaryCacheError when an address or a key cannot be used; the old stores then stay in use
    */
-  async open(targets: UploadTargets): Promise<void> {
-    if (JSON.stringify(targets) === JSON.stringify(this.#opened.targets)) return;
-    const { store, logger } = this.#options;
-    const caches: BinaryCache[] = [];
-    const others: NixCopy[] = [];
-    const openCache = (uri: string): Promise<BinaryCache> =>
-      openBinaryCache(uri, { storeDir: store.storeDir, logger });
-    try {
-      for (const uri of targets.stores) {
-        if (/^(s3|file):\/\//.test(uri)) caches.push(await openCache(uri));
-        else others.push(new NixCopy({ target: uri, logger, store }));
-      }
-      const overflow = targets.overflow === undefined ? undefined : await openCache(targets.overflow.store);
-      const before = this.#opened;
-      this.#opened = { targets, caches, overflow, others };
-      closeAll(before);
-    } catch (error) {
-      for (const cache of caches) cache.close();
-      throw error;
-    }
+  open(targets: UploadTargets): Promise<void> {
+    return this.#targets.open(targets);
   }
 
   /** Goes on with what an earlier process left in the journal. */
@@ -117,7 +81,7 @@ export class Uploads {
     const { store, journalFolder, concurrency, logger } = this.#options;
     this.#queue = await UploadQueue.open({
       folder: join(journalFolder, "uploads"),
-      caches: () => this.#all(),
+      caches: () => this.#targets.all,
       closure: (paths, signal) => store.closure(paths, { signal }),
       openNar: (path, signal) => store.narFromPath(path, signal === undefined ? {} : { signal }),
       concurrency,
@@ -128,7 +92,7 @@ export class Uploads {
 
   /** Uploads in parts whose builder or runner died: nobody else frees the space they take. */
   async #abortStale(): Promise<void> {
-    for (const cache of this.#all()) {
+    for (const cache of this.#targets.all) {
       if (!(cache instanceof PresignedCache)) continue;
       try {
         const uploads = await cache.abortStale(Date.now() - staleUploadAge);
@@ -141,24 +105,29 @@ export class Uploads {
 
   async close(): Promise<void> {
     await this.#queue?.close();
-    closeAll(this.#opened);
-    this.#opened = nothing;
+    this.#targets.close();
   }
 
   /** Makes the outputs of a step safe and public; resolves when builds that need them may be called done. */
-  async publish({ attempt, outputs, toUpload, finishesBuilds }: Publication): Promise<void> {
+  async publish(publication: Publication): Promise<void> {
+    const { attempt, outputs, toUpload, wantedBy, finishesBuilds } = publication;
     await this.#options.roots.add(toUpload);
-    const uploaded = this.#enqueue(attempt, {
-      paths: toUpload,
-      log: { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) },
-      realisations: [...outputs]
-        .filter(([name]) => attempt.facts.outputs.get(name) === undefined)
-        .map(([outputName, outPath]) => ({ drvPath: attempt.drv, outputName, outPath })),
-    });
-    const copied = toUpload.length === 0 ? [] : this.#opened.others.map((target) => target.copy(toUpload));
+    const destination = this.#targets.destination(wantedBy);
+    const realisations = [...outputs]
+      .filter(([name]) => attempt.facts.outputs.get(name) === undefined)
+      .map(([outputName, outPath]) => ({ drvPath: attempt.drv, outputName, outPath }));
+    const uploaded = Promise.all([
+      this.#enqueue(destination, {
+        paths: toUpload,
+        log: { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) },
+        realisations,
+      }),
+      this.#spread(publication, destination),
+    ]);
+    const copied = toUpload.length === 0 ? [] : this.#targets.others.map((target) => target.copy(toUpload));
     const everywhere = Promise.all([uploaded, ...copied]);
     if (!finishesBuilds) {
-      this.#options.tasks.start(() => uploaded);
+      this.#options.tasks.start(async () => void (await uploaded));
       return;
     }
     const { patienceMs = 10 * 60_000 } = this.#options;
@@ -176,41 +145,72 @@ export class Uploads {
    */
   async putLog(attempt: Attempt, name: string, decisive: boolean): Promise<void> {
     const log = { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) };
+    const destination = this.#targets.destination(attempt.jobsets);
     await Promise.all([
-      this.#enqueue(attempt, { paths: [], log: { ...log, attempt: name } }),
-      decisive && this.#enqueue(attempt, { paths: [], log }),
+      this.#enqueue(destination, { paths: [], log: { ...log, attempt: name } }),
+      decisive && this.#enqueue(destination, { paths: [], log }),
     ]);
   }
 
-  /** What all caches together know: `present` when each has the path, `absent` when one surely lacks it. */
-  async presence(paths: readonly StorePath[]): Promise<Map<StorePath, Presence>> {
-    const { caches } = this.#opened;
-    const combined = new Map<StorePath, Presence>();
-    if (paths.length === 0 || caches.length === 0) return combined;
-    const answers = await Promise.all(caches.map((cache) => cache.hasNarInfos(paths)));
-    for (const path of paths) {
-      const all = answers.map((answer) => answer.get(path) ?? "unknown");
-      combined.set(path, all.includes("absent") ? "absent" : all.includes("unknown") ? "unknown" : "present");
-    }
-    return combined;
+  /** Where outputs belong that these jobsets (`project:jobset`) want. */
+  destination(jobsets: readonly string[]): Destination {
+    return this.#targets.destination(jobsets);
   }
 
-  /** Paths of our store go into the caches in one job. Resolves when the job cannot be lost any more. */
-  async uploadLater(paths: readonly StorePath[]): Promise<void> {
-    const caches = this.#names();
+  /**
+   * What is known of paths where they belong: `present` when each cache there has the path, `absent` when one surely
+   * lacks it. What belongs into the overflow store may be in the caches as well.
+   */
+  async presence(paths: readonly StorePath[], destination: Destination): Promise<Map<StorePath, Presence>> {
+    const found = await presenceInAll(this.#asked(destination), paths);
+    if (destination === "caches") return found;
+    const rest = paths.filter((path) => found.get(path) !== "present");
+    for (const [path, presence] of await presenceInAll(this.#asked("caches"), rest)) {
+      if (presence === "present") found.set(path, presence);
+    }
+    return found;
+  }
+
+  /** Those of `paths` that the overflow store surely has. */
+  async inOverflow(paths: readonly StorePath[]): Promise<Set<StorePath>> {
+    const presence = await presenceInAll(this.#targets.of("overflow"), paths);
+    return new Set(paths.filter((path) => presence.get(path) === "present"));
+  }
+
+  /** Paths of our store go where they belong in one job. Resolves when the job cannot be lost any more. */
+  async uploadLater(paths: readonly StorePath[], destination: Destination): Promise<void> {
+    const caches = this.#names(destination);
     if (paths.length === 0 || caches.length === 0) return;
     await this.#queue?.enqueue({ paths: [...new Set(paths)], caches });
   }
 
+  /**
+   * Brings the outputs of a derivation, and its log, from the overflow store into the caches. Resolves when they are there.
+   *
+   * @throws BinaryCacheError when they cannot be, or (`unavailable`) when the queue is closed first
+   */
+  async copyFromOverflow({ drv, outputs, needsResolution }: StepFacts): Promise<void> {
+    const [cache] = this.#names("overflow");
+    if (cache === undefined) throw new BinaryCacheError("missing", "there is no overflow store any more");
+    const realisations = [...outputs].flatMap(([outputName, outPath]) =>
+      outPath === undefined || !needsResolution ? [] : [{ drvPath: drv, outputName, outPath }],
+    );
+    const job = await this.#queue?.enqueue({
+      paths: [...outputs.values()].filter((path) => path !== undefined),
+      from: { cache, drv },
+      realisations,
+      caches: this.#names("caches"),
+    });
+    await job?.done;
+  }
+
   /** The bucket that builders upload the outputs of an attempt to. */
   presignedCache(attempt: Attempt): PresignedCache | undefined {
-    const { caches, overflow } = this.#opened;
-    const candidates = this.#overflows(attempt) ? [overflow] : caches;
-    return candidates.find((cache) => cache instanceof PresignedCache);
+    return this.#targets.presigned(this.#targets.destination(attempt.jobsets));
   }
 
   wantsDebugInfo(): boolean {
-    return this.#opened.caches[0]?.settings.writeDebugInfo ?? false;
+    return this.#targets.of("caches")[0]?.settings.writeDebugInfo ?? false;
   }
 
   pending(): readonly StorePath[] {
@@ -222,12 +222,26 @@ export class Uploads {
   }
 
   traffic(): readonly RemoteStoreReport[] {
-    return this.#all().map((cache) => cache.traffic());
+    return this.#targets.all.map((cache) => cache.traffic());
+  }
+
+  /** What its builder put into one bucket goes from there to the others, and where it is wanted by now. */
+  async #spread({ attempt, outputs, toUpload }: Publication, destination: Destination): Promise<void> {
+    if (this.#options.outputsAreLocal()) return;
+    const bucket = this.presignedCache(attempt);
+    const ours = new Set(toUpload);
+    const paths = [...outputs.values()].filter((path) => !ours.has(path));
+    const caches = this.#names(destination).filter((name) => name !== bucket?.name);
+    if (bucket === undefined || paths.length === 0 || caches.length === 0) return;
+    await this.#enqueueFor(caches, { paths, from: { cache: bucket.name } });
+  }
+
+  #enqueue(destination: Destination, request: UploadRequest): Promise<void> {
+    return this.#enqueueFor(this.#names(destination), request);
   }
 
   /** Resolves when the job is done, or will be done by a later process. */
-  async #enqueue(attempt: Attempt, request: UploadRequest): Promise<void> {
-    const caches = this.#overflows(attempt) ? this.#overflowNames() : this.#names();
+  async #enqueueFor(caches: readonly string[], request: UploadRequest): Promise<void> {
     if (this.#queue === undefined || caches.length === 0) return;
     try {
       const { done } = await this.#queue.enqueue({ ...request, caches });
@@ -238,30 +252,13 @@ export class Uploads {
     }
   }
 
-  /** The overflow store takes a step when every jobset that wants it is listed. */
-  #overflows(attempt: Attempt): boolean {
-    const { targets, overflow } = this.#opened;
-    if (overflow === undefined || targets.overflow === undefined || attempt.jobsets.length === 0)
-      return false;
-    const listed = new Set(targets.overflow.jobsets);
-    return attempt.jobsets.every((jobset) => listed.has(jobset));
+  /** Builders fill one bucket; what is there is spread from it. */
+  #asked(destination: Destination): readonly BinaryCache[] {
+    const bucket = this.#options.outputsAreLocal() ? undefined : this.#targets.presigned(destination);
+    return bucket === undefined ? this.#targets.of(destination) : [bucket];
   }
 
-  #all(): readonly BinaryCache[] {
-    const { caches, overflow } = this.#opened;
-    return overflow === undefined ? caches : [...caches, overflow];
+  #names(destination: Destination): readonly string[] {
+    return this.#targets.of(destination).map((cache) => cache.name);
   }
-
-  #names(): readonly string[] {
-    return this.#opened.caches.map((cache) => cache.name);
-  }
-
-  #overflowNames(): readonly string[] {
-    return this.#opened.overflow === undefined ? [] : [this.#opened.overflow.name];
-  }
-}
-
-function closeAll({ caches, overflow }: Opened): void {
-  for (const cache of caches) cache.close();
-  overflow?.close();
 }

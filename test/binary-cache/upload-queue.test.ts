@@ -111,6 +111,31 @@ describe("UploadQueue", () => {
     await second.close();
   });
 
+  it("takes paths, a log and realisations over from another cache, also after a restart", async () => {
+    const [one] = caches;
+    await one?.uploadClosure([leaf.info, top.info], narsOf(leaf, top));
+    await one?.putLog(drv, narsOf(leaf)(leaf.info.path));
+    const realisations = [{ drvPath: drv, outputName: "out", outPath: top.info.path }];
+    const job = { paths: [top.info.path], from: { cache: "one", drv }, caches: ["two"], realisations };
+    server.fault = () => ({ status: 400 });
+    const first = await open({ retryDelayMs: 60_000, closure: () => Promise.reject(new Error("not asked")) });
+    await first.enqueue(job);
+    await first.close();
+    server.fault = undefined;
+    const second = await open({ closure: () => Promise.reject(new Error("not asked")) });
+    await second.idle();
+    const keys = (bucket: string): string[] => [...(server.objects.get(bucket)?.keys() ?? [])];
+    expect(keys("two")).toEqual(expect.arrayContaining(keys("one").filter((key) => key.startsWith("nar/"))));
+    expect([narinfo("a"), narinfo("b"), `log/${drv}`].every((key) => has("two", key))).toBe(true);
+    expect(keys("two").some((key) => key.startsWith("realisations/"))).toBe(true);
+    // What the other cache does not have will not come by waiting.
+    const gone = await second.enqueue({ ...job, paths: [parseStorePath(`${"z".repeat(32)}-gone`)] });
+    await expect(gone.done).rejects.toMatchObject({ code: "missing" });
+    const nowhere = await second.enqueue({ ...job, from: { cache: "three" } });
+    await expect(nowhere.done).rejects.toMatchObject({ code: "missing" });
+    await second.close();
+  });
+
   it("gives up what can never work", async () => {
     const ended: (string | undefined)[] = [];
     const queue = await open({

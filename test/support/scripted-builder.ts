@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 import type { DaemonStore } from "../../lib/nix/daemon-store.js";
 import type { StorePath } from "../../lib/nix/index.js";
 import { openStore } from "../../lib/nix/open-store.js";
-import type { BuiltOutput } from "../../lib/rpc/index.js";
 import { connectRunner } from "../../lib/rpc/client/index.js";
+import type { BuiltOutput } from "../../lib/rpc/index.js";
 import type { TestNixStore } from "./nix.js";
 
 export interface ScriptedBuilderOptions {
