@@ -23,7 +23,13 @@ test("SIGTERM: what runs ends and is recorded, what waits is left to the next ru
     .catch(() => undefined);
   // Either may have been handed out first; the other one waits.
   const [first, second] = busy === undefined ? [waiting, running] : [running, waiting];
-  await pair().runner.stop();
+  const stopped = pair().runner.stop();
+  await until("the runner to drain", async () => (await pair().get("/health")).state === "draining", {
+    everyMs: 5,
+  });
+  expect(await pair().get("/status/overview")).toMatchObject({ state: "draining", problems: [] });
+  expect(await pair().get("/ready")).toMatchObject({ ready: true, state: "draining" });
+  await stopped;
   const rows = await pair().tables.rows([first, second]);
   const finished = new Map(rows.Builds.map((build) => [build.id, build.finished]));
   expect([finished.get(first), finished.get(second)]).toEqual([1, 0]);
@@ -35,6 +41,33 @@ test("SIGTERM: what runs ends and is recorded, what waits is left to the next ru
     .notifications.of([first])
     .filter(({ channel }) => channel === "build_finished");
   expect(ends).toHaveLength(1);
+});
+
+test("a machine that is drained shows it, takes nothing, and works again when it is resumed", async () => {
+  const drain = async (action: "drain" | "resume"): Promise<void> => {
+    const url = `${pair().statusUrl}/machines/${pair().builder().name}/${action}`;
+    expect((await fetch(url, { method: "POST" })).status).toBe(200);
+  };
+  const machine = async (): Promise<unknown> => {
+    const { machines } = await pair().get("/status/overview");
+    return Array.isArray(machines) ? machines[0] : undefined;
+  };
+  await pair().waitForBuilders(1);
+  await drain("drain");
+  const [id = 0] = await pair().build(shellDerivation("patient", "echo > $out"));
+  const { drvpath } = (await pair().tables.rows([id])).Builds[0] ?? {};
+  const step = String(drvpath).slice("/nix/store/".length);
+  const why = await until("the step to be known", () =>
+    pair()
+      .get(`/status/steps/${step}/why`)
+      .then((answer) => (answer.code === "unknown" ? undefined : answer))
+      .catch(() => undefined),
+  );
+  expect(why).toMatchObject({ code: "machinesBusy" });
+  expect(await machine()).toMatchObject({ draining: true, jobs: 0, block: { kind: "draining" } });
+  await drain("resume");
+  await pair().tables.waitFinished([id]);
+  expect(await machine()).toMatchObject({ draining: false, block: null });
 });
 
 test("SIGHUP: good settings are taken over, of bad ones nothing is", async () => {

@@ -29,6 +29,10 @@ test("the second one is a standby", async () => {
   runners = [pair().runner, await pair().startStandby()];
   expect(await stateOf(0)).toBe("active");
   expect(await stateOf(1)).toBe("standby");
+  expect(await pair().get("/status/overview")).toMatchObject({ state: "active", problems: [] });
+  expect(await pair().getOnStandby("/status/overview")).toMatchObject({ state: "standby", problems: [] });
+  // Healthy, but no place to send work to.
+  await expect(pair().getOnStandby("/ready")).rejects.toThrow(/503.*"state":"standby"/);
 });
 
 test("five kills: every build is finished and reported once, and a long one is not started again", async () => {
