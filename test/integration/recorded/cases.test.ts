@@ -1,9 +1,24 @@
 // Every case that was recorded from the Rust pair, run with ours: the same rows and the same notifications.
 import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { hashBytes, printHash } from "../../../lib/nix/hash.js";
+import { type NarInfo, parseNarInfo } from "../../../lib/nix/nar-info.js";
+import { parseListing } from "../../../lib/nix/nar-listing-parser.js";
+import { parseRealisation, realisationObject } from "../../../lib/nix/realisation.js";
+import { PublicKey, verifySignature } from "../../../lib/nix/signer.js";
+import { defaultStoreDir } from "../../../lib/nix/store-path.js";
 import { derivationFacts } from "../../support/hydra-tables.js";
 import { usePair } from "../../support/pair.js";
 import { testDatabase } from "../../support/test-database.js";
+import { until } from "../../support/until.js";
+import {
+  recordedCacheInfo,
+  recordedListing,
+  recordedLogs,
+  recordedNarInfos,
+  recordedPublicKey,
+} from "./cache.js";
 import { expression, type RecordedCase, recordedCases } from "./cases.js";
 import { adapted, differences } from "./differences.js";
 import { type NormalFormOptions, normalForm } from "./normal-form.js";
@@ -75,5 +90,80 @@ describe.sequential("recorded cases", () => {
     const facts = await derivationFacts(pair().store, recordedCases[2]?.drvs?.[0] ?? "");
     expect([...facts.outputs.keys()]).toEqual(["doc", "lib", "out"]);
     expect(facts.system).toBe("x86_64-linux");
+  });
+});
+
+// All derivations are those of the recording, so what our pair put into its cache can be compared with what was
+// recorded there. Names of NARs and sizes of compressed files may differ, what is in them may not.
+describe("objects of the cache", () => {
+  const produced = recordedNarInfos.filter(({ path }) => !/-(lostbuilder|runnerlost)$/.test(path));
+  const read = (key: string): Promise<string> => readFile(join(pair().cacheFolder, key), "utf8");
+
+  test("nix-cache-info", async () => {
+    expect(await read("nix-cache-info")).toBe(recordedCacheInfo);
+  });
+
+  test.each(produced.map((info) => [info.path as string, info] as const))("%s", async (path, theirs) => {
+    const text = await until("the narinfo", () =>
+      read(`${path.slice(0, 32)}.narinfo`).catch(() => undefined),
+    );
+    const ours = parseNarInfo(defaultStoreDir, text);
+    const same = (info: NarInfo) => ({
+      path: info.path,
+      narHash: printHash(info.narHash, "nix32"),
+      narSize: info.narSize,
+      references: info.references,
+      deriver: info.deriver,
+      compression: info.compression,
+      ca: info.ca,
+    });
+    expect(same(ours)).toEqual(same(theirs));
+    // Both signatures are over the same text: each is good for the other's narinfo.
+    const keys = { ours: PublicKey.parse(pair().publicKey), theirs: PublicKey.parse(recordedPublicKey) };
+    expect(ours.signatures).toHaveLength(1);
+    expect(verifySignature(defaultStoreDir, { ...theirs, signatures: ours.signatures }, [keys.ours])).toBe(
+      true,
+    );
+    expect(verifySignature(defaultStoreDir, { ...ours, signatures: theirs.signatures }, [keys.theirs])).toBe(
+      true,
+    );
+    // The stored file is what the narinfo says of it.
+    const file = await readFile(join(pair().cacheFolder, ours.url));
+    expect(file).toHaveLength(ours.fileSize ?? -1);
+    expect(printHash(hashBytes("sha256", file), "nix32")).toBe(
+      printHash(ours.fileHash ?? theirs.narHash, "nix32"),
+    );
+    expect(parseListing(await read(`${path.slice(0, 32)}.ls`))).toEqual(recordedListing(theirs));
+  });
+
+  test("logs", async () => {
+    const names = new Set(
+      runnable
+        .filter(({ rows }) => rows.Builds.every(({ buildstatus }) => buildstatus === 0))
+        .flatMap(({ drvs }) => drvs ?? []),
+    );
+    const logs = [...(await recordedLogs())].filter(([drv]) => names.has(`/nix/store/${drv}`));
+    expect(logs.length).toBeGreaterThan(5);
+    for (const [drv, log] of logs) {
+      expect(await until(`the log of ${drv}`, () => read(`log/${drv}`).catch(() => undefined)), drv).toBe(
+        log,
+      );
+    }
+  });
+
+  test("realisations of the outputs that only builds could tell", async () => {
+    const floating = produced.filter(
+      ({ ca, deriver }) => ca?.method === "nixArchive" && deriver !== undefined,
+    );
+    expect(floating.length).toBeGreaterThan(1);
+    for (const { path, deriver } of floating) {
+      if (deriver === undefined) continue;
+      const key = { drvPath: deriver, outputName: "out" };
+      const object = realisationObject(key);
+      const text = await until(object, () => read(object).catch(() => undefined));
+      const { signatures, ...realisation } = parseRealisation(text);
+      expect(realisation).toEqual({ ...key, outPath: path });
+      expect(signatures).toHaveLength(1);
+    }
   });
 });
