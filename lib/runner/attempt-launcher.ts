@@ -99,7 +99,7 @@ export class AttemptLauncher {
   }
 
   async #start(attempt: Attempt): Promise<void> {
-    const { resolver, recorder, attempts, results, counters, onResolved, now } = this.#options;
+    const { scheduler, resolver, recorder, attempts, results, counters, onResolved, now } = this.#options;
     const resolution = await resolver.resolve(attempt.drv, attempt.facts);
     if (attempts.get(attempt.id) === undefined) return;
     if (resolution.kind === "becomes") {
@@ -115,6 +115,7 @@ export class AttemptLauncher {
       await results.end(attempt, { kind: "postponed", reason: "the machine left", delayMs: 0 });
       return;
     }
+    scheduler.sent(attempt.id, now());
     counters.stepStarted(attempt, now());
   }
 

@@ -108,6 +108,8 @@ export interface SchedulerApi {
     },
     now: number,
   ): Assignment | undefined;
+  /** The build message is on its way: from now on it has to be acknowledged in time. */
+  sent(attempt: AttemptId, now: number): void;
   /** The builder has the build message. */
   acknowledged(attempt: AttemptId, now: number): void;
   /** The build ended and its slot is free; outputs are being uploaded. */

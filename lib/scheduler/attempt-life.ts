@@ -55,9 +55,7 @@ export function start(
     const effect = expire(core, attempt, now, random);
     if (effect !== undefined) effects.push(effect);
   });
-  const { acknowledgeMs } = core.options.deadlines;
-  if (acknowledgeMs > 0) core.timers.set(attempt.timer, startedAt + acknowledgeMs);
-  else armDeadline(core, attempt);
+  armDeadline(core, attempt);
   core.attempts.set(id, attempt);
   step.attempt = attempt;
   step.state = "running";
@@ -88,6 +86,12 @@ function limitsOf(core: Core, step: Step): AttemptLimits {
     timeout = Math.max(timeout, limitKey(core.options.defaultTimeout));
   }
   return { maxSilent: limitSeconds(maxSilent), timeout: limitSeconds(timeout) };
+}
+
+export function sent(core: Core, attempt: Attempt): void {
+  const { acknowledgeMs } = core.options.deadlines;
+  if (attempt.phase !== "sent" || acknowledgeMs === 0 || attempt.timer === undefined) return;
+  core.timers.set(attempt.timer, core.now + acknowledgeMs);
 }
 
 export function acknowledge(core: Core, attempt: Attempt): void {

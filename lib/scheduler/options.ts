@@ -30,7 +30,7 @@ export interface BreakerOptions {
 }
 
 export interface DeadlineOptions {
-  /** A hand-out must be acknowledged within this time; 0 = no such deadline. @default 60_000 */
+  /** A hand-out must be acknowledged within this time after it was sent; 0 = no such deadline. @default 60_000 */
   readonly acknowledgeMs: number;
   /** Added to the step's own time-out: inputs have to be fetched, results to be imported. @default 30 min */
   readonly graceMs: number;

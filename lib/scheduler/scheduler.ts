@@ -242,6 +242,10 @@ export class Scheduler implements SchedulerApi {
     return assignment;
   }
 
+  sent(attempt: AttemptId, now: number): void {
+    this.#withAttempt(attempt, now, attempts.sent);
+  }
+
   acknowledged(attempt: AttemptId, now: number): void {
     this.#withAttempt(attempt, now, attempts.acknowledge);
   }

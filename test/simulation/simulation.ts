@@ -494,6 +494,7 @@ class World {
       report(random.int(0, 100), () => this.#resolve(id, name));
       return;
     }
+    this.#scheduler.sent(id, this.#now);
     report(random.int(0, 5000), () => this.#scheduler.acknowledged(id, this.#now));
     if (!this.#healed && random.chance(step.flaky)) {
       const outcome = random.pick<AttemptOutcome>([
