@@ -5,11 +5,24 @@
  * Only command line, environment and signals are dealt with here; everything else is the library's.
  */
 import { Command } from "commander";
-import { BuilderClient, BuilderError, defaultBuildDir, runnerGateways } from "../lib/builder/index.js";
-import { type BuilderConfig, loadBuilderConfig, programLogLevel } from "../lib/config/index.js";
+import {
+  BuilderClient,
+  BuilderError,
+  defaultBuildDir,
+  type RunnerGateway,
+  runnerGateways,
+} from "../lib/builder/index.js";
+import {
+  type BuilderConfig,
+  builderConfigChanges,
+  loadBuilderConfig,
+  programLogFormat,
+  programLogLevel,
+} from "../lib/config/index.js";
 import { errorChain, UsageError } from "../lib/errors.js";
 import { createLogger, type Logger, silentLogger } from "../lib/log.js";
 import { DaemonError, type DaemonStore, openStore, type StorePath } from "../lib/nix/index.js";
+import { defaultStoreDir, type StoreDir } from "../lib/nix/store-path.js";
 import { onReloadSignal, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
 import { packageVersion } from "../lib/version.js";
 
@@ -21,6 +34,7 @@ interface Flags {
   readonly clientKeyPath?: string;
   readonly domainName?: string;
   readonly authorizationFile?: string;
+  readonly checkConfig?: boolean;
 }
 
 const defaultGateway = "http://[::1]:50051";
@@ -40,6 +54,7 @@ const program = new Command("hydra-builder")
   .option("--client-key-path <file>", "its key (PEM)")
   .option("--domain-name <name>", "name that the runner's certificate must bear")
   .option("--authorization-file <file>", "file with the token that the runner wants")
+  .option("--check-config", "check settings, addresses and files, say so, and end")
   .showHelpAfterError()
   .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
 
@@ -73,20 +88,8 @@ async function stop(client: BuilderClient, config: BuilderConfig, second: AbortS
   clearTimeout(timer);
 }
 
-async function main(): Promise<number> {
-  program.parse();
-  const flags = program.opts<Flags>();
-  const level = programLogLevel("hydra_builder", process.env);
-  const logger = level === "off" ? silentLogger : createLogger({ target: "hydra_builder", level });
-  const explicit = program.getOptionValueSource("configPath") === "cli";
-  const { config, warnings } = await loadBuilderConfig({ path: flags.configPath, explicit });
-  for (const warning of warnings) logger.warn(warning);
-
-  using signals = shutdownSignals();
-  await using systemd = new SystemdNotifier({ logger });
-  await using store = await openLocalStore(config.maxJobs, logger);
-  if (store === undefined) return 1;
-  const gateways = await runnerGateways({
+function gatewaysOf(flags: Flags, storeDir: StoreDir, logger: Logger): Promise<RunnerGateway[]> {
+  return runnerGateways({
     addresses: flags.gatewayEndpoint.length === 0 ? [defaultGateway] : flags.gatewayEndpoint,
     credentials: {
       ca: flags.serverRootCaCertPath,
@@ -95,9 +98,59 @@ async function main(): Promise<number> {
       serverName: flags.domainName,
       token: flags.authorizationFile,
     },
-    storeDir: store.storeDir,
+    storeDir,
     logger,
   });
+}
+
+/** The settings in force afterwards. */
+async function reload(
+  client: BuilderClient,
+  before: BuilderConfig,
+  path: string,
+  systemd: SystemdNotifier,
+  logger: Logger,
+): Promise<BuilderConfig> {
+  await systemd.notify({ reloading: true });
+  try {
+    const { config, warnings } = await loadBuilderConfig({ path, explicit: true });
+    for (const warning of warnings) logger.warn(warning);
+    const { live, atRestart } = builderConfigChanges(before, config);
+    const known = client.reload(config);
+    logger.info("settings reloaded", {
+      changed: live.join(","),
+      waitForRestart: atRestart.join(","),
+      runnerKnows: { now: "now", later: "when the builder joins again" }[known],
+    });
+    await systemd.notify({ status: "Configuration reloaded", ready: true });
+    return config;
+  } catch (error) {
+    logger.error("settings not reloaded; the old ones stay in force", { error });
+    await systemd.notify({ status: "Reload failed", errno: 1, ready: true });
+    return before;
+  }
+}
+
+async function main(): Promise<number> {
+  program.parse();
+  const flags = program.opts<Flags>();
+  const format = programLogFormat(process.env);
+  const level = programLogLevel("hydra_builder", process.env);
+  const logger = level === "off" ? silentLogger : createLogger({ target: "hydra_builder", level, format });
+  const explicit = program.getOptionValueSource("configPath") === "cli";
+  const { config, warnings } = await loadBuilderConfig({ path: flags.configPath, explicit });
+  for (const warning of warnings) logger.warn(warning);
+  if (flags.checkConfig === true) {
+    await gatewaysOf(flags, defaultStoreDir, logger);
+    process.stdout.write(`${flags.configPath}: no mistakes\n`);
+    return 0;
+  }
+
+  using signals = shutdownSignals();
+  await using systemd = new SystemdNotifier({ logger });
+  await using store = await openLocalStore(config.maxJobs, logger);
+  if (store === undefined) return 1;
+  const gateways = await gatewaysOf(flags, store.storeDir, logger);
   await using client = new BuilderClient({
     settings: config,
     gateways,
@@ -109,12 +162,15 @@ async function main(): Promise<number> {
     logger,
     onActivity: (drvs) => void systemd.notify({ status: activity(drvs), ready: true }),
   });
+  let current = config;
   signals.first.addEventListener("abort", () => {
     void systemd.notify({ stopping: true });
-    void stop(client, config, signals.second);
+    void stop(client, current, signals.second);
   });
   using _reload = onReloadSignal(
-    async () => logger.warn("settings are read at the start only; restart the builder to change them"),
+    async () => {
+      current = await reload(client, current, flags.configPath, systemd, logger);
+    },
     (error) => logger.error("reload failed", { error }),
   );
   systemd.startWatchdog(() => true);

@@ -9,6 +9,7 @@ import { Command } from "commander";
 import {
   configChanges,
   loadQueueRunnerConfig,
+  programLogFormat,
   programLogLevel,
   type QueueRunnerConfig,
 } from "../lib/config/index.js";
@@ -22,7 +23,12 @@ import {
   SystemdNotifier,
   shutdownSignals,
 } from "../lib/process/index.js";
-import { type ListenerOptions, parseListenAddress, type ServerTlsOptions } from "../lib/rpc/index.js";
+import {
+  checkTls,
+  type ListenerOptions,
+  parseListenAddress,
+  type ServerTlsOptions,
+} from "../lib/rpc/index.js";
 import { QueueRunner } from "../lib/runner/index.js";
 import { packageVersion } from "../lib/version.js";
 
@@ -33,6 +39,7 @@ interface Flags {
   readonly serverCertPath?: string;
   readonly serverKeyPath?: string;
   readonly clientCaCertPath?: string;
+  readonly checkConfig?: boolean;
   readonly disableQueueMonitorLoop?: boolean;
 }
 
@@ -45,6 +52,7 @@ const program = new Command("hydra-queue-runner")
   .option("--server-cert-path <file>", "certificate chain of this server (PEM)")
   .option("--server-key-path <file>", "its key (PEM)")
   .option("--client-ca-cert-path <file>", "authority that builders' certificates must come from (PEM)")
+  .option("--check-config", "check settings, addresses and files, say so, and end")
   .option("--disable-queue-monitor-loop", "take builds in only on request")
   .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
 
@@ -90,15 +98,15 @@ async function tlsOptions(flags: Flags): Promise<ServerTlsOptions | undefined> {
 async function reload(
   runner: QueueRunner,
   before: QueueRunnerConfig,
-  path: string,
+  flags: Flags,
   systemd: SystemdNotifier,
   logger: Logger,
 ): Promise<QueueRunnerConfig> {
   await systemd.notify({ reloading: true });
   try {
-    const { config, warnings } = await loadQueueRunnerConfig({ path, explicit: true });
+    const { config, warnings } = await loadQueueRunnerConfig({ path: flags.configPath, explicit: true });
     for (const warning of warnings) logger.warn(warning);
-    await runner.reload(config);
+    await runner.reload(config, await tlsOptions(flags));
     const { live, atRestart } = configChanges(before, config);
     logger.info("settings reloaded", { changed: live.join(","), waitForRestart: atRestart.join(",") });
     await systemd.notify({ status: "Configuration reloaded - Running", ready: true });
@@ -113,8 +121,9 @@ async function reload(
 async function main(): Promise<number> {
   program.parse();
   const flags = program.opts<Flags>();
+  const format = programLogFormat(process.env);
   const level = programLogLevel("hydra_queue_runner", process.env);
-  const logger = level === "off" ? silentLogger : createLogger({ target: "queue_runner", level });
+  const logger = level === "off" ? silentLogger : createLogger({ target: "queue_runner", level, format });
   const explicit = program.getOptionValueSource("configPath") === "cli";
   const { config, warnings } = await loadQueueRunnerConfig({ path: flags.configPath, explicit });
   for (const warning of warnings) logger.warn(warning);
@@ -125,6 +134,11 @@ async function main(): Promise<number> {
   }
   const grpc = bindAddress("--grpc-bind", flags.grpcBind, "grpc", inherited);
   const tls = await tlsOptions(flags);
+  if (tls !== undefined) checkTls(tls);
+  if (flags.checkConfig === true) {
+    process.stdout.write(`${flags.configPath}: no mistakes\n`);
+    return 0;
+  }
 
   using signals = shutdownSignals();
   await using systemd = new SystemdNotifier({ logger });
@@ -152,7 +166,7 @@ async function main(): Promise<number> {
   let current = config;
   using _reload = onReloadSignal(
     async () => {
-      current = await reload(runner, current, flags.configPath, systemd, logger);
+      current = await reload(runner, current, flags, systemd, logger);
     },
     (error) => logger.error("reload failed", { error }),
   );

@@ -1,5 +1,5 @@
 /**
- * Structured logging: one line per event on standard error, `time LEVEL target message key=value …`.
+ * Structured logging: one line per event on standard error, `time LEVEL target message key=value …` or a JSON object.
  *
  * Values are printed, never interpreted; callers must not hand in secrets.
  */
@@ -29,9 +29,49 @@ function printValue(value: unknown): string {
   return String(value);
 }
 
+/** Names that every JSON line has; a field of such a name gets an underscore in front. */
+const ownKeys: ReadonlySet<string> = new Set(["time", "level", "target", "message"]);
+
+function jsonValue(value: unknown): unknown {
+  if (value instanceof Error) return errorChain(value);
+  if (typeof value === "bigint") return String(value);
+  return value;
+}
+
+function jsonLine(event: LogEvent): string {
+  const { time, level, target, message, fields } = event;
+  const named = Object.entries(fields).map(([key, value]): [string, unknown] => [
+    ownKeys.has(key) ? `_${key}` : key,
+    jsonValue(value),
+  ]);
+  const line = { time, level, target, message, ...Object.fromEntries(named) };
+  return JSON.stringify(line, (_, value: unknown) => jsonValue(value));
+}
+
+function textLine({ time, level, target, message, fields }: LogEvent): string {
+  let line = `${time} ${level.toUpperCase().padStart(5)} ${target}: ${message}`;
+  for (const [key, value] of Object.entries(fields)) {
+    if (value !== undefined) line += ` ${key}=${printValue(value)}`;
+  }
+  return line;
+}
+
+interface LogEvent {
+  /** ISO 8601, UTC. */
+  readonly time: string;
+  readonly level: LogLevel;
+  readonly target: string;
+  readonly message: string;
+  readonly fields: LogFields;
+}
+
+export type LogFormat = "text" | "json";
+
 export interface LoggerOptions {
   readonly target: string;
   readonly level?: LogLevel;
+  /** Default: text. */
+  readonly format?: LogFormat;
   /** Receives finished lines without the newline. Default: standard error. */
   readonly write?: (line: string) => void;
   /** Fields that every line carries. */
@@ -45,11 +85,9 @@ export function createLogger(options: LoggerOptions): Logger {
   const base = options.fields ?? {};
   const emit = (level: LogLevel, message: string, fields: LogFields = {}): void => {
     if (levels.indexOf(level) > threshold) return;
-    let line = `${new Date().toISOString()} ${level.toUpperCase().padStart(5)} ${options.target}: ${message}`;
-    for (const [key, value] of Object.entries({ ...base, ...fields })) {
-      if (value !== undefined) line += ` ${key}=${printValue(value)}`;
-    }
-    write(line);
+    const time = new Date().toISOString();
+    const event = { time, level, target: options.target, message, fields: { ...base, ...fields } };
+    write(options.format === "json" ? jsonLine(event) : textLine(event));
   };
   return {
     error: (message, fields) => emit("error", message, fields),

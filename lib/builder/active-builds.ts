@@ -22,7 +22,7 @@ interface ActiveBuild {
 
 export interface ActiveBuildsOptions {
   readonly environment: BuildEnvironment;
-  readonly maxActiveBuilds: number;
+  readonly maxActiveBuilds: () => number;
   readonly onActivity: ((drvs: readonly StorePath[]) => void) | undefined;
 }
 
@@ -65,7 +65,8 @@ export class ActiveBuilds {
 
   /** Takes an order of the runner that knows us as `machineId`. */
   take(order: BuildOrder, machineId: string): void {
-    const { maxActiveBuilds, environment } = this.#options;
+    const { environment } = this.#options;
+    const maxActiveBuilds = this.#options.maxActiveBuilds();
     const same = [...this.#active].find((build) => build.drv === order.drv && !build.settled);
     if ([...this.#active].some((build) => build.buildIds.has(order.buildId))) return;
     if (same !== undefined && this.#refusal === undefined) {

@@ -25,7 +25,7 @@ export interface BuildEnvironment {
   readonly link: RunnerLink;
   readonly importer: InputImporter;
   readonly presigned: PresignedUploader;
-  readonly buildCores: number;
+  readonly buildCores: () => number;
   readonly counters: MutableCounters;
   readonly logger: Logger;
   readonly spoolDirectory: string;
@@ -139,7 +139,7 @@ export class Build {
       maxSilentTime,
       timeout: buildTimeout,
       maxLogSize,
-      buildCores: this.#environment.buildCores,
+      buildCores: this.#environment.buildCores(),
       maxBuildJobs: 1,
       // Inputs that only a cache has are substituted by the build itself, and may be there only since a moment.
       useSubstitutes: true,

@@ -12,7 +12,7 @@ import { BuilderError } from "./errors.js";
 import { InputImporter } from "./import-inputs.js";
 import { joinMessage, type MachineDescription, pingMessage } from "./join-info.js";
 import { readNixConfiguration } from "./nix-configuration.js";
-import type { BuilderClientOptions, BuilderExit, RunnerGateway } from "./options.js";
+import type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
 import { RunnerLink } from "./runner-link.js";
 import { readMachineFacts, sampleSystem } from "./system-sampling.js";
 import { checkVersion, join, stay } from "./tunnel-session.js";
@@ -42,6 +42,9 @@ export class BuilderClient implements AsyncDisposable {
   readonly #builds: ActiveBuilds;
   /** Ends everything that waits or runs. */
   readonly #stop = new AbortController();
+  #settings: BuilderSettings;
+  /** Closes the tunnel that is open, so that the machine joins anew. */
+  #leave: (() => void) | undefined;
   #machineId = randomUUID() as string;
   #machine: MachineDescription | undefined;
   #started: Promise<void> | undefined;
@@ -52,23 +55,27 @@ export class BuilderClient implements AsyncDisposable {
     if (options.gateways.length === 0) throw new TypeError("a builder needs at least one gateway");
     const { settings, store, logger = silentLogger } = options;
     this.#options = options;
+    this.#settings = settings;
     this.#logger = logger;
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
     const shared = { store, link: this.#link, counters: this.#counters, logger };
     const spoolDirectory = options.spoolDirectory ?? tmpdir();
-    this.#importer = new InputImporter({ ...shared, useSubstitutes: settings.useSubstitutes });
+    this.#importer = new InputImporter({
+      ...shared,
+      useSubstitutes: () => this.#settings.useSubstitutes,
+    });
     this.#builds = new ActiveBuilds({
       environment: {
         ...shared,
         importer: this.#importer,
         presigned: new PresignedUploader({ ...shared, spoolDirectory }),
-        buildCores: settings.buildCores,
+        buildCores: () => this.#settings.buildCores,
         spoolDirectory,
         clock: options.clock ?? (() => performance.now()),
       },
-      maxActiveBuilds: options.maxActiveBuilds ?? 4 * settings.maxJobs + 16,
+      maxActiveBuilds: () => options.maxActiveBuilds ?? 4 * this.#settings.maxJobs + 16,
       onActivity: options.onActivity,
     });
   }
@@ -86,6 +93,18 @@ export class BuilderClient implements AsyncDisposable {
   start(): Promise<void> {
     this.#started ??= this.#start();
     return this.#started;
+  }
+
+  /**
+   * Takes new settings over. A runner learns them when the machine joins, so it joins again at once (`now`) where that
+   * costs nothing: the runner takes builders back, or nothing is in work. Else they count the next time (`later`).
+   */
+  reload(settings: BuilderSettings): "now" | "later" {
+    this.#settings = settings;
+    if (this.#machine !== undefined) this.#machine = { ...this.#machine, settings };
+    if (this.#draining || !(this.#link.resumable || this.#builds.drvs.length === 0)) return "later";
+    this.#leave?.();
+    return "now";
   }
 
   /**
@@ -127,6 +146,11 @@ export class BuilderClient implements AsyncDisposable {
       for (let joined = first; ; joined = await this.#joinSomewhere()) {
         const reason = await this.#stayWith(joined);
         if (this.#stop.signal.aborted) break;
+        if (reason === newSettings) {
+          this.#logger.info("joining again with new settings");
+          if (!this.#link.resumable) this.#forgetBuilds(newSettings);
+          continue;
+        }
         this.#counters.tunnelsLost++;
         this.#logger.warn("the tunnel is lost", { gateway: joined.gateway.address, reason });
         if (!this.#link.resumable) this.#forgetBuilds("the tunnel to the runner was lost");
@@ -145,23 +169,28 @@ export class BuilderClient implements AsyncDisposable {
   }
 
   async #stayWith({ gateway, api, tunnel }: Joined): Promise<string> {
-    const { settings, silenceLimitMs = 120_000 } = this.#options;
+    const { silenceLimitMs = 120_000 } = this.#options;
+    const { pingInterval } = this.#settings;
+    const leaving = new AbortController();
+    this.#leave = () => leaving.abort();
     this.#logger.info("joined", { gateway: gateway.address, machine: this.#machineId });
     this.#counters.connected = true;
     this.#counters.tunnelsOpened++;
     this.#options.onActivity?.(this.#builds.drvs);
     const machineId = this.#machineId;
     try {
-      return await stay({
+      const reason = await stay({
         tunnel,
-        pingInterval: Math.max(0.01, settings.pingInterval) * 1000,
+        pingInterval: Math.max(0.01, pingInterval) * 1000,
         silenceLimit: silenceLimitMs,
         ping: () => this.#ping(machineId),
         onOrder: (order) => this.#takeOrder(order, machineId),
         logger: this.#logger,
-        signal: this.#stop.signal,
+        signal: AbortSignal.any([this.#stop.signal, leaving.signal]),
       });
+      return leaving.signal.aborted ? newSettings : reason;
     } finally {
+      this.#leave = undefined;
       this.#counters.connected = false;
       this.#link.detach();
       await api.close().catch(() => undefined);
@@ -263,12 +292,12 @@ export class BuilderClient implements AsyncDisposable {
   }
 
   async #describeMachine(): Promise<MachineDescription> {
-    const { settings, env, nixConfiguration } = this.#options;
+    const { env, nixConfiguration } = this.#options;
     const [nix, facts] = await Promise.all([
       nixConfiguration ?? readNixConfiguration({ env, signal: this.#stop.signal }),
       readMachineFacts(),
     ]);
-    return { hostname: this.#options.hostname ?? hostname(), settings, nix, facts };
+    return { hostname: this.#options.hostname ?? hostname(), settings: this.#settings, nix, facts };
   }
 
   #end(error: Error | undefined): void {
@@ -281,6 +310,9 @@ export class BuilderClient implements AsyncDisposable {
     }
   }
 }
+
+/** Why a tunnel was closed by `reload`. */
+const newSettings = "new settings";
 
 function endsInResume(serverVersion: string): boolean {
   return serverVersion.endsWith("+resume");

@@ -24,7 +24,7 @@ const substitutionsAtOnce = 4;
 export interface InputImporterOptions {
   readonly store: Store;
   readonly link: RunnerLink;
-  readonly useSubstitutes: boolean;
+  readonly useSubstitutes: () => boolean;
   readonly counters: MutableCounters;
   readonly logger: Logger;
 }
@@ -128,7 +128,7 @@ export class InputImporter {
     const { store, counters, logger } = this.#options;
     // Derivations are in no cache.
     const wanted = paths.filter((path) => !path.endsWith(".drv"));
-    if (!this.#options.useSubstitutes || wanted.length === 0) return new Set();
+    if (!this.#options.useSubstitutes() || wanted.length === 0) return new Set();
     try {
       return await counted(counters, "substituting", wanted.length, () =>
         store.queryValidPaths(wanted, { signal, substitute: true }),

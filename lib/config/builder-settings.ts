@@ -1,4 +1,4 @@
-/** Every key of the builder's file. Nothing is live: a change needs a restart. */
+/** Every key of the builder's file. */
 import { referenceProtocolVersion } from "./queue-runner-settings.js";
 import { integerMax, type SettingTable, uint32Max } from "./setting.js";
 
@@ -9,7 +9,7 @@ export const builderSettings = {
     min: 1,
     max: 3600,
     default: 10,
-    live: "no",
+    live: "yes",
     meaning: "Time between two pings. Keep it well below the runner's `machineHeartbeatTimeoutInS`.",
   },
   speedFactor: {
@@ -18,7 +18,7 @@ export const builderSettings = {
     min: 0,
     max: 1e6,
     default: 1,
-    live: "no",
+    live: "yes",
     meaning: "Speed against other machines; weighs in the runner's `machineSortFn`.",
   },
   maxJobs: {
@@ -27,7 +27,7 @@ export const builderSettings = {
     min: 0,
     max: uint32Max,
     default: 4,
-    live: "no",
+    live: "yes",
     meaning:
       "Builds at once. Announced to the runner, which keeps to it unless `machineFreeFn` is `Dynamic`.",
   },
@@ -38,7 +38,7 @@ export const builderSettings = {
     max: uint32Max,
     special: "0: all",
     default: 0,
-    live: "no",
+    live: "yes",
     meaning: "Cores a build may use (`NIX_BUILD_CORES`).",
   },
   buildDirAvailThreshold: {
@@ -48,7 +48,7 @@ export const builderSettings = {
     max: 100,
     special: "0: not looked at",
     default: 10,
-    live: "no",
+    live: "yes",
     meaning: "No new builds while less of the build folder's disk is free.",
   },
   storeAvailThreshold: {
@@ -58,7 +58,7 @@ export const builderSettings = {
     max: 100,
     special: "0: not looked at",
     default: 10,
-    live: "no",
+    live: "yes",
     meaning: "No new builds while less of the store's disk is free.",
   },
   load1Threshold: {
@@ -67,7 +67,7 @@ export const builderSettings = {
     min: 0,
     max: 1e6,
     default: 8,
-    live: "no",
+    live: "yes",
     meaning:
       "No new builds above this load. Only where the kernel has no pressure figures, and in dynamic modes.",
   },
@@ -78,7 +78,7 @@ export const builderSettings = {
     max: 1e6,
     special: "100 and more: not looked at",
     default: 75,
-    live: "no",
+    live: "yes",
     meaning: "No new builds while some task waits for a CPU for a larger part of the time. In dynamic modes.",
   },
   memPsiThreshold: {
@@ -88,7 +88,7 @@ export const builderSettings = {
     max: 1e6,
     special: "100 and more: not looked at",
     default: 80,
-    live: "no",
+    live: "yes",
     meaning: "The same for all tasks waiting for memory.",
   },
   ioPsiThreshold: {
@@ -98,34 +98,34 @@ export const builderSettings = {
     max: 1e6,
     default: undefined,
     defaultText: "absent: not looked at",
-    live: "no",
+    live: "yes",
     meaning: "The same for all tasks waiting for I/O.",
   },
   systems: {
     kind: "list",
     default: undefined,
     defaultText: "absent: `system` and `extra-platforms` of Nix",
-    live: "no",
+    live: "yes",
     meaning: "Systems to build for. An empty list leaves only `builtin` steps.",
   },
   supportedFeatures: {
     kind: "list",
     default: undefined,
     defaultText: "absent: `system-features` of Nix",
-    live: "no",
+    live: "yes",
     meaning: "Features a step may require. An empty list means none.",
   },
   mandatoryFeatures: {
     kind: "list",
     default: [],
-    live: "no",
+    live: "yes",
     meaning:
       "Only steps that require all of these are taken. Each must also stand in `supportedFeatures`, or the machine gets no work.",
   },
   useSubstitutes: {
     kind: "boolean",
     default: false,
-    live: "no",
+    live: "yes",
     meaning: "Take inputs from the builder's own substituters before asking the runner.",
   },
   hostname: {
@@ -161,7 +161,7 @@ export const builderSettings = {
     min: 0,
     max: 86_400,
     default: 0,
-    live: "no",
+    live: "yes",
     own: true,
     meaning: "After SIGTERM running builds get this time to end before they are stopped.",
   },

@@ -7,9 +7,9 @@
 export { loadBuilderConfig } from "./builder-config.js";
 export { builderSettings } from "./builder-settings.js";
 export type { ConfigChanges } from "./config-changes.js";
-export { configChanges } from "./config-changes.js";
+export { builderConfigChanges, configChanges } from "./config-changes.js";
 export type { FilterLevel, LogFilter } from "./log-filter.js";
-export { levelForTarget, parseLogFilter, programLogLevel } from "./log-filter.js";
+export { levelForTarget, parseLogFilter, programLogFormat, programLogLevel } from "./log-filter.js";
 export { settingsTable } from "./manual.js";
 export { loadQueueRunnerConfig } from "./queue-runner-config.js";
 export { queueRunnerSettings, referenceProtocolVersion } from "./queue-runner-settings.js";

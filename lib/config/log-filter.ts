@@ -2,7 +2,8 @@
  * Log filters: comma-separated directives `level` or `target=level`, as operators write them into `RUST_LOG`. Spans
  * and fields in brackets are accepted and not looked at.
  */
-import type { LogLevel } from "../log.js";
+import { UsageError } from "../errors.js";
+import type { LogFormat, LogLevel } from "../log.js";
 
 export type FilterLevel = LogLevel | "off";
 
@@ -74,4 +75,11 @@ export function programLogLevel(
   const text = env.LOG_LEVEL ?? env.RUST_LOG;
   const filter = text === undefined ? undefined : parseLogFilter(text);
   return filter === undefined ? "info" : levelForTarget(filter, target);
+}
+
+/** How a program writes its log by its environment: `LOG_FORMAT`, else text. @throws UsageError for another word */
+export function programLogFormat(env: Readonly<Record<string, string | undefined>>): LogFormat {
+  const format = env.LOG_FORMAT ?? "text";
+  if (format === "text" || format === "json") return format;
+  throw new UsageError(`LOG_FORMAT: ${JSON.stringify(format)} is neither text nor json`);
 }

@@ -13,6 +13,7 @@ export { parseUuid } from "./convert/index.js";
 export { RpcError, type RpcStatus, rpcStatusCodes } from "./errors.js";
 export { decodeLog, encodeLog, packNars, type UnpackedNar, unpackNars } from "./packing/index.js";
 export {
+  checkTls,
   type ListenerOptions,
   parseListenAddress,
   type RpcCallRecord,

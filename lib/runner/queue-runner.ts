@@ -16,7 +16,13 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import { type HydraDatabase, Listener, OwnerLock, openHydraDatabase } from "../database/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
-import { RpcError, RunnerServer, type RunnerServiceHandlers } from "../rpc/index.js";
+import {
+  checkTls,
+  RpcError,
+  RunnerServer,
+  type RunnerServiceHandlers,
+  type ServerTlsOptions,
+} from "../rpc/index.js";
 import { machineId } from "../scheduler/ids.js";
 import {
   type HealthReport,
@@ -123,14 +129,16 @@ export class QueueRunner implements AsyncDisposable {
   }
 
   /**
-   * Takes new settings over: what can change while the runner works does, the rest waits for a restart.
+   * Takes new settings, and a new certificate, over: what can change while the runner works does, the rest waits for a
+   * restart.
    *
    * @throws UsageError when the new settings cannot work; the old ones then stay in force
    */
-  async reload(config: QueueRunnerConfig): Promise<void> {
+  async reload(config: QueueRunnerConfig, tls?: ServerTlsOptions): Promise<void> {
     const opened = this.#opened;
     if (opened === undefined) throw new StatusError("unavailable", "the runner has not started yet");
     const { parts } = opened;
+    if (tls !== undefined) checkTls(tls);
     await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
     try {
       await this.#grpc?.reloadTokens(config.tokenPaths);
@@ -139,6 +147,7 @@ export class QueueRunner implements AsyncDisposable {
       await parts.uploads.open({ stores: remoteStoreAddr, overflow: overflowStore });
       throw error;
     }
+    if (tls !== undefined) this.#grpc?.reloadTls(tls);
     this.#config = config;
     parts.scheduler.setOptions(schedulerSettings(config), this.#now());
     parts.logs.setMaxBytes(config.maxLogSize);

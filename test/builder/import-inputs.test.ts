@@ -105,7 +105,7 @@ function world(
   const importer = new InputImporter({
     store,
     link,
-    useSubstitutes: false,
+    useSubstitutes: () => false,
     counters: newCounters(),
     logger: silentLogger,
   });

@@ -30,6 +30,7 @@ ${settingsTable(queueRunnerSettings, true)}
 | \`HYDRA_DATABASE_URL\` | wins over \`dbUrl\` |
 | \`LOGNAME\` | user in the default of \`rootsDir\`; the user of the process when it is not set |
 | \`NIX_REMOTE\`, \`NIX_STATE_DIR\` | where the Nix daemon is, and the state folder in the default of \`rootsDir\` |
+| \`LOG_FORMAT\` | \`text\` (default) or \`json\`: one object a line |
 | \`LOG_LEVEL\`, \`RUST_LOG\` | log filter: \`info\`, \`hydra_queue_runner=debug,info\`; the first one that is set counts |
 | \`LISTEN_FDS\`, \`LISTEN_FDNAMES\`, \`LISTEN_PID\`, \`LISTEN_FDS_FIRST_FD\` | inherited sockets, see operations.md |
 | \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
@@ -37,15 +38,17 @@ ${settingsTable(queueRunnerSettings, true)}
 
 ## Builder
 
-Read once, when the program starts.
+\`SIGHUP\` reads the file again, all or nothing. What is *live* and concerns the runner reaches it when the builder joins
+again, see operations.md.
 
-${settingsTable(builderSettings, false)}
+${settingsTable(builderSettings, true)}
 ### Environment
 
 | Variable | Meaning |
 |---|---|
 | \`NIX_REMOTE\` | where the Nix daemon is |
 | \`PATH\` | must lead to \`nix\`, which is asked for systems and features |
+| \`LOG_FORMAT\` | \`text\` (default) or \`json\` |
 | \`LOG_LEVEL\`, \`RUST_LOG\` | log filter |
 | \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
 `;

@@ -22,14 +22,19 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-async function start(program: string, config: string, flags: readonly string[] = []): Promise<Child> {
+async function start(
+  program: string,
+  config: string,
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<Child> {
   const file = join(folder, "some.toml");
   await writeFile(file, config);
   return startChild({
     name: "program",
     command: process.execPath,
     args: [program, "--config-path", file, ...flags],
-    env: { ...store?.env, LOGNAME: "tester" },
+    env: { ...store?.env, LOGNAME: "tester", ...env },
   });
 }
 
@@ -95,6 +100,63 @@ describe("a mistake in the configuration is one line and exit code 2", () => {
       expect(child.output()).toContain("--no-such-flag");
     });
   }
+});
+
+describe("--check-config", () => {
+  const check = async (program: string, config: string, flags: readonly string[] = [], env = {}) => {
+    const child = await start(program, config, ["--check-config", ...flags], env);
+    const { code } = await child.ended;
+    return { code, said: child.output().trimEnd() };
+  };
+  // Nobody listens there, and nobody has to.
+  const away = 'dbUrl = "postgres://hydra@127.0.0.1:1/hydra"\n';
+
+  test("says that there are no mistakes, and contacts nobody", async () => {
+    expect(await check(queueRunnerProgram, away)).toEqual({
+      code: 0,
+      said: expect.stringMatching(/some\.toml: no mistakes$/),
+    });
+    expect(await check(builderProgram, "maxJobs = 3\n", [], { NIX_REMOTE: "unix:///nowhere" })).toEqual({
+      code: 0,
+      said: expect.stringMatching(/some\.toml: no mistakes$/),
+    });
+  });
+
+  test.each([
+    ["a key", queueRunnerProgram, "maxRetries = true\n", [], /maxRetries/],
+    ["an address", queueRunnerProgram, away, ["--grpc-bind", "nonsense"], /nonsense/],
+    [
+      "a file",
+      queueRunnerProgram,
+      away,
+      ["--server-cert-path", "/nowhere", "--server-key-path", "/x"],
+      /nowhere/,
+    ],
+    ["a key", builderProgram, "maxJobs = -1\n", [], /maxJobs/],
+    ["an address", builderProgram, "", ["--gateway-endpoint", "ftp://x"], /ftp/],
+    ["a file", builderProgram, "", ["--authorization-file", "/nowhere/token"], /nowhere/],
+  ] as const)("names a mistake in %s (%s)", async (_, program, config, flags, message) => {
+    const { code, said } = await check(program, config, flags);
+    expect(code).toBe(2);
+    expect(said).toMatch(message);
+    expect(said.split("\n")).toHaveLength(1);
+  });
+});
+
+describe("LOG_FORMAT", () => {
+  test("json: every line is an object", async () => {
+    const child = await start(builderProgram, "", [], { LOG_FORMAT: "json", NIX_REMOTE: "unix:///nowhere" });
+    expect((await child.ended).code).toBe(1);
+    const lines = child.output().trimEnd().split("\n");
+    for (const line of lines) expect(JSON.parse(line)).toMatchObject({ target: "hydra_builder" });
+    expect(lines.join()).toContain("/nowhere");
+  });
+
+  test("anything else is a mistake", async () => {
+    const child = await start(builderProgram, "", [], { LOG_FORMAT: "yaml" });
+    expect((await child.ended).code).toBe(2);
+    expect(child.output()).toMatch(/LOG_FORMAT.*yaml/);
+  });
 });
 
 test("a database that is down is waited for, and that is said once", async () => {

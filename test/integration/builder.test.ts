@@ -440,6 +440,47 @@ describe("the tunnel", () => {
   });
 });
 
+describe("new settings", () => {
+  const settings = { ...builderSettings, maxJobs: 7, load1Threshold: 3, mandatoryFeatures: ["big"] };
+  const announced = { maxJobs: 7, load1Threshold: 3, mandatoryFeatures: ["big"] };
+
+  test("are told to a runner that takes builders back, and builds go on", async () => {
+    const { runner, client } = await joined({ version: "1+resume" });
+    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 1; echo > $out"));
+    runner.send({ kind: "build", build: order });
+    await runner.until(() => runner.logs.get(order.drv) === "the build has started\n");
+    expect(client.reload(settings)).toBe("now");
+    await runner.until(() => runner.joins.length === 2);
+    expect(runner.joins[1]).toMatchObject({ ...announced, machineId: runner.joins[0]?.machineId });
+    expect(runner.joins[1]?.running).toMatchObject([{ buildId: order.buildId }]);
+    expect((await runner.completion(order.buildId)).state).toBe("success");
+    expect(client.counters()).toMatchObject({ buildsAborted: 0, tunnelsLost: 0, tunnelsOpened: 2 });
+  });
+
+  test("wait for another runner's next connection while something is built for it", async () => {
+    const { runner, client } = await joined();
+    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 1; echo > $out"));
+    runner.send({ kind: "build", build: order });
+    await runner.until(() => runner.logs.get(order.drv) === "the build has started\n");
+    expect(client.reload(settings)).toBe("later");
+    expect((await runner.completion(order.buildId)).state).toBe("success");
+    expect(runner.joins).toHaveLength(1);
+    runner.drop();
+    await runner.until(() => runner.joins.length === 2);
+    expect(runner.joins[1]).toMatchObject(announced);
+  });
+
+  test("of an idle builder are told at once", async () => {
+    const { runner, client } = await joined();
+    expect(client.reload(settings)).toBe("now");
+    await runner.until(() => runner.joins.length === 2);
+    expect(runner.joins[1]).toMatchObject(announced);
+    const order = await orderFor(fresh("echo > $out"));
+    runner.send({ kind: "build", build: order });
+    expect((await runner.completion(order.buildId)).state).toBe("success");
+  });
+});
+
 describe("closing", () => {
   test("with drain lets a running build end and be reported, and refuses new ones", async () => {
     const { runner, client } = await joined({}, { settings: { ...builderSettings, pingInterval: 0.05 } });

@@ -86,3 +86,27 @@ test("SIGHUP: good settings are taken over, of bad ones nothing is", async () =>
   const ids = await pair().build(shellDerivation("after", "echo > $out"));
   await pair().tables.waitFinished(ids);
 });
+
+test("SIGHUP to a builder: the runner learns new settings, a bad file changes nothing, and builds go on", async () => {
+  const file = join(pair().folder, "builder-0.toml");
+  const before = await readFile(file, "utf8");
+  const { process: child } = pair().builder();
+  const reload = async (text: string, answer: string): Promise<void> => {
+    await writeFile(file, text);
+    process.kill(child.pid, "SIGHUP");
+    await until(answer, () => child.output().includes(answer), { timeoutMs: 10_000 });
+  };
+  const known = async (): Promise<unknown> => {
+    const { machines } = await pair().get("/status/overview");
+    return Array.isArray(machines) ? machines.map(({ maxJobs }: { maxJobs: unknown }) => maxJobs) : undefined;
+  };
+  await pair().waitForBuilders(1);
+  expect(await known()).toEqual([1]);
+  await reload(before.replace("maxJobs = 1", "maxJobs = 3"), "settings reloaded changed=maxJobs");
+  await until("the runner to know", async () => JSON.stringify(await known()) === "[3]");
+  await reload(before.replace("maxJobs = 1", "maxJobs = -3"), "settings not reloaded");
+  expect(child.running).toBe(true);
+  const ids = await pair().build(shellDerivation("after-reload", "echo > $out"));
+  await pair().tables.waitFinished(ids);
+  expect(await known()).toEqual([3]);
+});

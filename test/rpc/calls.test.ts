@@ -6,6 +6,7 @@ import { join as joinPath } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import type { parseStorePath } from "../../lib/nix/index.js";
 import {
+  checkTls,
   connectRunner,
   decodeLog,
   encodeLog,
@@ -504,6 +505,30 @@ describe("other transports", () => {
       });
       expect(await client.hasPath(values.hello)).toBe(true);
       expect((await bytesOf((await client.fetchPaths([])).chunks)).toString()).toBe("x");
+    });
+
+    it("a new certificate counts for new connections; one that cannot be used changes nothing", async () => {
+      const { client, server, endpoint } = await pair(handlers, {
+        server: serve(false),
+        client: { tls: { ca: pem("ca.pem"), serverName } },
+      });
+      expect(await client.hasPath(values.hello)).toBe(true);
+      const answersTo = async (ca: string): Promise<unknown> => {
+        const fresh = connectRunner({ endpoint, tls: { ca: pem(ca), serverName } });
+        try {
+          return await fresh.hasPath(values.hello).catch((error: RpcError) => error.code);
+        } finally {
+          await fresh.close();
+        }
+      };
+      const other = { certificate: pem("intruder.pem"), key: pem("intruder.key") };
+      expect(() => checkTls({ ...other, key: pem("server.key") })).toThrow("TLS");
+      expect(await answersTo("stranger.pem")).toBe("unavailable");
+      checkTls(other);
+      server.reloadTls(other);
+      expect(await answersTo("stranger.pem")).toBe(true);
+      expect(await answersTo("ca.pem")).toBe("unavailable");
+      expect(await client.hasPath(values.hello)).toBe(true);
     });
 
     it("a server of another authority is not trusted", async () => {

@@ -2,5 +2,5 @@
 
 export type { RpcCallRecord } from "./call.js";
 export { type ListenerOptions, parseListenAddress } from "./listeners.js";
-export { RunnerServer, type RunnerServerOptions, type ServerTlsOptions } from "./runner-server.js";
+export { checkTls, RunnerServer, type RunnerServerOptions, type ServerTlsOptions } from "./runner-server.js";
 export { TokenList } from "./tokens.js";

@@ -6,8 +6,10 @@
  */
 import * as http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
+import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { UsageError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir } from "../../nix/store-path.js";
 import { RpcError } from "../errors.js";
@@ -59,7 +61,7 @@ const servicePath = `/${RunnerService.typeName}/`;
 
 export class RunnerServer {
   readonly #options: RunnerServerOptions;
-  readonly #servers: readonly http2.Http2Server[];
+  readonly #servers: readonly AnyServer[];
   readonly #connections: Connections;
   readonly #tunnels: Set<ServerTunnel>;
   #tokens: TokenList | undefined;
@@ -119,6 +121,15 @@ export class RunnerServer {
     this.#tokens = paths && (await TokenList.load(paths));
   }
 
+  /**
+   * Shows another certificate to whoever connects from now on; open connections stay. Whether there is TLS at all, and
+   * whether callers must show a certificate, was settled at the start. Check it with `checkTls` first.
+   */
+  reloadTls(tls: ServerTlsOptions): void {
+    const context = secureContext(tls);
+    for (const server of this.#servers) if ("setSecureContext" in server) server.setSecureContext(context);
+  }
+
   /** Stops listening, ends all tunnels, lets other calls finish for `graceMs` (default 5 s), then cuts them. */
   async close(options: { readonly graceMs?: number; readonly reason?: string } = {}): Promise<void> {
     const closed = this.#servers
@@ -133,7 +144,7 @@ export class RunnerServer {
     await this.close();
   }
 
-  #createServer(onRequest: Listener): http2.Http2Server {
+  #createServer(onRequest: Listener): AnyServer {
     const { tls, logger = silentLogger, streamWindow = 4 * 1024 * 1024 } = this.#options;
     const settings: http2.ServerOptions = {
       settings: { initialWindowSize: streamWindow, maxConcurrentStreams: 1024 },
@@ -146,11 +157,8 @@ export class RunnerServer {
         : http2.createSecureServer(
             {
               ...settings,
-              cert: tls.certificate,
-              key: tls.key,
-              ...(tls.clientCa === undefined
-                ? {}
-                : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+              ...secureContext(tls),
+              ...(tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
               allowHTTP1: false,
             },
             onRequest,
@@ -239,6 +247,21 @@ export class RunnerServer {
   #tokenOf(header: string | undefined): string | undefined {
     return this.#tokens?.check(header);
   }
+}
+
+/** @throws UsageError when certificate, key and authority cannot be used together */
+export function checkTls(tls: ServerTlsOptions): void {
+  try {
+    createSecureContext(secureContext(tls));
+  } catch (cause) {
+    throw new UsageError("TLS: certificate, key or authority cannot be used", { cause });
+  }
+}
+
+type AnyServer = http2.Http2Server | http2.Http2SecureServer;
+
+function secureContext({ certificate, key, clientCa }: ServerTlsOptions): SecureContextOptions {
+  return { cert: certificate, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
 }
 
 type Listener = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
