@@ -154,7 +154,6 @@ export class Ingestion {
     }
     counters.metrics.add("buildsRead", builds.length);
     counters.metrics.add("buildReadMs", this.#options.now() - started);
-    this.#options.onChange();
   }
 
   async #ingestGroup(builds: readonly QueuedBuild[], destination: Destination): Promise<void> {
@@ -206,7 +205,7 @@ export class Ingestion {
     roots: ReadonlySet<StorePath>,
     survey: Survey,
   ): Promise<void> {
-    const { scheduler, registry, counters, now } = this.#options;
+    const { scheduler, registry, counters, now, onChange } = this.#options;
     const { plan, steps } = await this.#settle(roots, survey);
     scheduler.addSteps(steps, now());
     counters.metrics.add("queueStepsCreated", steps.length);
@@ -234,6 +233,8 @@ export class Ingestion {
       );
     }
     this.#startCopying(plan);
+    // What can run does not wait until the database has taken what need not.
+    onChange();
     for (const { build, fate } of rest) {
       registry.add(build);
       try {

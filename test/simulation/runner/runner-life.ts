@@ -7,7 +7,7 @@ import { assemble, type RunnerParts } from "../../../lib/runner/assembly.js";
 import type { RunnerEdges } from "../../../lib/runner/edges.js";
 import { createRpcHandlers } from "../../../lib/runner/rpc-handlers.js";
 import { giveBack, takeOver } from "../../../lib/runner/take-over.js";
-import { attemptId, machineId } from "../../../lib/scheduler/ids.js";
+import { attemptId, machineId, type StepId } from "../../../lib/scheduler/ids.js";
 import { SeededRandom } from "../random.js";
 import { ProcessLife } from "./process-life.js";
 import type { RunnerWorld } from "./runner-world.js";
@@ -17,10 +17,16 @@ export class RunnerLife {
   readonly parts: RunnerParts;
   /** Builds that were reported in this life. */
   readonly reported = new Set<string>();
+  /** Those of them whose report was accepted. */
+  readonly answered = new Set<string>();
   readonly #world: RunnerWorld;
   readonly #process = new ProcessLife();
   readonly #side: RunnerSide;
   #active = false;
+  /** Since when a step could have been handed out; milliseconds since the epoch. */
+  readonly assignableSince = new Map<StepId, number>();
+  /** Since when a build should have been taken in. */
+  readonly missingSince = new Map<number, number>();
   failure: Error | undefined;
 
   constructor(world: RunnerWorld) {
@@ -72,6 +78,11 @@ export class RunnerLife {
     return this.#active ? this.#side : undefined;
   }
 
+  /** It hands out work. */
+  get active(): boolean {
+    return this.#active;
+  }
+
   /** Nothing is left to do. */
   get idle(): boolean {
     const { attempts, tasks, scheduler } = this.parts;
@@ -80,7 +91,7 @@ export class RunnerLife {
   }
 
   /** Whether the runner still counts on what the machine has in work. */
-  knows(run: Run): boolean {
+  knows(run: Pick<Run, "id" | "machine">): boolean {
     return this.parts.attempts.of(machineId(run.machine), attemptId(run.id)) !== undefined;
   }
 
@@ -121,6 +132,7 @@ export class RunnerLife {
   async #activate(): Promise<void> {
     await takeOver(this.parts, this.#world.time.now(), silentLogger);
     this.#active = true;
+    this.#world.runnerActive();
     this.parts.monitor.start();
     this.parts.dispatcher.trigger();
   }

@@ -1,18 +1,23 @@
 /** What must be true of a simulated runner: between two events, when everything is done, and at the very end. */
 import { parseFullStorePath, type StorePath } from "../../../lib/nix/index.js";
-import { demand } from "../oracle.js";
+import { buildId } from "../../../lib/scheduler/ids.js";
+import { demand, fits } from "../oracle.js";
 import type { RunnerLife } from "./runner-life.js";
 import { type PlannedDerivation, start } from "./runner-plan.js";
 import type { RunnerWorld } from "./runner-world.js";
 import { storeDir } from "./simulated-store.js";
 import type { BuildRow } from "./tables.js";
 
+/** After trouble of its neighbours the runner may take this long to be itself again. Milliseconds. */
+const calmMs = 320_000;
 /** How long the runner looks for a machine, and a little more. Milliseconds. */
 const unsupportedMs = 130_000;
 
 /** Between any two events. */
-export function checkState({ life }: RunnerWorld): void {
+export function checkState(world: RunnerWorld): void {
+  const { life } = world;
   if (life === undefined) return;
+  checkProgress(world, life);
   const { scheduler, attempts, recorder } = life.parts;
   for (const { id } of scheduler.builds()) {
     demand(!recorder.holds(id), "a build that is being recorded is not taken in", () => `build ${id}`);
@@ -24,6 +29,41 @@ export function checkState({ life }: RunnerWorld): void {
     const known = attempts.get(attempt);
     demand(known === undefined || known.drv === (step as string), "one owner per derivation", () => attempt);
   }
+}
+
+/** Nobody waits for what is there: neither steps for machines nor builds for the queue monitor. */
+function checkProgress(world: RunnerWorld, life: RunnerLife): void {
+  const { scheduler, recorder, monitor } = life.parts;
+  if (!life.active) return;
+  const now = world.time.now();
+  demand(
+    monitor.problem === undefined || !world.calmFor(calmMs),
+    "passes fail only when their neighbours do",
+    () => String(monitor.problem),
+  );
+  const machines = scheduler.machines(now).filter(({ block }) => block === undefined);
+  const assignable = scheduler
+    .steps()
+    .filter(
+      (step) => step.state === "ready" && step.tries === 0 && machines.some((machine) => fits(step, machine)),
+    );
+  keepSince(life.assignableSince, new Set(assignable.map(({ id }) => id)), now);
+  for (const [id, since] of life.assignableSince) {
+    demand(now - since <= 1_000, "no step waits for a machine that is free", () => id);
+  }
+  if (!world.calmFor(calmMs)) return;
+  const missing = world.database
+    .unfinished()
+    .filter(({ id }) => !scheduler.hasBuild(buildId(id)) && !recorder.holds(buildId(id)));
+  keepSince(life.missingSince, new Set(missing.map(({ id }) => id)), now);
+  for (const [id, since] of life.missingSince) {
+    demand(now - since <= 10_000, "no build waits for the queue monitor", () => `build ${id}`);
+  }
+}
+
+function keepSince<T>(since: Map<T, number>, present: ReadonlySet<T>, now: number): void {
+  for (const key of since.keys()) if (!present.has(key)) since.delete(key);
+  for (const key of present) if (!since.has(key)) since.set(key, now);
 }
 
 /** Everything is drained: each build has an outcome that the plan allows, and no row is left open. */

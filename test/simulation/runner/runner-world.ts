@@ -4,6 +4,8 @@
  * `simulateRunner` runs one plan to its end and throws an `InvariantError` as soon as a rule is broken. The runner is
  * killed and started again on the way; database, store and builders go on without it.
  */
+import { toError } from "../../../lib/errors.js";
+import type { BuildOrder } from "../../../lib/rpc/index.js";
 import { buildId } from "../../../lib/scheduler/ids.js";
 import { demand } from "../oracle.js";
 import { SeededRandom } from "../random.js";
@@ -59,6 +61,8 @@ export class RunnerWorld {
   lives = 0;
   healed = false;
   #events = 0;
+  /** When the neighbours last were out of order. */
+  #troubleAt = 0;
 
   constructor(plan: RunnerPlan, time: VirtualTime) {
     this.plan = plan;
@@ -103,8 +107,12 @@ export class RunnerWorld {
   async #next(): Promise<void> {
     const more = await this.time.next();
     demand(++this.#events < maxEvents && more, "once faults stop, everything drains", () => this.describe());
+    const { database, store } = this;
+    if (database.faults !== noDatabaseFaults || store.faults !== noStoreFaults)
+      this.#troubleAt = this.time.now();
     for (const check of this.#atOnce.splice(0)) check();
-    if (this.life?.failure !== undefined) throw this.life.failure;
+    const failure = this.life?.failure ?? this.database.failure;
+    if (failure !== undefined) throw toError(failure);
     checkState(this);
   }
 
@@ -131,6 +139,16 @@ export class RunnerWorld {
     const drainedAt = this.time.now();
     await this.#shutDown();
     return drainedAt;
+  }
+
+  /** The runner of this life waits from now on for builders that its predecessor knew. */
+  runnerActive(): void {
+    for (const builder of this.builders) builder.runnerActive(this.lives);
+  }
+
+  /** Hydra's database, store and notifications have worked for some time. */
+  calmFor(milliseconds: number): boolean {
+    return this.time.now() - this.#troubleAt >= milliseconds;
   }
 
   startRunner(): void {
@@ -283,7 +301,7 @@ export class RunnerWorld {
           runner: () => this.life?.side,
           healed: () => this.healed,
           planned: (name) => this.planned(name),
-          onOrder: (order) => this.#checkOrder(order.drv),
+          onOrder: (order, machine) => this.#checkOrder(order, machine),
           onReport: (run, again) => this.#watchReport(run, again),
         },
         {
@@ -325,8 +343,13 @@ export class RunnerWorld {
   // ── what is watched ──
 
   /** A derivation that somebody else has in hand must not be handed out. */
-  #checkOrder(drv: string): void {
+  #checkOrder({ drv, buildId: id }: BuildOrder, machine: string): void {
     const now = this.time.now();
+    demand(
+      this.life?.knows({ id, machine }) === true,
+      "what is handed out is known",
+      () => `${drv} went to ${machine}`,
+    );
     for (const builder of this.builders) {
       for (const run of builder.runs.values()) {
         if (run.drv !== drv || run.state === "over") continue;
@@ -342,14 +365,23 @@ export class RunnerWorld {
     if (life === undefined) return () => {};
     const { owned } = run;
     const known = life.reported.has(run.id);
+    const answered = life.answered.has(run.id);
     life.reported.add(run.id);
     const event = this.#events;
     const before = life.knows(run) ? undefined : life.digest();
     return (error) => {
-      if (this.life !== life || before === undefined || known || again) return;
+      if (this.life !== life) return;
+      if (error === undefined) life.answered.add(run.id);
+      demand(
+        !answered || error === undefined,
+        "a repeated report gets the answer of the first",
+        () => `${run.id}: ${String(error)}`,
+      );
+      if (before === undefined || known || again) return;
       if (error === undefined) {
         demand(owned || this.#events !== event, "a stale report is refused", () => `${run.id} was taken`);
       } else if (this.#events === event) {
+        demand(!owned, "only stale reports are refused", () => `${run.id} on ${run.machine}`);
         this.afterEvent(() =>
           demand(life.digest() === before, "a stale report changes nothing", () => run.id),
         );

@@ -49,4 +49,19 @@ describe("what seeds have found", () => {
       world.store.faults = noStoreFaults;
       await world.drain();
     }));
+
+  it("new steps do not wait for cached builds of the same pass", () =>
+    inWorld(planOf({}, {}), async (world) => {
+      world.startRunner();
+      world.heal();
+      addBuild(world, "d0");
+      await world.advance(60_000);
+      world.store.faults = { ...noStoreFaults, refuses: "closure" };
+      addBuild(world, "d0");
+      addBuild(world, "d1");
+      await world.advance(100);
+      expect(world.life?.parts.scheduler.attempts()).toHaveLength(1);
+      world.store.faults = noStoreFaults;
+      await world.drain();
+    }));
 });

@@ -28,6 +28,8 @@ export interface Run {
   readonly machine: string;
   readonly startedAt: number;
   readonly order: BuildOrder;
+  /** Which life of the runner gave the order. */
+  readonly life: number;
   /** `working`; `done`: the report is on its way; `over`: nothing more is said of it. */
   state: "working" | "done" | "over";
   /** The runner counts on it: nobody else may be given the derivation. */
@@ -71,6 +73,8 @@ export class SimulatedBuilder {
   readonly #keepsBuilds: boolean;
   #tunnel: SimulatedTunnel | undefined;
   #pinging = false;
+  /** Of the runner that it is connected to. */
+  #life = 0;
   #leaving = false;
 
   constructor(
@@ -120,6 +124,14 @@ export class SimulatedBuilder {
     this.#tunnel?.break("the runner died");
   }
 
+  /** A new runner waits for what the last one had handed out. */
+  runnerActive(life: number): void {
+    const until = this.#world.time.now() + rejoinGraceMs;
+    for (const run of this.runs.values()) {
+      if (run.ownedUntil !== undefined && run.life === life - 1) run.ownedUntil = until;
+    }
+  }
+
   stallOne(random: SeededRandom): void {
     const working = [...this.runs.values()].filter((run) => run.state === "working");
     if (working.length > 0) random.pick(working).stalled = true;
@@ -145,6 +157,7 @@ export class SimulatedBuilder {
       onEnd: () => this.#ended(tunnel),
     });
     this.#tunnel = tunnel;
+    this.#life = side.life;
     const kept = [...this.runs.values()].filter((run) => run.state !== "over");
     const running = kept.map((run) => ({
       buildId: run.id,
@@ -187,7 +200,8 @@ export class SimulatedBuilder {
     const { time, random } = this.#world;
     this.#tunnel = undefined;
     if (!this.#keepsBuilds) this.#endAll();
-    time.after(random.int(500, 4000), () => this.#connect());
+    const slowly = !this.#world.healed() && random.chance(0.2);
+    time.after(random.int(500, slowly ? 15_000 : 4_000), () => this.#connect());
   }
 
   #endAll(): void {
@@ -217,6 +231,7 @@ export class SimulatedBuilder {
         machine: this.id,
         startedAt: time.now(),
         order: order.build,
+        life: this.#life,
         state: "working",
         owned: true,
         ownedUntil: undefined,
@@ -319,7 +334,7 @@ export class SimulatedBuilder {
     };
     this.#report(run);
     if (random.chance(plan.builders.reportTwice)) {
-      time.after(random.int(0, 3000), () => this.#report(run, true));
+      time.after(random.int(0, random.pick([2, 3_000])), () => this.#report(run, true));
     }
   }
 

@@ -49,6 +49,8 @@ export class SimulatedDatabase {
   #open = false;
   faults: DatabaseFaults = noDatabaseFaults;
   transactions = 0;
+  /** A rule that a commit broke. */
+  failure: unknown;
 
   constructor(time: VirtualTime, random: SeededRandom) {
     this.#time = time;
@@ -189,23 +191,27 @@ export class SimulatedDatabase {
           this.#open = false;
           end();
         };
-        (work as (s: typeof session) => Promise<T>)(session).then(
-          (value) =>
-            done(() => {
-              if (collides) {
+        (work as (s: typeof session) => Promise<T>)(session)
+          .then(
+            (value) =>
+              done(() => {
+                if (collides) {
+                  this.tables.rollback();
+                  return refuse("conflict");
+                }
+                this.#committed();
+                if (answerIsLost) return refuse("unknown-outcome");
+                back(() => resolve(value));
+              }),
+            (error: unknown) =>
+              done(() => {
                 this.tables.rollback();
-                return refuse("conflict");
-              }
-              this.#committed();
-              if (answerIsLost) return refuse("unknown-outcome");
-              back(() => resolve(value));
-            }),
-          (error: unknown) =>
-            done(() => {
-              this.tables.rollback();
-              back(() => reject(error instanceof Error ? error : new Error(String(error))));
-            }),
-        );
+                back(() => reject(error instanceof Error ? error : new Error(String(error))));
+              }),
+          )
+          .catch((error: unknown) => {
+            this.failure ??= error;
+          });
       });
     });
   }
