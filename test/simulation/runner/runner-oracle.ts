@@ -9,7 +9,7 @@ import { storeDir } from "./simulated-store.js";
 import type { BuildRow } from "./tables.js";
 
 /** After trouble of its neighbours the runner may take this long to be itself again. Milliseconds. */
-const calmMs = 320_000;
+const calmMs = 100_000;
 /** How long the runner looks for a machine, and a little more. Milliseconds. */
 const unsupportedMs = 130_000;
 

@@ -251,7 +251,9 @@ export class RunnerWorld {
         };
         this.database.faults = faults;
         this.time.after(random.int(1000, 60_000), () => {
-          if (this.database.faults === faults) this.database.faults = noDatabaseFaults;
+          if (this.database.faults !== faults) return;
+          this.database.faults = noDatabaseFaults;
+          this.database.resubscribed();
         });
         return;
       }
@@ -335,6 +337,7 @@ export class RunnerWorld {
   heal(): void {
     this.healed = true;
     this.database.faults = noDatabaseFaults;
+    this.database.resubscribed();
     this.store.faults = noStoreFaults;
     for (const builder of this.builders) builder.heal();
     this.#addBuilder(this.random, true);

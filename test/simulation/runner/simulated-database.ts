@@ -46,6 +46,7 @@ export class SimulatedDatabase {
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   #heard: ((channels: ReadonlySet<QueueChannel>) => void) | undefined;
+  #resync: (() => void) | undefined;
   #open = false;
   faults: DatabaseFaults = noDatabaseFaults;
   transactions = 0;
@@ -112,6 +113,11 @@ export class SimulatedDatabase {
     this.#time.after(this.#random.int(0, 20), () => this.#heard?.(new Set([channel])));
   }
 
+  /** The connection for notifications is there again; what it missed is not told. */
+  resubscribed(): void {
+    this.#resync?.();
+  }
+
   // ── the runner's side ──
 
   /** Both end with the life of the process that they were made for. */
@@ -137,6 +143,7 @@ export class SimulatedDatabase {
       earlierBuildOfOutputs: () => read(() => undefined),
     };
     this.#heard = undefined;
+    this.#resync = undefined;
     return {
       database,
       listener: {
@@ -145,7 +152,12 @@ export class SimulatedDatabase {
             if (life.alive) callback(channels);
           };
         },
-        onResync: (callback) => this.#time.after(1, () => life.alive && callback()),
+        onResync: (callback) => {
+          this.#resync = () => {
+            if (life.alive) callback();
+          };
+          this.#time.after(1, () => this.resubscribed());
+        },
       },
     };
   }
