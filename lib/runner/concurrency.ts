@@ -18,6 +18,13 @@ export async function mapConcurrently<T, R>(
   return results;
 }
 
+/** Resolves after some milliseconds, unless the process has nothing else to do. */
+export function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds).unref();
+  });
+}
+
 /** One holder at a time, first come first served; `urgent` holders go before the others. */
 export class Mutex {
   #held = false;

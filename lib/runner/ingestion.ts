@@ -6,7 +6,6 @@
  * any I/O, and the scheduler gets everything in one synchronous step, so nobody ever sees half a graph.
  */
 
-import { setTimeout as sleep } from "node:timers/promises";
 import type { HydraDatabase } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
@@ -17,7 +16,7 @@ import type { DynamicContinuation, NewStep, StepInput } from "../scheduler/types
 import type { BuildRegistry } from "./build-registry.js";
 import type { Destination } from "./cache-targets.js";
 import type { CachedBuilds } from "./cached-builds.js";
-import { Mutex, mapConcurrently } from "./concurrency.js";
+import { Mutex, mapConcurrently, pause } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
@@ -129,7 +128,7 @@ export class Ingestion {
       } catch (error) {
         if (!scheduler.hasStep(dependent)) return;
         logger.warn(what, { dependent, error, retryInMs: delayMs });
-        await sleep(delayMs, undefined, { ref: false });
+        await pause(delayMs);
       }
     }
   }

@@ -6,7 +6,6 @@
  * off from the queue monitor, and recording is retried until the database accepts it, so that nothing is said twice
  * and nothing is lost.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/store-path.js";
@@ -22,7 +21,7 @@ import type {
 } from "../scheduler/types.js";
 import type { Attempt, AttemptRegistry, StepRow } from "./attempts.js";
 import { type BuildReport, outcomeOf, summarise } from "./build-report.js";
-import { TaskGroup } from "./concurrency.js";
+import { pause, TaskGroup } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
@@ -221,7 +220,7 @@ export class Results {
   /** Whoever hears that a step is over may read its log, so the log has to be complete by then. */
   async #finishLog(attempt: Attempt): Promise<void> {
     if (attempt.log === undefined) return;
-    await Promise.race([attempt.log, sleep(logGraceMs, undefined, { ref: false })]);
+    await Promise.race([attempt.log, pause(logGraceMs)]);
     await this.#options.onLogComplete(attempt.drv);
   }
 
