@@ -5,11 +5,11 @@ import { makeRunnerPlan } from "./runner-plan.js";
 import { simulateRunner } from "./runner-world.js";
 
 describe("the runner in a simulated farm", () => {
-  it("keeps every invariant through 60 seeded histories", async () => {
+  it("keeps every invariant through 40 seeded histories", async () => {
     const failures: string[] = [];
     let events = 0;
     let lives = 0;
-    for (let seed = 1; seed <= 60; seed++) {
+    for (let seed = 1; seed <= 40; seed++) {
       const plan = makeRunnerPlan(seed);
       try {
         const result = await simulateRunner(plan);
@@ -23,7 +23,7 @@ describe("the runner in a simulated farm", () => {
     }
     expect(failures).toEqual([]);
     expect(events).toBeGreaterThan(10_000);
-    expect(lives).toBeGreaterThan(100);
+    expect(lives).toBeGreaterThan(70);
   });
 
   it("replays a seed to the same end", async () => {
