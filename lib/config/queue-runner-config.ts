@@ -104,6 +104,9 @@ export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<
     tokenPaths === undefined
       ? undefined
       : await Promise.all(tokenPaths.map((tokenPath) => readTokenFile(file, "tokenPaths", tokenPath)));
+  if (values.bindTokensToHosts && tokens === undefined) {
+    warnings.push(`${file}: key 'bindTokensToHosts' without 'tokenPaths': every builder is refused`);
+  }
   if (tokens?.length === 0) warnings.push(`${file}: key 'tokenPaths' is empty: every builder is refused`);
 
   const config: QueueRunnerConfig = {

@@ -168,6 +168,14 @@ export const queueRunnerSettings = {
     meaning:
       "Files with one bearer token each; a builder must send one of them. An empty list lets nobody in. A file that is missing, unreadable or empty is an error, never an open door.",
   },
+  bindTokensToHosts: {
+    kind: "boolean",
+    default: false,
+    live: "yes",
+    own: true,
+    meaning:
+      "A builder may join only under the name of its token's file, without folder and `.token`. Needs `tokenPaths`.",
+  },
   enableFodChecker: {
     kind: "boolean",
     default: false,

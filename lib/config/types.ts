@@ -42,6 +42,8 @@ export interface QueueRunnerConfig {
   /** Content of the files named by `tokenPaths`; undefined = no authentication, empty = nobody may join. */
   readonly tokens: readonly Secret[] | undefined;
   readonly tokenPaths: readonly string[] | undefined;
+  /** A builder's token must come from a file with its host name. */
+  readonly bindTokensToHosts: boolean;
   readonly enableFodChecker: boolean;
   readonly usePresignedUploads: boolean;
   /** Bytes; 0 = no limit. */

@@ -283,6 +283,7 @@ export class QueueRunner implements AsyncDisposable {
       onChange: () => parts.dispatcher.trigger(),
       ownVersion: () => this.#config.protocolVersion,
       acceptedVersions: () => this.#config.acceptedPeerVersions,
+      tokensNameHosts: () => this.#config.bindTokensToHosts,
       forcedSubstituters: () => (this.#config.usePresignedUploads ? this.#config.forcedSubstituters : []),
     });
     this.#grpc = await RunnerServer.start({

@@ -51,6 +51,8 @@ export interface RpcHandlersOptions {
   readonly acceptedVersions: () => readonly string[];
   /** Substituters every builder must use and announce; only with presigned uploads. */
   readonly forcedSubstituters: () => readonly string[];
+  /** Whether the file of a builder's token must bear the builder's host name. */
+  readonly tokensNameHosts: () => boolean;
 }
 
 /** `busy` values of a step row by what the builder says it does. */
@@ -70,6 +72,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     checkVersion: (check) => Promise.resolve(answerVersion(options, check)),
     openTunnel: async (join, tunnel) => {
       refuseUnwanted(options, join);
+      if (options.tokensNameHosts()) refuseStranger(join, tunnel.peer.token);
       await sessions.serve(join, tunnel);
     },
     buildStepUpdate: async (update) => {
@@ -189,6 +192,12 @@ function refuseUnwanted(options: RpcHandlersOptions, join: BuilderJoin): void {
   if (missing.length > 0) {
     throw new RpcError("invalid-argument", `the builder lacks the substituters ${missing.join(", ")}`);
   }
+}
+
+/** One stolen token must not speak for every machine. */
+function refuseStranger({ hostname }: BuilderJoin, token: string | undefined): void {
+  if (token !== undefined && token.replace(/\.token$/, "") === hostname) return;
+  throw new RpcError("permission-denied", `this builder's token is not that of ${hostname}`);
 }
 
 async function sendPaths(

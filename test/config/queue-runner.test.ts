@@ -63,6 +63,7 @@ describe("tokens", () => {
 
   it("absent means open, an empty list means nobody", async () => {
     expect((await load("")).config.tokens).toBeUndefined();
+    expect((await load("bindTokensToHosts = true")).warnings.join()).toContain("every builder is refused");
     const { config, warnings } = await load("tokenPaths = []");
     expect(config.tokens).toEqual([]);
     expect(warnings.join()).toContain("every builder is refused");

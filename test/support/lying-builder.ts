@@ -6,10 +6,10 @@ import { encodeLog } from "../../lib/rpc/index.js";
 import type { BuilderJoin, BuilderPing, BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
 import { until } from "./until.js";
 
-const join = (machineId: string, system: string): BuilderJoin => ({
+const join = (machineId: string, hostname: string, system: string): BuilderJoin => ({
   machineId,
   systems: [system],
-  hostname: "liar",
+  hostname,
   cpuCount: 2,
   bogomips: 4000,
   speedFactor: 1,
@@ -53,9 +53,19 @@ export class LyingBuilder implements AsyncDisposable {
     this.client = client;
   }
 
-  static async join(endpoint: string, system: string): Promise<LyingBuilder> {
-    const builder = new LyingBuilder(connectRunner({ endpoint }));
-    const tunnel = await builder.client.openTunnel(join(builder.machineId, system));
+  /** @throws RpcError when the runner does not take it */
+  static async join(
+    endpoint: string,
+    system: string,
+    { token, hostname = "liar" }: { readonly token?: string; readonly hostname?: string } = {},
+  ): Promise<LyingBuilder> {
+    const builder = new LyingBuilder(connectRunner({ endpoint, token }));
+    const tunnel = await builder.client
+      .openTunnel(join(builder.machineId, hostname, system))
+      .catch(async (error: unknown) => {
+        await builder.client.close();
+        throw error;
+      });
     const work = async (): Promise<void> => {
       for await (const order of tunnel.orders) if (order.kind === "build") builder.orders.push(order.build);
     };

@@ -66,6 +66,7 @@ export class RunnerLife {
         ownVersion: () => "simulated",
         acceptedVersions: () => [],
         forcedSubstituters: () => [],
+        tokensNameHosts: () => false,
       }),
     };
     this.#activate().catch((error: unknown) => {
