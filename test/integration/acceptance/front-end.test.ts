@@ -12,7 +12,7 @@ const pair = usePair(async () => ({
   builders: [{ settings: { maxJobs: 1 } }],
 }));
 
-const quick = (name: string): string => shellDerivation(name, "echo > $out");
+const quick = (name: string, attributes = ""): string => shellDerivation(name, "echo > $out", attributes);
 const endless = (name: string): string => shellDerivation(name, "/bin/busybox sleep 100; echo > $out");
 
 let blockers = 0;
@@ -97,19 +97,18 @@ test("a cancel, then a restart after the runner has seen the cancel", async () =
   });
   await pair().tables.restart(id);
   await pair().tables.waitFinished(ids);
-  expect(await shapes(pair(), ids)).toEqual({
-    builds: ["0"],
-    steps: ["0.1 again build 4", "0.2 again build 0"],
-    heard: [
-      "step_started 0.1",
-      "build_started 0",
-      "step_finished 0.1 log",
-      "step_started 0.2",
-      "build_started 0",
-      "step_finished 0.2 log",
-      "build_finished 0",
-    ],
-  });
+  const { builds, steps, heard } = await shapes(pair(), ids);
+  expect(builds).toEqual(["0"]);
+  expect(steps).toEqual(["0.1 again build 4", "0.2 again build 0"]);
+  // The new start and the old end are committed side by side.
+  expect(heard.filter((one) => one.startsWith("step_")).toSorted()).toEqual([
+    "step_finished 0.1 log",
+    "step_finished 0.2 log",
+    "step_started 0.1",
+    "step_started 0.2",
+  ]);
+  expect(heard[1]).toBe("build_started 0");
+  expect(heard.slice(-2)).toEqual(["step_finished 0.2 log", "build_finished 0"]);
 });
 
 test("a finished build that is restarted is cached, and keeps no second set of products", async () => {
@@ -136,6 +135,37 @@ test("a finished build that is restarted is cached, and keeps no second set of p
   expect(after.BuildProducts).toEqual(before.BuildProducts);
   expect(after.BuildProducts).toMatchObject([{ productnr: 1, type: "doc", subtype: "manual" }]);
   expect(after.BuildOutputs).toEqual(before.BuildOutputs);
+});
+
+test("a build that failed below itself is restarted: the failure is forgotten and tried again", async () => {
+  const below = shellDerivation("below", "exit 1");
+  const ids = await pair().build(below, quick("above", `input = ${below};`));
+  const [, above = 0] = ids;
+  await pair().tables.waitFinished(ids);
+  const steps = ["0.1 below build 1", "1.1 below build 1 from 0"];
+  expect(await shapes(pair(), ids)).toMatchObject({ builds: ["1", "2"], steps });
+  await pair().tables.restart(above);
+  await pair().tables.waitFinished(ids);
+  const after = await shapes(pair(), ids);
+  expect(after).toMatchObject({ builds: ["1", "2"], steps: [...steps, "1.2 below build 1"] });
+  expect(after.heard.slice(-4)).toEqual([
+    "step_started 1.2",
+    "build_started 1",
+    "step_finished 1.2 log",
+    "build_finished 1",
+  ]);
+});
+
+test("a build of what an earlier one failed with output is that, too", async () => {
+  const failed = shellDerivation(
+    "six",
+    "/bin/busybox mkdir -p $out/nix-support; : > $out/nix-support/failed",
+  );
+  const ids = await pair().build(failed);
+  await pair().tables.waitFinished(ids);
+  ids.push(...(await pair().build(failed)));
+  await pair().tables.waitFinished(ids);
+  expect(await shapes(pair(), ids)).toMatchObject({ builds: ["6", "6 cached"], steps: ["0.1 six build 0"] });
 });
 
 test("the evaluator repoints a finished build: it is built again, from the new derivation", async () => {
@@ -235,7 +265,7 @@ test("changed shares count at once", async () => {
   await pair().waitForBuilders(1);
   const order = async (names: readonly string[], meanwhile: () => Promise<void>): Promise<number[]> => {
     const blocker = await block();
-    const drvs = await pair().instantiate(...names.map(quick));
+    const drvs = await pair().instantiate(...names.map((name) => quick(name)));
     const ids = await tables.addBuilds(drvs.map((drv, index) => ({ drv, jobsetId: jobsets[index] ?? 0 })));
     await waitForPriorities(new Map(ids.map((id) => [id, 0])));
     await meanwhile();

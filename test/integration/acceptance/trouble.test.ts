@@ -140,6 +140,22 @@ test("point 9: cancel, delete, restart, repoint and rename while steps run", asy
   expect((await tables.rows([restart])).Builds).toMatchObject([{ id: restart, iscachedbuild: 0 }]);
 });
 
+test("limits of a step are limits of all builds above it, never failed dependencies", async () => {
+  const slow = shellDerivation("slow", "/bin/busybox sleep 60; echo > $out");
+  const drvs = await pair().instantiate(
+    slow,
+    shellDerivation("above-slow", "echo > $out", `input = ${slow};`),
+  );
+  const ids = await pair().tables.addBuilds(
+    drvs.map((drv) => ({ drv, jobsetId: pair().jobsetId, timeout: 1 })),
+  );
+  await pair().tables.waitFinished(ids);
+  expect(await shapes(pair(), ids)).toMatchObject({
+    builds: ["7", "7"],
+    steps: ["0.1 slow build 7", "1.1 slow build 7 from 0"],
+  });
+});
+
 test("point 7: what ran at the kill is built under the next step number", async () => {
   await pair().tables.waitFinished(killed);
   const { builds, steps, heard } = await shapes(pair(), killed);
@@ -156,4 +172,30 @@ test("point 7: what ran at the kill is built under the next step number", async 
   ]);
   expect(await pair().get("/status/builds")).toMatchObject({ buildCount: 0 });
   expect(await pair().get("/status/steps")).toMatchObject({ stepCount: 0 });
+});
+
+test("a step that uses up its tries aborts all builds above it", async () => {
+  const { store } = pair().builder();
+  await store.stopDaemon();
+  const doomed = shellDerivation("doomed", "echo > $out");
+  const ids = await pair().build(
+    doomed,
+    shellDerivation("above-doomed", "echo > $out", `input = ${doomed};`),
+  );
+  await pair().tables.waitFinished(ids);
+  await store.startDaemon();
+  const { builds, steps, heard } = await shapes(pair(), ids);
+  expect(builds).toEqual(["3", "3"]);
+  expect(steps).toEqual(["0.1 doomed build 3", "0.2 doomed build 3", "1.1 doomed build 3 from 0"]);
+  expect(heard).toEqual([
+    "step_started 0.1",
+    "build_started 0",
+    "step_finished 0.1 log",
+    "step_started 0.2",
+    "step_finished 0.2 log",
+    "build_finished 0 1",
+  ]);
+  for (const step of (await pair().tables.rows(ids)).BuildSteps) expect(step.errormsg).toMatch(/nix-daemon/);
+  // What was not the derivation's fault is not remembered.
+  expect((await pair().tables.rows(ids)).FailedPaths).toEqual([]);
 });
