@@ -18,6 +18,8 @@ export interface Expected {
   readonly inputs: ReadonlyMap<StepId, ReadonlySet<StepId>>;
   /** Machine of each step's last failed try. */
   readonly avoid: ReadonlyMap<StepId, string>;
+  /** Since when no machine can do a step that is ready; kept by the check itself. */
+  readonly unsupportedSince: Map<StepId, number>;
   readonly held: (step: StepId) => boolean;
   readonly expectedMs: (step: StepId) => number;
 }
@@ -81,6 +83,33 @@ export function checkState(scheduler: Scheduler, now: number, expected: Expected
   checkLiveness(scheduler, steps, now, expected);
   checkKeys(scheduler, steps, expected);
   checkSlots(steps, machines, expected);
+  checkUnsupported(scheduler, steps, machines, now, expected);
+}
+
+/** A step that no machine can do says so, and fails when its time is over. */
+function checkUnsupported(
+  scheduler: Scheduler,
+  steps: ReadonlyMap<StepId, StepView>,
+  machines: readonly MachineView[],
+  now: number,
+  { unsupportedSince }: Expected,
+): void {
+  const name = "a step that no machine can do fails in time";
+  const { maxUnsupportedMs } = scheduler.options;
+  for (const id of unsupportedSince.keys()) if (!steps.has(id)) unsupportedSince.delete(id);
+  for (const step of steps.values()) {
+    const impossible = step.state === "ready" && !machines.some((machine) => fits(step, machine));
+    const { code } = scheduler.why(step.id, now);
+    demand(impossible === (code === "unsupported"), name, () => `${step.id} says ${code}`);
+    if (!impossible) {
+      unsupportedSince.delete(step.id);
+      continue;
+    }
+    const since = unsupportedSince.get(step.id) ?? now;
+    unsupportedSince.set(step.id, since);
+    const at = Math.max(now, since + maxUnsupportedMs);
+    demand((scheduler.nextEventAt() ?? Infinity) <= at, name, () => `${step.id} has no timer`);
+  }
 }
 
 function checkOwnership(

@@ -36,7 +36,7 @@ interface SimBuild {
 }
 
 interface SimMachine {
-  readonly info: MachineInfo;
+  info: MachineInfo;
   alive: boolean;
   silent: boolean;
   load: MachineLoad;
@@ -91,6 +91,8 @@ class World {
   readonly #avoid = new Map<StepId, string>();
   readonly #carry = new Map<StepId, { tries: number; notBefore: number }>();
   readonly #shares: number[] = [];
+  /** Since when no machine can do a step that is ready. */
+  readonly #unsupportedSince = new Map<StepId, number>();
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -243,6 +245,8 @@ class World {
           ({ assignment }) => assignment.machine === id && random.chance(0.5),
         );
         const ids = kept.map(({ assignment }) => assignment.attempt);
+        // It may have got another configuration meanwhile.
+        if (random.chance(0.4)) machine.info = { ...machine.info, ...this.#abilities(random) };
         this.#apply(scheduler.addMachine(machine.info, this.#now, this.#random.next, ids));
         this.#startPings(machine);
         return;
@@ -344,21 +348,27 @@ class World {
 
   #join(random: SeededRandom): void {
     const id = machineId(`m${this.#machines.size}`);
-    const supported = allFeatures.filter(() => random.chance(0.5));
-    const mandatory = random.chance(0.2) ? [random.pick([...allFeatures, "local"])] : [];
-    const all = ["x86_64-linux", "aarch64-linux"];
     this.#addMachine({
       ...machineDefaults,
+      ...this.#abilities(random),
       id,
       hostname: `host${random.int(0, 3)}`,
-      systems: random.chance(0.3) ? all : [random.pick(all)],
-      supportedFeatures: [...new Set([...supported, ...mandatory])],
-      mandatoryFeatures: mandatory,
       cpuCount: random.int(1, 16),
       speedFactor: random.int(1, 3),
       maxJobs: random.int(1, 4),
       storeAvailThreshold: random.pick([0, 0, 10]),
     });
+  }
+
+  #abilities(random: SeededRandom): Pick<MachineInfo, "systems" | "supportedFeatures" | "mandatoryFeatures"> {
+    const supported = allFeatures.filter(() => random.chance(0.5));
+    const mandatory = random.chance(0.2) ? [random.pick([...allFeatures, "local"])] : [];
+    const all = ["x86_64-linux", "aarch64-linux"];
+    return {
+      systems: random.chance(0.3) ? all : [random.pick(all)],
+      supportedFeatures: [...new Set([...supported, ...mandatory])],
+      mandatoryFeatures: mandatory,
+    };
   }
 
   #addMachine(info: MachineInfo): void {
@@ -394,6 +404,7 @@ class World {
     const options = this.#scheduler.options;
     this.#scheduler = this.#newScheduler();
     this.#scheduler.setOptions(options, this.#now);
+    this.#unsupportedSince.clear();
     this.#avoid.clear();
     this.#resolved.clear();
     this.#gated.clear();
@@ -674,6 +685,7 @@ class World {
     return {
       inputs,
       avoid: this.#avoid,
+      unsupportedSince: this.#unsupportedSince,
       held: (id) => this.#gated.has(nameOf(id)) || this.#dynamicPending.has(nameOf(id)),
       expectedMs: (id) => this.#planned(nameOf(id)).expectedMs ?? this.#scheduler.options.defaultDurationMs,
     };
