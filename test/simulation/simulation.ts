@@ -651,8 +651,16 @@ class World {
           for (const [step, avoided] of this.#avoid) if (avoided === effect.machine) this.#avoid.delete(step);
           break;
         }
-        case "stepUnsupported":
+        case "stepUnsupported": {
+          const { step } = effect.completion;
+          const since = this.#unsupportedSince.get(step) ?? Infinity;
+          demand(
+            this.#now - since >= this.#scheduler.options.maxUnsupportedMs,
+            "a step that no machine can do fails in time",
+            () => `${step} failed too early`,
+          );
           this.#record(effect.completion);
+        }
       }
     }
   }
