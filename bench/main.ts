@@ -13,6 +13,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly run: Benchmar
   makespan: () => import("./makespan.js"),
   "scheduler-throughput": () => import("./scheduler-throughput.js"),
   "failing-dependents": () => import("./failing-dependents.js"),
+  ingestion: () => import("./ingestion.js"),
 };
 
 const name = process.argv[2] ?? "";
