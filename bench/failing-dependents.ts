@@ -26,8 +26,6 @@ import { LoopWatch } from "./loop-watch.js";
 
 const longestAllowedMs = 50;
 
-}
-
 /** Counts what goes to the database. */
 class CountingTransactions implements TransactionRunner {
   readonly #database: HydraDatabase;

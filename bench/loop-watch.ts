@@ -45,3 +45,4 @@ export class LoopWatch {
     clearInterval(this.#timer);
     this.#delay.disable();
   }
+}

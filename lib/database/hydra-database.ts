@@ -147,9 +147,9 @@ export class HydraDatabase implements AsyncDisposable {
     return this.read((session) => unfinishedBuilds(session, options.ids));
   }
 
-  /** What can change for an unfinished build, of all of them. */
+  /** What can change for an unfinished build, of all of them, the most urgent ones first; in many small answers. */
   unfinishedBuildDigest(): Promise<BuildDigest[]> {
-    return this.read(unfinishedBuildDigest);
+    return this.transaction(unfinishedBuildDigest, { idempotent: true });
   }
 
   jobsets(): Promise<JobsetRow[]> {

@@ -18,6 +18,13 @@ export async function mapConcurrently<T, R>(
   return results;
 }
 
+/** Lets whatever else is due come first. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
 /** Resolves after some milliseconds, unless the process has nothing else to do. */
 export function pause(milliseconds: number): Promise<void> {
   return new Promise((resolve) => {

@@ -5,7 +5,7 @@
  * scheduler holds, so whatever a lost notification would have said is found by the next pass.
  */
 
-import type { HydraDatabase, UnfinishedBuild } from "../database/index.js";
+import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../database/index.js";
 import type { Listener } from "../database/listener.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
@@ -14,6 +14,7 @@ import type { SchedulerApi } from "../scheduler/api.js";
 import { type BuildId, buildId, jobsetId } from "../scheduler/ids.js";
 import type { Effect } from "../scheduler/types.js";
 import type { BuildRegistry } from "./build-registry.js";
+import { turn } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { Ingestion } from "./ingestion.js";
 import type { QueuedBuild } from "./queued-build.js";
@@ -43,6 +44,8 @@ export interface QueueMonitorOptions {
 
 /** Builds taken in between two looks at the clock and at urgent requests. */
 const chunkSize = 200;
+/** Rows that are compared with memory before anything else gets its turn. */
+const comparedAtOnce = 2_000;
 /** Even without any notification the database is compared with memory this often. */
 const safetyIntervalMs = 300_000;
 const firstRetryMs = 1_000;
@@ -153,9 +156,9 @@ export class QueueMonitor {
       await this.#refreshShares();
     }
     // Taken before the query: a build that is taken in while it runs is not in its answer, and is not gone either.
-    const before = this.#options.scheduler.builds().map((build) => build.id);
+    const before = this.#options.scheduler.buildIds();
     const digest = await database.unfinishedBuildDigest();
-    const missing = this.#compare(digest, before);
+    const missing = await this.#compare(digest, before);
     const stopAfter = this.#options.stopAfterMs();
     for (let from = 0; from < missing.length; from += chunkSize) {
       if (this.#abort.signal.aborted) return false;
@@ -172,21 +175,17 @@ export class QueueMonitor {
     return false;
   }
 
-  /** Applies what changed for builds in memory; returns the ids that are not there yet, most urgent first. */
-  #compare(
-    digest: readonly {
-      readonly id: number;
-      readonly globalPriority: number;
-      readonly priority: number;
-      readonly drvPath: string;
-    }[],
-    before: readonly BuildId[],
-  ): BuildId[] {
+  /**
+   * Applies what changed for builds in memory; returns the ids that are not there yet, most urgent first. Looks at each
+   * row when its turn comes: in a long queue other things happen in between.
+   */
+  async #compare(digest: readonly BuildDigest[], before: readonly BuildId[]): Promise<BuildId[]> {
     const { scheduler, recorder, registry, perform, onChange, now, storeDir } = this.#options;
     const listed = new Set<BuildId>();
     const missing: { id: BuildId; globalPriority: number; priority: number }[] = [];
     let changed = false;
-    for (const row of digest) {
+    for (const [index, row] of digest.entries()) {
+      if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
       const id = buildId(row.id);
       listed.add(id);
       const build = scheduler.build(id);
@@ -211,7 +210,8 @@ export class QueueMonitor {
         changed = true;
       }
     }
-    for (const id of before) {
+    for (const [index, id] of before.entries()) {
+      if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
       if (listed.has(id) || recorder.holds(id) || scheduler.build(id) === undefined) continue;
       perform(scheduler.removeBuild(id, now()));
       registry.remove(id);

@@ -28,6 +28,7 @@ import type { BuildId } from "../scheduler/ids.js";
 import type { Attempt, StepRow } from "./attempts.js";
 import type { EndedBuild } from "./build-registry.js";
 import type { BuildSummary } from "./build-report.js";
+import { turn } from "./concurrency.js";
 import type { StepFacts } from "./derivation-catalog.js";
 import { AnnouncedBuilds } from "./recorder-announced.js";
 import { RecordingBatch } from "./recorder-batch.js";
@@ -229,7 +230,7 @@ export class Recorder {
   async stepFailed(failure: StepFailure): Promise<void> {
     const { attempt, row, builds } = failure;
     // Finding out who fails has taken a while; what else is due comes first.
-    if (builds.length > manyBuilds) await new Promise<void>((resolve) => setImmediate(resolve));
+    if (builds.length > manyBuilds) await turn();
     const step = attempt === undefined || row === undefined ? undefined : this.#endOf(attempt, row, failure);
     const remember = this.#options.rememberFailures?.() ?? false;
     for (const outcome of failureOutcomes(this.#storeDir, failure, step, this.#now(), remember)) {

@@ -135,6 +135,7 @@ export interface SchedulerApi {
   machine(id: MachineId, now: number): MachineView | undefined;
   jobset(id: JobsetId): JobsetView | undefined;
   builds(): BuildView[];
+  buildIds(): BuildId[];
   steps(): StepView[];
   attempts(): AttemptView[];
   machines(now: number): MachineView[];

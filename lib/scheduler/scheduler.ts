@@ -309,6 +309,10 @@ export class Scheduler implements SchedulerApi {
     return [...this.#core.builds.values()].map(snapshot.buildView);
   }
 
+  buildIds(): BuildId[] {
+    return [...this.#core.builds.keys()];
+  }
+
   steps(): views.StepView[] {
     return [...this.#settled.graph.steps.values()].map(snapshot.stepView);
   }

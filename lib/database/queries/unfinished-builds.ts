@@ -2,7 +2,7 @@
 import { and, eq, inArray } from "drizzle-orm";
 import { builds } from "../schema/builds.js";
 import { jobsets } from "../schema/jobsets.js";
-import type { Session } from "../session.js";
+import type { Session, Transaction } from "../session.js";
 
 export interface UnfinishedBuild {
   readonly id: number;
@@ -79,14 +79,20 @@ export async function unfinishedBuilds(
   return { builds: usable, bad };
 }
 
-export async function unfinishedBuildDigest(session: Session): Promise<BuildDigest[]> {
-  return session.db
-    .select({
-      id: builds.id,
-      globalPriority: builds.globalPriority,
-      priority: builds.priority,
-      drvPath: builds.drvPath,
-    })
-    .from(builds)
-    .where(eq(builds.finished, 0));
+/** Rows of one answer: few enough that taking them in does not hold up anything else. */
+const digestPart = 2_000;
+
+/** The most urgent ones first. */
+export async function unfinishedBuildDigest(transaction: Transaction): Promise<BuildDigest[]> {
+  await transaction.query(
+    `DECLARE digest NO SCROLL CURSOR FOR
+       SELECT id, globalpriority AS "globalPriority", priority, drvpath AS "drvPath"
+         FROM builds WHERE finished = 0 ORDER BY globalpriority DESC, priority DESC, id`,
+  );
+  const digest: BuildDigest[] = [];
+  for (;;) {
+    const { rows } = await transaction.query<BuildDigest>(`FETCH ${digestPart} FROM digest`);
+    for (const row of rows) digest.push(row);
+    if (rows.length < digestPart) return digest;
+  }
 }
