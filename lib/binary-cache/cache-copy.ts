@@ -107,23 +107,24 @@ async function soundNar(
 async function copyNar(
   from: ObjectStore,
   to: ObjectStore,
-  { url, fileSize }: NarInfo,
+  info: NarInfo,
   { signal }: ReadOptions,
 ): Promise<void> {
-  if ((await to.takeOver?.(from, url, { signal })) !== true) {
-    const object = await from.get(url, { signal });
-    if (object === undefined) throw missingObject(from.name, url);
-    await to.put(url, object.body, { contentType: contentTypes.nar, sizeHint: object.size, signal });
-  }
-  const copied = await to.head(url, { signal });
-  if (copied === undefined) throw missingObject(to.name, url);
-  if (fileSize !== undefined && copied.size !== fileSize) {
-    throw new BinaryCacheError(
-      "mismatch",
-      `'${url}' has ${copied.size} bytes, not the ${fileSize} of its narinfo in ${from.name}`,
-      { store: to.name, key: url },
-    );
-  }
+  const { url, fileSize } = info;
+  const isCopied = async (): Promise<boolean> => {
+    const copied = await to.head(url, { signal });
+    return copied !== undefined && (fileSize === undefined || copied.size === fileSize);
+  };
+  // There are servers that say they have copied and have not.
+  if ((await to.takeOver?.(from, url, { signal })) === true && (await isCopied())) return;
+  const object = await from.get(url, { signal });
+  if (object === undefined) throw missingObject(from.name, url);
+  await to.put(url, object.body, { contentType: contentTypes.nar, sizeHint: object.size, signal });
+  if (await isCopied()) return;
+  throw new BinaryCacheError("mismatch", `'${url}' in ${from.name} is not the file of its narinfo`, {
+    store: from.name,
+    key: url,
+  });
 }
 
 /** Whatever is in a cache with keys was signed by it; what was not did not come from us. */

@@ -134,6 +134,15 @@ describe("a closure that is copied", () => {
     await expectWhole(main);
   });
 
+  it("is sent through us when the server only says that it has copied", async () => {
+    const [overflow, main] = [await filled(), await openMain()];
+    server.fault = ({ headers }) =>
+      headers["x-amz-copy-source"] === undefined ? undefined : { pretend: "CopyObjectResult" };
+    await main.copyClosure(overflow, [upper.info.path]);
+    server.fault = undefined;
+    await expectWhole(main);
+  });
+
   it("stops at what is there, and takes a NAR that is there as it is", async () => {
     const [overflow, main] = [await filled(), await openMain()];
     await main.uploadPath(lower.info, narsOf(lower));

@@ -3,10 +3,13 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
+import { defaultStoreDir, parseFullStorePath } from "../../lib/nix/store-path.js";
 import { publicKey, secretKey } from "../binary-cache/samples.js";
+import { derivationFacts } from "../support/hydra-tables.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
 import { type S3Request, type S3Server, startS3Server } from "../support/s3-server/index.js";
+import { ScriptedBuilder } from "../support/scripted-builder.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
@@ -151,4 +154,30 @@ test("outputs that are in the runner's store but not in the bucket go there, out
   s3.fault = undefined;
   await pair().startRunner();
   await until("the upload", () => inBucket(out));
+});
+
+test("a success whose output nobody uploaded is no success: the step is tried again", async () => {
+  const expression = shellDerivation("claimed", "echo claimed > $out");
+  const [drv = ""] = await pair().instantiate(expression);
+  const { outputs } = await derivationFacts(pair().store, drv);
+  const path = parseFullStorePath(defaultStoreDir, outputs.get("out") ?? "");
+  const liar = await ScriptedBuilder.join({
+    endpoint: pair().gatewayUrl,
+    store: pair().store,
+    make: () => "nothing",
+    claim: () => ({ path, narSize: 120, closureSize: 120, narHash: undefined, nixSupport: undefined }),
+  });
+  await pair().waitForBuilders(2);
+  await pair().builder().process.stop();
+  await pair().waitForBuilders(1);
+  const [id = 0] = await pair().build(expression);
+  const refused = await until("the report to be refused", async () => {
+    const { BuildSteps } = await pair().tables.rows([id]);
+    return BuildSteps.find(({ status }) => status === 3);
+  });
+  expect(refused).toMatchObject({ machine: "scripted", errormsg: expect.stringContaining("did not arrive") });
+  expect(liar.orders).toContain(basename(drv));
+  await liar[Symbol.asyncDispose]();
+  pair().startBuilder();
+  expect(basename(await expectSuccess(id))).toBe(path);
 });

@@ -38,6 +38,8 @@ export interface Fault {
   readonly delayMs?: number;
   /** Cut the connection. */
   readonly reset?: boolean;
+  /** Answer with an empty document of this name, as after success, and do nothing. */
+  readonly pretend?: string;
 }
 
 export interface S3ServerOptions {
@@ -334,6 +336,10 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       const bucket = objects.get(bucketName);
       if (bucket === undefined) throw new S3Error(404, "NoSuchBucket");
       const body = await readBody(incoming, verdict.payloadHash);
+      if (fault?.pretend !== undefined) {
+        response.writeHead(200, { "content-type": "application/xml" }).end(xml(fault.pretend, ""));
+        return;
+      }
       if (fault?.status !== undefined) throw new S3Error(fault.status, fault.code ?? "InternalError");
       await answer(request, bucket, body, response);
     } catch (error) {
