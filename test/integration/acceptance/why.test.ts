@@ -241,6 +241,7 @@ test("retry later, with the error; and a machine that is held after three failur
     code: "machinesBusy",
     machines: [{ hostname: "broken", block: { kind: "held", until: time, failures: 3 } }],
   });
+  await until("the failures to be written", async () => (await pair().tables.busySteps()).length === 0);
   expect(
     (
       await shapes(
