@@ -23,7 +23,7 @@ import {
   printStorePath,
   type StorePath,
 } from "../lib/nix/index.js";
-import { assemble, type RunnerDatabase } from "../lib/runner/assembly.js";
+import { assemble } from "../lib/runner/assembly.js";
 import type { RunnerEdges } from "../lib/runner/edges.js";
 import type { RunnerStore } from "../lib/runner/runner-store.js";
 import type { Benchmark } from "./benchmark.js";
@@ -50,7 +50,7 @@ export const run: Benchmark = async ([steps = "60000"]) => {
     const parts = assemble({
       config: () => defaults,
       store: storeOf(collection),
-      database: database as RunnerDatabase,
+      database,
       listener: { onChange: () => () => {}, onResync: () => () => {} },
       logger: silentLogger,
       now: Date.now,
