@@ -16,13 +16,7 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import { type HydraDatabase, Listener, OwnerLock, openHydraDatabase } from "../database/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
-import {
-  checkTls,
-  RpcError,
-  RunnerServer,
-  type RunnerServiceHandlers,
-  type ServerTlsOptions,
-} from "../rpc/index.js";
+import { checkTls, RunnerServer, type ServerTlsOptions } from "../rpc/index.js";
 import { machineId } from "../scheduler/ids.js";
 import {
   type HealthReport,
@@ -36,6 +30,7 @@ import { assemble, type RunnerParts } from "./assembly.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { createRpcHandlers } from "./rpc-handlers.js";
 import { schedulerSettings } from "./scheduler-settings.js";
+import { onlyWhenActive, whileActive } from "./state-guards.js";
 import { createStatusSource } from "./status-source.js";
 import { giveBack, takeOver } from "./take-over.js";
 
@@ -373,77 +368,4 @@ function listenOptions(
     case "unix":
       return { path: listener.path };
   }
-}
-
-/** Changing requests make no sense before (and after) the runner owns the database. */
-function whileActive(source: StatusSource, state: () => RunnerState): StatusSource {
-  const check = (): void => {
-    if (state() === "active") return;
-    throw new StatusError("unavailable", `the runner is not active (${state()}); ask again later`);
-  };
-  return {
-    ...source,
-    submitBuild: async (request) => {
-      check();
-      return source.submitBuild(request);
-    },
-    buildOne: async (id) => {
-      check();
-      await source.buildOne(id);
-    },
-    drainMachine: async (machine) => {
-      check();
-      return source.drainMachine(machine);
-    },
-    resumeMachine: async (machine) => {
-      check();
-      return source.resumeMachine(machine);
-    },
-  };
-}
-
-/**
- * Builders are sent on to the active runner. While we drain, those that are known may come back, and all reports are
- * taken; what comes later, or cannot be recorded any more, is left to our successor.
- */
-function onlyWhenActive(
-  handlers: RunnerServiceHandlers,
-  state: () => RunnerState,
-  isKnown: (machine: string) => boolean,
-): RunnerServiceHandlers {
-  const inactive = (cause?: unknown): RpcError =>
-    new RpcError("unavailable", `this runner is not active (${state()})`, { cause });
-  const check = (machine: string): void => {
-    if (state() === "active" || (state() === "draining" && isKnown(machine))) return;
-    throw inactive();
-  };
-  const whileWorking = async <T>(work: () => Promise<T>): Promise<T> => {
-    const works = (): boolean => state() === "active" || state() === "draining";
-    if (!works()) throw inactive();
-    try {
-      return await work();
-    } catch (error) {
-      throw works() ? error : inactive(error);
-    }
-  };
-  return {
-    ...handlers,
-    checkVersion: async (request, context) => {
-      check(request.machineId);
-      return handlers.checkVersion(request, context);
-    },
-    openTunnel: async (join, tunnel) => {
-      check(join.machineId);
-      await handlers.openTunnel(join, tunnel);
-    },
-    buildLog: (log, context) => whileWorking(() => handlers.buildLog(log, context)),
-    buildResult: (stream, context) => whileWorking(() => handlers.buildResult(stream, context)),
-    requestPresignedUrls: (request, context) =>
-      whileWorking(() => handlers.requestPresignedUrls(request, context)),
-    requestMultipartParts: (request, context) =>
-      whileWorking(() => handlers.requestMultipartParts(request, context)),
-    notifyPresignedUploadComplete: (upload, context) =>
-      whileWorking(() => handlers.notifyPresignedUploadComplete(upload, context)),
-    completeBuild: (completion, context) => whileWorking(() => handlers.completeBuild(completion, context)),
-  };
 }
