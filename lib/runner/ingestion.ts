@@ -9,7 +9,7 @@
 import type { HydraDatabase } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
-import { printStorePath, type StorePath } from "../nix/store-path.js";
+import type { StorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import { type BuildId, type StepId, stepId } from "../scheduler/ids.js";
 import type { DynamicContinuation, NewStep, StepInput } from "../scheduler/types.js";
@@ -19,11 +19,12 @@ import type { CachedBuilds } from "./cached-builds.js";
 import { Mutex, mapConcurrently, pause } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
-import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
+import type { EarlierAttempts } from "./earlier-attempts.js";
 import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
 import { type BuildFate, type IngestionPlan, planIngestion, type Verdict } from "./ingestion-plan.js";
 import type { InputResolver } from "./input-resolver.js";
+import { newStep, StepHistories } from "./new-steps.js";
 import type { QueuedBuild } from "./queued-build.js";
 import type { Recorder } from "./recorder.js";
 import type { RunnerStore } from "./runner-store.js";
@@ -328,7 +329,7 @@ export class Ingestion {
   ): Promise<{ readonly plan: IngestionPlan; readonly steps: readonly NewStep[] }> {
     const { scheduler } = this.#options;
     const { verdicts } = survey;
-    const history = { durations: new Map<string, number>(), attempts: new Map<StorePath, StepHistory>() };
+    const histories = new StepHistories(this.#options);
     for (;;) {
       const gone = [...verdicts]
         .filter(([drv, verdict]) => verdict.kind === "scheduled" && !scheduler.hasStep(stepId(drv)))
@@ -339,74 +340,18 @@ export class Ingestion {
         continue;
       }
       const plan = planIngestion(roots, verdicts);
-      const unread = plan.steps.map((step) => step.facts).filter(({ drv }) => !history.attempts.has(drv));
+      const unread = histories.unread(plan.steps.map((step) => step.facts));
       if (unread.length === 0) {
         const steps = plan.steps
           .filter((step) => !scheduler.hasStep(stepId(step.facts.drv)))
-          .map((step) => newStep(step.facts, step.gated, verdicts, history));
+          .map((step) => newStep(step.facts, step.gated, verdicts, histories));
         return { plan, steps };
       }
-      const more = await this.#history(unread);
-      for (const [key, seconds] of more.durations) history.durations.set(key, seconds);
-      for (const [drv, known] of more.attempts) history.attempts.set(drv, known);
+      await histories.read(unread);
     }
   }
-
-  /** What the rows know of steps that are new here. */
-  async #history(facts: readonly StepFacts[]): Promise<Histories> {
-    if (facts.length === 0) return { durations: new Map(), attempts: new Map() };
-    const { database, store, earlierAttempts, logger, now } = this.#options;
-    const printed = (drv: StorePath): string => printStorePath(store.storeDir, drv);
-    const [durations, earlier] = await Promise.all([
-      database
-        .stepDurations(facts.map((step) => ({ name: step.name, system: step.system })))
-        .catch((error: unknown) => {
-          logger.debug("no history of durations", { error });
-          return new Map<string, number>();
-        }),
-      database.earlierTries(facts.map(({ drv }) => printed(drv))),
-    ]);
-    const attempts = facts.map(({ drv }): [StorePath, StepHistory] => [
-      drv,
-      earlierAttempts.of(printed(drv), earlier.get(printed(drv)), now()),
-    ]);
-    return { durations, attempts: new Map(attempts) };
-  }
-}
-
-interface Histories {
-  /** Seconds, by `system/name`. */
-  readonly durations: ReadonlyMap<string, number>;
-  readonly attempts: ReadonlyMap<StorePath, StepHistory>;
 }
 
 function jobsetName({ project, jobsetName: name }: QueuedBuild): string {
   return `${project}:${name}`;
-}
-
-function newStep(
-  facts: StepFacts,
-  gated: boolean,
-  verdicts: ReadonlyMap<StorePath, Verdict>,
-  { durations, attempts }: Histories,
-): NewStep {
-  const inputs: StepInput[] = [];
-  for (const input of gated ? [] : facts.inputs) {
-    const kind = verdicts.get(input.drv)?.kind;
-    if (kind === "missing" || kind === "scheduled" || kind === "uploading") {
-      inputs.push({ id: stepId(input.drv), chain: input.chain });
-    }
-  }
-  const seconds = durations.get(`${facts.system}/${facts.name}`);
-  return {
-    id: stepId(facts.drv),
-    system: facts.system,
-    features: facts.features,
-    preferLocal: facts.preferLocal,
-    inputs,
-    name: facts.name,
-    expectedDurationMs: seconds === undefined ? undefined : seconds * 1000,
-    gate: gated ? "upload" : undefined,
-    ...attempts.get(facts.drv),
-  };
 }
