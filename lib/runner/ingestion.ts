@@ -97,18 +97,22 @@ export class Ingestion {
     );
   }
 
-  /** What becomes of one derivation that replaces another (after resolution). */
+  /** What becomes of one derivation that replaces another (after resolution), and its step should it need one. */
   adopt(
     drv: StorePath,
     build: BuildId,
     jobsets: readonly string[],
-  ): Promise<{ readonly facts: StepFacts; readonly verdict: Verdict }> {
+  ): Promise<{ readonly facts: StepFacts; readonly verdict: Verdict; readonly step: NewStep }> {
     return this.#mutex.run(
       async () => {
         const { catalog, uploads } = this.#options;
         const facts = await catalog.facts(drv);
-        const [verdict] = await this.#judge.judge([facts], () => build, uploads.destination(jobsets));
-        return { facts, verdict: verdict ?? { kind: "missing", facts } };
+        const [found] = await this.#judge.judge([facts], () => build, uploads.destination(jobsets));
+        const verdict = found ?? { kind: "missing", facts };
+        const history = await this.#history([facts]);
+        // All that it needs is there, or it would not have been resolved.
+        const step = newStep(facts, verdict.kind === "uploading", new Map(), history);
+        return { facts, verdict, step };
       },
       { urgent: true },
     );

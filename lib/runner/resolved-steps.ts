@@ -41,7 +41,7 @@ export class ResolvedSteps {
   /** The step of `attempt` is really `resolved`; the attempt is over. */
   async replace(attempt: Attempt, resolved: StorePath): Promise<void> {
     const { ingestion, recorder, attempts, scheduler, results, now, onChange } = this.#options;
-    const { facts, verdict } = await ingestion.adopt(resolved, attempt.assignment.build, attempt.jobsets);
+    const { verdict, step } = await ingestion.adopt(resolved, attempt.assignment.build, attempt.jobsets);
     // Lost, cancelled or out of time while we were looking: that event has dealt with it.
     if (attempts.get(attempt.id) === undefined) return;
     await recorder.resolved(attempt, resolved);
@@ -60,19 +60,7 @@ export class ResolvedSteps {
       case "uploading":
       case "scheduled":
         attempts.remove(attempt.id);
-        scheduler.replaceStep(
-          attempt.assignment.step,
-          {
-            id: stepId(facts.drv),
-            system: facts.system,
-            features: facts.features,
-            preferLocal: facts.preferLocal,
-            inputs: [],
-            name: facts.name,
-            gate: verdict.kind === "uploading" ? "upload" : undefined,
-          },
-          now(),
-        );
+        scheduler.replaceStep(attempt.assignment.step, step, now());
         if (verdict.kind === "uploading") this.#options.onGated(verdict.facts);
         onChange();
         return;

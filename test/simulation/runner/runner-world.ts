@@ -63,6 +63,8 @@ export class RunnerWorld {
   #events = 0;
   /** When the neighbours last were out of order. */
   #troubleAt = 0;
+  /** A rule that was broken where nobody could be told at once. */
+  #failure: unknown;
 
   constructor(plan: RunnerPlan, time: VirtualTime) {
     this.plan = plan;
@@ -111,7 +113,7 @@ export class RunnerWorld {
     if (database.faults !== noDatabaseFaults || store.faults !== noStoreFaults)
       this.#troubleAt = this.time.now();
     for (const check of this.#atOnce.splice(0)) check();
-    const failure = this.life?.failure ?? this.database.failure;
+    const failure = this.#failure ?? this.life?.failure ?? this.database.failure;
     if (failure !== undefined) throw toError(failure);
     checkState(this);
   }
@@ -223,7 +225,7 @@ export class RunnerWorld {
         return;
       }
       case "join":
-        this.#addBuilder(random);
+        this.addBuilder(random);
         return;
       case "leave":
         builder()?.leave();
@@ -290,7 +292,12 @@ export class RunnerWorld {
     }
   }
 
-  #addBuilder(random: SeededRandom, rescue = false): void {
+  /** `able`: it can build everything. What is not said is left to chance. */
+  addBuilder(
+    random: SeededRandom,
+    options: { readonly able?: boolean; readonly keepsBuilds?: boolean } = {},
+  ): void {
+    const { able = false, keepsBuilds = random.chance(0.5) } = options;
     const number = this.builders.length + 1;
     const all = ["x86_64-linux", "aarch64-linux"];
     this.builders.push(
@@ -303,12 +310,12 @@ export class RunnerWorld {
           runner: () => this.life?.side,
           healed: () => this.healed,
           planned: (name) => this.planned(name),
-          onOrder: (order, machine) => this.#checkOrder(order, machine),
+          onOrder: (order, machine) => this.#guarded(() => this.#checkOrder(order, machine)),
           onReport: (run, again) => this.#watchReport(run, again),
         },
         {
           machineId: `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`,
-          systems: rescue || random.chance(0.4) ? all : [random.pick(all)],
+          systems: able || random.chance(0.4) ? all : [random.pick(all)],
           hostname: `host${number}`,
           cpuCount: 4,
           bogomips: 4000,
@@ -321,14 +328,14 @@ export class RunnerWorld {
           memPsiThreshold: 80,
           ioPsiThreshold: undefined,
           totalMem: 1,
-          supportedFeatures: rescue || random.chance(0.5) ? ["kvm"] : [],
+          supportedFeatures: able || random.chance(0.5) ? ["kvm"] : [],
           mandatoryFeatures: [],
           cgroups: false,
           substituters: [],
           useSubstitutes: false,
           nixVersion: "2.30",
         },
-        { keepsBuilds: random.chance(0.5) },
+        { keepsBuilds },
       ),
     );
   }
@@ -340,7 +347,7 @@ export class RunnerWorld {
     this.database.resubscribed();
     this.store.faults = noStoreFaults;
     for (const builder of this.builders) builder.heal();
-    this.#addBuilder(this.random, true);
+    this.addBuilder(this.random, { able: true });
   }
 
   // ── what is watched ──
@@ -364,6 +371,20 @@ export class RunnerWorld {
 
   /** A stale report is refused and changes nothing. */
   #watchReport(run: Run, again: boolean): (error: unknown) => void {
+    const check = this.#checkAnswer(run, again);
+    return (error) => this.#guarded(() => check(error));
+  }
+
+  /** For checks that the runner's own code is in the middle of: it must not get to see their failure. */
+  #guarded(check: () => void): void {
+    try {
+      check();
+    } catch (broken) {
+      this.#failure ??= broken;
+    }
+  }
+
+  #checkAnswer(run: Run, again: boolean): (error: unknown) => void {
     const { life } = this;
     if (life === undefined) return () => {};
     const { owned } = run;

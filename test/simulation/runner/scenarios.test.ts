@@ -5,6 +5,10 @@ import { inWorld, type RunnerWorld } from "./runner-world.js";
 import { noStoreFaults, storeDir } from "./simulated-store.js";
 
 function planOf(...derivations: readonly Partial<PlannedDerivation>[]): RunnerPlan {
+  return seededPlan(1, derivations);
+}
+
+function seededPlan(seed: number, derivations: readonly Partial<PlannedDerivation>[]): RunnerPlan {
   const complete = derivations.map(
     (one, index): PlannedDerivation => ({
       name: `d${index}`,
@@ -19,7 +23,7 @@ function planOf(...derivations: readonly Partial<PlannedDerivation>[]): RunnerPl
     }),
   );
   return {
-    seed: 1,
+    seed,
     derivations: new Map(complete.map((one) => [one.name, one])),
     events: [],
     maxTries: 2,
@@ -64,4 +68,39 @@ describe("what seeds have found", () => {
       world.store.faults = noStoreFaults;
       await world.drain();
     }));
+
+  it("a new runner waits for builders that have a resolved step in work", async () => {
+    const derivations = [{ floating: true }, { inputs: ["d0"], durationMs: 60_000 }];
+    for (let seed = 1; seed <= 20; seed++) {
+      await inWorld(seededPlan(seed, derivations), async (world) => {
+        world.startRunner();
+        world.addBuilder(world.random, { able: true, keepsBuilds: true });
+        world.addBuilder(world.random, { able: true, keepsBuilds: true });
+        world.heal();
+        addBuild(world, "d1");
+        await world.advance(30_000);
+        expect(world.life?.parts.attempts.size).toBe(1);
+        world.kill(200);
+        await world.drain();
+      });
+    }
+  });
+
+  it("tries of a resolved step survive a restart", () =>
+    inWorld(
+      planOf({ floating: true, durationMs: 0 }, { inputs: ["d0"], durationMs: 0, flaky: 1 }),
+      async (world) => {
+        world.startRunner();
+        world.addBuilder(world.random, { able: true, keepsBuilds: false });
+        const build = addBuild(world, "d1");
+        await world.advance(5_000);
+        world.kill(200);
+        await world.advance(60_000);
+        expect(world.database.tables.builds.get(build)?.status).toBe(3);
+        const rows = [...world.database.tables.steps.values()];
+        expect(rows.filter((row) => row.drvPath.endsWith("-d1.drv") && row.status === 3)).toHaveLength(2);
+        world.heal();
+        await world.drain();
+      },
+    ));
 });
