@@ -109,9 +109,10 @@ export class Ingestion {
         const facts = await catalog.facts(drv);
         const [found] = await this.#judge.judge([facts], () => build, uploads.destination(jobsets));
         const verdict = found ?? { kind: "missing", facts };
-        const history = await this.#history([facts]);
+        const histories = new StepHistories(this.#options);
+        await histories.read([facts]);
         // All that it needs is there, or it would not have been resolved.
-        const step = newStep(facts, verdict.kind === "uploading", new Map(), history);
+        const step = newStep(facts, verdict.kind === "uploading", new Map(), histories);
         return { facts, verdict, step };
       },
       { urgent: true },
