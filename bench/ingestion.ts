@@ -177,6 +177,7 @@ const noEdges: RunnerEdges = {
     destination: () => "caches",
     inOverflow: () => Promise.resolve(new Set()),
     copyFromOverflow: nothing,
+    readOutput: () => Promise.resolve(undefined),
     presignedCache: () => undefined,
     wantsDebugInfo: () => false,
     pending: () => [],

@@ -123,7 +123,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     logger,
     now,
   });
-  const cached = new CachedBuilds({ store, database, recorder, readNixSupport });
+  const cached = new CachedBuilds({ store, database, recorder, readNixSupport, uploads });
   const onChange = (): void => dispatcher.trigger();
   const onDynamic = (continuation: DynamicContinuation, drv: StorePath): void => {
     const build = scheduler.step(continuation.dependent)?.lowestBuild;

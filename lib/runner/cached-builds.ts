@@ -17,6 +17,7 @@ export interface CachedBuildsOptions {
   readonly database: Pick<HydraDatabase, "earlierBuildOfOutputs">;
   readonly recorder: Recorder;
   readonly readNixSupport: RunnerEdges["readNixSupport"];
+  readonly uploads: Pick<RunnerEdges["uploads"], "readOutput">;
 }
 
 export class CachedBuilds {
@@ -58,11 +59,16 @@ export class CachedBuilds {
   }
 
   async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, BuiltOutput>> {
-    const { store, readNixSupport } = this.#options;
+    const { store, uploads, readNixSupport } = this.#options;
     const found = new Map<string, BuiltOutput>();
     for (const [name, path] of outputs) {
       const closure = await store.closure([path]);
       const own = closure.find((info) => info.path === path);
+      const elsewhere = own === undefined ? await uploads.readOutput(name, path) : undefined;
+      if (elsewhere !== undefined) {
+        found.set(name, elsewhere);
+        continue;
+      }
       found.set(name, {
         path,
         narSize: own?.narSize ?? 0,

@@ -17,9 +17,11 @@ import {
 } from "../binary-cache/index.js";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/store-path.js";
+import type { BuiltOutput } from "../rpc/types.js";
 import type { RemoteStoreReport } from "../status/index.js";
 import type { Attempt } from "./attempts.js";
 import { CacheTargets, type Destination, presenceInAll, type UploadTargets } from "./cache-targets.js";
+import { readCachedOutput } from "./cached-outputs.js";
 import type { TaskGroup } from "./concurrency.js";
 import type { StepFacts } from "./derivation-catalog.js";
 import type { GcRoots } from "./gc-roots.js";
@@ -207,6 +209,11 @@ export class Uploads {
   /** The bucket that builders upload the outputs of an attempt to. */
   presignedCache(attempt: Attempt): PresignedCache | undefined {
     return this.#targets.presigned(this.#targets.destination(attempt.jobsets));
+  }
+
+  /** What a cache knows of an output that our store does not have; undefined when none has it. */
+  readOutput(outputName: string, path: StorePath): Promise<BuiltOutput | undefined> {
+    return readCachedOutput(this.#targets.all, outputName, path);
   }
 
   wantsDebugInfo(): boolean {

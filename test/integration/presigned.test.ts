@@ -194,6 +194,56 @@ test("an output that the bucket has is not built", async () => {
   expect(puts(stored)).toHaveLength(before);
 });
 
+test("what a cached build shows is read from the bucket when no earlier build knows it", async () => {
+  const support = "$out/nix-support";
+  const expression = shellDerivation(
+    "described",
+    [
+      `/bin/busybox mkdir -p ${support}; echo hello > $out/readme`,
+      `echo "file readme $out/readme" > ${support}/hydra-build-products`,
+      `echo described-1.0 > ${support}/hydra-release-name`,
+      `echo "size 12 KiB" > ${support}/hydra-metrics`,
+    ].join("; "),
+  );
+  const failing = shellDerivation("half", `/bin/busybox mkdir -p ${support}; echo > ${support}/failed`);
+  const ids = await pair().build(expression, failing, first);
+  await pair().tables.waitFinished(ids);
+  const shown = async (of: readonly number[]) => {
+    const { Builds, BuildProducts, BuildMetrics } = await pair().tables.rows(of);
+    return {
+      builds: Builds.map(({ buildstatus, releasename, size, closuresize }) => [
+        buildstatus,
+        releasename,
+        size,
+        closuresize,
+      ]),
+      products: BuildProducts.map(({ type, subtype, name, path, filesize, sha256hash }) => [
+        type,
+        subtype,
+        name,
+        path,
+        filesize,
+        sha256hash,
+      ]),
+      metrics: BuildMetrics.map(({ name, value, unit }) => [name, value, unit]),
+    };
+  };
+  const before = await shown(ids);
+  expect(before.builds.map(([status, release]) => [status, release])).toEqual([
+    [0, "described-1.0"],
+    [6, null],
+    [0, null],
+  ]);
+  expect(before.products[0]?.slice(0, 3)).toEqual(["file", "readme", "readme"]);
+  await pair().tables.client.query("delete from builds");
+  const again = await pair().build(expression, failing, first);
+  await pair().tables.waitFinished(again);
+  expect((await pair().tables.rows(again)).Builds.map(({ iscachedbuild }) => iscachedbuild)).toEqual([
+    1, 1, 1,
+  ]);
+  expect(await shown(again)).toEqual(before);
+});
+
 test("nothing is left half done, and narinfos come after those they refer to", async () => {
   await until("uploads to end", () => Promise.resolve([...s3.uploads.keys()].every((id) => id === "young")));
   const order = puts((key) => key.endsWith(".narinfo"));

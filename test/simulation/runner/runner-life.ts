@@ -167,6 +167,7 @@ export class RunnerLife {
         destination: () => "caches",
         inOverflow: () => Promise.resolve(new Set()),
         copyFromOverflow: nothing,
+        readOutput: () => Promise.resolve(undefined),
         presignedCache: () => undefined,
         wantsDebugInfo: () => false,
         pending: () => [],
