@@ -224,7 +224,7 @@ export class QueueRunner implements AsyncDisposable {
     this.#lockFile = await this.#acquireLockFile();
     lock.lost.addEventListener("abort", () => this.#lockLost(), { once: true });
     database.fence(lock);
-    await takeOver(parts, this.#now(), this.#logger);
+    await takeOver(parts, this.#now, this.#logger);
     listener.start();
     this.#state = "active";
     this.#activeSince = this.#now();

@@ -131,7 +131,7 @@ export class RunnerLife {
   }
 
   async #activate(): Promise<void> {
-    await takeOver(this.parts, this.#world.time.now(), silentLogger);
+    await takeOver(this.parts, this.#world.time.now, silentLogger);
     this.#active = true;
     this.#world.runnerActive();
     this.parts.monitor.start();

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
 import { inWorld, type RunnerWorld } from "./runner-world.js";
+import { noDatabaseFaults } from "./simulated-database.js";
 import { noStoreFaults, storeDir } from "./simulated-store.js";
 
 function planOf(...derivations: readonly Partial<PlannedDerivation>[]): RunnerPlan {
@@ -37,6 +38,29 @@ function addBuild(world: RunnerWorld, name: string): number {
   return world.database.addBuild({ jobset: 1, drvPath, priority: 100, globalPriority: 0 });
 }
 
+/** The runner dies while the last derivation is being built; `outageMs`: the database is away after that. */
+async function killWhileBuilding(
+  derivations: readonly Partial<PlannedDerivation>[],
+  outageMs: number,
+): Promise<void> {
+  for (let seed = 1; seed <= 20; seed++) {
+    await inWorld(seededPlan(seed, derivations), async (world) => {
+      world.startRunner();
+      world.addBuilder(world.random, { able: true, keepsBuilds: true });
+      world.addBuilder(world.random, { able: true, keepsBuilds: true });
+      world.heal();
+      addBuild(world, `d${derivations.length - 1}`);
+      await world.advance(30_000);
+      expect(world.life?.parts.attempts.size).toBe(1);
+      world.kill(200);
+      if (outageMs > 0) world.database.faults = { ...noDatabaseFaults, down: true };
+      await world.advance(outageMs);
+      world.database.faults = noDatabaseFaults;
+      await world.drain();
+    });
+  }
+}
+
 describe("what seeds have found", () => {
   it("a cached build that could not be recorded before it was cancelled leaves no trace", () =>
     inWorld(planOf({}), async (world) => {
@@ -69,22 +93,11 @@ describe("what seeds have found", () => {
       await world.drain();
     }));
 
-  it("a new runner waits for builders that have a resolved step in work", async () => {
-    const derivations = [{ floating: true }, { inputs: ["d0"], durationMs: 60_000 }];
-    for (let seed = 1; seed <= 20; seed++) {
-      await inWorld(seededPlan(seed, derivations), async (world) => {
-        world.startRunner();
-        world.addBuilder(world.random, { able: true, keepsBuilds: true });
-        world.addBuilder(world.random, { able: true, keepsBuilds: true });
-        world.heal();
-        addBuild(world, "d1");
-        await world.advance(30_000);
-        expect(world.life?.parts.attempts.size).toBe(1);
-        world.kill(200);
-        await world.drain();
-      });
-    }
-  });
+  it("a new runner waits for builders that have a resolved step in work", () =>
+    killWhileBuilding([{ floating: true }, { inputs: ["d0"], durationMs: 60_000 }], 0));
+
+  it("a new runner waits for builders from the moment on at which they can join", () =>
+    killWhileBuilding([{ durationMs: 60_000 }], 15_000));
 
   it("tries of a resolved step survive a restart", () =>
     inWorld(
