@@ -1,6 +1,6 @@
 /** Objects as files below a folder, as Nix lays out `file://` caches. */
 import { createReadStream } from "node:fs";
-import { type FileHandle, link, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { isSystemError, toError } from "../errors.js";
@@ -71,7 +71,7 @@ export class FileCache implements ObjectStore {
             throw error;
           },
         );
-        await rm(temporary);
+        await unlink(temporary);
         if (!done) return "present";
       } else await rename(temporary, target);
     } catch (error) {

@@ -25,6 +25,7 @@ export class BuildLog {
   readonly #stop = new AbortController();
   readonly #sent: Promise<void>;
   #full = false;
+  #settled = false;
 
   /** Starts the call at once: also a silent build has a log, which is empty. */
   constructor(options: BuildLogOptions) {
@@ -64,7 +65,7 @@ export class BuildLog {
 
   /** Breaks off what is still under way. */
   async close(): Promise<void> {
-    this.#stop.abort(new Error("the build is over"));
+    if (!this.#settled) this.#stop.abort(new Error("the build is over"));
     await this.#sent;
     await this.#spool.close();
   }
@@ -76,6 +77,8 @@ export class BuildLog {
       await link.call((api) => api.buildLog(drv, encodeLog(this.#spool.read(signal)), { signal }), signal);
     } catch (error) {
       if (!this.#options.signal.aborted) logger.warn("a log could not be sent", { drv, error });
+    } finally {
+      this.#settled = true;
     }
   }
 }

@@ -19,6 +19,9 @@ export interface Codec {
   kill(): void;
 }
 
+/** Nobody sees it: who waits for more input stops. Made once, because an error with its stack is not cheap. */
+const over = new Error("the run of the codec is over");
+
 /** How far the input has come; decides what an ended run means. */
 export interface InputState {
   bytes: number;
@@ -41,7 +44,7 @@ export async function* runCodec(
   codec.finished.catch(() => undefined);
   const stop = new AbortController();
   const onAbort = (): void => {
-    stop.abort();
+    stop.abort(over);
     codec.kill();
   };
   signal?.addEventListener("abort", onAbort, { once: true });
@@ -72,11 +75,11 @@ export async function* runCodec(
     signal?.throwIfAborted();
     await codec.finished;
     // The codec may have all it wants before the source is at its end.
-    stop.abort();
+    stop.abort(over);
     complete = true;
   } finally {
     signal?.removeEventListener("abort", onAbort);
-    stop.abort();
+    stop.abort(over);
     if (!complete) codec.kill();
     await rejectionOf(codec.finished);
     // Not awaited: a source that waits for data of its own (a live log) need not come back soon.

@@ -51,9 +51,10 @@ export function zstdFrame(
   return storedFrame(source, signal);
 }
 
-const blockLimit = 131_072;
-/** Magic number; no flags; a window of 128 KiB, the least that allows blocks of that size. */
-const frameHeader = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38);
+/** Small, because a decoder sets memory of this size aside, and most logs are short. */
+const blockLimit = 16_384;
+/** Magic number; no flags; a window of 16 KiB, the least that allows blocks of that size. */
+const frameHeader = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x20);
 const lastEmptyBlock = Uint8Array.of(0x01, 0x00, 0x00);
 
 /** A frame whose blocks hold the data as it is (RFC 8878, 3.1.1.2.2). */

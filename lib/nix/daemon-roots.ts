@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { mkdir, rename, rm, symlink } from "node:fs/promises";
 import { dirname } from "node:path";
+import { isSystemError } from "../errors.js";
 import type { DaemonConnection } from "./daemon-connection.js";
 import type { CancelOptions, RootsSession } from "./store.js";
 import type { StorePath } from "./store-path.js";
@@ -49,7 +50,7 @@ export class DaemonRootsSession implements RootsSession {
 
 /** Points `link` at `target`, replacing what was there without a moment in which there is no link. */
 export async function replaceSymlink(target: string, link: string): Promise<void> {
-  await mkdir(dirname(link), { recursive: true });
+  if (await linked(target, link)) return;
   const temporary = `${link}.tmp-${randomUUID()}`;
   await symlink(target, temporary);
   try {
@@ -57,5 +58,19 @@ export async function replaceSymlink(target: string, link: string): Promise<void
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  }
+}
+
+/** The usual case: nothing of that name is there. False when something is. */
+async function linked(target: string, link: string): Promise<boolean> {
+  try {
+    await symlink(target, link);
+    return true;
+  } catch (error) {
+    if (!isSystemError(error)) throw error;
+    if (error.code === "EEXIST") return false;
+    if (error.code !== "ENOENT") throw error;
+    await mkdir(dirname(link), { recursive: true });
+    return linked(target, link);
   }
 }

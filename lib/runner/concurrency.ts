@@ -32,6 +32,20 @@ export function pause(milliseconds: number): Promise<void> {
   });
 }
 
+/** Settles as `work` does, but not later than in so many milliseconds. */
+export async function atMost(work: Promise<unknown>, milliseconds: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+    timer.unref();
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** One holder at a time, first come first served; `urgent` holders go before the others. */
 export class Mutex {
   #held = false;

@@ -6,7 +6,6 @@
  * delays results, it neither loses nor changes them.
  */
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   type BinaryCache,
   BinaryCacheError,
@@ -22,7 +21,7 @@ import type { RemoteStoreReport } from "../status/index.js";
 import type { Attempt } from "./attempts.js";
 import { CacheTargets, type Destination, presenceInAll, type UploadTargets } from "./cache-targets.js";
 import { readCachedOutput } from "./cached-outputs.js";
-import type { TaskGroup } from "./concurrency.js";
+import { atMost, type TaskGroup } from "./concurrency.js";
 import type { StepFacts } from "./derivation-catalog.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
@@ -133,12 +132,7 @@ export class Uploads {
       return;
     }
     const { patienceMs = 10 * 60_000 } = this.#options;
-    const patience = new AbortController();
-    try {
-      await Promise.race([everywhere, sleep(patienceMs, undefined, { ref: false, signal: patience.signal })]);
-    } finally {
-      patience.abort();
-    }
+    await atMost(everywhere, patienceMs);
   }
 
   /**

@@ -24,6 +24,9 @@ export interface Upload {
   readonly chunks: AsyncIterable<Uint8Array>;
 }
 
+/** Why sending stops; made once, because an error with its stack for each call is not cheap. */
+const over = new RpcError("cancelled", "the call is over");
+
 /** Resolves when the runner has all of it. @throws RpcError; what the source throws becomes `internal` */
 export async function upload(channel: BulkChannel, what: Upload, options: CallOptions = {}): Promise<void> {
   const scope = new CallScope(options);
@@ -44,7 +47,7 @@ export async function upload(channel: BulkChannel, what: Upload, options: CallOp
     throw RpcError.from(error);
   } finally {
     scope.end();
-    halt.abort();
+    halt.abort(over);
     if (!done) {
       if (stream !== undefined) breakOff(stream);
       // Not awaited: the source may be waiting for something that need not come.

@@ -45,6 +45,9 @@ interface BulkCall extends CallContext {
   readonly meter: CallMeter;
 }
 
+/** What ends when the call does is told this; made once, because an error with its stack for each is not cheap. */
+const over = new RpcError("cancelled", "the call is over");
+
 export class BulkCalls {
   readonly #options: BulkCallsOptions;
 
@@ -90,7 +93,7 @@ export class BulkCalls {
       clearTimeout(timer);
       stream.off("aborted", abort);
       stream.off("close", abort);
-      aborter.abort();
+      aborter.abort(over);
     }
   }
 
