@@ -1,8 +1,11 @@
 /** Whether what a builder reports as built is what was asked for, and is where it should be by now. */
+import type { Logger } from "../log.js";
+import { DaemonError } from "../nix/daemon-error.js";
 import { hashesEqual } from "../nix/hash.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { BuiltOutput } from "../rpc/types.js";
 import type { Attempt } from "./attempts.js";
+import { pause } from "./concurrency.js";
 import { RunnerError } from "./errors.js";
 import type { Recorder } from "./recorder.js";
 import type { RunnerStore } from "./runner-store.js";
@@ -53,6 +56,35 @@ export async function checkOutputs(
     }
   }
   return paths;
+}
+
+const firstPauseMs = 1_000;
+const longestPauseMs = 30_000;
+
+/**
+ * As `checkOutputs`, but a store that does not answer is asked again as long as the attempt `isWanted`: a daemon that
+ * restarts must not cost hours of work.
+ */
+export async function checkOutputsPatiently(
+  options: OutputCheckOptions & { readonly logger: Logger },
+  attempt: Attempt,
+  outputs: ReadonlyMap<string, BuiltOutput>,
+  isWanted: () => boolean,
+): Promise<readonly StorePath[]> {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    try {
+      return await checkOutputs(options, attempt, outputs);
+    } catch (error) {
+      if (!(error instanceof DaemonError) || !isWanted()) throw error;
+      options.logger.warn("the store cannot say whether outputs arrived; asking again", {
+        drv: attempt.drv,
+        retryInMs: pauseMs,
+        error,
+      });
+      await pause(pauseMs);
+      if (!isWanted()) throw error;
+    }
+  }
 }
 
 /** What the builder did not upload must be in our own store, from where we upload it. */

@@ -25,7 +25,7 @@ import { pause, TaskGroup } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
-import { checkOutputs, type OutputCheckOptions } from "./output-check.js";
+import { checkOutputsPatiently, type OutputCheckOptions } from "./output-check.js";
 import type { Recorder } from "./recorder.js";
 import type { RunnerStore } from "./runner-store.js";
 import type { Publication } from "./uploads.js";
@@ -138,7 +138,8 @@ export class Results {
     let toUpload: readonly StorePath[] = [];
     if (outcome.kind === "succeeded") {
       try {
-        toUpload = await checkOutputs(this.#options, attempt, report.outputs);
+        const isWanted = (): boolean => attempts.get(attempt.id) !== undefined;
+        toUpload = await checkOutputsPatiently(this.#options, attempt, report.outputs, isWanted);
       } catch (cause) {
         error = errorChain(cause);
         outcome = {

@@ -19,6 +19,8 @@ export class RunnerLife {
   readonly reported = new Set<string>();
   /** Those of them whose report was accepted. */
   readonly answered = new Set<string>();
+  /** Derivations whose outputs it has taken from builders. */
+  readonly taken = new Set<string>();
   readonly #world: RunnerWorld;
   readonly #process = new ProcessLife();
   readonly #side: RunnerSide;
@@ -160,7 +162,10 @@ export class RunnerLife {
         open: nothing,
         start: nothing,
         close: nothing,
-        publish: slowly,
+        publish: async ({ outputs }) => {
+          await slowly();
+          for (const path of outputs.values()) this.#world.published.add(path);
+        },
         putLog: slowly,
         presence: () => Promise.resolve(new Map()),
         uploadLater: nothing,

@@ -1,4 +1,6 @@
 /** What must be true of a simulated runner: between two events, when everything is done, and at the very end. */
+
+import { givenBackMessage } from "../../../lib/database/index.js";
 import { parseFullStorePath, type StorePath } from "../../../lib/nix/index.js";
 import { buildId } from "../../../lib/scheduler/ids.js";
 import { demand, fits } from "../oracle.js";
@@ -37,7 +39,7 @@ function checkProgress(world: RunnerWorld, life: RunnerLife): void {
   if (!life.active) return;
   const now = world.time.now();
   demand(
-    monitor.problem === undefined || !world.calmFor(calmMs),
+    monitor.problem === undefined || !world.faultlessFor(calmMs),
     "passes fail only when their neighbours do",
     () => String(monitor.problem),
   );
@@ -66,6 +68,22 @@ function keepSince<T>(since: Map<T, number>, present: ReadonlySet<T>, now: numbe
   for (const key of present) if (!since.has(key)) since.set(key, now);
 }
 
+/** The runner has ended a build by a step of its own. */
+export function checkEnded(world: RunnerWorld, row: BuildRow): void {
+  if (row.cached) return;
+  const [own] = closureOf(world, parseFullStorePath(storeDir, row.drvPath));
+  const known = own === undefined ? undefined : world.derivations.get(own.name);
+  const output = known?.derivation.outputs.get("out");
+  if (output?.kind !== "inputAddressed") return;
+  if (row.status === 0 || row.status === 6) {
+    demand(world.published.has(output.path), "a build ends when its outputs are public", () => `${row.id}`);
+  }
+  if (row.status === 1) {
+    const path = `${storeDir}/${output.path}`;
+    demand(world.database.tables.failedPaths.has(path), "failures are remembered", () => `${row.id}`);
+  }
+}
+
 /** Everything is drained: each build has an outcome that the plan allows, and no row is left open. */
 export function checkOutcomes(world: RunnerWorld): void {
   const { tables, announcements } = world.database;
@@ -73,6 +91,7 @@ export function checkOutcomes(world: RunnerWorld): void {
     const { ended, finishedSent } = announcements.get(row.id) ?? { ended: 0, finishedSent: 0 };
     demand(ended === finishedSent, "one build_finished per finish", () => `build ${row.id}`);
     checkOutcome(world, row);
+    checkTries(world, row);
   }
   for (const step of tables.steps.values()) {
     const key = `${step.build}/${step.stepnr}`;
@@ -86,6 +105,25 @@ function closureOf(world: RunnerWorld, drv: StorePath): PlannedDerivation[] {
   const names = new Set(own === undefined ? [] : [own.planned.name]);
   for (const name of names) for (const input of world.planned(name).inputs) names.add(input);
   return [...names].map((name) => world.planned(name));
+}
+
+/** As long as a build is unfinished its steps are tried so often and not more, whatever runners die. */
+function checkTries(world: RunnerWorld, { id }: BuildRow): void {
+  if (world.restarts > 0) return;
+  const tries = new Map<string, number>();
+  for (const row of world.database.tables.steps.values()) {
+    const counts =
+      row.build === id &&
+      row.status === 3 &&
+      row.stopTime !== 0 &&
+      row.propagatedFrom === undefined &&
+      row.error !== givenBackMessage &&
+      row.error !== "the machine left";
+    if (counts) tries.set(row.drvPath, (tries.get(row.drvPath) ?? 0) + 1);
+  }
+  for (const [drv, count] of tries) {
+    demand(count <= world.plan.maxTries, "no step is tried too often", () => `${count} times ${drv}`);
+  }
 }
 
 /** Tries that came to nothing through no fault of the derivation. Runners that died do not count. */

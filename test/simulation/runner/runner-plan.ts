@@ -32,6 +32,7 @@ export const runnerEventKinds = [
   "silence",
   "crash",
   "stallRun",
+  "spoof",
   "database",
   "store",
   "kill",

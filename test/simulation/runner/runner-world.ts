@@ -11,7 +11,7 @@ import { demand } from "../oracle.js";
 import { SeededRandom } from "../random.js";
 import { type KnownDerivation, makeDerivations } from "./derivations.js";
 import { RunnerLife } from "./runner-life.js";
-import { checkDrained, checkOutcomes, checkState } from "./runner-oracle.js";
+import { checkDrained, checkEnded, checkOutcomes, checkState } from "./runner-oracle.js";
 import { type PlannedDerivation, type RunnerEvent, type RunnerPlan, start } from "./runner-plan.js";
 import { type Run, SimulatedBuilder } from "./simulated-builder.js";
 import { noDatabaseFaults, SimulatedDatabase } from "./simulated-database.js";
@@ -28,6 +28,18 @@ export interface RunnerSimulationResult {
   readonly minutes: number;
 }
 
+/** What may end builds before their time. */
+const disturbing: ReadonlySet<string> = new Set([
+  "cancel",
+  "restartBuild",
+  "deleteBuild",
+  "leave",
+  "breakTunnel",
+  "silence",
+  "crash",
+  "kill",
+  "stop",
+]);
 const maxEvents = 60_000;
 
 export function simulateRunner(plan: RunnerPlan): Promise<RunnerSimulationResult> {
@@ -58,11 +70,18 @@ export class RunnerWorld {
   readonly #atOnce: (() => void)[] = [];
   life: RunnerLife | undefined;
   deletions = 0;
+  restarts = 0;
+  /** Outputs that were made safe and public. */
+  readonly published = new Set<string>();
+  #disturbances = 0;
+  /** Some build was; nothing tells the runner when. */
+  #repointed = false;
   lives = 0;
   healed = false;
   #events = 0;
-  /** When the neighbours last were out of order. */
+  /** When the neighbours last were slow or out of order, and when they last refused something. */
   #troubleAt = 0;
+  #failuresAt = 0;
   /** A rule that was broken where nobody could be told at once. */
   #failure: unknown;
 
@@ -77,6 +96,7 @@ export class RunnerWorld {
       this.store.derivations.set(drv, derivation);
       if (twin !== undefined) this.store.derivations.set(twin, derivation);
     }
+    this.database.onEnded = (row) => checkEnded(this, row);
     for (let id = 1; id <= 2; id++) this.database.jobsets.push({ id, shares: 100 });
   }
 
@@ -109,13 +129,19 @@ export class RunnerWorld {
   async #next(): Promise<void> {
     const more = await this.time.next();
     demand(++this.#events < maxEvents && more, "once faults stop, everything drains", () => this.describe());
-    const { database, store } = this;
-    if (database.faults !== noDatabaseFaults || store.faults !== noStoreFaults)
-      this.#troubleAt = this.time.now();
+    this.#watchNeighbours();
     for (const check of this.#atOnce.splice(0)) check();
     const failure = this.#failure ?? this.life?.failure ?? this.database.failure;
     if (failure !== undefined) throw toError(failure);
     checkState(this);
+  }
+
+  #watchNeighbours(): void {
+    const { database, store, time } = this;
+    const { down, collide, loseAnswer } = database.faults;
+    if (down || collide > 0 || loseAnswer > 0 || store.faults.down || store.faults.refuses !== undefined)
+      this.#failuresAt = time.now();
+    if (database.faults !== noDatabaseFaults || store.faults !== noStoreFaults) this.#troubleAt = time.now();
   }
 
   #drained(): boolean {
@@ -153,6 +179,11 @@ export class RunnerWorld {
     return this.time.now() - this.#troubleAt >= milliseconds;
   }
 
+  /** Nobody has refused anything for some time; they may have been slow. */
+  faultlessFor(milliseconds: number): boolean {
+    return this.time.now() - this.#failuresAt >= milliseconds;
+  }
+
   startRunner(): void {
     this.lives++;
     this.life = new RunnerLife(this);
@@ -172,6 +203,7 @@ export class RunnerWorld {
 
   #happen({ kind, seed }: RunnerEvent): void {
     const random = new SeededRandom(seed);
+    if (disturbing.has(kind)) this.#disturbances++;
     const pick = <T>(items: readonly T[]): T | undefined =>
       items.length === 0 ? undefined : random.pick(items);
     const builder = (): SimulatedBuilder | undefined => pick(this.builders.filter(({ gone }) => !gone));
@@ -197,13 +229,17 @@ export class RunnerWorld {
       }
       case "restartBuild": {
         const row = build(true);
-        if (row !== undefined) this.database.restart(row);
+        if (row === undefined) return;
+        this.restarts++;
+        this.database.restart(row);
         return;
       }
       case "repoint": {
         const row = build(false);
         const twin = [...this.derivations.values()].find(({ drv }) => row?.drvPath.endsWith(drv))?.twin;
-        if (row !== undefined && twin !== undefined) row.drvPath = `${storeDir}/${twin}`;
+        if (row === undefined || twin === undefined) return;
+        row.drvPath = `${storeDir}/${twin}`;
+        this.#repointed = true;
         return;
       }
       case "deleteBuild": {
@@ -242,6 +278,11 @@ export class RunnerWorld {
       case "stallRun":
         builder()?.stallOne(random);
         return;
+      case "spoof": {
+        const run = pick(this.builders.flatMap((one) => [...one.runs.values()]).filter((one) => one.owned));
+        if (run !== undefined) builder()?.spoof(run);
+        return;
+      }
       case "database": {
         const chance = (): number => (random.chance(0.5) ? random.next() * 0.5 : 0);
         const faults = {
@@ -311,6 +352,8 @@ export class RunnerWorld {
           healed: () => this.healed,
           planned: (name) => this.planned(name),
           onOrder: (order, machine) => this.#guarded(() => this.#checkOrder(order, machine)),
+          disturbances: () => this.#disturbances,
+          onAbort: (run) => this.#guarded(() => this.#checkAbort(run)),
           onReport: (run, again) => this.#watchReport(run, again),
         },
         {
@@ -343,8 +386,8 @@ export class RunnerWorld {
   /** From now on nothing goes wrong any more. */
   heal(): void {
     this.healed = true;
+    if (this.database.faults.deaf > 0) this.database.resubscribed();
     this.database.faults = noDatabaseFaults;
-    this.database.resubscribed();
     this.store.faults = noStoreFaults;
     for (const builder of this.builders) builder.heal();
     this.addBuilder(this.random, { able: true });
@@ -360,6 +403,7 @@ export class RunnerWorld {
       "what is handed out is known",
       () => `${drv} went to ${machine}`,
     );
+    demand(this.life?.taken.has(drv) !== true, "what is built is not built again", () => drv);
     for (const builder of this.builders) {
       for (const run of builder.runs.values()) {
         if (run.drv !== drv || run.state === "over") continue;
@@ -367,6 +411,17 @@ export class RunnerWorld {
         demand(!owned, "no derivation runs twice at once", () => `${drv} is still on ${run.machine}`);
       }
     }
+  }
+
+  /** A build is given up only when something happened that may be a reason. */
+  #checkAbort(run: Run): void {
+    const reason =
+      run.stalled ||
+      this.#repointed ||
+      run.life !== this.lives ||
+      run.disturbances !== this.#disturbances ||
+      !this.calmFor(100_000);
+    demand(reason, "no build is given up without a reason", () => `${run.id} on ${run.machine}`);
   }
 
   /** A stale report is refused and changes nothing. */
@@ -395,7 +450,11 @@ export class RunnerWorld {
     const before = life.knows(run) ? undefined : life.digest();
     return (error) => {
       if (this.life !== life) return;
-      if (error === undefined) life.answered.add(run.id);
+      if (error === undefined) {
+        life.answered.add(run.id);
+        const paths = [...(run.completion?.outputs.values() ?? [])].map(({ path }) => path);
+        if (paths.length > 0 && paths.every((path) => this.store.valid.has(path))) life.taken.add(run.drv);
+      }
       demand(
         !answered || error === undefined,
         "a repeated report gets the answer of the first",

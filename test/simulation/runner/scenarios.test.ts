@@ -99,6 +99,21 @@ describe("what seeds have found", () => {
   it("a new runner waits for builders from the moment on at which they can join", () =>
     killWhileBuilding([{ durationMs: 60_000 }], 15_000));
 
+  it("a store that is away when a build ends does not cost the build", () =>
+    inWorld(planOf({}), async (world) => {
+      world.startRunner();
+      world.heal();
+      const build = addBuild(world, "d0");
+      await world.advance(5_000);
+      world.store.faults = { ...noStoreFaults, down: true };
+      await world.advance(20_000);
+      expect(world.life?.parts.attempts.size).toBe(1);
+      world.store.faults = noStoreFaults;
+      await world.drain();
+      expect(world.database.tables.builds.get(build)?.status).toBe(0);
+      expect(world.database.tables.steps.size).toBe(1);
+    }));
+
   it("tries of a resolved step survive a restart", () =>
     inWorld(
       planOf({ floating: true, durationMs: 0 }, { inputs: ["d0"], durationMs: 0, flaky: 1 }),

@@ -36,8 +36,12 @@ export interface Run {
   owned: boolean;
   /** Its tunnel broke, but the machine may come back with it until then. Milliseconds since the epoch. */
   ownedUntil: number | undefined;
+  /** The order has arrived. */
+  received: boolean;
   /** Nothing more happens with it. */
   stalled: boolean;
+  /** How often something had happened by then that may end builds early. */
+  disturbances: number;
   completion: BuildCompletion | undefined;
 }
 
@@ -55,7 +59,10 @@ export interface BuilderWorld {
   readonly runner: () => RunnerSide | undefined;
   readonly healed: () => boolean;
   readonly planned: (name: string) => PlannedDerivation;
-  /** Before the order is counted as a run. */
+  /** How often something happened that may end builds early. */
+  readonly disturbances: () => number;
+  /** The runner does not want the build any more. */
+  readonly onAbort: (run: Run) => void;
   readonly onOrder: (order: BuildOrder, machine: string) => void;
   /** A report is about to go to the runner; the answer is called when its fate is known. */
   readonly onReport: (run: Run, late: boolean) => (error: unknown) => void;
@@ -142,6 +149,28 @@ export class SimulatedBuilder {
     if (this.#tunnel?.blackHole === true) this.#tunnel.break("the builder noticed that nothing comes");
   }
 
+  /** Says that a build of another machine failed. */
+  spoof(victim: Run): void {
+    const side = this.#world.runner();
+    if (side === undefined || !this.#reachable() || victim.machine === this.id) return;
+    const known = this.#world.onReport({ ...victim, machine: this.id, owned: false }, false);
+    side.handlers
+      .completeBuild(
+        {
+          buildId: victim.id,
+          machineId: this.id,
+          state: "buildFailure",
+          importMs: 0,
+          buildMs: 0,
+          uploadMs: 0,
+          outputs: new Map(),
+          error: "not mine",
+        },
+        this.#context(),
+      )
+      .then(() => known(undefined), known);
+  }
+
   #connect(): void {
     if (this.#leaving) return;
     const { time, runner, random } = this.#world;
@@ -158,6 +187,7 @@ export class SimulatedBuilder {
     });
     this.#tunnel = tunnel;
     this.#life = side.life;
+    for (const run of this.runs.values()) if (!run.received) this.#over(run);
     const kept = [...this.runs.values()].filter((run) => run.state !== "over");
     const running = kept.map((run) => ({
       buildId: run.id,
@@ -165,6 +195,10 @@ export class SimulatedBuilder {
       ageMs: time.now() - run.startedAt,
     }));
     for (const run of kept) {
+      // In time: then nothing is lost.
+      if (run.ownedUntil !== undefined && time.now() < run.ownedUntil - 1000) {
+        run.disturbances = this.#world.disturbances();
+      }
       run.owned = true;
       run.ownedUntil = undefined;
     }
@@ -220,6 +254,7 @@ export class SimulatedBuilder {
     if (order.kind === "abort") {
       const run = this.runs.get(order.buildId);
       if (run !== undefined) {
+        if (run.state === "working") this.#world.onAbort(run);
         run.owned = false;
         run.ownedUntil = undefined;
       }
@@ -235,7 +270,10 @@ export class SimulatedBuilder {
         state: "working",
         owned: true,
         ownedUntil: undefined,
+        received: false,
         stalled: false,
+        // What is swallowed is given up some time, whatever happens.
+        disturbances: this.#tunnel?.blackHole === true ? -1 : this.#world.disturbances(),
         completion: undefined,
       });
     }
@@ -265,6 +303,7 @@ export class SimulatedBuilder {
     if (order.kind !== "build") return;
     const run = this.runs.get(order.build.buildId);
     if (run === undefined || run.state === "over") return;
+    run.received = true;
     const planned = this.#world.planned(order.build.derivation?.name ?? "");
     time.after(random.int(0, 500), () => this.#update(run, "building"));
     const trouble = !healed() && random.chance(planned.flaky);

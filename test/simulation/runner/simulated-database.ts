@@ -50,6 +50,8 @@ export class SimulatedDatabase {
   #open = false;
   faults: DatabaseFaults = noDatabaseFaults;
   transactions = 0;
+  /** Looks at a build that the runner has just ended. */
+  onEnded: (row: BuildRow) => void = () => {};
   /** A rule that a commit broke. */
   failure: unknown;
 
@@ -230,11 +232,15 @@ export class SimulatedDatabase {
 
   /** What is said must be what happened, transaction by transaction. */
   #committed(): void {
+    const { complaint } = this.tables;
+    demand(complaint === undefined, "what is over stays as it is", () => complaint ?? "");
     for (const id of this.tables.ended) this.#announced(id).ended++;
     for (const message of this.tables.sent) this.#checkMessage(message);
     for (const id of this.tables.ended) {
       const { ended, finishedSent } = this.#announced(id);
       demand(ended === finishedSent, "one build_finished per finish", () => `build ${id}`);
+      const row = this.tables.builds.get(id);
+      if (row !== undefined) this.onEnded(row);
     }
     if (this.tables.ended.length > 0 || this.tables.sent.length > 0) this.tables.begin();
   }

@@ -45,12 +45,15 @@ export class Tables {
   sent: SentNotification[] = [];
   /** Builds that the transaction under way ended. */
   ended: number[] = [];
+  /** Something that no transaction may do. */
+  complaint: string | undefined;
   #undo: (() => void)[] = [];
 
   begin(): void {
     this.#undo = [];
     this.sent = [];
     this.ended = [];
+    this.complaint = undefined;
   }
 
   rollback(): void {
@@ -78,6 +81,9 @@ export class Tables {
 
   insertStep(row: StepRow): void {
     const key = stepKey(row.build, row.stepnr);
+    if (row.propagatedFrom !== undefined && this.builds.get(row.build)?.finished === true) {
+      this.complaint = `a failure is copied into build ${row.build}, which is over`;
+    }
     this.#undo.push(() => this.steps.delete(key));
     this.steps.set(key, row);
   }
