@@ -151,8 +151,10 @@ function checkOutcome(world: RunnerWorld, row: BuildRow): void {
       case 2:
         return below.some(fails);
       case 3:
-        // Rows of builds that were deleted tell nothing any more.
-        return world.deletions > 0 || all.some((one) => triesOf(world, one) >= world.plan.maxTries);
+        // Rows of builds that were deleted tell nothing any more; a machine lost before the order was sent leaves none.
+        return (
+          world.deletions > 0 || all.some((one) => triesOf(world, one) + world.losses >= world.plan.maxTries)
+        );
       case 4:
         return world.cancelled.has(row.id);
       case 9:

@@ -40,6 +40,7 @@ const disturbing: ReadonlySet<string> = new Set([
   "kill",
   "stop",
 ]);
+const losing: ReadonlySet<string> = new Set(["leave", "breakTunnel", "silence", "crash"]);
 const maxEvents = 60_000;
 
 export function simulateRunner(plan: RunnerPlan): Promise<RunnerSimulationResult> {
@@ -71,6 +72,8 @@ export class RunnerWorld {
   life: RunnerLife | undefined;
   deletions = 0;
   restarts = 0;
+  /** How often a machine, or the way to it, was lost. */
+  losses = 0;
   /** Outputs that were made safe and public. */
   readonly published = new Set<string>();
   #disturbances = 0;
@@ -195,7 +198,7 @@ export class RunnerWorld {
     this.life = undefined;
     life.kill();
     this.time.dropProcessTimers();
-    for (const builder of this.builders) builder.runnerDied();
+    for (const builder of this.builders) builder.runnerDied(this.lives);
     this.time.after(downMs, () => this.startRunner());
   }
 
@@ -204,6 +207,7 @@ export class RunnerWorld {
   #happen({ kind, seed }: RunnerEvent): void {
     const random = new SeededRandom(seed);
     if (disturbing.has(kind)) this.#disturbances++;
+    if (losing.has(kind)) this.losses++;
     const pick = <T>(items: readonly T[]): T | undefined =>
       items.length === 0 ? undefined : random.pick(items);
     const builder = (): SimulatedBuilder | undefined => pick(this.builders.filter(({ gone }) => !gone));
@@ -246,6 +250,7 @@ export class RunnerWorld {
         const row = build(random.chance(0.3));
         if (row === undefined) return;
         this.deletions++;
+        for (const one of this.builders) one.forgetWaiting();
         this.database.delete(row);
         return;
       }
@@ -294,9 +299,7 @@ export class RunnerWorld {
         };
         this.database.faults = faults;
         this.time.after(random.int(1000, 60_000), () => {
-          if (this.database.faults !== faults) return;
-          this.database.faults = noDatabaseFaults;
-          this.database.resubscribed();
+          if (this.database.faults === faults) this.database.heal();
         });
         return;
       }
@@ -386,8 +389,7 @@ export class RunnerWorld {
   /** From now on nothing goes wrong any more. */
   heal(): void {
     this.healed = true;
-    if (this.database.faults.deaf > 0) this.database.resubscribed();
-    this.database.faults = noDatabaseFaults;
+    this.database.heal();
     this.store.faults = noStoreFaults;
     for (const builder of this.builders) builder.heal();
     this.addBuilder(this.random, { able: true });

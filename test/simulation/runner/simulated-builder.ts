@@ -36,6 +36,8 @@ export interface Run {
   owned: boolean;
   /** Its tunnel broke, but the machine may come back with it until then. Milliseconds since the epoch. */
   ownedUntil: number | undefined;
+  /** Its row is there for a later runner to see. */
+  knownByRow: boolean;
   /** The order has arrived. */
   received: boolean;
   /** Nothing more happens with it. */
@@ -126,16 +128,23 @@ export class SimulatedBuilder {
     if (this.#tunnel !== undefined) this.#tunnel.blackHole = true;
   }
 
-  /** The runner's process is dead. */
-  runnerDied(): void {
+  /** The runner's process of this life is dead. What earlier ones handed out, its successor may not know of. */
+  runnerDied(life: number): void {
+    for (const run of this.runs.values()) if (run.life < life) run.ownedUntil = undefined;
     this.#tunnel?.break("the runner died");
+  }
+
+  /** Rows were deleted: a new runner may not know what is in work. */
+  forgetWaiting(): void {
+    for (const run of this.runs.values()) run.knownByRow = false;
   }
 
   /** A new runner waits for what the last one had handed out. */
   runnerActive(life: number): void {
     const until = this.#world.time.now() + rejoinGraceMs;
     for (const run of this.runs.values()) {
-      if (run.ownedUntil !== undefined && run.life === life - 1) run.ownedUntil = until;
+      if (run.ownedUntil === undefined) continue;
+      run.ownedUntil = run.knownByRow && run.life === life - 1 ? until : undefined;
     }
   }
 
@@ -270,6 +279,7 @@ export class SimulatedBuilder {
         state: "working",
         owned: true,
         ownedUntil: undefined,
+        knownByRow: true,
         received: false,
         stalled: false,
         // What is swallowed is given up some time, whatever happens.

@@ -47,6 +47,7 @@ export class SimulatedDatabase {
   readonly #random: SeededRandom;
   #heard: ((channels: ReadonlySet<QueueChannel>) => void) | undefined;
   #resync: (() => void) | undefined;
+  #missed = false;
   #open = false;
   faults: DatabaseFaults = noDatabaseFaults;
   transactions = 0;
@@ -111,13 +112,18 @@ export class SimulatedDatabase {
   }
 
   notify(channel: QueueChannel): void {
-    if (this.#random.chance(this.faults.deaf)) return;
+    if (this.#random.chance(this.faults.deaf)) {
+      this.#missed = true;
+      return;
+    }
     this.#time.after(this.#random.int(0, 20), () => this.#heard?.(new Set([channel])));
   }
 
-  /** The connection for notifications is there again; what it missed is not told. */
-  resubscribed(): void {
-    this.#resync?.();
+  /** All is well again. A listener that missed something has subscribed anew, and knows it. */
+  heal(): void {
+    this.faults = noDatabaseFaults;
+    if (this.#missed) this.#resync?.();
+    this.#missed = false;
   }
 
   // ── the runner's side ──
@@ -158,7 +164,7 @@ export class SimulatedDatabase {
           this.#resync = () => {
             if (life.alive) callback();
           };
-          this.#time.after(1, () => this.resubscribed());
+          this.#time.after(1, () => this.#resync?.());
         },
       },
     };
