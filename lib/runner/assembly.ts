@@ -26,6 +26,7 @@ import { Dispatcher } from "./dispatcher.js";
 import { EarlierAttempts } from "./earlier-attempts.js";
 import { type EdgesOptions, openEdges, type RunnerEdges } from "./edges.js";
 import { createEffects } from "./effects.js";
+import { IncomingOutputs } from "./incoming-outputs.js";
 import { Ingestion } from "./ingestion.js";
 import { InputResolver } from "./input-resolver.js";
 import { OverflowCopies } from "./overflow-copies.js";
@@ -76,6 +77,7 @@ export interface RunnerParts {
   readonly registry: BuildRegistry;
   readonly catalog: DerivationCatalog;
   readonly sessions: BuilderSessions;
+  readonly incoming: IncomingOutputs;
   readonly recorder: Recorder;
   readonly results: Results;
   readonly logs: RunnerEdges["logs"];
@@ -94,6 +96,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
   const scheduler = new Scheduler(schedulerSettings(config()));
   const attempts = new AttemptRegistry();
+  const incoming = new IncomingOutputs(store, attempts);
   const registry = new BuildRegistry();
   const catalog = new DerivationCatalog(store);
   const resolver = new InputResolver({ store, database, catalog });
@@ -152,7 +155,10 @@ export function assemble(context: RunnerContext): RunnerParts {
       tasks.start(() => uploads.putLog(attempt, name, kind === "failed"));
     },
     onDynamic,
-    onOutputs: (drv, outputs) => resolved.learnOutputs(drv, outputs),
+    onOutputs: (drv, outputs) => {
+      incoming.complete(outputs.values());
+      resolved.learnOutputs(drv, outputs);
+    },
   });
   const perform = createEffects({
     attempts,
@@ -188,6 +194,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     recorder,
     registry,
     cached,
+    incoming,
     uploads,
     counters,
     logger,
@@ -278,6 +285,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     registry,
     catalog,
     sessions,
+    incoming,
     recorder,
     results,
     logs,

@@ -22,6 +22,7 @@ import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import type { EarlierAttempts } from "./earlier-attempts.js";
 import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
+import type { IncomingOutputs } from "./incoming-outputs.js";
 import { type BuildFate, type IngestionPlan, planIngestion, type Verdict } from "./ingestion-plan.js";
 import type { InputResolver } from "./input-resolver.js";
 import { newStep, StepHistories } from "./new-steps.js";
@@ -42,6 +43,7 @@ export interface IngestionOptions {
   readonly registry: BuildRegistry;
   readonly cached: CachedBuilds;
   readonly uploads: RunnerEdges["uploads"];
+  readonly incoming: IncomingOutputs;
   readonly counters: RunnerCounters;
   readonly logger: Logger;
   readonly now: () => number;

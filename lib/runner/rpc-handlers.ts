@@ -27,6 +27,7 @@ import type { BuilderSessions } from "./builder-sessions.js";
 import type { RunnerCounters } from "./counters.js";
 import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
+import type { IncomingOutputs } from "./incoming-outputs.js";
 import type { PresignedUploads } from "./presigned-uploads.js";
 import type { Recorder } from "./recorder.js";
 import type { Results } from "./results.js";
@@ -37,6 +38,7 @@ export interface RpcHandlersOptions {
   readonly scheduler: SchedulerApi;
   readonly attempts: AttemptRegistry;
   readonly sessions: BuilderSessions;
+  readonly incoming: IncomingOutputs;
   readonly results: Results;
   readonly recorder: Recorder;
   readonly logs: RunnerEdges["logs"];
@@ -67,7 +69,8 @@ const busyNumbers: Readonly<Record<StepUpdate["status"], number>> = {
 };
 
 export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHandlers {
-  const { store, scheduler, attempts, sessions, results, recorder, logs, presigned, counters } = options;
+  const { store, scheduler, attempts, sessions, incoming, results, recorder, logs, presigned, counters } =
+    options;
   return {
     checkVersion: (check) => Promise.resolve(answerVersion(options, check)),
     openTunnel: async (join, tunnel) => {
@@ -81,7 +84,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     },
     fetchRequisites: async (paths, { signal }) =>
       (await store.closure(paths, { signal })).map((info) => info.path),
-    hasPath: (path, { signal }) => store.isValidPath(path, { signal }),
+    hasPath: (path, { signal, peer }) => incoming.has(path, peer.machineIds, { signal }),
     fetchPaths: (paths, { signal }) => sendPaths(options, paths, signal),
     buildLog: async ({ drv, chunks }, { peer }) => {
       await sessions.decided(peer.machineIds, (build) => build.drv === drv);
@@ -95,9 +98,9 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       owner.log = writing.catch(() => {});
       await writing;
     },
-    buildResult: async (stream, { signal }) => {
+    buildResult: async (stream, { signal, peer }) => {
       for await (const { info, nar } of unpackNars(stream)) {
-        await store.addToStoreNar(info, counted(nar, counters), { signal });
+        await incoming.take({ info, nar: counted(nar, counters) }, peer.machineIds, { signal });
       }
     },
     requestPresignedUrls: async (request) => {

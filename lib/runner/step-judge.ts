@@ -9,6 +9,7 @@ import type { RunnerCounters } from "./counters.js";
 import type { StepFacts } from "./derivation-catalog.js";
 import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
+import type { IncomingOutputs } from "./incoming-outputs.js";
 import type { Verdict } from "./ingestion-plan.js";
 import type { InputResolver } from "./input-resolver.js";
 import type { Recorder } from "./recorder.js";
@@ -20,6 +21,7 @@ export interface StepJudgeOptions {
   readonly resolver: InputResolver;
   readonly recorder: Recorder;
   readonly uploads: RunnerEdges["uploads"];
+  readonly incoming: IncomingOutputs;
   readonly counters: RunnerCounters;
   readonly logger: Logger;
   readonly now: () => number;
@@ -42,7 +44,7 @@ export class StepJudge {
     destination: Destination,
   ): Promise<Verdict[]> {
     if (level.length === 0) return [];
-    const { store, database, recorder, uploads, resolver } = this.#options;
+    const { store, database, recorder, uploads, resolver, incoming } = this.#options;
     const known = await this.#withEarlierOutputs(level);
     const paths = [...new Set(known.flatMap((facts) => [...facts.outputs.values()]))].filter(
       (path) => path !== undefined,
@@ -94,6 +96,11 @@ export class StepJudge {
           for (const path of facts.outputs.values()) if (path !== undefined) valid.add(path);
         }
       });
+    }
+    for (const verdict of verdicts) {
+      if (verdict.kind !== "missing") continue;
+      const outputs = [...definedOutputs(verdict.facts).values()];
+      incoming.found(outputs.filter((path) => valid.has(path)));
     }
     for (const facts of complete) resolver.learn(facts.drv, definedOutputs(facts));
     await recorder.outputsFound(complete, account);

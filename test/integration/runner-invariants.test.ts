@@ -1,12 +1,12 @@
 // The invariants of the runner, against builders that lie, vanish, or see it killed.
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, describe, expect, it } from "vitest";
-import { hashBytes } from "../../lib/nix/hash.js";
+import { hashBytes, printHash } from "../../lib/nix/hash.js";
 import type { ValidPathInfo } from "../../lib/nix/path-info.js";
-import type { StorePath } from "../../lib/nix/store-path.js";
+import { defaultStoreDir, printStorePath, type StorePath } from "../../lib/nix/store-path.js";
 import { packNars, unpackNars } from "../../lib/rpc/index.js";
 import type { BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
 import { build, request } from "../binary-cache/presigned-builder.js";
@@ -99,6 +99,67 @@ describe(`${title}, from the runner`, () => {
       expect.stringContaining("did not arrive"),
       expect.stringContaining("not what was reported"),
     ]);
+  });
+});
+
+describe("I3: all outputs of a derivation come from one execution, in the runner's store", () => {
+  const pair = usePair(async () => ({
+    databaseUrl: await testDatabase(),
+    builders: [],
+    runner: { maxRetries: 5 },
+  }));
+
+  /** What one execution of an order with several outputs gives. */
+  function execution(order: BuildOrder, number: number): Map<string, Sample> {
+    return new Map(
+      [...(order.derivation?.outputs ?? [])].map(([name, output]) => {
+        if (output.kind !== "inputAddressed") throw new Error("the order names no output path");
+        const { nar, info } = sample("x", file(`${name} of execution ${number}\n`));
+        return [name, { nar, info: { ...info, path: output.path } }];
+      }),
+    );
+  }
+
+  function claimAll(outputs: ReadonlyMap<string, Sample>): ReadonlyMap<string, BuiltOutput> {
+    return new Map([...outputs].map(([name, one]) => [name, claim(one).get("out") as BuiltOutput]));
+  }
+
+  const send = (builder: LyingBuilder, { info, nar }: Sample) =>
+    builder.client.buildResult(packNars([info], () => one(nar)));
+
+  it("a builder that vanishes after one of two outputs leaves nothing that counts", async () => {
+    const [id = 0] = await pair().build(
+      shellDerivation("two-outputs", "echo never built", 'outputs = [ "out" "doc" ];'),
+    );
+    {
+      await using first = await joinLiar(pair());
+      const outputs = execution(await first.order(0), 1);
+      await send(first, outputs.get("out") as Sample);
+    }
+    await using second = await joinLiar(pair());
+    const order = await second.order(0);
+    const outputs = execution(order, 2);
+    for (const output of outputs.values()) {
+      // It must not be kept from sending its own by what the first one left.
+      expect(await second.client.hasPath(output.info.path)).toBe(false);
+      await send(second, output);
+    }
+    await second.succeed(order, claimAll(outputs));
+    await pair().tables.waitFinished([id], 20_000);
+
+    const { BuildSteps, Builds } = await pair().tables.rows([id]);
+    expect(Builds).toMatchObject([{ finished: 1, buildstatus: 0 }]);
+    expect(BuildSteps.map(({ status }) => status)).toEqual([3, 0]);
+    for (const { info } of outputs.values()) {
+      const hash = await pair().store.run("nix-store", [
+        "--query",
+        "--hash",
+        printStorePath(defaultStoreDir, info.path),
+      ]);
+      expect(hash.trim()).toBe(printHash(info.narHash, "nix32"));
+      const there = await readFile(join(pair().store.realStoreDir, info.path), "utf8");
+      expect(there).toContain("of execution 2");
+    }
   });
 });
 
