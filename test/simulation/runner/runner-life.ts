@@ -10,8 +10,8 @@ import { giveBack, takeOver } from "../../../lib/runner/take-over.js";
 import { attemptId, machineId, type StepId } from "../../../lib/scheduler/ids.js";
 import { SeededRandom } from "../random.js";
 import { ProcessLife } from "./process-life.js";
+import { type Run, type RunnerSide, supportOf } from "./run.js";
 import type { RunnerWorld } from "./runner-world.js";
-import { type Run, type RunnerSide, supportOf } from "./simulated-builder.js";
 
 export class RunnerLife {
   readonly parts: RunnerParts;

@@ -6,69 +6,13 @@
  */
 
 import type { StorePath } from "../../../lib/nix/index.js";
-import type {
-  BuildCompletion,
-  BuilderJoin,
-  BuildOrder,
-  BuildState,
-  RunnerOrder,
-  RunnerServiceHandlers,
-} from "../../../lib/rpc/index.js";
+import type { BuilderJoin, BuildState, RunnerOrder, RunnerServiceHandlers } from "../../../lib/rpc/index.js";
 import { RpcError } from "../../../lib/rpc/index.js";
 import type { SeededRandom } from "../random.js";
-import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
-import { narHashOf, narSize, pathOf, type SimulatedStore } from "./simulated-store.js";
+import { type BuilderWorld, completionOf, type Run } from "./run.js";
+import type { PlannedDerivation } from "./runner-plan.js";
+import { pathOf } from "./simulated-store.js";
 import { SimulatedTunnel } from "./simulated-tunnel.js";
-import type { VirtualTime } from "./virtual-time.js";
-
-/** A build as its machine sees it. */
-export interface Run {
-  readonly id: string;
-  readonly drv: StorePath;
-  readonly machine: string;
-  readonly startedAt: number;
-  readonly order: BuildOrder;
-  /** Which life of the runner gave the order. */
-  readonly life: number;
-  /** `working`; `done`: the report is on its way; `over`: nothing more is said of it. */
-  state: "working" | "done" | "over";
-  /** The runner counts on it: nobody else may be given the derivation. */
-  owned: boolean;
-  /** Its tunnel broke, but the machine may come back with it until then. Milliseconds since the epoch. */
-  ownedUntil: number | undefined;
-  /** Its row is there for a later runner to see. */
-  knownByRow: boolean;
-  /** The order has arrived. */
-  received: boolean;
-  /** Nothing more happens with it. */
-  stalled: boolean;
-  /** How often something had happened by then that may end builds early. */
-  disturbances: number;
-  completion: BuildCompletion | undefined;
-}
-
-/** The runner of the moment; undefined while none takes builders. */
-export interface RunnerSide {
-  readonly handlers: RunnerServiceHandlers;
-  readonly life: number;
-}
-
-export interface BuilderWorld {
-  readonly time: VirtualTime;
-  readonly random: SeededRandom;
-  readonly store: SimulatedStore;
-  readonly plan: RunnerPlan;
-  readonly runner: () => RunnerSide | undefined;
-  readonly healed: () => boolean;
-  readonly planned: (name: string) => PlannedDerivation;
-  /** How often something happened that may end builds early. */
-  readonly disturbances: () => number;
-  /** The runner does not want the build any more. */
-  readonly onAbort: (run: Run) => void;
-  readonly onOrder: (order: BuildOrder, machine: string) => void;
-  /** A report is about to go to the runner; the answer is called when its fate is known. */
-  readonly onReport: (run: Run, late: boolean) => (error: unknown) => void;
-}
 
 /** How long the runner waits for a machine that keeps its builds. */
 const rejoinGraceMs = 10_000;
@@ -162,7 +106,7 @@ export class SimulatedBuilder {
   spoof(victim: Run): void {
     const side = this.#world.runner();
     if (side === undefined || !this.#reachable() || victim.machine === this.id) return;
-    const known = this.#world.onReport({ ...victim, machine: this.id, owned: false }, false);
+    const known = this.#world.watch.onReport({ ...victim, machine: this.id, owned: false }, false);
     side.handlers
       .completeBuild(
         {
@@ -259,16 +203,16 @@ export class SimulatedBuilder {
 
   /** The runner's view, at the moment at which it lets go or hands out. */
   #sent(order: RunnerOrder): void {
-    const { time, onOrder } = this.#world;
+    const { time, watch } = this.#world;
     if (order.kind === "abort") {
       const run = this.runs.get(order.buildId);
       if (run !== undefined) {
-        if (run.state === "working") this.#world.onAbort(run);
+        if (run.state === "working") watch.onAbort(run);
         run.owned = false;
         run.ownedUntil = undefined;
       }
     } else if (order.kind === "build") {
-      onOrder(order.build, this.id);
+      watch.onOrder(order.build, this.id);
       this.runs.set(order.build.buildId, {
         id: order.build.buildId,
         drv: order.build.drv,
@@ -356,31 +300,7 @@ export class SimulatedBuilder {
     const { random, plan, time } = this.#world;
     const path = planned === undefined ? undefined : this.#outputOf(run, planned);
     run.state = "done";
-    run.completion = {
-      buildId: run.id,
-      machineId: this.id,
-      state,
-      importMs: 1,
-      buildMs: 1,
-      uploadMs: 1,
-      outputs: new Map(
-        path === undefined
-          ? []
-          : [
-              [
-                "out",
-                {
-                  path,
-                  narSize,
-                  closureSize: narSize,
-                  narHash: narHashOf(path),
-                  nixSupport: supportOf(planned?.result === "failsWithOutput"),
-                },
-              ],
-            ],
-      ),
-      error: state === "success" ? undefined : `simulated ${state}`,
-    };
+    run.completion = completionOf(run, state, path, planned?.result === "failsWithOutput");
     this.#report(run);
     if (random.chance(plan.builders.reportTwice)) {
       time.after(random.int(0, random.pick([2, 3_000])), () => this.#report(run, true));
@@ -388,7 +308,7 @@ export class SimulatedBuilder {
   }
 
   #report(run: Run, again = false): void {
-    const { time, runner, random, onReport } = this.#world;
+    const { time, runner, random, watch } = this.#world;
     const { completion } = run;
     const side = runner();
     if (completion === undefined || (run.state === "over" && !again)) return;
@@ -396,7 +316,7 @@ export class SimulatedBuilder {
       // The next join brings it up again.
       return;
     }
-    const known = onReport(run, again);
+    const known = watch.onReport(run, again);
     side.handlers.completeBuild(completion, this.#context()).then(
       () => {
         known(undefined);
@@ -421,13 +341,4 @@ export class SimulatedBuilder {
     if (tunnel === undefined) throw new Error("no tunnel");
     return { peer: tunnel.peer, signal: tunnel.signal };
   }
-}
-
-export function supportOf(failed: boolean): {
-  readonly failed: boolean;
-  readonly releaseName: undefined;
-  readonly products: [];
-  readonly metrics: [];
-} {
-  return { failed, releaseName: undefined, products: [], metrics: [] };
 }

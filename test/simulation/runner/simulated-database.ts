@@ -1,17 +1,19 @@
-/**
- * A Hydra database in memory, as the runner and Hydra's other programs see it.
- *
- * A transaction happens at one moment; what varies is how long the way there and back takes, and whether the answer
- * arrives. Commits may be refused, collide, be slow, or lose their answer after they were applied.
- */
-import type { EarlierTries, UnfinishedBuild } from "../../../lib/database/index.js";
-import { DatabaseError, givenBackMessage, type QueueChannel } from "../../../lib/database/index.js";
+import { DatabaseError, type QueueChannel } from "../../../lib/database/index.js";
 import type { RunnerDatabase } from "../../../lib/runner/assembly.js";
 import { demand } from "../oracle.js";
 import type { SeededRandom } from "../random.js";
+import { AnnouncementWatch } from "./announcements.js";
 import type { ProcessLife } from "./process-life.js";
+import {
+  earlierTries,
+  followOutputs,
+  jobsetUsage,
+  namesOf,
+  type SimulatedJobset,
+  unfinishedBuilds,
+} from "./queries.js";
 import { execute } from "./statements.js";
-import { type BuildRow, type SentNotification, type StepRow, Tables } from "./tables.js";
+import { type BuildRow, Tables } from "./tables.js";
 import type { VirtualTime } from "./virtual-time.js";
 
 export interface DatabaseFaults {
@@ -27,22 +29,11 @@ export interface DatabaseFaults {
 
 export const noDatabaseFaults: DatabaseFaults = { down: false, collide: 0, loseAnswer: 0, slow: 0, deaf: 0 };
 
-export interface SimulatedJobset {
-  readonly id: number;
-  shares: number;
-}
-
-/** How often a build was ended by the runner, and how often that was said. */
-export interface Announcements {
-  ended: number;
-  finishedSent: number;
-}
-
 export class SimulatedDatabase {
   readonly tables = new Tables();
   readonly jobsets: SimulatedJobset[] = [];
-  readonly announcements = new Map<number, Announcements>();
-  readonly #stepMessages = new Map<string, number>();
+  readonly #announcements: AnnouncementWatch;
+  #builds = 0;
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   #heard: ((channels: ReadonlySet<QueueChannel>) => void) | undefined;
@@ -51,12 +42,11 @@ export class SimulatedDatabase {
   #open = false;
   faults: DatabaseFaults = noDatabaseFaults;
   transactions = 0;
-  /** Looks at a build that the runner has just ended. */
-  onEnded: (row: BuildRow) => void = () => {};
   /** A rule that a commit broke. */
   failure: unknown;
 
-  constructor(time: VirtualTime, random: SeededRandom) {
+  constructor(time: VirtualTime, random: SeededRandom, onEnded: (row: BuildRow) => void) {
+    this.#announcements = new AnnouncementWatch(this.tables, onEnded);
     this.#time = time;
     this.#random = random;
   }
@@ -80,7 +70,7 @@ export class SimulatedDatabase {
   }
 
   addBuild(row: Pick<BuildRow, "jobset" | "drvPath" | "priority" | "globalPriority">): number {
-    const id = this.announcements.size + 1;
+    const id = ++this.#builds;
     this.tables.builds.set(id, {
       ...row,
       id,
@@ -90,7 +80,6 @@ export class SimulatedDatabase {
       stopTime: undefined,
       cached: false,
     });
-    this.announcements.set(id, { ended: 0, finishedSent: 0 });
     this.notify("builds_added");
     return id;
   }
@@ -139,15 +128,18 @@ export class SimulatedDatabase {
     const read = <T>(answer: () => T): Promise<T> => this.#read(life, answer);
     const database: RunnerDatabase = {
       transaction: (work) => this.#transaction(life, work),
-      unfinishedBuilds: (options) => read(() => ({ builds: this.#unfinishedBuilds(options?.ids), bad: [] })),
+      unfinishedBuilds: (options) =>
+        read(() => ({ builds: unfinishedBuilds(this.tables, this.jobsets, options?.ids), bad: [] })),
       unfinishedBuildDigest: () => read(() => this.unfinished().map((row) => ({ ...row }))),
       jobsets: () => read(() => this.jobsets.map(({ id, shares }) => ({ ...namesOf(id), id, shares }))),
-      jobsetUsage: (ids, since) => read(() => this.#usage(ids, since)),
+      jobsetUsage: (ids, since) => read(() => jobsetUsage(this.tables, ids, since)),
       failedPaths: (paths) => read(() => new Set(paths.filter((path) => this.tables.failedPaths.has(path)))),
-      earlierTries: (drvPaths) => read(() => this.#earlierTries(drvPaths)),
+      earlierTries: (drvPaths) => read(() => earlierTries(this.tables, drvPaths)),
       stepDurations: () => read(() => new Map()),
       resolveOutputChains: (chains, storeDir) =>
-        read(() => chains.map(({ drvPath, outputs }) => this.#follow(drvPath, outputs, storeDir))),
+        read(() =>
+          chains.map(({ drvPath, outputs }) => followOutputs(this.tables, drvPath, outputs, storeDir)),
+        ),
       earlierBuildOfOutputs: () => read(() => undefined),
     };
     this.#heard = undefined;
@@ -219,7 +211,7 @@ export class SimulatedDatabase {
                   this.tables.rollback();
                   return refuse("conflict");
                 }
-                this.#committed();
+                this.#announcements.committed();
                 if (answerIsLost) return refuse("unknown-outcome");
                 back(() => resolve(value));
               }),
@@ -235,148 +227,4 @@ export class SimulatedDatabase {
       });
     });
   }
-
-  /** What is said must be what happened, transaction by transaction. */
-  #committed(): void {
-    const { complaint } = this.tables;
-    demand(complaint === undefined, "what is over stays as it is", () => complaint ?? "");
-    for (const id of this.tables.ended) this.#announced(id).ended++;
-    for (const message of this.tables.sent) this.#checkMessage(message);
-    for (const id of this.tables.ended) {
-      const { ended, finishedSent } = this.#announced(id);
-      demand(ended === finishedSent, "one build_finished per finish", () => `build ${id}`);
-      const row = this.tables.builds.get(id);
-      if (row !== undefined) this.onEnded(row);
-    }
-    if (this.tables.ended.length > 0 || this.tables.sent.length > 0) this.tables.begin();
-  }
-
-  #announced(id: number): Announcements {
-    return this.announcements.get(id) ?? { ended: 0, finishedSent: 0 };
-  }
-
-  #checkMessage({ channel, payload }: SentNotification): void {
-    const fields = payload.split("\t");
-    switch (channel) {
-      case "build_finished":
-        for (const id of fields.map(Number)) {
-          const said = this.#announced(id);
-          said.finishedSent++;
-          demand(
-            said.finishedSent <= said.ended && this.tables.builds.get(id)?.finished === true,
-            "one build_finished per finish",
-            () => `build ${id} was announced ${said.finishedSent} times and ended ${said.ended} times`,
-          );
-        }
-        return;
-      case "step_started":
-      case "step_finished": {
-        const key = `${fields[0]}/${fields[1]}`;
-        const count = (this.#stepMessages.get(`${channel} ${key}`) ?? 0) + 1;
-        this.#stepMessages.set(`${channel} ${key}`, count);
-        const row = this.tables.steps.get(key);
-        const fits = channel === "step_started" ? row?.busy !== 0 : row?.busy === 0;
-        demand(row !== undefined && fits && count === 1, `one ${channel} per step`, () => key);
-        return;
-      }
-      default:
-    }
-  }
-
-  #unfinishedBuilds(ids: readonly number[] | undefined): UnfinishedBuild[] {
-    return this.unfinished()
-      .filter((row) => ids === undefined || ids.includes(row.id))
-      .map((row) => {
-        const { project, name } = namesOf(row.jobset);
-        return {
-          id: row.id,
-          jobsetId: row.jobset,
-          project,
-          jobset: name,
-          shares: this.jobsets.find(({ id }) => id === row.jobset)?.shares ?? 100,
-          job: "job",
-          drvPath: row.drvPath,
-          timestamp: 0,
-          maxSilent: 60,
-          timeout: 90,
-          priority: row.priority,
-          globalPriority: row.globalPriority,
-        };
-      });
-  }
-
-  #usage(ids: readonly number[], since: number): Map<number, { startTime: number; stopTime: number }[]> {
-    const usage = new Map<number, { startTime: number; stopTime: number }[]>();
-    for (const { build, startTime, stopTime } of this.tables.steps.values()) {
-      const jobset = this.tables.builds.get(build)?.jobset ?? 0;
-      if (!ids.includes(jobset) || startTime === undefined || stopTime === undefined || stopTime <= since) {
-        continue;
-      }
-      usage.set(jobset, [...(usage.get(jobset) ?? []), { startTime, stopTime }]);
-    }
-    return usage;
-  }
-
-  #earlierTries(drvPaths: readonly string[]): Map<string, EarlierTries> {
-    const found = new Map<string, EarlierTries>();
-    for (const drvPath of new Set(drvPaths)) {
-      const rows = [...this.tables.steps.values()].filter(
-        (row) => row.drvPath === drvPath && this.#isTry(row),
-      );
-      if (rows.length === 0) continue;
-      const orphaned = rows.filter((row) => row.stopTime === 0);
-      const givenBack = rows.filter((row) => row.error === givenBackMessage);
-      const tries = rows.filter((row) => !orphaned.includes(row) && !givenBack.includes(row));
-      found.set(drvPath, {
-        tries: tries.length,
-        endedAt: latest(tries),
-        givenBackAt: latest(givenBack),
-        orphaned: orphaned.length > 0,
-      });
-    }
-    return found;
-  }
-
-  #isTry(row: StepRow): boolean {
-    const build = this.tables.builds.get(row.build);
-    const stopTime = row.stopTime ?? -1;
-    return (
-      row.status === 3 &&
-      row.type === 0 &&
-      row.busy === 0 &&
-      row.propagatedFrom === undefined &&
-      build?.finished === false &&
-      (stopTime === 0 || stopTime > (build.stopTime ?? 0))
-    );
-  }
-
-  /** The newest path for each link of a chain. */
-  #follow(drvPath: string, outputs: readonly string[], storeDir: string): string | undefined {
-    let current: string | undefined = drvPath;
-    for (const name of outputs)
-      current = current === undefined ? undefined : this.#link(current, name, storeDir);
-    return current;
-  }
-
-  #link(drvPath: string, name: string, storeDir: string): string | undefined {
-    const rows = [...this.tables.steps.values()].sort((a, b) => b.build - a.build || b.stepnr - a.stepnr);
-    for (const row of rows) {
-      if (row.drvPath !== drvPath || (row.status !== 0 && row.status !== 13)) continue;
-      const resolved = rows.find(
-        (other) =>
-          row.status === 13 && other.status === 0 && other.drvPath === `${storeDir}/${row.resolvedDrvPath}`,
-      );
-      const path = resolved?.outputs.get(name) ?? row.outputs.get(name);
-      if (path !== undefined) return path;
-    }
-    return undefined;
-  }
-}
-
-function namesOf(jobset: number): { readonly project: string; readonly name: string } {
-  return { project: "project", name: `jobset${jobset}` };
-}
-
-function latest(rows: readonly StepRow[]): number | undefined {
-  return rows.length === 0 ? undefined : Math.max(...rows.map((row) => row.stopTime ?? 0));
 }

@@ -1,0 +1,101 @@
+/** A build on a simulated machine, and what the machine needs of the world. */
+import type { StorePath } from "../../../lib/nix/index.js";
+import type {
+  BuildCompletion,
+  BuildOrder,
+  BuildState,
+  RunnerServiceHandlers,
+} from "../../../lib/rpc/index.js";
+import type { SeededRandom } from "../random.js";
+import type { BuilderWatch } from "./builder-watch.js";
+import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
+import { narHashOf, narSize, type SimulatedStore } from "./simulated-store.js";
+import type { VirtualTime } from "./virtual-time.js";
+
+/** A build as its machine sees it. */
+export interface Run {
+  readonly id: string;
+  readonly drv: StorePath;
+  readonly machine: string;
+  readonly startedAt: number;
+  readonly order: BuildOrder;
+  /** Which life of the runner gave the order. */
+  readonly life: number;
+  /** `working`; `done`: the report is on its way; `over`: nothing more is said of it. */
+  state: "working" | "done" | "over";
+  /** The runner counts on it: nobody else may be given the derivation. */
+  owned: boolean;
+  /** Its tunnel broke, but the machine may come back with it until then. Milliseconds since the epoch. */
+  ownedUntil: number | undefined;
+  /** Its row is there for a later runner to see. */
+  knownByRow: boolean;
+  /** The order has arrived. */
+  received: boolean;
+  /** Nothing more happens with it. */
+  stalled: boolean;
+  /** How often something had happened by then that may end builds early. */
+  disturbances: number;
+  completion: BuildCompletion | undefined;
+}
+
+/** The runner of the moment; undefined while none takes builders. */
+export interface RunnerSide {
+  readonly handlers: RunnerServiceHandlers;
+  readonly life: number;
+}
+
+export interface BuilderWorld {
+  readonly time: VirtualTime;
+  readonly random: SeededRandom;
+  readonly store: SimulatedStore;
+  readonly plan: RunnerPlan;
+  readonly runner: () => RunnerSide | undefined;
+  readonly healed: () => boolean;
+  readonly planned: (name: string) => PlannedDerivation;
+  /** How often something happened that may end builds early. */
+  readonly disturbances: () => number;
+  readonly watch: Pick<BuilderWatch, "onOrder" | "onAbort" | "onReport">;
+}
+
+/** The report of a build; `path`: its output, when it has one. */
+export function completionOf(
+  run: Run,
+  state: BuildState,
+  path: StorePath | undefined,
+  failed: boolean,
+): BuildCompletion {
+  return {
+    buildId: run.id,
+    machineId: run.machine,
+    state,
+    importMs: 1,
+    buildMs: 1,
+    uploadMs: 1,
+    outputs: new Map(
+      path === undefined
+        ? []
+        : [
+            [
+              "out",
+              {
+                path,
+                narSize,
+                closureSize: narSize,
+                narHash: narHashOf(path),
+                nixSupport: supportOf(failed),
+              },
+            ],
+          ],
+    ),
+    error: state === "success" ? undefined : `simulated ${state}`,
+  };
+}
+
+export function supportOf(failed: boolean): {
+  readonly failed: boolean;
+  readonly releaseName: undefined;
+  readonly products: [];
+  readonly metrics: [];
+} {
+  return { failed, releaseName: undefined, products: [], metrics: [] };
+}
