@@ -32,6 +32,8 @@ export interface CacheSettings {
   readonly bufferSize: number;
   /** Seconds. */
   readonly presignedUrlExpiry: number;
+  /** Read what builders have uploaded before it is signed, instead of believing the hash that they report. */
+  readonly verifyUploads: boolean;
   /** Seconds for which a narinfo that was seen is believed to be there. */
   readonly presenceTtl: number;
 }
@@ -168,6 +170,7 @@ export function parseCacheUri(uri: string): {
     storageClass: parameters.text("storage-class"),
     bufferSize: parameters.integer(5 << 20, 5 * 2 ** 30, "buffer-size", "multipart-chunk-size") ?? 8 << 20,
     presignedUrlExpiry: parameters.integer(60, 86_400, "presigned-url-expiry") ?? 3600,
+    verifyUploads: parameters.flag(false, "verify-uploads"),
     presenceTtl: parameters.integer(0, 2 ** 31 - 1, "presence-ttl") ?? 3600,
   };
   for (const name of parameters.unknown()) warnings.push(`parameter '${name}' is not known and ignored`);

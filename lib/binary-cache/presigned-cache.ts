@@ -160,7 +160,9 @@ export class PresignedCache extends BinaryCache {
     }
     const stored = present
       ? await this.#adopt(minted, upload, options)
-      : await this.#measure(narInfo, key, options);
+      : this.settings.verifyUploads
+        ? await this.verifyStoredNar(narInfo, key, options)
+        : await this.#measure(narInfo, key, options);
     if (stored === undefined) throw this.missing(key);
     return { ...narInfo, ...stored, url: key, compression: this.settings.compression };
   }

@@ -59,6 +59,27 @@ describe("presigned uploads", () => {
     cache.close();
   });
 
+  it("with verify-uploads what is in the bucket is read before it is signed", async () => {
+    const cache = await open({ "verify-uploads": "true" });
+    // As long as promised, but not what was promised.
+    const other = sample("b", file("hello, word\n"));
+    const lie = await build(only(await cache.mint("liar", [request(small)])), {
+      info: small.info,
+      nar: other.nar,
+    });
+    expect(other.nar.length).toBe(small.nar.length);
+    await expect(cache.complete("liar", lie)).rejects.toMatchObject({ code: "mismatch" });
+    await cache.abandon("liar");
+    expect(await cache.narInfo(small.info.path)).toBeUndefined();
+
+    const truth = await build(only(await cache.mint("honest", [request(small)])), small);
+    await cache.complete("honest", truth);
+    const info = await cache.narInfo(small.info.path);
+    if (info === undefined) throw new Error("no narinfo");
+    expect((await bytesOf(cache.openNar(info))).equals(small.nar)).toBe(true);
+    cache.close();
+  });
+
   it("only what was asked for can be completed", async () => {
     const cache = await open();
     const minted = only(await cache.mint("job", [request(small)]));
