@@ -6,17 +6,33 @@
 import { parseCompressionMethod } from "../compression/index.js";
 import type { Logger } from "../log.js";
 import type { NarInfo } from "../nix/nar-info.js";
-import { PublicKey, verifySignature } from "../nix/signer.js";
-import type { StorePath } from "../nix/store-path.js";
-import type { BinaryCache } from "./binary-cache.js";
+import type { NarListing } from "../nix/nar-listing.js";
+import { PublicKey, type Signer, verifySignature } from "../nix/signer.js";
+import type { StoreDir, StorePath } from "../nix/store-path.js";
 import { forEachLimited } from "./byte-streams.js";
 import type { Descriptions } from "./descriptions.js";
 import { BinaryCacheError, missingObject } from "./errors.js";
 import { contentTypes, narInfoKey } from "./layout.js";
 import type { ObjectStore, ReadOptions } from "./object-store.js";
+import type { Presence } from "./presence-query.js";
 import type { StoredNar, StoredNars } from "./stored-nars.js";
 
 const readsAtOnce = 20;
+
+/** What a copy needs of the cache it comes from. */
+export interface CopySource {
+  readonly name: string;
+  readonly storeDir: StoreDir;
+  readonly signers: readonly Signer[];
+  readonly objects: ObjectStore;
+  narInfo(path: StorePath, options?: ReadOptions): Promise<NarInfo | undefined>;
+  listing(path: StorePath, options?: ReadOptions): Promise<NarListing | undefined>;
+}
+
+/** Says what a cache has. */
+interface PresenceSource {
+  hasNarInfos(paths: Iterable<StorePath>, options?: ReadOptions): Promise<Map<StorePath, Presence>>;
+}
 
 /**
  * What `to` lacks of the closures of `paths`, as `from` has it; references first.
@@ -24,8 +40,8 @@ const readsAtOnce = 20;
  * @throws BinaryCacheError `missing` when neither has a path, `mismatch` for a narinfo that `from` has not signed
  */
 export async function closureToCopy(
-  from: BinaryCache,
-  to: BinaryCache,
+  from: CopySource,
+  to: PresenceSource,
   paths: readonly StorePath[],
   options: ReadOptions,
 ): Promise<NarInfo[]> {
@@ -70,7 +86,7 @@ export interface CopyOptions extends ReadOptions {
 /** One path that the target lacks. @throws BinaryCacheError */
 export async function copyPath(
   to: CopyTarget,
-  from: BinaryCache,
+  from: CopySource,
   info: NarInfo,
   options: CopyOptions,
 ): Promise<"uploaded"> {
@@ -128,7 +144,7 @@ async function copyNar(
 }
 
 /** Whatever is in a cache with keys was signed by it; what was not did not come from us. */
-function demandSignature(cache: BinaryCache, info: NarInfo): void {
+function demandSignature(cache: CopySource, info: NarInfo): void {
   const keys = cache.signers.map((signer) => PublicKey.parse(signer.publicKey));
   if (keys.length === 0 || verifySignature(cache.storeDir, info, keys)) return;
   const key = narInfoKey(info.path);
