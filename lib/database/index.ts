@@ -16,7 +16,7 @@ export { migrate, schemaVersion } from "./migrate.js";
 export { type OpenHydraDatabaseOptions, openHydraDatabase } from "./open-hydra-database.js";
 export { OwnerLock, type OwnerLockOptions } from "./owner-lock.js";
 export type { EarlierBuild, EarlierMetric, EarlierProduct } from "./queries/earlier-build.js";
-export { type EarlierTries, givenBackMessage } from "./queries/earlier-tries.js";
+export { type EarlierTries, givenBackMessage, machineLeftMessage } from "./queries/earlier-tries.js";
 export type { JobsetRow, UsedTime } from "./queries/jobsets.js";
 export type { OutputChain } from "./queries/output-chains.js";
 export type { StepKind } from "./queries/step-durations.js";

@@ -119,6 +119,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     outputsAreLocal: () => !presignedInForce(),
     rememberFailures: () => true,
     random,
+    onReleased: (builds) => tasks.start(() => monitor.lookAgain(builds)),
     onEnded: (id, result) => {
       registry.ended(id, result);
       metrics.add("buildsFinished");

@@ -4,6 +4,7 @@
  * The slot is reserved before this starts. Whatever goes wrong on the way ends the attempt through `Results`, so the
  * slot is given back and the row, if there is one, is closed.
  */
+import { machineLeftMessage } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { BasicDerivation } from "../nix/derivation.js";
@@ -112,7 +113,8 @@ export class AttemptLauncher {
     if (attempts.get(attempt.id) === undefined) return;
     attempt.sent = this.#options.sessions.send(attempt.machine, this.#order(attempt, resolution.derivation));
     if (!attempt.sent) {
-      await results.end(attempt, { kind: "postponed", reason: "the machine left", delayMs: 0 });
+      const outcome = { kind: "postponed", reason: machineLeftMessage, delayMs: 0 } as const;
+      await results.end(attempt, outcome, machineLeftMessage);
       return;
     }
     scheduler.sent(attempt.id, now());

@@ -116,9 +116,28 @@ export class QueueMonitor {
   }
 
   /** Takes one build in now, whatever the monitor is doing. Unknown and finished ids do nothing. */
-  async takeIn(id: BuildId): Promise<void> {
+  takeIn(id: BuildId): Promise<void> {
+    return this.#takeIn([id]);
+  }
+
+  /** Builds that a pass left alone because they were being recorded: one may have been restarted since. */
+  async lookAgain(ids: readonly BuildId[]): Promise<void> {
+    if (this.#loop === undefined || this.#abort.signal.aborted) return;
+    try {
+      await this.#takeIn(ids);
+    } catch (error) {
+      this.#options.logger.debug("builds cannot be looked at again; a pass does it", {
+        builds: ids.length,
+        error,
+      });
+      this.trigger();
+    }
+  }
+
+  async #takeIn(ids: readonly BuildId[]): Promise<void> {
     const { database, ingestion } = this.#options;
-    const { builds } = await database.unfinishedBuilds({ ids: [id] });
+    const { builds } = await database.unfinishedBuilds({ ids });
+    if (builds.length === 0) return;
     await this.#loadUsage(builds);
     await ingestion.ingest(this.#usable(builds), { urgent: true });
   }

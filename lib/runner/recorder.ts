@@ -59,6 +59,8 @@ export interface RecorderOptions {
   readonly outputsAreLocal?: () => boolean;
   /** A result is in the database: ours, or that of whoever was faster. */
   readonly onEnded?: (build: BuildId, result: Omit<EndedBuild, "build">) => void;
+  /** Builds that were asked for while they were held, and are not any more. */
+  readonly onReleased?: (builds: readonly BuildId[]) => void;
   /** Put the outputs of failed steps into FailedPaths, so that they are not tried again. Default: false. */
   readonly rememberFailures?: () => boolean;
   readonly logger?: Logger;
@@ -133,7 +135,8 @@ export class Recorder {
 
   /** Undoes one `hold` of the same builds. */
   release(builds: readonly BuildId[]): void {
-    this.#holds.release(builds);
+    const missed = this.#holds.release(builds);
+    if (missed.length > 0) this.#options.onReleased?.(missed);
   }
 
   holds(build: BuildId): boolean {

@@ -15,19 +15,23 @@ export interface EarlierTries {
 /** The message of a row whose attempt a runner gave back because it stopped. Such attempts do not count as tries. */
 export const givenBackMessage = "the queue runner was stopped";
 
+/** The message of a row whose order came too late for its machine. Such attempts do not count as tries either. */
+export const machineLeftMessage = "the machine left";
+
 const atOnce = 5_000;
 
 // A runner that was killed is marked by the end 0, and its attempts do not count either. A build that was restarted
 // keeps the time at which it ended before: what came until then does not concern it any more.
 const statement = `
   WITH earlier AS (
-    SELECT s.drvpath, s.stoptime, s.stoptime = 0 AS orphaned, s.errormsg IS NOT DISTINCT FROM $2 AS givenback
+    SELECT s.drvpath, s.stoptime, s.stoptime = 0 AS orphaned, s.errormsg IS NOT DISTINCT FROM $2 AS givenback,
+           s.errormsg IS NOT DISTINCT FROM $3 AS neversent
       FROM buildsteps s JOIN builds b ON b.id = s.build
      WHERE s.drvpath = ANY($1::text[]) AND s.status = 3 AND s.type = 0 AND s.busy = 0 AND s.propagatedfrom IS NULL
        AND (s.stoptime > coalesce(b.stoptime, 0) OR s.stoptime = 0) AND b.finished = 0
   )
-  SELECT drvpath, (count(*) FILTER (WHERE NOT givenback AND NOT orphaned))::int AS tries,
-         max(stoptime) FILTER (WHERE NOT givenback AND NOT orphaned) AS endedat,
+  SELECT drvpath, (count(*) FILTER (WHERE NOT givenback AND NOT orphaned AND NOT neversent))::int AS tries,
+         max(stoptime) FILTER (WHERE NOT givenback AND NOT orphaned AND NOT neversent) AS endedat,
          max(stoptime) FILTER (WHERE givenback) AS givenbackat, bool_or(orphaned) AS orphaned
     FROM earlier GROUP BY drvpath`;
 
@@ -44,7 +48,7 @@ export async function earlierTries(
       endedat: number | null;
       givenbackat: number | null;
       orphaned: boolean;
-    }>(statement, [drvPaths.slice(from, from + atOnce), givenBackMessage]);
+    }>(statement, [drvPaths.slice(from, from + atOnce), givenBackMessage, machineLeftMessage]);
     for (const row of rows) {
       found.set(row.drvpath, {
         tries: row.tries,

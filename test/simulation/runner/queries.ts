@@ -1,6 +1,6 @@
 /** What the runner asks the simulated database, answered from its tables. */
 import type { EarlierTries, UnfinishedBuild } from "../../../lib/database/index.js";
-import { givenBackMessage } from "../../../lib/database/index.js";
+import { givenBackMessage, machineLeftMessage } from "../../../lib/database/index.js";
 import type { StepRow, Tables } from "./tables.js";
 
 export interface SimulatedJobset {
@@ -58,7 +58,9 @@ export function earlierTries(tables: Tables, drvPaths: readonly string[]): Map<s
     if (rows.length === 0) continue;
     const orphaned = rows.filter((row) => row.stopTime === 0);
     const givenBack = rows.filter((row) => row.error === givenBackMessage);
-    const tries = rows.filter((row) => !orphaned.includes(row) && !givenBack.includes(row));
+    const tries = rows.filter(
+      (row) => !orphaned.includes(row) && !givenBack.includes(row) && row.error !== machineLeftMessage,
+    );
     found.set(drvPath, {
       tries: tries.length,
       endedAt: latest(tries),

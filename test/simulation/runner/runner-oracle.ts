@@ -1,6 +1,6 @@
 /** What must be true of a simulated runner: between two events, when everything is done, and at the very end. */
 
-import { givenBackMessage } from "../../../lib/database/index.js";
+import { givenBackMessage, machineLeftMessage } from "../../../lib/database/index.js";
 import { parseFullStorePath, type StorePath } from "../../../lib/nix/index.js";
 import { buildId } from "../../../lib/scheduler/ids.js";
 import { demand, fits } from "../oracle.js";
@@ -116,7 +116,7 @@ function checkTries(world: RunnerWorld, { id }: BuildRow): void {
       row.stopTime !== 0 &&
       row.propagatedFrom === undefined &&
       row.error !== givenBackMessage &&
-      row.error !== "the machine left";
+      row.error !== machineLeftMessage;
     if (counts) tries.set(row.drvPath, (tries.get(row.drvPath) ?? 0) + 1);
   }
   for (const [drv, count] of tries) {

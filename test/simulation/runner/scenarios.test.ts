@@ -114,6 +114,24 @@ describe("what seeds have found", () => {
       expect(world.database.tables.steps.size).toBe(1);
     }));
 
+  it("a build that is restarted while its result is being recorded is taken in soon after", () =>
+    inWorld(planOf({}), async (world) => {
+      world.startRunner();
+      world.heal();
+      const build = addBuild(world, "d0");
+      await world.advance(2_000);
+      const row = world.database.tables.builds.get(build);
+      if (row === undefined) throw new Error("no build");
+      // The commit takes place, and its answer comes much later.
+      world.database.faults = { ...noDatabaseFaults, slow: 1 };
+      while (!row.finished) await world.advance(20);
+      world.database.faults = noDatabaseFaults;
+      world.database.restart(row);
+      await world.advance(30_000);
+      expect(row.finished).toBe(true);
+      await world.drain();
+    }));
+
   it("tries of a resolved step survive a restart", () =>
     inWorld(
       planOf({ floating: true, durationMs: 0 }, { inputs: ["d0"], durationMs: 0, flaky: 1 }),
