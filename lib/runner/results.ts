@@ -6,6 +6,7 @@
  * off from the queue monitor, and recording is retried until the database accepts it, so that nothing is said twice
  * and nothing is lost.
  */
+import { machineLeftMessage } from "../database/index.js";
 import { errorChain } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/store-path.js";
@@ -111,7 +112,8 @@ export class Results {
     this.#options.attempts.remove(attemptId);
     if (attempt !== undefined) attempt.endedAt ??= this.#options.now();
     if (attempt?.sent === true) this.#options.counters.stepLost();
-    await this.#record(attempt, completion, { error, overheadMs: 0, outputs: new Map() });
+    const unsent = attempt?.sent === false ? machineLeftMessage : undefined;
+    await this.#record(attempt, completion, { error: error ?? unsent, overheadMs: 0, outputs: new Map() });
   }
 
   /** Ends an attempt from our side: an order that could not be sent, inputs that cannot be resolved, a cancel. */

@@ -108,7 +108,10 @@ export interface SchedulerApi {
     },
     now: number,
   ): Assignment | undefined;
-  /** The build message is on its way: from now on it has to be acknowledged in time. */
+  /**
+   * The build message is on its way: from now on it has to be acknowledged in time. A machine that is lost before that
+   * has tried nothing, so no try is used up.
+   */
   sent(attempt: AttemptId, now: number): void;
   /** The builder has the build message. */
   acknowledged(attempt: AttemptId, now: number): void;

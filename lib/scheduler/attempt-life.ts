@@ -90,12 +90,14 @@ function limitsOf(core: Core, step: Step): AttemptLimits {
 
 export function sent(core: Core, attempt: Attempt): void {
   const { acknowledgeMs } = core.options.deadlines;
+  attempt.onItsWay = true;
   if (attempt.phase !== "sent" || acknowledgeMs === 0 || attempt.timer === undefined) return;
   core.timers.set(attempt.timer, core.now + acknowledgeMs);
 }
 
 export function acknowledge(core: Core, attempt: Attempt): void {
   if (attempt.phase !== "sent") return;
+  attempt.onItsWay = true;
   attempt.phase = "building";
   armDeadline(core, attempt);
 }

@@ -74,7 +74,9 @@ function loseAttempts(
   const effects: Effect[] = [];
   const lost = [...machine.attempts].filter((attempt) => isLost(attempt.id));
   for (const attempt of lost) {
-    const outcome = { kind: "retryable", reason: "the machine was lost", blame: "other" } as const;
+    const outcome = attempt.onItsWay
+      ? ({ kind: "retryable", reason: "the machine was lost", blame: "other" } as const)
+      : ({ kind: "postponed", reason: "the machine was lost", delayMs: 0 } as const);
     const completion = complete(core, attempt, outcome, random);
     const { id } = machine.info;
     effects.push({

@@ -37,6 +37,8 @@ export class Attempt {
   /** Builds occupy a slot; uploads do not. */
   holdsSlot = true;
   phase: AttemptPhase = "sent";
+  /** The order is in the machine's tunnel; before that nothing can have been tried. */
+  onItsWay = false;
   timer: Timer | undefined;
 
   constructor(

@@ -75,6 +75,7 @@ describe("invariants", () => {
     world.trouble(assignment);
     world.advance(1);
     const again = world.next();
+    world.scheduler.sent(again.attempt, world.now);
     const [, ended] = world.scheduler.removeMachine(machineId("m"), world.now, noJitter);
     expect(ended).toMatchObject({
       attempt: again.attempt,

@@ -202,6 +202,21 @@ describe("machines", () => {
     ]);
   });
 
+  it("that are lost before their orders are sent use up no try", () => {
+    const world = oneStep({ retry: { maxTries: 1 } });
+    world.machine("m");
+    world.next();
+    const [, unsent] = world.scheduler.removeMachine(machineId("m"), world.now, noJitter);
+    expect(unsent).toMatchObject({ kind: "attemptEnded", completion: { kind: "retry", tries: 0 } });
+
+    world.machine("n");
+    world.advance(1);
+    const { attempt } = world.next();
+    world.scheduler.sent(attempt, world.now);
+    const [, sent] = world.scheduler.removeMachine(machineId("n"), world.now, noJitter);
+    expect(sent).toMatchObject({ kind: "attemptEnded", completion: { kind: "failed", status: 3 } });
+  });
+
   it("that rejoin keep the attempts they name and lose the others", () => {
     const world = new World();
     for (const [id, name] of ["s", "t"].entries()) {
