@@ -1,7 +1,7 @@
 /** What a job of the upload queue is made of: from our store, or from another cache, into one cache. */
-import { once } from "node:events";
-import { createReadStream } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
 import { decompress } from "../compression/index.js";
+import { isSystemError } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { ValidPathInfo } from "../nix/path-info.js";
 import type { StorePath } from "../nix/store-path.js";
@@ -82,21 +82,28 @@ async function putRealisations(cache: BinaryCache, job: UploadJob, signal: Abort
 async function putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): Promise<boolean> {
   const { drv, attempt } = log;
   for (const { suffix, method } of logForms) {
-    const file = createReadStream(log.file + suffix);
+    const file = await openIfThere(log.file + suffix);
+    if (file === undefined) continue;
+    const plain = file.createReadStream({ autoClose: false });
     try {
-      await once(file, "open", { signal });
-      const text = method === "none" ? file : decompress(file, { method, signal });
+      signal.throwIfAborted();
+      const text = method === "none" ? plain : decompress(plain, { method, signal });
       await cache.putLog(drv, text, { signal, attempt });
       return true;
-    } catch (error) {
-      if (!isAbsentFile(error)) throw error;
     } finally {
-      file.destroy();
+      // A file waits for its streams before it closes.
+      plain.destroy();
+      await file.close();
     }
   }
   return false;
 }
 
-function isAbsentFile(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ENOENT";
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if (isSystemError(error) && error.code === "ENOENT") return undefined;
+    throw error;
+  }
 }

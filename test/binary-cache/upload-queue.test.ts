@@ -2,6 +2,7 @@
 import { appendFile, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   type BinaryCache,
@@ -134,6 +135,16 @@ describe("UploadQueue", () => {
     const nowhere = await second.enqueue({ ...job, from: { cache: "three" } });
     await expect(nowhere.done).rejects.toMatchObject({ code: "missing" });
     await second.close();
+  });
+
+  it("can be closed while it opens a log, whether or not that is there", async () => {
+    for (let round = 0; round < 30; round++) {
+      const queue = await open({ folder: join(scratch, `journal-${round}`) });
+      await queue.enqueue({ paths: [], log: { drv, file: join(scratch, "no-such-log") }, caches: ["one"] });
+      await queue.close();
+    }
+    // An error that nobody listened to would end the process, and this run, by now.
+    await sleep(50);
   });
 
   it("gives up what can never work", async () => {
