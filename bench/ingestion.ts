@@ -7,8 +7,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
-import { queueRunnerSettings, Secret } from "../lib/config/index.js";
-import type { QueueRunnerConfig } from "../lib/config/types.js";
+import { Secret } from "../lib/config/index.js";
 import { openHydraDatabase } from "../lib/database/index.js";
 import { silentLogger } from "../lib/log.js";
 import {
@@ -24,8 +23,8 @@ import {
   type StorePath,
 } from "../lib/nix/index.js";
 import { assemble } from "../lib/runner/assembly.js";
-import type { RunnerEdges } from "../lib/runner/edges.js";
 import type { RunnerStore } from "../lib/runner/runner-store.js";
+import { defaultConfig, idleEdges } from "../test/support/idle-runner.js";
 import type { Benchmark } from "./benchmark.js";
 import { makeGraph } from "./derivation-graph.js";
 import { LoopWatch } from "./loop-watch.js";
@@ -55,7 +54,7 @@ export const run: Benchmark = async ([steps = "60000"]) => {
       logger: silentLogger,
       now: Date.now,
       random: Math.random,
-      openEdges: () => noEdges,
+      openEdges: () => idleEdges,
     });
     const pass = async (done: () => boolean): Promise<{ seconds: number; longestMs: number }> => {
       using watch = new LoopWatch();
@@ -156,44 +155,8 @@ function storeOf(collection: ReadonlyMap<StorePath, Uint8Array>): RunnerStore {
   };
 }
 
-const nothing = async (): Promise<void> => {};
-
-const noEdges: RunnerEdges = {
-  logs: {
-    pathOf: (drv) => drv,
-    create: () => Promise.reject(new Error("nobody builds here")),
-    size: () => Promise.resolve(undefined),
-    finish: nothing,
-    setMaxBytes: () => {},
-  },
-  uploads: {
-    open: nothing,
-    start: nothing,
-    close: nothing,
-    publish: nothing,
-    putLog: nothing,
-    presence: () => Promise.resolve(new Map()),
-    uploadLater: nothing,
-    destination: () => "caches",
-    inOverflow: () => Promise.resolve(new Set()),
-    copyFromOverflow: nothing,
-    readOutput: () => Promise.resolve(undefined),
-    presignedCache: () => undefined,
-    wantsDebugInfo: () => false,
-    pending: () => [],
-    pendingCount: () => 0,
-    traffic: () => [],
-  },
-  readNixSupport: () => Promise.reject(new Error("nothing is built here")),
-};
-
 const defaults = {
-  ...(Object.fromEntries(
-    Object.entries(queueRunnerSettings).map(([name, setting]) => [
-      name,
-      "default" in setting ? setting.default : undefined,
-    ]),
-  ) as unknown as QueueRunnerConfig),
+  ...defaultConfig(),
   dbUrl: new Secret("embedded:"),
   queueTriggerTimerInS: -1,
 };

@@ -177,7 +177,6 @@ export class BinaryCache {
       objects: this.objects,
       nars: this.#nars,
       descriptions: this.#descriptions,
-      logger: this.#logger,
       publish: (info) => this.publish(info, options),
     };
     const copied = await inClosureOrder(

@@ -4,7 +4,7 @@
  * A path is taken only with its whole closure, references before referrers, and its narinfo is written last.
  */
 import { parseCompressionMethod } from "../compression/index.js";
-import type { Logger } from "../log.js";
+import { dependenciesFirst } from "../nix/closure.js";
 import type { NarInfo } from "../nix/nar-info.js";
 import type { NarListing } from "../nix/nar-listing.js";
 import { PublicKey, type Signer, verifySignature } from "../nix/signer.js";
@@ -64,7 +64,7 @@ export async function closureToCopy(
     for (const path of next) seen.add(path);
     level = [...next];
   }
-  return referencesFirst(infos);
+  return dependenciesFirst(infos.keys(), infos);
 }
 
 /** What a copy needs of the cache it goes into. */
@@ -72,7 +72,6 @@ export interface CopyTarget {
   readonly objects: ObjectStore;
   readonly nars: StoredNars;
   readonly descriptions: Descriptions;
-  readonly logger: Logger;
   /** Signs and writes the narinfo. */
   readonly publish: (info: NarInfo) => Promise<void>;
 }
@@ -102,7 +101,7 @@ export async function copyPath(
 
 /** The NAR of that name that is there already, measured, when it can be used: its file may be another one. */
 async function soundNar(
-  { objects, nars, logger }: CopyTarget,
+  { objects, nars }: CopyTarget,
   info: NarInfo,
   { signal, repair }: CopyOptions,
 ): Promise<StoredNar | undefined> {
@@ -110,13 +109,7 @@ async function soundNar(
   const compression = parseCompressionMethod(info.compression);
   if (repair === true || compression === undefined) return undefined;
   if ((await objects.head(key, { signal })) === undefined) return undefined;
-  try {
-    return await nars.verify(info, key, { signal, compression });
-  } catch (error) {
-    signal?.throwIfAborted();
-    logger.warn("a stored NAR is unusable and will be replaced", { key, cache: objects.name, error });
-    return undefined;
-  }
+  return nars.ifSound(key, signal, () => nars.verify(info, key, { signal, compression }));
 }
 
 /** The stored NAR, as it is, over one that is there. */
@@ -152,25 +145,4 @@ function demandSignature(cache: CopySource, info: NarInfo): void {
     store: cache.name,
     key,
   });
-}
-
-function referencesFirst(infos: ReadonlyMap<StorePath, NarInfo>): NarInfo[] {
-  const sorted: NarInfo[] = [];
-  const opened = new Set<StorePath>();
-  const closed = new Set<StorePath>();
-  const stack = [...infos.keys()];
-  for (let path = stack.at(-1); path !== undefined; path = stack.at(-1)) {
-    const info = infos.get(path);
-    if (info === undefined || opened.has(path)) {
-      stack.pop();
-      if (info !== undefined && !closed.has(path)) {
-        closed.add(path);
-        sorted.push(info);
-      }
-      continue;
-    }
-    opened.add(path);
-    stack.push(...info.references.filter((reference) => !opened.has(reference)));
-  }
-  return sorted;
 }

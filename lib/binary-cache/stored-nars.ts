@@ -80,16 +80,27 @@ export class StoredNars {
     // Two store paths can have the same contents, and an upload that broke off may have left its NAR behind. Who reads
     // the older narinfo relies on the hash of the file, so a sound NAR is never replaced.
     if (!repair && (await this.#objects.head(key, options)) !== undefined) {
-      const found = await this.#adopt(info, key, options).catch((error: unknown) => {
-        signal?.throwIfAborted();
-        const cache = this.#objects.name;
-        this.#logger.warn("a stored NAR is unusable and will be replaced", { key, cache, error });
-        return undefined;
-      });
+      const found = await this.ifSound(key, signal, () => this.#adopt(info, key, options));
       return found ?? required(await this.#write(info, key, openNar, false, options), absent);
     }
     const written = await this.#write(info, key, openNar, !repair, options);
     return written ?? required(await this.#adopt(info, key, options), absent);
+  }
+
+  /** What `read` gives of the NAR; undefined, with a warning, when it is damaged and has to be replaced. */
+  async ifSound<T>(
+    key: string,
+    signal: AbortSignal | undefined,
+    read: () => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch (error) {
+      signal?.throwIfAborted();
+      const cache = this.#objects.name;
+      this.#logger.warn("a stored NAR is unusable and will be replaced", { key, cache, error });
+      return undefined;
+    }
   }
 
   /** Size and hash of a stored NAR, whose contents are checked on the way. Undefined when there is none. */

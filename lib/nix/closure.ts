@@ -42,14 +42,17 @@ export async function computeClosure(
   return dependenciesFirst(paths, known);
 }
 
-/** Depth first, post-order, with a stack of our own: chains of references can be longer than the call stack. */
-function dependenciesFirst(
-  roots: readonly StorePath[],
-  infos: ReadonlyMap<StorePath, ValidPathInfo>,
-): ValidPathInfo[] {
-  const ordered: ValidPathInfo[] = [];
+/**
+ * What is reachable from `roots`, dependencies before dependents; paths that `infos` does not have are left out. Depth
+ * first, post-order, with a stack of our own: chains of references can be longer than the call stack.
+ */
+export function dependenciesFirst<Info extends Pick<ValidPathInfo, "path" | "references">>(
+  roots: Iterable<StorePath>,
+  infos: ReadonlyMap<StorePath, Info>,
+): Info[] {
+  const ordered: Info[] = [];
   const visited = new Set<StorePath>();
-  const stack: { readonly info: ValidPathInfo; next: number }[] = [];
+  const stack: { readonly info: Info; next: number }[] = [];
   const enter = (path: StorePath): void => {
     const info = infos.get(path);
     if (info === undefined || visited.has(path)) return;

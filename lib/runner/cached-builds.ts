@@ -6,7 +6,7 @@ import { printStorePath, type StorePath } from "../nix/store-path.js";
 import type { BuiltOutput } from "../rpc/types.js";
 import type { BuildId } from "../scheduler/ids.js";
 import { type BuildSummary, summarise } from "./build-report.js";
-import type { StepFacts } from "./derivation-catalog.js";
+import { definedOutputs, type StepFacts } from "./derivation-catalog.js";
 import type { RunnerEdges } from "./edges.js";
 import type { QueuedBuild } from "./queued-build.js";
 import type { Recorder } from "./recorder.js";
@@ -30,8 +30,7 @@ export class CachedBuilds {
   /** Records the build as a cached success. `facts` must know all output paths. */
   async finish(build: QueuedBuild, facts: StepFacts): Promise<void> {
     const { recorder } = this.#options;
-    const outputs = new Map<string, StorePath>();
-    for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
+    const outputs = definedOutputs(facts);
     await recorder.buildCached(build.id, outputs, await this.summary(outputs));
   }
 

@@ -76,6 +76,13 @@ export function stepFacts(
   };
 }
 
+/** The outputs whose paths are known. */
+export function definedOutputs({ outputs }: Pick<StepFacts, "outputs">): Map<string, StorePath> {
+  const defined = new Map<string, StorePath>();
+  for (const [name, path] of outputs) if (path !== undefined) defined.set(name, path);
+  return defined;
+}
+
 export class DerivationCatalog {
   readonly #store: RunnerStore;
   readonly #capacity: number;

@@ -8,7 +8,6 @@
 
 import type { HydraDatabase } from "../database/index.js";
 import { errorChain } from "../errors.js";
-import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/store-path.js";
 import type { SchedulerApi } from "../scheduler/api.js";
 import { type BuildId, type StepId, stepId } from "../scheduler/ids.js";
@@ -17,37 +16,22 @@ import type { BuildRegistry } from "./build-registry.js";
 import type { Destination } from "./cache-targets.js";
 import type { CachedBuilds } from "./cached-builds.js";
 import { Mutex, mapConcurrently, pause } from "./concurrency.js";
-import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import type { EarlierAttempts } from "./earlier-attempts.js";
-import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
-import type { IncomingOutputs } from "./incoming-outputs.js";
 import { type BuildFate, type IngestionPlan, planIngestion, type Verdict } from "./ingestion-plan.js";
-import type { InputResolver } from "./input-resolver.js";
 import { newStep, StepHistories } from "./new-steps.js";
 import type { QueuedBuild } from "./queued-build.js";
-import type { Recorder } from "./recorder.js";
-import type { RunnerStore } from "./runner-store.js";
-import { StepJudge } from "./step-judge.js";
+import { StepJudge, type StepJudgeOptions } from "./step-judge.js";
 import { wantingJobsets } from "./wanting-jobsets.js";
 
-export interface IngestionOptions {
+export interface IngestionOptions extends StepJudgeOptions {
   readonly scheduler: SchedulerApi;
-  readonly store: RunnerStore;
   readonly database: Pick<HydraDatabase, "failedPaths" | "stepDurations" | "earlierTries">;
   readonly earlierAttempts: EarlierAttempts;
   readonly catalog: DerivationCatalog;
-  readonly resolver: InputResolver;
-  readonly recorder: Recorder;
   readonly registry: BuildRegistry;
   readonly cached: CachedBuilds;
-  readonly uploads: RunnerEdges["uploads"];
-  readonly incoming: IncomingOutputs;
-  readonly counters: RunnerCounters;
-  readonly logger: Logger;
-  readonly now: () => number;
-  readonly useSubstitutes: () => boolean;
   readonly onChange: () => void;
   /** A step that waits behind its gate until its outputs are where they belong. */
   readonly onGated: (facts: StepFacts) => void;

@@ -12,7 +12,7 @@ import { type StepId, stepId } from "../scheduler/ids.js";
 import type { DynamicContinuation, Effect } from "../scheduler/types.js";
 import type { CachedBuilds } from "./cached-builds.js";
 import type { TaskGroup } from "./concurrency.js";
-import type { StepFacts } from "./derivation-catalog.js";
+import { definedOutputs, type StepFacts } from "./derivation-catalog.js";
 import type { RunnerEdges } from "./edges.js";
 import type { Recorder } from "./recorder.js";
 
@@ -72,8 +72,7 @@ export class OverflowCopies {
     const completion = scheduler.finishStep(id, now());
     perform(completion.effects);
     onChange();
-    const outputs = new Map<string, StorePath>();
-    for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
+    const outputs = definedOutputs(facts);
     for (const continuation of completion.dynamic) {
       const drv = outputs.get(continuation.chain.at(-1) ?? "");
       if (drv !== undefined) onDynamic(continuation, drv);

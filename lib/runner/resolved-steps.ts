@@ -10,7 +10,7 @@ import type { SchedulerApi } from "../scheduler/api.js";
 import { stepId } from "../scheduler/ids.js";
 import type { Attempt, AttemptRegistry } from "./attempts.js";
 import type { CachedBuilds } from "./cached-builds.js";
-import type { StepFacts } from "./derivation-catalog.js";
+import { definedOutputs, type StepFacts } from "./derivation-catalog.js";
 import type { Ingestion } from "./ingestion.js";
 import type { InputResolver } from "./input-resolver.js";
 import type { Recorder } from "./recorder.js";
@@ -78,8 +78,7 @@ export class ResolvedSteps {
 
   async #alreadyBuilt(attempt: Attempt, facts: StepFacts): Promise<void> {
     const { attempts, scheduler, recorder, cached, now, random, onChange } = this.#options;
-    const outputs = new Map<string, StorePath>();
-    for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
+    const outputs = definedOutputs(facts);
     this.learnOutputs(attempt.drv, outputs);
     // The front-end looks for the resolved step in the same build; without a row it says "not yet scheduled".
     await recorder.substituted(attempt.assignment.build, facts, outputs, now(), now());

@@ -22,7 +22,7 @@ import type {
 } from "../scheduler/types.js";
 import type { Attempt, AttemptRegistry, StepRow } from "./attempts.js";
 import { type BuildReport, outcomeOf, summarise } from "./build-report.js";
-import { pause, TaskGroup } from "./concurrency.js";
+import { atMost, TaskGroup } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
 import type { DerivationCatalog } from "./derivation-catalog.js";
 import { RunnerError } from "./errors.js";
@@ -223,7 +223,7 @@ export class Results {
   /** Whoever hears that a step is over may read its log, so the log has to be complete by then. */
   async #finishLog(attempt: Attempt): Promise<void> {
     if (attempt.log === undefined) return;
-    await Promise.race([attempt.log, pause(logGraceMs)]);
+    await atMost(attempt.log, logGraceMs);
     await this.#options.onLogComplete(attempt.drv);
   }
 

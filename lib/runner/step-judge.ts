@@ -6,7 +6,7 @@ import type { BuildId } from "../scheduler/ids.js";
 import type { Destination } from "./cache-targets.js";
 import { mapConcurrently } from "./concurrency.js";
 import type { RunnerCounters } from "./counters.js";
-import type { StepFacts } from "./derivation-catalog.js";
+import { definedOutputs, type StepFacts } from "./derivation-catalog.js";
 import type { RunnerEdges } from "./edges.js";
 import { RunnerError } from "./errors.js";
 import type { IncomingOutputs } from "./incoming-outputs.js";
@@ -93,7 +93,7 @@ export class StepJudge {
         if (await this.#substitute(facts, account(facts.drv))) {
           verdicts[index] = { kind: "complete", facts };
           complete.push(facts);
-          for (const path of facts.outputs.values()) if (path !== undefined) valid.add(path);
+          for (const path of definedOutputs(facts).values()) valid.add(path);
         }
       });
     }
@@ -150,10 +150,4 @@ export class StepJudge {
     }
     return true;
   }
-}
-
-function definedOutputs(facts: StepFacts): Map<string, StorePath> {
-  const outputs = new Map<string, StorePath>();
-  for (const [name, path] of facts.outputs) if (path !== undefined) outputs.set(name, path);
-  return outputs;
 }

@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectRunner, type RunnerClient } from "../../lib/rpc/client/runner-client.js";
 import { encodeLog } from "../../lib/rpc/index.js";
-import type { BuilderJoin, BuilderPing, BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
+import type { BuilderJoin, BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
+import { quietPing } from "./quiet-ping.js";
 import { until } from "./until.js";
 
 const join = (machineId: string, hostname: string, system: string): BuilderJoin => ({
@@ -27,20 +28,6 @@ const join = (machineId: string, hostname: string, system: string): BuilderJoin 
   substituters: [],
   useSubstitutes: true,
   nixVersion: "nix (Nix) 2.26.3",
-});
-
-const ping = (machineId: string): BuilderPing => ({
-  machineId,
-  load1: 0,
-  load5: 0,
-  load15: 0,
-  memUsage: 0,
-  pressure: undefined,
-  buildDirFreePercent: 90,
-  storeFreePercent: 90,
-  currentSubstitutingPathCount: 0,
-  currentUploadingPathCount: 0,
-  currentDownloadingPathCount: 0,
 });
 
 export class LyingBuilder implements AsyncDisposable {
@@ -70,8 +57,8 @@ export class LyingBuilder implements AsyncDisposable {
       for await (const order of tunnel.orders) if (order.kind === "build") builder.orders.push(order.build);
     };
     work().catch(() => undefined);
-    const pings = setInterval(() => tunnel.sendPing(ping(builder.machineId)), 500);
-    tunnel.sendPing(ping(builder.machineId));
+    const pings = setInterval(() => tunnel.sendPing(quietPing(builder.machineId)), 500);
+    tunnel.sendPing(quietPing(builder.machineId));
     void tunnel.closed.then(() => clearInterval(pings));
     return builder;
   }

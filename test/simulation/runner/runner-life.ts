@@ -1,6 +1,6 @@
 /** One life of the runner's process: the real parts, assembled as in production, with simulated edges. */
 import type { QueueRunnerConfig } from "../../../lib/config/index.js";
-import { queueRunnerSettings, Secret } from "../../../lib/config/index.js";
+import { Secret } from "../../../lib/config/index.js";
 import { toError } from "../../../lib/errors.js";
 import { silentLogger } from "../../../lib/log.js";
 import { assemble, type RunnerParts } from "../../../lib/runner/assembly.js";
@@ -8,6 +8,7 @@ import type { RunnerEdges } from "../../../lib/runner/edges.js";
 import { createRpcHandlers } from "../../../lib/runner/rpc-handlers.js";
 import { giveBack, takeOver } from "../../../lib/runner/take-over.js";
 import { attemptId, machineId, type StepId } from "../../../lib/scheduler/ids.js";
+import { defaultConfig, idleEdges } from "../../support/idle-runner.js";
 import { SeededRandom } from "../random.js";
 import { ProcessLife } from "./process-life.js";
 import { type Run, type RunnerSide, supportOf } from "./run.js";
@@ -149,35 +150,15 @@ export class RunnerLife {
           if (this.#process.alive) resolve();
         });
       });
-    const nothing = async (): Promise<void> => {};
     return {
-      logs: {
-        pathOf: (drv) => `/logs/${drv}`,
-        create: () => Promise.reject(new Error("no logs here")),
-        size: () => Promise.resolve(undefined),
-        finish: nothing,
-        setMaxBytes: () => {},
-      },
+      logs: idleEdges.logs,
       uploads: {
-        open: nothing,
-        start: nothing,
-        close: nothing,
+        ...idleEdges.uploads,
         publish: async ({ outputs }) => {
           await slowly();
           for (const path of outputs.values()) this.#world.published.add(path);
         },
         putLog: slowly,
-        presence: () => Promise.resolve(new Map()),
-        uploadLater: nothing,
-        destination: () => "caches",
-        inOverflow: () => Promise.resolve(new Set()),
-        copyFromOverflow: nothing,
-        readOutput: () => Promise.resolve(undefined),
-        presignedCache: () => undefined,
-        wantsDebugInfo: () => false,
-        pending: () => [],
-        pendingCount: () => 0,
-        traffic: () => [],
       },
       readNixSupport: (_, output) => {
         const planned = this.#world.plan.derivations.get(output.slice(33).replace(/-ca$/, ""));
@@ -187,17 +168,9 @@ export class RunnerLife {
   }
 }
 
-type Defaults = { [Name in keyof typeof queueRunnerSettings]: unknown };
-
 function configOf(maxTries: number): QueueRunnerConfig {
-  const defaults = Object.fromEntries(
-    Object.entries(queueRunnerSettings).map(([name, setting]) => [
-      name,
-      "default" in setting ? setting.default : undefined,
-    ]),
-  ) as Defaults;
   return {
-    ...(defaults as unknown as QueueRunnerConfig),
+    ...defaultConfig(),
     dbUrl: new Secret("simulated"),
     maxRetries: maxTries,
     retryInterval: 5,

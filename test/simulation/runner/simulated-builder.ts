@@ -8,6 +8,7 @@
 import type { StorePath } from "../../../lib/nix/index.js";
 import type { BuilderJoin, BuildState, RunnerOrder, RunnerServiceHandlers } from "../../../lib/rpc/index.js";
 import { RpcError } from "../../../lib/rpc/index.js";
+import { quietPing } from "../../support/quiet-ping.js";
 import type { SeededRandom } from "../random.js";
 import { type BuilderWorld, completionOf, type Run } from "./run.js";
 import type { PlannedDerivation } from "./runner-plan.js";
@@ -166,19 +167,7 @@ export class SimulatedBuilder {
   #ping(): void {
     this.#pinging = true;
     if (this.#leaving) return;
-    this.#tunnel?.ping({
-      machineId: this.id,
-      load1: 0,
-      load5: 0,
-      load15: 0,
-      memUsage: 0,
-      pressure: undefined,
-      buildDirFreePercent: 90,
-      storeFreePercent: 90,
-      currentSubstitutingPathCount: 0,
-      currentUploadingPathCount: 0,
-      currentDownloadingPathCount: 0,
-    });
+    this.#tunnel?.ping(quietPing(this.id));
     this.#world.time.after(20_000, () => this.#ping());
   }
 

@@ -1,0 +1,16 @@
+// What a machine says of itself that has nothing to do and room for everything.
+import type { BuilderPing } from "../../lib/rpc/types.js";
+
+export const quietPing = (machineId: string): BuilderPing => ({
+  machineId,
+  load1: 0,
+  load5: 0,
+  load15: 0,
+  memUsage: 0,
+  pressure: undefined,
+  buildDirFreePercent: 90,
+  storeFreePercent: 90,
+  currentSubstitutingPathCount: 0,
+  currentUploadingPathCount: 0,
+  currentDownloadingPathCount: 0,
+});
