@@ -16,9 +16,14 @@ import {
   seedJobset,
 } from "../lib/database/index.js";
 import type { SqlSession, TransactionRunner } from "../lib/database/recording/index.js";
-import { defaultStoreDir, parseStorePath, printStorePath, type StorePath } from "../lib/nix/store-path.js";
-import type { Attempt } from "../lib/runner/attempts.js";
-import { Recorder } from "../lib/runner/recorder.js";
+import {
+  defaultStoreDir,
+  parseStorePath,
+  printStorePath,
+  type StorePath,
+} from "../lib/nix/path/store-path.js";
+import { Recorder } from "../lib/runner/recording/recorder.js";
+import type { Attempt } from "../lib/runner/state/attempts.js";
 import { attemptId, type BuildId, buildId, jobsetId, Scheduler, stepId } from "../lib/scheduler/index.js";
 import type { Benchmark } from "./benchmark.js";
 import { sameMachines } from "./farm-machines.js";

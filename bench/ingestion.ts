@@ -23,7 +23,7 @@ import {
   type StorePath,
 } from "../lib/nix/index.js";
 import { assemble } from "../lib/runner/assembly.js";
-import type { RunnerStore } from "../lib/runner/runner-store.js";
+import type { RunnerStore } from "../lib/runner/state/runner-store.js";
 import { defaultConfig, idleEdges } from "../test/support/idle-runner.js";
 import type { Benchmark } from "./benchmark.js";
 import { makeGraph } from "./derivation-graph.js";

@@ -22,7 +22,7 @@ import {
 import { errorChain, UsageError } from "../lib/errors.js";
 import { createLogger, type Logger, silentLogger } from "../lib/log.js";
 import { DaemonError, type DaemonStore, openStore, type StorePath } from "../lib/nix/index.js";
-import { defaultStoreDir, type StoreDir } from "../lib/nix/store-path.js";
+import { defaultStoreDir, type StoreDir } from "../lib/nix/path/store-path.js";
 import { onReloadSignal, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
 import { packageVersion } from "../lib/version.js";
 

@@ -10,22 +10,27 @@ export {
   type OpenNar,
   type Presence,
   type UploadOptions,
-} from "./binary-cache.js";
+} from "./cache/binary-cache.js";
 export { type CacheSettings, parseCacheUri } from "./cache-uri.js";
 export { BinaryCacheError, type BinaryCacheErrorCode } from "./errors.js";
-export { FileCache } from "./file-cache.js";
-export type { ObjectFacts, ObjectStore, PutOptions, StoredObject } from "./object-store.js";
+export { FileCache } from "./objects/file-cache.js";
+export type { ObjectFacts, ObjectStore, PutOptions, StoredObject } from "./objects/object-store.js";
+export type { S3PresignedPart } from "./objects/s3-multipart.js";
+export { S3Uploader } from "./objects/s3-uploader.js";
+export { TrafficCounters, type TrafficReport } from "./objects/traffic.js";
 export { type OpenCacheOptions, openBinaryCache } from "./open.js";
-export { partPlan } from "./part-plan.js";
-export { PresignedCache } from "./presigned-cache.js";
+export { partPlan } from "./presigned/part-plan.js";
+export { PresignedCache } from "./presigned/presigned-cache.js";
 export type {
   CompletedUpload,
   MintedMultipart,
   MintedNar,
   MintedUpload,
   MintRequest,
-} from "./presigned-types.js";
-export type { S3PresignedPart } from "./s3-multipart.js";
-export { S3Uploader } from "./s3-uploader.js";
-export { TrafficCounters, type TrafficReport } from "./traffic.js";
-export { type UploadJob, UploadQueue, type UploadQueueOptions, type UploadRequest } from "./upload-queue.js";
+} from "./presigned/types.js";
+export {
+  type UploadJob,
+  UploadQueue,
+  type UploadQueueOptions,
+  type UploadRequest,
+} from "./queue/upload-queue.js";

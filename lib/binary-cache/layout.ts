@@ -1,7 +1,7 @@
 /** Names and kinds of the objects in a binary cache. */
 import { type CompressionMethod, methodExtension } from "../compression/index.js";
-import { type Hash, printHash } from "../nix/hash.js";
-import { type StorePath, storePathHashPart } from "../nix/store-path.js";
+import { type Hash, printHash } from "../nix/path/hash.js";
+import { type StorePath, storePathHashPart } from "../nix/path/store-path.js";
 
 export const cacheInfoKey = "nix-cache-info";
 

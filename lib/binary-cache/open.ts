@@ -1,17 +1,17 @@
 /** Opens binary caches from their URIs. */
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
-import { Signer } from "../nix/signer.js";
-import { defaultStoreDir, type StoreDir } from "../nix/store-path.js";
-import { BinaryCache } from "./binary-cache.js";
-import { collect } from "./byte-streams.js";
+import { Signer } from "../nix/cache/signer.js";
+import { defaultStoreDir, type StoreDir } from "../nix/path/store-path.js";
+import { BinaryCache } from "./cache/binary-cache.js";
 import { type CacheSettings, parseCacheUri } from "./cache-uri.js";
 import { BinaryCacheError } from "./errors.js";
-import { FileCache } from "./file-cache.js";
 import { cacheInfoKey, contentTypes } from "./layout.js";
-import type { ObjectStore } from "./object-store.js";
-import { PresignedCache } from "./presigned-cache.js";
-import { type S3Credentials, S3Uploader } from "./s3-uploader.js";
+import { collect } from "./objects/byte-streams.js";
+import { FileCache } from "./objects/file-cache.js";
+import type { ObjectStore } from "./objects/object-store.js";
+import { type S3Credentials, S3Uploader } from "./objects/s3-uploader.js";
+import { PresignedCache } from "./presigned/presigned-cache.js";
 
 export interface OpenCacheOptions {
   /** Default `/nix/store`. */

@@ -5,18 +5,18 @@ import { referenceProtocolVersion } from "../config/index.js";
 import { errorChain, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { BuilderPing, BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";
-import { ActiveBuilds } from "./active-builds.js";
-import { backoffDelay, pause } from "./backoff.js";
+import { ActiveBuilds } from "./build/active-builds.js";
+import { InputImporter } from "./build/import-inputs.js";
+import { backoffDelay, pause } from "./connection/backoff.js";
+import { joinMessage, type MachineDescription, pingMessage } from "./connection/join-info.js";
+import { RunnerLink } from "./connection/runner-link.js";
+import { checkVersion, join, stay } from "./connection/tunnel-session.js";
 import { type BuilderCounters, type MutableCounters, newCounters } from "./counters.js";
 import { BuilderError } from "./errors.js";
-import { InputImporter } from "./import-inputs.js";
-import { joinMessage, type MachineDescription, pingMessage } from "./join-info.js";
-import { readNixConfiguration } from "./nix-configuration.js";
+import { readNixConfiguration } from "./machine/nix-configuration.js";
+import { readMachineFacts, sampleSystem } from "./machine/system-sampling.js";
 import type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
-import { RunnerLink } from "./runner-link.js";
-import { readMachineFacts, sampleSystem } from "./system-sampling.js";
-import { checkVersion, join, stay } from "./tunnel-session.js";
-import { PresignedUploader } from "./upload-presigned.js";
+import { PresignedUploader } from "./presigned/upload.js";
 
 interface Joined {
   readonly gateway: RunnerGateway;

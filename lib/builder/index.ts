@@ -6,9 +6,9 @@
  * state on disk.
  */
 export { BuilderClient } from "./builder-client.js";
+export { type CredentialFiles, type RunnerGatewaysOptions, runnerGateways } from "./connection/gateways.js";
 export type { BuilderCounters } from "./counters.js";
 export { BuilderError, type BuilderErrorCode } from "./errors.js";
-export { type CredentialFiles, type RunnerGatewaysOptions, runnerGateways } from "./gateways.js";
-export { defaultBuildDir, type NixConfiguration, readNixConfiguration } from "./nix-configuration.js";
+export { defaultBuildDir, type NixConfiguration, readNixConfiguration } from "./machine/nix-configuration.js";
+export { type SystemSample, sampleSystem } from "./machine/system-sampling.js";
 export type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
-export { type SystemSample, sampleSystem } from "./system-sampling.js";

@@ -1,9 +1,9 @@
 /** What a builder is made with. */
 import type { Logger } from "../log.js";
-import type { Store } from "../nix/store.js";
-import type { StorePath } from "../nix/store-path.js";
+import type { StorePath } from "../nix/path/store-path.js";
+import type { Store } from "../nix/store/store.js";
 import type { RunnerApi } from "../rpc/types.js";
-import type { NixConfiguration } from "./nix-configuration.js";
+import type { NixConfiguration } from "./machine/nix-configuration.js";
 
 /** The keys of a builder's configuration file that matter here; `BuilderConfig` has them all. */
 export interface BuilderSettings {

@@ -6,7 +6,7 @@
  * name leads to, through whatever symbolic links, must lie in the store as well.
  */
 import { stat } from "node:fs/promises";
-import { isStorePath, type StoreDir, type StorePath, storePathName } from "../nix/store-path.js";
+import { isStorePath, type StoreDir, type StorePath, storePathName } from "../nix/path/store-path.js";
 import type { BuildProduct, NixSupport } from "../rpc/types.js";
 import { type ProductLine, parseMetrics, parseProductLine, parseReleaseName, productName } from "./lines.js";
 import { StorePlace } from "./store-place.js";

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readlink } from "node:fs/promises";
 import { join } from "node:path";
-import type { StoreDir } from "../nix/store-path.js";
+import type { StoreDir } from "../nix/path/store-path.js";
 
 const mostLinks = 40;
 /** As long as paths can be on Linux. */

@@ -4,11 +4,12 @@
  * Ids (`buildId`, `machineId`) are UUIDs in canonical lower-case text. Sizes are bytes, thresholds and free space
  * percent, times what the name says. `undefined` means the field was absent on the wire.
  */
-import type { BasicDerivation } from "../nix/derivation.js";
-import type { Hash } from "../nix/hash.js";
-import type { NarInfo } from "../nix/nar-info.js";
-import type { ValidPathInfo } from "../nix/path-info.js";
-import type { StorePath } from "../nix/store-path.js";
+
+import type { NarInfo } from "../nix/cache/nar-info.js";
+import type { BasicDerivation } from "../nix/derivation/derivation.js";
+import type { Hash } from "../nix/path/hash.js";
+import type { StorePath } from "../nix/path/store-path.js";
+import type { ValidPathInfo } from "../nix/store/path-info.js";
 
 // ── Joining ────────────────────────────────────────────────────────────────────────────────────────────────────
 

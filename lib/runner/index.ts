@@ -5,6 +5,6 @@
  * the log store. Decisions about what to build next are the scheduler's.
  */
 export { RunnerError, type RunnerErrorCode } from "./errors.js";
-export { LogStore, type LogStoreOptions, type LogWriter } from "./log-store.js";
 export type { QueueRunnerOptions } from "./options.js";
+export { LogStore, type LogStoreOptions, type LogWriter } from "./outputs/log-store.js";
 export { QueueRunner, type RunnerExit } from "./queue-runner.js";

@@ -1,7 +1,7 @@
 /** What a queue runner is made with. */
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
-import type { Store } from "../nix/store.js";
+import type { Store } from "../nix/store/store.js";
 import type { ListenerOptions, ServerTlsOptions } from "../rpc/index.js";
 
 export interface QueueRunnerOptions {

@@ -27,12 +27,12 @@ import {
   type StatusSource,
 } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
+import { giveBack, takeOver } from "./attempt/resume.js";
 import type { QueueRunnerOptions } from "./options.js";
-import { createRpcHandlers } from "./rpc-handlers.js";
 import { schedulerSettings } from "./scheduler-settings.js";
-import { onlyWhenActive, whileActive } from "./state-guards.js";
-import { createStatusSource } from "./status-source.js";
-import { giveBack, takeOver } from "./take-over.js";
+import { createRpcHandlers } from "./service/rpc-handlers.js";
+import { onlyWhenActive, whileActive } from "./service/state-guards.js";
+import { createStatusSource } from "./service/status-source.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
 export interface RunnerExit {

@@ -5,7 +5,7 @@
  * arguments, decisions go out as values. `now` must never go backwards. A method that throws has changed nothing.
  */
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
-import type { MachineInfo, MachineLoad } from "./machine-types.js";
+import type { MachineInfo, MachineLoad } from "./machines/machine-types.js";
 import type { SchedulerOptions, SchedulerOptionsInput } from "./options.js";
 import type {
   Assignment,

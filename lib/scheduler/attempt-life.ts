@@ -3,9 +3,9 @@ import type { Random } from "./api.js";
 import type { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { AttemptId } from "./ids.js";
-import type { Machine } from "./machine.js";
+import type { Machine } from "./machines/machine.js";
+import { limitKey, limitSeconds } from "./queue/step-keys.js";
 import { Attempt, type Step } from "./step.js";
-import { limitKey, limitSeconds } from "./step-keys.js";
 import { accountedBuild, dropUnneeded, fail, finish, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import { Timer } from "./timers.js";
 import type {

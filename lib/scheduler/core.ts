@@ -1,15 +1,16 @@
 /** The parts of the scheduler, wired together; the functions of this room work on it. */
-import type { CircuitBreaker } from "./circuit-breaker.js";
+
 import type { AttemptId, BuildId } from "./ids.js";
-import { JobsetShares } from "./jobset-shares.js";
-import { MachinePool } from "./machine-pool.js";
+import type { CircuitBreaker } from "./machines/circuit-breaker.js";
+import { MachinePool } from "./machines/machine-pool.js";
 import type { SchedulerOptions } from "./options.js";
-import { QueueBoard } from "./queue-board.js";
-import type { OrderHolder } from "./ready-queue.js";
+import { JobsetShares } from "./queue/jobset-shares.js";
+import { QueueBoard } from "./queue/queue-board.js";
+import type { OrderHolder } from "./queue/ready-queue.js";
+import { stepOrder } from "./queue/step-order.js";
 import { RetryPolicy } from "./retry-policy.js";
 import type { Attempt, Build, Step } from "./step.js";
 import { StepGraph } from "./step-graph.js";
-import { stepOrder } from "./step-order.js";
 import { Timer, type TimerContext, Timers } from "./timers.js";
 import type { SchedulerCounters } from "./views.js";
 

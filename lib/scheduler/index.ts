@@ -7,14 +7,18 @@
 export * from "./api.js";
 export * from "./errors.js";
 export * from "./ids.js";
-export { JobsetShares } from "./jobset-shares.js";
-export { dynamicFree, dynamicWithMaxJobLimit, staticFree } from "./machine-free.js";
-export { bogomipsWithSpeedFactor, cpuCoreCountWithSpeedFactor, speedFactorOnly } from "./machine-order.js";
-export { MachinePool } from "./machine-pool.js";
-export * from "./machine-types.js";
+export { dynamicFree, dynamicWithMaxJobLimit, staticFree } from "./machines/machine-free.js";
+export {
+  bogomipsWithSpeedFactor,
+  cpuCoreCountWithSpeedFactor,
+  speedFactorOnly,
+} from "./machines/machine-order.js";
+export { MachinePool } from "./machines/machine-pool.js";
+export * from "./machines/machine-types.js";
 export * from "./options.js";
+export { JobsetShares } from "./queue/jobset-shares.js";
+export { legacy, type StepOrder, stepOrder, withCriticalPath, withRdeps } from "./queue/step-order.js";
 export { RetryPolicy } from "./retry-policy.js";
 export { Scheduler } from "./scheduler.js";
-export { legacy, type StepOrder, stepOrder, withCriticalPath, withRdeps } from "./step-order.js";
 export * from "./types.js";
 export * from "./views.js";

@@ -3,9 +3,9 @@ import { endWithoutResult } from "./attempt-life.js";
 import type { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { StepId } from "./ids.js";
-import type { Jobset } from "./jobset-shares.js";
+import type { Jobset } from "./queue/jobset-shares.js";
+import { limitKey, StepKeys } from "./queue/step-keys.js";
 import { Build, Step } from "./step.js";
-import { limitKey, StepKeys } from "./step-keys.js";
 import { dropUnneeded, forget, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import type { BuildPriorities, NewBuild, NewStep, Replacement, StepInput } from "./types.js";
 

@@ -1,5 +1,10 @@
 /** Settings of the scheduler with their defaults; all of them can be changed while it runs. */
-import type { MachineFree, MachineFreeName, MachineOrder, MachineOrderName } from "./machine-types.js";
+import type {
+  MachineFree,
+  MachineFreeName,
+  MachineOrder,
+  MachineOrderName,
+} from "./machines/machine-types.js";
 
 export type StepOrderName = "Legacy" | "WithRdeps" | "WithCriticalPath";
 

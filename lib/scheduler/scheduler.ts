@@ -5,19 +5,19 @@ import { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
 import * as ingest from "./ingest.js";
-import * as machines from "./machine-life.js";
-import type { MachineInfo, MachineLoad } from "./machine-types.js";
+import * as machines from "./machines/machine-life.js";
+import type { MachineInfo, MachineLoad } from "./machines/machine-types.js";
 import {
   defaultOptions,
   mergeOptions,
   type SchedulerOptions,
   type SchedulerOptionsInput,
 } from "./options.js";
+import { stepOrder } from "./queue/step-order.js";
 import { RetryPolicy } from "./retry-policy.js";
 import * as snapshot from "./snapshot.js";
 import type { Attempt } from "./step.js";
 import * as steps from "./step-life.js";
-import { stepOrder } from "./step-order.js";
 import type { TimerContext } from "./timers.js";
 import type {
   Assignment,

@@ -1,11 +1,11 @@
 /** Pictures of the state as plain data. */
 import type { Core } from "./core.js";
 import type { BuildId } from "./ids.js";
-import type { Jobset } from "./jobset-shares.js";
-import type { Machine } from "./machine.js";
+import type { Machine } from "./machines/machine.js";
+import type { Jobset } from "./queue/jobset-shares.js";
+import { compareSteps } from "./queue/step-order.js";
 import type { Attempt, Build, Step } from "./step.js";
 import { ownBuildsOf } from "./step-life.js";
-import { compareSteps } from "./step-order.js";
 import type {
   AttemptView,
   BuildView,

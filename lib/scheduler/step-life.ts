@@ -2,8 +2,8 @@
 import type { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { BuildId, StepId } from "./ids.js";
+import { noBuild } from "./queue/step-keys.js";
 import type { Attempt, Build, Step } from "./step.js";
-import { noBuild } from "./step-keys.js";
 import { Timer } from "./timers.js";
 import type {
   DynamicContinuation,

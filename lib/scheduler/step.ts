@@ -1,9 +1,9 @@
 /** The nodes of the step graph and what hangs on them. Internal to this room; callers see views. */
 import type { AttemptId, BuildId, MachineId, StepId } from "./ids.js";
-import type { Jobset, UsageEntry } from "./jobset-shares.js";
-import type { Machine } from "./machine.js";
-import type { Bucket, LaneEntry, ReadyQueue } from "./ready-queue.js";
-import type { StepKeys } from "./step-keys.js";
+import type { Machine } from "./machines/machine.js";
+import type { Jobset, UsageEntry } from "./queue/jobset-shares.js";
+import type { Bucket, LaneEntry, ReadyQueue } from "./queue/ready-queue.js";
+import type { StepKeys } from "./queue/step-keys.js";
 import type { Timer } from "./timers.js";
 import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "./types.js";
 import type { StepState } from "./views.js";

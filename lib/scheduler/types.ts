@@ -4,7 +4,7 @@
  * Times are milliseconds since the epoch, durations are milliseconds, unless a name says otherwise.
  */
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
-import type { MachineBlock } from "./machine-types.js";
+import type { MachineBlock } from "./machines/machine-types.js";
 
 /** Status numbers of `buildsteps.status` that end a step without another try. */
 export type FailureStatus = 1 | 3 | 7 | 8 | 9 | 10 | 11 | 12;

@@ -1,9 +1,9 @@
 /** Why a step does not run, as data; and how many steps there are per reason. */
 import type { Core } from "./core.js";
 import type { StepId } from "./ids.js";
-import type { ReadyQueue } from "./ready-queue.js";
+import type { ReadyQueue } from "./queue/ready-queue.js";
+import { compareSteps } from "./queue/step-order.js";
 import type { Step } from "./step.js";
-import { compareSteps } from "./step-order.js";
 import type { BlockedMachine, WhyNotRunning } from "./types.js";
 import type { ReasonCounts } from "./views.js";
 

@@ -1,7 +1,7 @@
 /** The table of routes: which request is answered by what. */
 import type { IncomingMessage } from "node:http";
 
-import { isDerivationPath, parseAnyStorePath } from "../nix/store-path.js";
+import { isDerivationPath, parseAnyStorePath } from "../nix/path/store-path.js";
 import { timestamp } from "./encoding.js";
 import { StatusError } from "./errors.js";
 import { expositionContentType, printExposition } from "./exposition.js";

@@ -4,7 +4,7 @@
  * Getters must not block: they copy what is in memory. Times are milliseconds since the epoch unless a name says
  * otherwise, store paths are base names.
  */
-import type { StoreDir } from "../nix/store-path.js";
+import type { StoreDir } from "../nix/path/store-path.js";
 import type {
   AttemptView,
   BuildView,

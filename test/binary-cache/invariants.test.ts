@@ -9,10 +9,10 @@ import {
   PresignedCache,
   UploadQueue,
 } from "../../lib/binary-cache/index.js";
-import { hashBytes } from "../../lib/nix/hash.js";
-import { parseNarInfo } from "../../lib/nix/nar-info.js";
-import { defaultStoreDir, parseStorePath } from "../../lib/nix/store-path.js";
-import { LogStore } from "../../lib/runner/log-store.js";
+import { parseNarInfo } from "../../lib/nix/cache/nar-info.js";
+import { hashBytes } from "../../lib/nix/path/hash.js";
+import { defaultStoreDir, parseStorePath } from "../../lib/nix/path/store-path.js";
+import { LogStore } from "../../lib/runner/outputs/log-store.js";
 import { type Fault, type S3Server, startS3Server } from "../support/s3-server/index.js";
 import { build, only, request } from "./presigned-builder.js";
 import { bytesOf, file, folder, narsOf, sample, secretKey } from "./samples.js";

@@ -1,8 +1,8 @@
 // A builder of presigned uploads, reduced to its HTTP requests.
 import type { MintedNar } from "../../lib/binary-cache/index.js";
 import { compress } from "../../lib/compression/index.js";
-import { hashBytes } from "../../lib/nix/hash.js";
-import type { NarInfo } from "../../lib/nix/nar-info.js";
+import type { NarInfo } from "../../lib/nix/cache/nar-info.js";
+import { hashBytes } from "../../lib/nix/path/hash.js";
 import { bytesOf, narsOf, type Sample } from "./samples.js";
 
 export async function put(url: string, body: Uint8Array): Promise<string> {

@@ -1,8 +1,9 @@
 // Store paths with contents for the tests of binary caches.
-import { hashBytes } from "../../lib/nix/hash.js";
-import { dumpTree, type NarTree } from "../../lib/nix/nar-writer.js";
-import type { ValidPathInfo } from "../../lib/nix/path-info.js";
-import { parseStorePath, type StorePath } from "../../lib/nix/store-path.js";
+
+import { dumpTree, type NarTree } from "../../lib/nix/nar/writer.js";
+import { hashBytes } from "../../lib/nix/path/hash.js";
+import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
+import type { ValidPathInfo } from "../../lib/nix/store/path-info.js";
 
 export const secretKey =
   "test.example.org-1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8DoQe/884Qvh1w3RjnS8CZZ+TWMJulDV8d3IZkElUxuA==";

@@ -7,27 +7,27 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { byteStringFromText } from "../../lib/nix/byte-string.js";
-import { makeTextPath } from "../../lib/nix/content-address.js";
-import { DaemonError } from "../../lib/nix/daemon-error.js";
-import type { DaemonStore } from "../../lib/nix/daemon-store.js";
-import type { BasicDerivation, Derivation } from "../../lib/nix/derivation.js";
-import { parseDerivation } from "../../lib/nix/derivation-parser.js";
-import { hashDerivationModulo } from "../../lib/nix/derivation-paths.js";
-import { computeDerivationPath, printDerivation } from "../../lib/nix/derivation-printer.js";
-import { hashBytes, hashesEqual, printHash } from "../../lib/nix/hash.js";
-import { parseNar } from "../../lib/nix/nar-parser.js";
-import { dumpPath, dumpTree } from "../../lib/nix/nar-writer.js";
-import { openStore } from "../../lib/nix/open-store.js";
-import type { ValidPathInfo } from "../../lib/nix/path-info.js";
-import type { BuildResult } from "../../lib/nix/store.js";
+import type { DaemonStore } from "../../lib/nix/daemon/daemon-store.js";
+import { DaemonError } from "../../lib/nix/daemon/error.js";
+import { openStore } from "../../lib/nix/daemon/open-store.js";
+import type { BasicDerivation, Derivation } from "../../lib/nix/derivation/derivation.js";
+import { parseDerivation } from "../../lib/nix/derivation/parser.js";
+import { hashDerivationModulo } from "../../lib/nix/derivation/paths.js";
+import { computeDerivationPath, printDerivation } from "../../lib/nix/derivation/printer.js";
+import { parseNar } from "../../lib/nix/nar/parser.js";
+import { dumpPath, dumpTree } from "../../lib/nix/nar/writer.js";
+import { byteStringFromText } from "../../lib/nix/path/byte-string.js";
+import { makeTextPath } from "../../lib/nix/path/content-address.js";
+import { hashBytes, hashesEqual, printHash } from "../../lib/nix/path/hash.js";
 import {
   parseAnyStorePath,
   parseFullStorePath,
   printStorePath,
   type StorePath,
   storePathHashPart,
-} from "../../lib/nix/store-path.js";
+} from "../../lib/nix/path/store-path.js";
+import type { ValidPathInfo } from "../../lib/nix/store/path-info.js";
+import type { BuildResult } from "../../lib/nix/store/store.js";
 import { descendants, shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
 import { until } from "../support/until.js";
 

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { connectionSettings, HydraDatabase } from "../../lib/database/index.js";
 import type { SqlSession } from "../../lib/database/recording/index.js";
-import { Recorder } from "../../lib/runner/recorder.js";
+import { Recorder } from "../../lib/runner/recording/recorder.js";
 import { type BuildId, buildId } from "../../lib/scheduler/ids.js";
 import { simpleAttempt, storeDir, TestTransactions } from "../support/recording.js";
 import { testDatabase } from "../support/test-database.js";

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { DaemonStore } from "../../lib/nix/daemon-store.js";
+import { DaemonStore } from "../../lib/nix/daemon/daemon-store.js";
 import { RunnerServer } from "../../lib/rpc/server/index.js";
 import { buildOrder } from "../support/build-order.js";
 import { FakeRunner, type FakeRunnerOptions } from "../support/fake-runner.js";

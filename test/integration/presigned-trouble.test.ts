@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, afterEach, expect, test } from "vitest";
-import { defaultStoreDir, parseFullStorePath } from "../../lib/nix/store-path.js";
+import { defaultStoreDir, parseFullStorePath } from "../../lib/nix/path/store-path.js";
 import { publicKey, secretKey } from "../binary-cache/samples.js";
 import { derivationFacts } from "../support/hydra-tables.js";
 import { shellDerivation } from "../support/nix.js";

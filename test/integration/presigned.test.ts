@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { parseNarInfo } from "../../lib/nix/index.js";
-import { parseStoreDir } from "../../lib/nix/store-path.js";
+import { parseStoreDir } from "../../lib/nix/path/store-path.js";
 import { publicKey, secretKey } from "../binary-cache/samples.js";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
 import { usePair } from "../support/pair.js";

@@ -3,11 +3,11 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { DatabaseError } from "../../lib/database/errors.js";
 import { RecordingError } from "../../lib/database/recording/index.js";
-import type { StorePath } from "../../lib/nix/store-path.js";
+import type { StorePath } from "../../lib/nix/path/store-path.js";
 import type { NixSupport } from "../../lib/rpc/types.js";
-import type { Attempt, StepRow } from "../../lib/runner/attempts.js";
-import { summarise } from "../../lib/runner/build-report.js";
-import { Recorder, type RecorderOptions } from "../../lib/runner/recorder.js";
+import { Recorder, type RecorderOptions } from "../../lib/runner/recording/recorder.js";
+import type { Attempt, StepRow } from "../../lib/runner/state/attempts.js";
+import { summarise } from "../../lib/runner/state/build-report.js";
 import { type BuildId, buildId } from "../../lib/scheduler/ids.js";
 import { NotificationRecorder } from "../support/notifications.js";
 import { built, simpleAttempt, storeDir, TestTransactions } from "../support/recording.js";

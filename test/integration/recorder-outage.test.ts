@@ -1,9 +1,9 @@
 // The recorder on the runner's own database connection: a server that restarts under load, an owner that changes.
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { connectionSettings, HydraDatabase, OwnerLock } from "../../lib/database/index.js";
-import { parseStorePath } from "../../lib/nix/store-path.js";
-import { summarise } from "../../lib/runner/build-report.js";
-import { Recorder } from "../../lib/runner/recorder.js";
+import { parseStorePath } from "../../lib/nix/path/store-path.js";
+import { Recorder } from "../../lib/runner/recording/recorder.js";
+import { summarise } from "../../lib/runner/state/build-report.js";
 import { built, simpleAttempt, storeDir, TestTransactions } from "../support/recording.js";
 import { testDatabase, testPostgres } from "../support/test-database.js";
 

@@ -1,9 +1,9 @@
 // Hydra's other programs act between any two statements of a recording transaction.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { SqlSession, TransactionRunner } from "../../lib/database/recording/index.js";
-import { parseStorePath } from "../../lib/nix/store-path.js";
-import { summarise } from "../../lib/runner/build-report.js";
-import { Recorder } from "../../lib/runner/recorder.js";
+import { parseStorePath } from "../../lib/nix/path/store-path.js";
+import { Recorder } from "../../lib/runner/recording/recorder.js";
+import { summarise } from "../../lib/runner/state/build-report.js";
 import { buildId } from "../../lib/scheduler/ids.js";
 import { built, simpleAttempt, storeDir, TestTransactions } from "../support/recording.js";
 import { testDatabase } from "../support/test-database.js";

@@ -1,11 +1,11 @@
 // What the recorder writes, against a real PostgreSQL and the recorded rows and notifications of Hydra's own runner.
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { parseStorePath, type StorePath } from "../../lib/nix/store-path.js";
+import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
 import type { NixSupport } from "../../lib/rpc/types.js";
-import type { Attempt, StepRow } from "../../lib/runner/attempts.js";
-import type { EndedBuild } from "../../lib/runner/build-registry.js";
-import { summarise } from "../../lib/runner/build-report.js";
-import { Recorder } from "../../lib/runner/recorder.js";
+import { Recorder } from "../../lib/runner/recording/recorder.js";
+import type { Attempt, StepRow } from "../../lib/runner/state/attempts.js";
+import type { EndedBuild } from "../../lib/runner/state/build-registry.js";
+import { summarise } from "../../lib/runner/state/build-report.js";
 import { type BuildId, buildId } from "../../lib/scheduler/ids.js";
 import observed from "../fixtures/observed/cases.json" with { type: "json" };
 import { NotificationRecorder } from "../support/notifications.js";

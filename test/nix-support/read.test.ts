@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { parseStoreDir, parseStorePath } from "../../lib/nix/store-path.js";
+import { parseStoreDir, parseStorePath } from "../../lib/nix/path/store-path.js";
 import { readNixSupport } from "../../lib/nix-support/index.js";
 import { splitProductPath } from "../../lib/nix-support/read.js";
 

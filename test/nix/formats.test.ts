@@ -5,12 +5,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ByteString, byteStringFromText } from "../../lib/nix/byte-string.js";
 import {
   type DerivationModulo,
   hashDerivationModulo,
   makeOutputPath,
-} from "../../lib/nix/derivation-paths.js";
+} from "../../lib/nix/derivation/paths.js";
 import {
   computeDerivationPath,
   type Derivation,
@@ -40,7 +39,8 @@ import {
   type StorePath,
   verifySignature,
 } from "../../lib/nix/index.js";
-import { ListingBuilder } from "../../lib/nix/nar-listing.js";
+import { ListingBuilder } from "../../lib/nix/nar/listing.js";
+import { type ByteString, byteStringFromText } from "../../lib/nix/path/byte-string.js";
 
 const dir = defaultStoreDir;
 const secret =

@@ -1,14 +1,14 @@
 // Hostile or extreme inputs, and the forms of a store's address.
 import { describe, expect, it } from "vitest";
-import { computeClosure } from "../../lib/nix/closure.js";
-import { DaemonError } from "../../lib/nix/daemon-error.js";
-import { hashBytes, parseHash, printHash } from "../../lib/nix/hash.js";
-import { parseNar } from "../../lib/nix/nar-parser.js";
-import { narStrings } from "../../lib/nix/nar-writer.js";
-import type { ValidPathInfo } from "../../lib/nix/path-info.js";
-import { PathInfoCache } from "../../lib/nix/path-info-cache.js";
-import { parseStorePath, type StorePath } from "../../lib/nix/store-path.js";
-import { parseStoreUri } from "../../lib/nix/store-uri.js";
+import { DaemonError } from "../../lib/nix/daemon/error.js";
+import { parseStoreUri } from "../../lib/nix/daemon/store-uri.js";
+import { parseNar } from "../../lib/nix/nar/parser.js";
+import { narStrings } from "../../lib/nix/nar/writer.js";
+import { hashBytes, parseHash, printHash } from "../../lib/nix/path/hash.js";
+import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
+import { computeClosure } from "../../lib/nix/store/closure.js";
+import type { ValidPathInfo } from "../../lib/nix/store/path-info.js";
+import { PathInfoCache } from "../../lib/nix/store/path-info-cache.js";
 
 async function* stream(...parts: Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* parts;

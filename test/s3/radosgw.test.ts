@@ -7,9 +7,9 @@ import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type BinaryCache, openBinaryCache, PresignedCache } from "../../lib/binary-cache/index.js";
 import { compress } from "../../lib/compression/index.js";
-import { hashBytes } from "../../lib/nix/hash.js";
-import { pathFingerprint, Signer } from "../../lib/nix/signer.js";
-import { defaultStoreDir } from "../../lib/nix/store-path.js";
+import { pathFingerprint, Signer } from "../../lib/nix/cache/signer.js";
+import { hashBytes } from "../../lib/nix/path/hash.js";
+import { defaultStoreDir } from "../../lib/nix/path/store-path.js";
 import { bytesOf, file, folder, narsOf, sample, secretKey } from "../binary-cache/samples.js";
 
 const bucket = "cache";

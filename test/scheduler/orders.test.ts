@@ -1,11 +1,15 @@
 import { describe, expect, it } from "vitest";
 import { buildId, jobsetId, type MachineState, machineId } from "../../lib/scheduler/index.js";
-import { dynamicFree, dynamicWithMaxJobLimit, staticFree } from "../../lib/scheduler/machine-free.js";
+import {
+  dynamicFree,
+  dynamicWithMaxJobLimit,
+  staticFree,
+} from "../../lib/scheduler/machines/machine-free.js";
 import {
   bogomipsWithSpeedFactor,
   cpuCoreCountWithSpeedFactor,
   speedFactorOnly,
-} from "../../lib/scheduler/machine-order.js";
+} from "../../lib/scheduler/machines/machine-order.js";
 import { load, World } from "./world.js";
 
 describe("step orders", () => {

@@ -1,7 +1,7 @@
 // Orders for builders, as a runner makes them.
 import { randomUUID } from "node:crypto";
-import type { Store } from "../../lib/nix/store.js";
-import { parseFullStorePath, type StorePath } from "../../lib/nix/store-path.js";
+import { parseFullStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
+import type { Store } from "../../lib/nix/store/store.js";
 import type { BuildOrder } from "../../lib/rpc/types.js";
 import type { TestNixStore } from "./nix.js";
 

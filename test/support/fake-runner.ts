@@ -1,6 +1,7 @@
 // A runner as a builder sees it, without network, scheduler or database: a store, a tunnel, and a record of all calls.
-import type { Store } from "../../lib/nix/store.js";
-import type { StorePath } from "../../lib/nix/store-path.js";
+
+import type { StorePath } from "../../lib/nix/path/store-path.js";
+import type { Store } from "../../lib/nix/store/store.js";
 import { decodeLog, packNars, RpcError, unpackNars } from "../../lib/rpc/index.js";
 import type {
   BuildCompletion,

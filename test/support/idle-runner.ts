@@ -1,6 +1,6 @@
 // What a runner needs that shall neither read nor write files and caches: edges that do nothing, and default settings.
 import { type QueueRunnerConfig, queueRunnerSettings } from "../../lib/config/index.js";
-import type { RunnerEdges } from "../../lib/runner/edges.js";
+import type { RunnerEdges } from "../../lib/runner/outputs/edges.js";
 
 const nothing = async (): Promise<void> => {};
 

@@ -1,10 +1,10 @@
 // What tests of the recorder need: transactions with accidents, attempts without a scheduler, a filled database.
 import { Pool } from "pg";
 import type { SqlSession, TransactionRunner } from "../../lib/database/recording/index.js";
-import { defaultStoreDir, parseStorePath, type StorePath } from "../../lib/nix/store-path.js";
+import { defaultStoreDir, parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
 import type { BuiltOutput, NixSupport } from "../../lib/rpc/types.js";
-import type { Attempt } from "../../lib/runner/attempts.js";
-import type { StepFacts } from "../../lib/runner/derivation-catalog.js";
+import type { Attempt } from "../../lib/runner/state/attempts.js";
+import type { StepFacts } from "../../lib/runner/state/derivation-catalog.js";
 import { attemptId, type BuildId, buildId, machineId, stepId } from "../../lib/scheduler/ids.js";
 
 export type Row = Record<string, string | number | boolean | null>;

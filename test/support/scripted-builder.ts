@@ -1,9 +1,9 @@
 // A builder without a Nix of its own: the test says what each build makes. For derivations that the Nix of the tests
 // is too old to build.
 import { randomUUID } from "node:crypto";
-import type { DaemonStore } from "../../lib/nix/daemon-store.js";
+import type { DaemonStore } from "../../lib/nix/daemon/daemon-store.js";
+import { openStore } from "../../lib/nix/daemon/open-store.js";
 import type { StorePath } from "../../lib/nix/index.js";
-import { openStore } from "../../lib/nix/open-store.js";
 import { connectRunner } from "../../lib/rpc/client/index.js";
 import type { BuiltOutput } from "../../lib/rpc/index.js";
 import type { TestNixStore } from "./nix.js";

@@ -1,6 +1,6 @@
 /** What an earlier build said of outputs that exist already. */
 import { asc, eq } from "drizzle-orm";
-import { isStorePath, type StorePath } from "../../nix/store-path.js";
+import { isStorePath, type StorePath } from "../../nix/path/store-path.js";
 import { buildMetrics, buildProducts, builds } from "../schema/builds.js";
 import type { Session } from "../session.js";
 

@@ -7,7 +7,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type Client, createClient, type CallOptions as LibraryOptions } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Logger, silentLogger } from "../../log.js";
-import type { StoreDir, StorePath } from "../../nix/store-path.js";
+import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import * as convert from "../convert/index.js";
 import { RpcError } from "../errors.js";
 import { StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";

@@ -1,14 +1,14 @@
 /** `nix.store.derivation.v1`: a derivation whose inputs are concrete paths. */
 import { create } from "@bufbuild/protobuf";
+import type { BasicDerivation, DerivationOutput } from "../../nix/derivation/derivation.js";
 import {
   type ByteString,
   byteStringFromText,
   byteStringToBytes,
   byteStringToText,
   bytesToByteString,
-} from "../../nix/byte-string.js";
-import type { BasicDerivation, DerivationOutput } from "../../nix/derivation.js";
-import { compareStorePaths } from "../../nix/store-path.js";
+} from "../../nix/path/byte-string.js";
+import { compareStorePaths } from "../../nix/path/store-path.js";
 import * as wire from "../gen/nix/store/derivation/v1/derivation_pb.js";
 import {
   type ContentAddressMethodAlgorithm,

@@ -1,6 +1,6 @@
 /** Presigned uploads: URLs, parts, completion. */
 import { create } from "@bufbuild/protobuf";
-import type { StoreDir } from "../../nix/store-path.js";
+import type { StoreDir } from "../../nix/path/store-path.js";
 import * as wire from "../gen/runner/v1/streaming_pb.js";
 import type {
   MultipartPart,

@@ -1,10 +1,15 @@
 /** `nix.store.v1`: store paths, hashes, content addresses, path infos, narinfos. */
 import { create } from "@bufbuild/protobuf";
-import type { ContentAddress } from "../../nix/content-address.js";
-import type { Hash, HashAlgorithm } from "../../nix/hash.js";
-import type { NarInfo } from "../../nix/nar-info.js";
-import type { ValidPathInfo } from "../../nix/path-info.js";
-import { compareStorePaths, parseStorePath, type StoreDir, type StorePath } from "../../nix/store-path.js";
+import type { NarInfo } from "../../nix/cache/nar-info.js";
+import type { ContentAddress } from "../../nix/path/content-address.js";
+import type { Hash, HashAlgorithm } from "../../nix/path/hash.js";
+import {
+  compareStorePaths,
+  parseStorePath,
+  type StoreDir,
+  type StorePath,
+} from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import * as wire from "../gen/nix/store/v1/store_pb.js";
 import { bad, inField, present, required, toBigint, toNumber } from "./scalars.js";
 

@@ -1,6 +1,6 @@
 /** Many NARs into one stream. */
 import { zstdFrame } from "../../compression/index.js";
-import type { ValidPathInfo } from "../../nix/path-info.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { RpcError } from "../errors.js";
 import type { NarStream } from "../types.js";
 

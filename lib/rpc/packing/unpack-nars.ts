@@ -1,7 +1,7 @@
 /** One stream back into NARs. */
 import { decodeZstdFrame } from "../../compression/index.js";
-import { ByteReader } from "../../nix/byte-reader.js";
-import type { ValidPathInfo } from "../../nix/path-info.js";
+import { ByteReader } from "../../nix/nar/byte-reader.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { RpcError } from "../errors.js";
 import type { NarStream } from "../types.js";
 import { asCallErrors } from "./frame-error.js";

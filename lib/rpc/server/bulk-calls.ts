@@ -11,7 +11,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { StoreDir, StorePath } from "../../nix/store-path.js";
+import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { pathInfoFromWire, pathInfoToWire, storePathFromWire, storePathsFromWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
 import { StorePathSchema, StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";

@@ -1,7 +1,7 @@
 /** The calls that carry single messages and the tunnel: conversions around the handlers, errors into statuses. */
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
-import type { StoreDir } from "../../nix/store-path.js";
+import type { StoreDir } from "../../nix/path/store-path.js";
 import * as convert from "../convert/index.js";
 import { RpcError } from "../errors.js";
 import { Health, HealthCheckResponse_ServingStatus } from "../gen/grpc/health/v1/health_pb.js";

@@ -11,7 +11,7 @@ import { createContextValues } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { UsageError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
-import type { StoreDir } from "../../nix/store-path.js";
+import type { StoreDir } from "../../nix/path/store-path.js";
 import { RpcError } from "../errors.js";
 import { RunnerService } from "../gen/runner/v1/streaming_pb.js";
 import { maxMessageBytes } from "../stream/index.js";

@@ -3,7 +3,6 @@ import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
-import { type ByteString, byteStringFromText, byteStringToBytes } from "../../../lib/nix/byte-string.js";
 import {
   computeDerivationPath,
   type Derivation,
@@ -12,6 +11,7 @@ import {
   printDerivation,
   type StorePath,
 } from "../../../lib/nix/index.js";
+import { type ByteString, byteStringFromText, byteStringToBytes } from "../../../lib/nix/path/byte-string.js";
 import { deferred } from "../../support/deferred.js";
 import { HydraTables } from "../../support/hydra-tables.js";
 import { shellDerivation } from "../../support/nix.js";

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import { fromBinary } from "@bufbuild/protobuf";
 import { type NarInfo, type NarListing, parseNarInfo } from "../../../lib/nix/index.js";
-import { parseListing } from "../../../lib/nix/nar-listing-parser.js";
-import { defaultStoreDir, storePathHashPart } from "../../../lib/nix/store-path.js";
+import { parseListing } from "../../../lib/nix/nar/listing-parser.js";
+import { defaultStoreDir, storePathHashPart } from "../../../lib/nix/path/store-path.js";
 import { LogChunkSchema } from "../../../lib/rpc/gen/runner/v1/streaming_pb.js";
 import { decodeLog } from "../../../lib/rpc/index.js";
 import { callsOf } from "../../rpc/support/transcript.js";

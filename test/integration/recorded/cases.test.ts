@@ -2,12 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { hashBytes, printHash } from "../../../lib/nix/hash.js";
-import { type NarInfo, parseNarInfo } from "../../../lib/nix/nar-info.js";
-import { parseListing } from "../../../lib/nix/nar-listing-parser.js";
-import { parseRealisation, realisationObject } from "../../../lib/nix/realisation.js";
-import { PublicKey, verifySignature } from "../../../lib/nix/signer.js";
-import { defaultStoreDir } from "../../../lib/nix/store-path.js";
+import { type NarInfo, parseNarInfo } from "../../../lib/nix/cache/nar-info.js";
+import { parseRealisation, realisationObject } from "../../../lib/nix/cache/realisation.js";
+import { PublicKey, verifySignature } from "../../../lib/nix/cache/signer.js";
+import { parseListing } from "../../../lib/nix/nar/listing-parser.js";
+import { hashBytes, printHash } from "../../../lib/nix/path/hash.js";
+import { defaultStoreDir } from "../../../lib/nix/path/store-path.js";
 import { derivationFacts } from "../../support/hydra-tables.js";
 import { usePair } from "../../support/pair.js";
 import { testDatabase } from "../../support/test-database.js";

@@ -10,7 +10,7 @@ import {
   type StorePath,
   type ValidPathInfo,
 } from "../../../lib/nix/index.js";
-import type { RunnerStore } from "../../../lib/runner/runner-store.js";
+import type { RunnerStore } from "../../../lib/runner/state/runner-store.js";
 import type { SeededRandom } from "../random.js";
 import type { ProcessLife } from "./process-life.js";
 import type { VirtualTime } from "./virtual-time.js";

@@ -1,0 +1,319 @@
+/** One binary cache: reads it, and writes store paths into it in the order that keeps it whole at every moment. */
+import { type Logger, silentLogger } from "../../log.js";
+import { type NarInfo, parseNarInfo, printNarInfo } from "../../nix/cache/nar-info.js";
+import type { RealisationKey } from "../../nix/cache/realisation.js";
+import { pathFingerprint, type Signer } from "../../nix/cache/signer.js";
+import type { NarListing } from "../../nix/nar/listing.js";
+import { parseListing } from "../../nix/nar/listing-parser.js";
+import { hashesEqual } from "../../nix/path/hash.js";
+import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import type { CacheSettings } from "../cache-uri.js";
+import { BinaryCacheError, missingObject } from "../errors.js";
+import { contentTypes, listingKey, narInfoKey, narKey } from "../layout.js";
+import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
+import type { TrafficReport } from "../objects/traffic.js";
+import { type CopyTarget, closureToCopy, copyPath } from "./cache-copy.js";
+import { inClosureOrder } from "./closure-upload.js";
+import { Descriptions } from "./descriptions.js";
+import { CacheLogs, type PutLogOptions } from "./logs.js";
+import { PresenceCache } from "./presence-cache.js";
+import { type Presence, queryPresence } from "./presence-query.js";
+import { writeRealisation } from "./realisations.js";
+import { type OpenNar, type StoredNar, StoredNars, type VerifyOptions } from "./stored-nars.js";
+import { CacheTexts } from "./texts.js";
+
+export type { Presence } from "./presence-query.js";
+export type { OpenNar } from "./stored-nars.js";
+
+export interface BinaryCacheOptions {
+  /** As configured. */
+  readonly uri: string;
+  readonly objects: ObjectStore;
+  readonly settings: CacheSettings;
+  readonly storeDir: StoreDir;
+  readonly signers: readonly Signer[];
+  readonly logger?: Logger | undefined;
+  /** Milliseconds since the epoch. */
+  readonly now?: (() => number) | undefined;
+}
+
+export interface UploadOptions extends ReadOptions {
+  /** Write everything again even if it is there. Default false. */
+  readonly repair?: boolean | undefined;
+  /** The cache was found to lack the path a moment ago, so it is not asked again. Default false. */
+  readonly absent?: boolean | undefined;
+  /** Awaited after everything else is written and before the narinfo makes the path visible. */
+  readonly beforePublish?: (() => Promise<void>) | undefined;
+}
+
+export class BinaryCache {
+  readonly uri: string;
+  readonly objects: ObjectStore;
+  readonly settings: CacheSettings;
+  readonly storeDir: StoreDir;
+  readonly signers: readonly Signer[];
+  readonly #logger: Logger;
+  readonly #presence: PresenceCache;
+  readonly #texts: CacheTexts;
+  readonly #nars: StoredNars;
+  readonly #descriptions: Descriptions;
+  readonly #logs: CacheLogs;
+  /** Paths being written: whoever else wants the same waits for it. */
+  readonly #writing = new Map<StorePath, Promise<"uploaded" | "present">>();
+
+  constructor(options: BinaryCacheOptions) {
+    this.uri = options.uri;
+    this.objects = options.objects;
+    this.settings = options.settings;
+    this.storeDir = options.storeDir;
+    this.signers = options.signers;
+    this.#logger = options.logger ?? silentLogger;
+    this.#presence = new PresenceCache(options.settings.presenceTtl, options.now);
+    this.#texts = new CacheTexts(this.objects, this.settings);
+    this.#nars = new StoredNars(this.objects, this.settings, this.#logger);
+    this.#descriptions = new Descriptions(this.objects, this.settings, this.#texts);
+    this.#logs = new CacheLogs(this.objects, this.settings, this.#texts);
+  }
+
+  /** Bucket, or folder. */
+  get name(): string {
+    return this.objects.name;
+  }
+
+  traffic(): TrafficReport {
+    return this.objects.traffic.report(this.name);
+  }
+
+  close(): void {
+    this.objects.close();
+  }
+
+  /** Asks for many paths, 50 at a time. Never throws but for `signal`. */
+  hasNarInfos(paths: Iterable<StorePath>, options: ReadOptions = {}): Promise<Map<StorePath, Presence>> {
+    return queryPresence(this.objects, this.#presence, paths, { ...options, logger: this.#logger });
+  }
+
+  /** @throws BinaryCacheError, NixFormatError */
+  async narInfo(path: StorePath, options: ReadOptions = {}): Promise<NarInfo | undefined> {
+    const text = await this.#texts.read(narInfoKey(path), this.settings.narinfoCompression, options);
+    if (text === undefined) {
+      this.#presence.forget(path);
+      return undefined;
+    }
+    const info = parseNarInfo(this.storeDir, text);
+    this.#presence.add(path);
+    return info;
+  }
+
+  /** What is in a path, where the cache has a listing. @throws BinaryCacheError, NixFormatError */
+  async listing(path: StorePath, options: ReadOptions = {}): Promise<NarListing | undefined> {
+    const text = await this.#texts.read(listingKey(path), this.settings.lsCompression, options);
+    return text === undefined ? undefined : parseListing(text);
+  }
+
+  /** The uncompressed NAR; whoever reads it compares size and hash. @throws BinaryCacheError (`missing`) */
+  openNar(
+    info: Pick<NarInfo, "path" | "url" | "compression">,
+    options: ReadOptions = {},
+  ): AsyncGenerator<Uint8Array> {
+    return this.#nars.open(info, options);
+  }
+
+  /**
+   * Writes one path: NAR, listing, debug links, and at last the narinfo, signed with our keys. The bytes of the NAR are
+   * compared with what `info` promises before anything is signed. Calling it again does no harm.
+   *
+   * @throws BinaryCacheError (`mismatch` when the NAR is not what `info` says); what `openNar` throws
+   */
+  uploadPath(
+    info: ValidPathInfo,
+    openNar: OpenNar,
+    options: UploadOptions = {},
+  ): Promise<"uploaded" | "present"> {
+    return this.#once(info.path, () => this.#upload(info, openNar, options), options);
+  }
+
+  /**
+   * Writes what the cache lacks of a closure, given references first. Narinfos appear after those of their references.
+   *
+   * @throws as `uploadPath`; the first error stops the rest
+   */
+  async uploadClosure(
+    closure: readonly ValidPathInfo[],
+    openNar: OpenNar,
+    options: UploadOptions & { readonly concurrency?: number | undefined } = {},
+  ): Promise<{ readonly uploaded: readonly StorePath[] }> {
+    const present = await this.hasNarInfos(
+      closure.map(({ path }) => path),
+      options,
+    );
+    const wanted = closure.filter(({ path }) => options.repair === true || present.get(path) !== "present");
+    const uploaded = await inClosureOrder(
+      wanted,
+      (info, beforePublish) => {
+        const absent = present.get(info.path) === "absent";
+        return this.uploadPath(info, openNar, { ...options, beforePublish, absent });
+      },
+      options,
+    );
+    return { uploaded };
+  }
+
+  /**
+   * Takes paths, with what is lacking of their closures, over from another cache: the stored files as they are (copied
+   * by the server where it can), listings and debug links, and narinfos with our signatures. Narinfos appear after those
+   * of their references.
+   *
+   * @throws BinaryCacheError `missing` when the other cache lacks a path, `mismatch`; the first error stops the rest
+   */
+  async copyClosure(
+    from: BinaryCache,
+    paths: readonly StorePath[],
+    options: UploadOptions = {},
+  ): Promise<{ readonly copied: readonly StorePath[] }> {
+    const wanted = await closureToCopy(from, this, paths, options);
+    const target: CopyTarget = {
+      objects: this.objects,
+      nars: this.#nars,
+      descriptions: this.#descriptions,
+      publish: (info) => this.publish(info, options),
+    };
+    const copied = await inClosureOrder(
+      wanted,
+      (info, beforePublish) =>
+        this.#once(info.path, () => copyPath(target, from, info, { ...options, beforePublish }), options),
+      options,
+    );
+    return { copied };
+  }
+
+  /** The log of a derivation, decoded; undefined when there is none. @throws BinaryCacheError */
+  openLog(drv: StorePath, options: ReadOptions = {}): Promise<AsyncIterable<Uint8Array> | undefined> {
+    return this.#logs.open(drv, options);
+  }
+
+  /**
+   * Writes the log of a derivation, over one that is there. With `attempt` it is the log of a try that another one
+   * followed, which stays under a name of its own.
+   */
+  putLog(drv: StorePath, log: AsyncIterable<Uint8Array>, options: PutLogOptions = {}): Promise<void> {
+    return this.#logs.put(drv, log, options);
+  }
+
+  /** States, signed with our keys, where an output is; in the layout of queue-runners and in that of newer Nix. */
+  putRealisation(
+    realisation: RealisationKey & { readonly outPath: StorePath },
+    options: ReadOptions = {},
+  ): Promise<void> {
+    return writeRealisation(this.objects, this.signers, realisation, options);
+  }
+
+  /**
+   * Signs and writes a narinfo; its NAR must be there. One that is there already stays as it is.
+   *
+   * @throws BinaryCacheError `mismatch` when that one is of another build with other contents
+   */
+  async publish(
+    info: NarInfo,
+    options: ReadOptions & { readonly repair?: boolean | undefined } = {},
+  ): Promise<void> {
+    const fingerprint = pathFingerprint(this.storeDir, info);
+    const signatures = this.signers.map((signer) => signer.sign(fingerprint));
+    const signed = { ...info, signatures: signatures.length > 0 ? signatures : info.signatures };
+    const text = printNarInfo(this.storeDir, signed);
+    const { narinfoCompression } = this.settings;
+    const result = await this.#texts.put(narInfoKey(info.path), text, narinfoCompression, {
+      contentType: contentTypes.narInfo,
+      ifAbsent: options.repair !== true,
+      signal: options.signal,
+    });
+    if (result === "present") await this.demandSameContents([info], options);
+    this.#presence.add(info.path);
+  }
+
+  /**
+   * Compares paths with what the cache has under their names, if anything.
+   *
+   * @throws BinaryCacheError `mismatch` for a path with other contents: mixing them with ours would make a closure that
+   * no build ever made
+   */
+  async demandSameContents(
+    infos: readonly Pick<ValidPathInfo, "path" | "narHash">[],
+    options: ReadOptions = {},
+  ): Promise<void> {
+    for (const { path, narHash } of infos) {
+      const there = await this.narInfo(path, options);
+      if (there === undefined || hashesEqual(there.narHash, narHash)) continue;
+      throw new BinaryCacheError(
+        "mismatch",
+        `${path} is in ${this.name} already, from another build that gave other contents`,
+        { store: this.name, key: narInfoKey(path) },
+      );
+    }
+  }
+
+  /** Size and hash of a stored NAR, whose contents are checked on the way. Undefined when there is none. */
+  verifyStoredNar(
+    info: ValidPathInfo,
+    key: string,
+    options: VerifyOptions = {},
+  ): Promise<StoredNar | undefined> {
+    return this.#nars.verify(info, key, options);
+  }
+
+  missing(key: string): BinaryCacheError {
+    return missingObject(this.name, key);
+  }
+
+  /** Should whoever writes a path already fail, it is the next one's turn. */
+  async #once(
+    path: StorePath,
+    write: () => Promise<"uploaded" | "present">,
+    options: ReadOptions,
+  ): Promise<"uploaded" | "present"> {
+    const running = this.#writing.get(path);
+    if (running !== undefined) {
+      const result = await running.catch(() => undefined);
+      options.signal?.throwIfAborted();
+      return result ?? (await this.#once(path, write, options));
+    }
+    const task = write().finally(() => this.#writing.delete(path));
+    this.#writing.set(path, task);
+    return task;
+  }
+
+  async #upload(
+    info: ValidPathInfo,
+    openNar: OpenNar,
+    options: UploadOptions,
+  ): Promise<"uploaded" | "present"> {
+    const { signal, repair = false, absent = false } = options;
+    signal?.throwIfAborted();
+    if (
+      !repair &&
+      !absent &&
+      (this.#presence.has(info.path) ||
+        (await this.objects.head(narInfoKey(info.path), options)) !== undefined)
+    ) {
+      this.#presence.add(info.path);
+      return "present";
+    }
+    const { compression: method } = this.settings;
+    const url = narKey(info.narHash, method);
+    const stored = await this.#nars.store(info, url, openNar, {
+      listing: this.#descriptions.wanted,
+      repair,
+      signal,
+    });
+    const { inspection, fileHash, fileSize } = stored;
+    const { listing, listingFault } = inspection;
+    if (listingFault !== undefined) {
+      this.#logger.warn("no listing can be made of a path", { path: info.path, error: listingFault });
+    }
+    if (listing !== undefined) await this.#descriptions.put(info.path, url, listing, options);
+    await options.beforePublish?.();
+    await this.publish({ ...info, url, compression: method, fileHash, fileSize }, options);
+    return "uploaded";
+  }
+}

@@ -1,0 +1,43 @@
+/** The order in which a closure is written: narinfos appear after those of their references. */
+
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import { forEachLimited } from "../objects/byte-streams.js";
+
+/** Paths of one closure in transfer. */
+const pathsAtOnce = 10;
+
+export interface ClosureOrderOptions {
+  readonly concurrency?: number | undefined;
+  readonly beforePublish?: (() => Promise<void>) | undefined;
+}
+
+/**
+ * Writes `paths`, given references first, several at once. `write` must await what it is given before it makes a path
+ * visible. Gives back the paths that `write` says it has written; the first error stops the rest.
+ */
+export async function inClosureOrder<T extends Pick<ValidPathInfo, "path" | "references">>(
+  paths: readonly T[],
+  write: (item: T, beforePublish: () => Promise<void>) => Promise<"uploaded" | "present">,
+  options: ClosureOrderOptions = {},
+): Promise<StorePath[]> {
+  const published = new Map<StorePath, Promise<unknown>>();
+  const uploaded: StorePath[] = [];
+  let failure: { readonly error: unknown } | undefined;
+  await forEachLimited(paths, options.concurrency ?? pathsAtOnce, async (item) => {
+    // Whoever waits, waits only for those that have begun, so nobody waits in a circle.
+    const earlier = item.references.flatMap((reference) => published.get(reference) ?? []);
+    const beforePublish = async (): Promise<void> => {
+      await Promise.all(earlier);
+      if (failure !== undefined) throw failure.error;
+      await options.beforePublish?.();
+    };
+    const upload = write(item, beforePublish);
+    const settled = upload.catch((error: unknown) => {
+      failure ??= { error };
+    });
+    published.set(item.path, settled);
+    if ((await upload) === "uploaded") uploaded.push(item.path);
+  });
+  return uploaded;
+}

@@ -1,0 +1,46 @@
+/** What a binary cache says of the inside of a path: its listing, and where separate debug information is. */
+import { findDebugInfo, printDebugInfoLink } from "../../nix/nar/debug-info.js";
+import { type NarListing, printListing } from "../../nix/nar/listing.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { CacheSettings } from "../cache-uri.js";
+import { contentTypes, debugInfoKey, listingKey } from "../layout.js";
+import { forEachLimited } from "../objects/byte-streams.js";
+import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
+import type { CacheTexts } from "./texts.js";
+
+const linksAtOnce = 25;
+
+export class Descriptions {
+  readonly #objects: ObjectStore;
+  readonly #settings: CacheSettings;
+  readonly #texts: CacheTexts;
+
+  constructor(objects: ObjectStore, settings: CacheSettings, texts: CacheTexts) {
+    this.#objects = objects;
+    this.#settings = settings;
+    this.#texts = texts;
+  }
+
+  /** Whether there is anything to say. */
+  get wanted(): boolean {
+    return this.#settings.writeNarListing || this.#settings.writeDebugInfo;
+  }
+
+  /** Writes what the settings ask for. `url` is the NAR's. What is there stays, unless `repair`. */
+  async put(
+    path: StorePath,
+    url: string,
+    listing: NarListing,
+    options: ReadOptions & { readonly repair?: boolean | undefined },
+  ): Promise<void> {
+    const { writeNarListing, writeDebugInfo, lsCompression } = this.#settings;
+    const put = { contentType: contentTypes.json, ifAbsent: options.repair !== true, signal: options.signal };
+    if (writeNarListing) {
+      await this.#texts.put(listingKey(path), printListing(listing), lsCompression, put);
+    }
+    if (!writeDebugInfo) return;
+    await forEachLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {
+      await this.#objects.put(debugInfoKey(buildId), Buffer.from(printDebugInfoLink(url, member)), put);
+    });
+  }
+}

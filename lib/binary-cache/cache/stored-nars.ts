@@ -1,0 +1,148 @@
+/** The NARs of a binary cache: written once, measured while they pass, and read back. */
+import {
+  type CompressionMethod,
+  compress,
+  decompress,
+  parseCompressionMethod,
+} from "../../compression/index.js";
+import type { Logger } from "../../log.js";
+import type { NarInfo } from "../../nix/cache/nar-info.js";
+import type { Hash } from "../../nix/path/hash.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import type { CacheSettings } from "../cache-uri.js";
+import { BinaryCacheError, missingObject } from "../errors.js";
+import { contentTypes } from "../layout.js";
+import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
+import { FileMeter, NarInspection } from "./nar-inspection.js";
+
+/** Gives the NAR of a path, from its beginning, each time it is called. */
+export type OpenNar = (path: StorePath, signal?: AbortSignal) => AsyncIterable<Uint8Array>;
+
+/** A NAR as it lies in the cache, compressed. */
+export interface StoredNar {
+  readonly fileHash: Hash;
+  /** Bytes. */
+  readonly fileSize: number;
+}
+
+export interface StoreNarOptions extends ReadOptions {
+  /** Whether to make a listing on the way. */
+  readonly listing: boolean;
+  /** Write over a NAR that is there. */
+  readonly repair: boolean;
+}
+
+export interface VerifyOptions extends ReadOptions {
+  /** Looks at the NAR while it is read. */
+  readonly inspection?: NarInspection | undefined;
+  /** Of the stored file, when it is not that of the settings. */
+  readonly compression?: CompressionMethod | undefined;
+}
+
+export class StoredNars {
+  readonly #objects: ObjectStore;
+  readonly #settings: CacheSettings;
+  readonly #logger: Logger;
+
+  constructor(objects: ObjectStore, settings: CacheSettings, logger: Logger) {
+    this.#objects = objects;
+    this.#settings = settings;
+    this.#logger = logger;
+  }
+
+  /** The uncompressed NAR. @throws BinaryCacheError (`missing`) */
+  async *open(
+    info: Pick<NarInfo, "path" | "url" | "compression">,
+    options: ReadOptions,
+  ): AsyncGenerator<Uint8Array> {
+    const method = parseCompressionMethod(info.compression);
+    if (method === undefined) {
+      throw new BinaryCacheError(
+        "unavailable",
+        `${info.path}: compression '${info.compression}' is not known`,
+      );
+    }
+    const object = await this.#objects.get(info.url, options);
+    if (object === undefined) throw missingObject(this.#objects.name, info.url);
+    yield* decompress(object.body, { method, signal: options.signal });
+  }
+
+  /** Writes the NAR, unless a sound one is there; that one is then measured. @throws BinaryCacheError (`mismatch`) */
+  async store(
+    info: ValidPathInfo,
+    key: string,
+    openNar: OpenNar,
+    options: StoreNarOptions,
+  ): Promise<StoredNar & { readonly inspection: NarInspection }> {
+    const { signal, repair } = options;
+    const absent = missingObject(this.#objects.name, key);
+    // Two store paths can have the same contents, and an upload that broke off may have left its NAR behind. Who reads
+    // the older narinfo relies on the hash of the file, so a sound NAR is never replaced.
+    if (!repair && (await this.#objects.head(key, options)) !== undefined) {
+      const found = await this.ifSound(key, signal, () => this.#adopt(info, key, options));
+      return found ?? required(await this.#write(info, key, openNar, false, options), absent);
+    }
+    const written = await this.#write(info, key, openNar, !repair, options);
+    return written ?? required(await this.#adopt(info, key, options), absent);
+  }
+
+  /** What `read` gives of the NAR; undefined, with a warning, when it is damaged and has to be replaced. */
+  async ifSound<T>(
+    key: string,
+    signal: AbortSignal | undefined,
+    read: () => Promise<T | undefined>,
+  ): Promise<T | undefined> {
+    try {
+      return await read();
+    } catch (error) {
+      signal?.throwIfAborted();
+      const cache = this.#objects.name;
+      this.#logger.warn("a stored NAR is unusable and will be replaced", { key, cache, error });
+      return undefined;
+    }
+  }
+
+  /** Size and hash of a stored NAR, whose contents are checked on the way. Undefined when there is none. */
+  async verify(info: ValidPathInfo, key: string, options: VerifyOptions): Promise<StoredNar | undefined> {
+    const object = await this.#objects.get(key, options);
+    if (object === undefined) return undefined;
+    const meter = new FileMeter();
+    const inspection = options.inspection ?? new NarInspection(info, { listing: false });
+    const method = options.compression ?? this.#settings.compression;
+    const nar = decompress(meter.pass(object.body), { method, signal: options.signal });
+    for await (const _ of inspection.pass(nar));
+    return { fileHash: meter.finish(), fileSize: meter.size };
+  }
+
+  async #adopt(info: ValidPathInfo, key: string, { listing, signal }: StoreNarOptions) {
+    const inspection = new NarInspection(info, { listing });
+    const stored = await this.verify(info, key, { signal, inspection });
+    return stored === undefined ? undefined : { inspection, ...stored };
+  }
+
+  async #write(
+    info: ValidPathInfo,
+    key: string,
+    openNar: OpenNar,
+    ifAbsent: boolean,
+    { listing, signal }: StoreNarOptions,
+  ) {
+    const inspection = new NarInspection(info, { listing });
+    const meter = new FileMeter();
+    const { compression: method, compressionLevel: level, parallelCompression: parallel } = this.#settings;
+    const nar = inspection.pass(openNar(info.path, signal));
+    const result = await this.#objects.put(
+      key,
+      meter.pass(compress(nar, { method, level, parallel, signal })),
+      { contentType: contentTypes.nar, ifAbsent, sizeHint: info.narSize, signal },
+    );
+    if (result === "present") return undefined;
+    return { inspection, fileHash: meter.finish(), fileSize: meter.size };
+  }
+}
+
+function required<T>(value: T | undefined, error: Error): T {
+  if (value === undefined) throw error;
+  return value;
+}

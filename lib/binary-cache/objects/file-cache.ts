@@ -1,0 +1,125 @@
+/** Objects as files below a folder, as Nix lays out `file://` caches. */
+import { createReadStream } from "node:fs";
+import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { performance } from "node:perf_hooks";
+import { isSystemError, toError } from "../../errors.js";
+import { BinaryCacheError } from "../errors.js";
+import { oneChunk } from "./byte-streams.js";
+import type { ObjectFacts, ObjectStore, PutOptions, ReadOptions, StoredObject } from "./object-store.js";
+import { TrafficCounters } from "./traffic.js";
+
+export class FileCache implements ObjectStore {
+  readonly name: string;
+  readonly traffic = new TrafficCounters();
+  readonly keepsEncoding = false;
+  #written = 0;
+
+  /** `folder` is made when the first object is written. */
+  constructor(folder: string) {
+    this.name = folder;
+  }
+
+  async head(key: string): Promise<ObjectFacts | undefined> {
+    this.traffic.head();
+    const facts = await this.#guard(key, () => stat(this.#path(key)));
+    return facts === undefined ? undefined : { size: facts.size, contentEncoding: undefined };
+  }
+
+  async get(key: string, options?: ReadOptions): Promise<StoredObject | undefined> {
+    const started = performance.now();
+    const path = this.#path(key);
+    const file = await this.#guard(key, () => open(path, "r"));
+    if (file === undefined) return undefined;
+    const { size } = await file.stat();
+    const body = createReadStream(path, {
+      fd: file,
+      highWaterMark: 262_144,
+      ...(options?.signal === undefined ? {} : { signal: options.signal }),
+    });
+    body.once("close", () => this.traffic.get(body.bytesRead, performance.now() - started));
+    return { size, contentEncoding: undefined, body };
+  }
+
+  async put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<"written" | "present"> {
+    const started = performance.now();
+    const target = this.#path(key);
+    const temporary = `${target}.tmp.${process.pid}.${this.#written++}`;
+    let bytes = 0;
+    try {
+      const file = await this.#create(temporary);
+      try {
+        for await (const chunk of body instanceof Uint8Array ? oneChunk(body) : body) {
+          options.signal?.throwIfAborted();
+          await file.appendFile(chunk);
+          bytes += chunk.length;
+        }
+        // A name must not outlive a power cut without its contents: a narinfo may point to it.
+        await file.datasync();
+      } finally {
+        await file.close();
+      }
+      if (options.ifAbsent === true) {
+        const done = await link(temporary, target).then(
+          () => true,
+          (error: NodeJS.ErrnoException) => {
+            if (error.code === "EEXIST") return false;
+            throw error;
+          },
+        );
+        await unlink(temporary);
+        if (!done) return "present";
+      } else await rename(temporary, target);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw isSystemError(error) ? this.#error(key, error) : error;
+    }
+    this.traffic.put(bytes, performance.now() - started);
+    return "written";
+  }
+
+  close(): void {}
+
+  /** Folders are there but for the first object in each. */
+  async #create(path: string): Promise<FileHandle> {
+    try {
+      return await open(path, "wx", 0o644);
+    } catch (error) {
+      if (!isSystemError(error) || error.code !== "ENOENT") throw error;
+      await mkdir(dirname(path), { recursive: true });
+      return await open(path, "wx", 0o644);
+    }
+  }
+
+  #path(key: string): string {
+    if (key.split("/").some((part) => part === "" || part === "." || part === ".." || part.includes("\0"))) {
+      throw new BinaryCacheError("missing", `'${key.slice(0, 300)}' cannot be an object of a cache`, {
+        store: this.name,
+        key,
+      });
+    }
+    return join(this.name, key);
+  }
+
+  async #guard<T>(key: string, action: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await action();
+    } catch (error) {
+      if (isSystemError(error) && error.code === "ENOENT") return undefined;
+      throw isSystemError(error) ? this.#error(key, error) : error;
+    }
+  }
+
+  #error(key: string, cause: NodeJS.ErrnoException): BinaryCacheError {
+    const code = cause.code === "EACCES" || cause.code === "EPERM" ? "denied" : "unavailable";
+    return new BinaryCacheError(code, `${this.name}/${key}: ${toError(cause).message}`, {
+      store: this.name,
+      key,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,49 @@
+/** Turns what the AWS client throws into this room's errors. Messages hold bucket and key, never a URL with a signature. */
+import { S3ServiceException } from "@aws-sdk/client-s3";
+import { toError } from "../../errors.js";
+import { BinaryCacheError, type BinaryCacheErrorCode } from "../errors.js";
+
+function statusOf(error: unknown): number | undefined {
+  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+}
+
+export function isAbsent(error: unknown): boolean {
+  if (!(error instanceof S3ServiceException)) return false;
+  return statusOf(error) === 404 && error.name !== "NoSuchBucket" && error.name !== "NoSuchUpload";
+}
+
+export function isForbidden(error: unknown): boolean {
+  return statusOf(error) === 403;
+}
+
+/** A conditional write met an object that was there already. */
+export function isPreconditionFailed(error: unknown): boolean {
+  return statusOf(error) === 412;
+}
+
+export function isNoSuchUpload(error: unknown): boolean {
+  return error instanceof S3ServiceException && error.name === "NoSuchUpload";
+}
+
+/** `signal.reason` when aborted, else a `BinaryCacheError`. */
+export function s3Error(
+  error: unknown,
+  action: string,
+  store: string,
+  key: string,
+  signal: AbortSignal | undefined,
+): unknown {
+  if (signal?.aborted === true) return signal.reason;
+  if (error instanceof BinaryCacheError) return error;
+  const status = statusOf(error);
+  const { name, message } = toError(error);
+  let code: BinaryCacheErrorCode = "unavailable";
+  if (status === 403 || status === 401 || name === "CredentialsProviderError") code = "denied";
+  else if (status === 404) code = "missing";
+  const detail = status === undefined ? `${name}: ${message}` : `${name} (${status}): ${message}`;
+  return new BinaryCacheError(code, `cannot ${action} '${key}' in bucket '${store}': ${detail}`, {
+    store,
+    key,
+    cause: error,
+  });
+}

@@ -1,0 +1,91 @@
+/** Remembers what was signed, for whom, until it is published or given up. */
+import type { NarInfo } from "../../nix/cache/nar-info.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { MintRequest } from "./types.js";
+
+export interface Minted {
+  readonly request: MintRequest;
+  readonly key: string;
+  readonly uploadIds: Set<string>;
+  /** Those that became an object. */
+  readonly completed: Set<string>;
+  /** The NAR is in the bucket and was checked; only the narinfo is missing. */
+  ready: NarInfo | undefined;
+  /** The narinfo is being written. */
+  publishing: Promise<void> | undefined;
+}
+
+export class MintedUploads {
+  /** By owner (an attempt, say) and path. */
+  readonly #byOwner = new Map<string, Map<StorePath, Minted>>();
+  /** Outputs of one execution, by owner; those that the cache has, and those that it lacks. */
+  readonly #outputs = new Map<string, { readonly all: Set<StorePath>; readonly lacking: Set<StorePath> }>();
+
+  get(owner: string, path: StorePath): Minted | undefined {
+    return this.#byOwner.get(owner)?.get(path);
+  }
+
+  of(owner: string): readonly Minted[] {
+    return [...(this.#byOwner.get(owner)?.values() ?? [])];
+  }
+
+  /** A path that is asked for again keeps the uploads it has. */
+  remember(owner: string, request: MintRequest, key: string, uploadId: string): void {
+    let owned = this.#byOwner.get(owner);
+    if (owned === undefined) {
+      owned = new Map();
+      this.#byOwner.set(owner, owned);
+    }
+    const before = owned.get(request.path);
+    const uploadIds = before?.uploadIds ?? new Set<string>();
+    uploadIds.add(uploadId);
+    const completed = before?.completed ?? new Set<string>();
+    owned.set(request.path, { request, key, uploadIds, completed, ready: undefined, publishing: undefined });
+  }
+
+  forget(owner: string, path: StorePath): void {
+    const owned = this.#byOwner.get(owner);
+    owned?.delete(path);
+    if (owned?.size === 0) this.#byOwner.delete(owner);
+    this.settled(owner, path);
+  }
+
+  /** Names the paths that `owner` makes in one execution. Only the first call for an owner counts. */
+  together(owner: string, outputs: Iterable<StorePath>): void {
+    if (this.#outputs.has(owner)) return;
+    const all = new Set(outputs);
+    if (all.size > 0) this.#outputs.set(owner, { all, lacking: new Set(all) });
+  }
+
+  isOutput(owner: string, path: StorePath): boolean {
+    return this.#outputs.get(owner)?.all.has(path) ?? false;
+  }
+
+  /** The cache has this output. */
+  settled(owner: string, path: StorePath): void {
+    this.#outputs.get(owner)?.lacking.delete(path);
+  }
+
+  /** Whether every output that the cache lacks could be published now. */
+  outputsReady(owner: string): boolean {
+    const lacking = [...(this.#outputs.get(owner)?.lacking ?? [])];
+    return lacking.every((path) => this.get(owner, path)?.ready !== undefined);
+  }
+
+  /** Forgets all that `owner` has, and tells what it was. */
+  take(owner: string): readonly Minted[] {
+    const all = this.of(owner);
+    this.#byOwner.delete(owner);
+    this.#outputs.delete(owner);
+    return all;
+  }
+
+  /** Ids of all uploads in parts that somebody may still complete. */
+  uploadIds(): Set<string> {
+    const ids = new Set<string>();
+    for (const owned of this.#byOwner.values()) {
+      for (const { uploadIds } of owned.values()) for (const id of uploadIds) ids.add(id);
+    }
+    return ids;
+  }
+}

@@ -1,0 +1,53 @@
+/** What is asked for, signed and reported when builders write into a bucket themselves. */
+
+import type { NarInfo } from "../../nix/cache/nar-info.js";
+import type { Hash } from "../../nix/path/hash.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { S3PresignedPart, UploadedPart } from "../objects/s3-multipart.js";
+
+export interface MintRequest {
+  readonly path: StorePath;
+  readonly narHash: Hash;
+  readonly narSize: number;
+  readonly debugInfoBuildIds: readonly string[];
+}
+
+export interface MintedMultipart {
+  readonly uploadId: string;
+  readonly partSize: number;
+  /** Dense, from part 1. */
+  readonly parts: readonly S3PresignedPart[];
+}
+
+export interface MintedUpload {
+  /** Object key. */
+  readonly path: string;
+  readonly url: string;
+  readonly compression: string;
+  /** 0 = the method's usual level. */
+  readonly compressionLevel: number;
+  readonly multipart: MintedMultipart | undefined;
+}
+
+export interface MintedNar {
+  readonly path: StorePath;
+  /** The `URL` of the narinfo. */
+  readonly narUrl: string;
+  readonly narUpload: MintedUpload;
+  readonly lsUpload: MintedUpload | undefined;
+  /** One for every build id that was sent, or none. */
+  readonly debugInfoUploads: readonly MintedUpload[];
+}
+
+export interface CompletedUpload {
+  /** As the builder reports it; what was not measured here is taken from the request it was minted for. */
+  readonly narInfo: NarInfo;
+  readonly multipart:
+    | {
+        readonly objectKey: string;
+        readonly uploadId: string;
+        readonly parts: readonly UploadedPart[];
+      }
+    | undefined;
+  readonly narAlreadyPresent: boolean;
+}

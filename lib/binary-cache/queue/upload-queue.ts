@@ -1,0 +1,210 @@
+/**
+ * Uploads in the background: whole closures with their logs, into one or several caches.
+ *
+ * Every job is in a journal on disk from before `enqueue` resolves until it is done, so a restart goes on where the
+ * last process stopped. What a cache already has is skipped, so doing a job twice does no harm.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Logger, silentLogger } from "../../log.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { BinaryCache } from "../cache/binary-cache.js";
+import { BinaryCacheError } from "../errors.js";
+import { type UploadJob, UploadJournal, type UploadRequest } from "./upload-journal.js";
+import { isHopeless, prepareUpload, type UploadSource } from "./upload-work.js";
+
+export type { UploadJob, UploadRequest } from "./upload-journal.js";
+
+export interface UploadQueueOptions extends UploadSource {
+  /** Where the journal is; made when missing. */
+  readonly folder: string;
+  /** Read at each use. */
+  readonly caches: () => readonly BinaryCache[];
+  /** Jobs at once; read at each use. Default 5. */
+  readonly concurrency?: (() => number) | undefined;
+  /** Called when a job has left the journal. */
+  readonly onDone?: ((job: UploadJob, error: Error | undefined) => void) | undefined;
+  readonly logger?: Logger | undefined;
+  /** Milliseconds before the first retry, doubled each time. Default 1000. */
+  readonly retryDelayMs?: number | undefined;
+  /** Default five minutes. */
+  readonly maxRetryDelayMs?: number | undefined;
+  /** Uniform in [0, 1). */
+  readonly random?: (() => number) | undefined;
+}
+
+interface Entry {
+  readonly job: UploadJob;
+  readonly done: Promise<void>;
+  readonly settle: (error?: Error) => void;
+}
+
+export class UploadQueue {
+  readonly #options: UploadQueueOptions;
+  readonly #journal: UploadJournal;
+  readonly #logger: Logger;
+  readonly #waiting: Entry[] = [];
+  readonly #running = new Map<Entry, Promise<void>>();
+  readonly #stop = new AbortController();
+
+  private constructor(options: UploadQueueOptions) {
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+    this.#journal = new UploadJournal(options.folder, this.#logger);
+  }
+
+  /** Reads the journal and starts with what is in it. */
+  static async open(options: UploadQueueOptions): Promise<UploadQueue> {
+    const queue = new UploadQueue(options);
+    for (const job of await queue.#journal.load()) queue.#add(job);
+    queue.#pump();
+    return queue;
+  }
+
+  /** Jobs that are not done yet. */
+  get size(): number {
+    return this.#waiting.length + this.#running.size;
+  }
+
+  /** Paths of all jobs that are not done, those in progress first; duplicates kept. */
+  pendingPaths(): StorePath[] {
+    return [...this.#running.keys(), ...this.#waiting].flatMap(({ job }) => job.paths);
+  }
+
+  /**
+   * Resolves when the job is safe on disk. `done` resolves when it is in all its caches, and rejects when it never can
+   * be (`mismatch`, `invalid-path`, and `missing` when it comes from a cache) or the queue is closed first; it need not be listened to.
+   */
+  async enqueue(request: UploadRequest): Promise<{ readonly id: string; readonly done: Promise<void> }> {
+    this.#stop.signal.throwIfAborted();
+    const job = await this.#journal.add(request);
+    const { done } = this.#add(job);
+    this.#pump();
+    return { id: job.id, done };
+  }
+
+  /** Resolves when nothing is left to do. */
+  async idle(): Promise<void> {
+    while (this.size > 0) {
+      const next = this.#running.values().next();
+      if (next.done === true) return;
+      await next.value;
+    }
+  }
+
+  /** Stops what is in progress; the journal keeps it for the next time. */
+  async close(): Promise<void> {
+    this.#stop.abort(new BinaryCacheError("unavailable", "the upload queue is closed"));
+    await Promise.all(this.#running.values());
+    for (const entry of this.#waiting.splice(0)) entry.settle(closedError());
+    await this.#journal.close();
+  }
+
+  #add(job: UploadJob): Entry {
+    let settle: (error?: Error) => void = () => undefined;
+    const done = new Promise<void>((resolve, reject) => {
+      settle = (error) => (error === undefined ? resolve() : reject(error));
+    });
+    done.catch(() => undefined);
+    const entry = { job, done, settle };
+    this.#waiting.push(entry);
+    return entry;
+  }
+
+  #pump(): void {
+    const limit = Math.max(1, this.#options.concurrency?.() ?? 5);
+    while (this.#running.size < limit && !this.#stop.signal.aborted) {
+      const entry = this.#takeNext();
+      if (entry === undefined) return;
+      const task = this.#run(entry).finally(() => {
+        this.#running.delete(entry);
+        this.#pump();
+      });
+      this.#running.set(entry, task);
+    }
+  }
+
+  /** Logs of one derivation go out in the order of its tries, or an old one could replace a newer one. */
+  #takeNext(): Entry | undefined {
+    const busy = new Set([...this.#running.keys()].map(({ job }) => job.log?.drv));
+    const index = this.#waiting.findIndex(({ job }) => job.log === undefined || !busy.has(job.log.drv));
+    return index < 0 ? undefined : this.#waiting.splice(index, 1)[0];
+  }
+
+  async #run(entry: Entry): Promise<void> {
+    const { job } = entry;
+    let error: Error | undefined;
+    try {
+      await this.#untilDone(job);
+    } catch (thrown) {
+      if (this.#stop.signal.aborted) {
+        entry.settle(closedError());
+        return;
+      }
+      error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      this.#logger.error("an upload is given up", { job: job.id, paths: job.paths, error });
+    }
+    await this.#journal.remove(job).catch((thrown: unknown) => {
+      this.#logger.warn("cannot remove an entry of the upload journal", { job: job.id, error: thrown });
+    });
+    entry.settle(error);
+    this.#options.onDone?.(job, error);
+  }
+
+  /** Tries again, later each time, until it works or cannot work. Caches that are done are not asked again. */
+  async #untilDone(job: UploadJob): Promise<void> {
+    const { retryDelayMs = 1000, maxRetryDelayMs = 300_000, random = Math.random } = this.#options;
+    const finished = new Set<string>();
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.#attempt(job, finished);
+        return;
+      } catch (error) {
+        this.#stop.signal.throwIfAborted();
+        if (isHopeless(job, error)) throw error;
+        const delay =
+          Math.min(maxRetryDelayMs, retryDelayMs * 2 ** Math.min(attempt, 30)) * (0.5 + random() / 2);
+        this.#logger.warn("an upload failed and will be tried again", {
+          job: job.id,
+          attempt: attempt + 1,
+          delayMs: Math.round(delay),
+          error,
+        });
+        await sleep(delay, undefined, { signal: this.#stop.signal, ref: false });
+      }
+    }
+  }
+
+  async #attempt(job: UploadJob, finished: Set<string>): Promise<void> {
+    const { signal } = this.#stop;
+    const caches = this.#options
+      .caches()
+      .filter(
+        ({ name, uri }) => (job.caches === undefined || job.caches.includes(name)) && !finished.has(uri),
+      );
+    if (caches.length === 0) return;
+    const { closure, openNar, caches: all } = this.#options;
+    const into = await prepareUpload(job, {
+      store: { closure, openNar },
+      caches: all(),
+      logger: this.#logger,
+      signal,
+    });
+    const failures: unknown[] = [];
+    // One cache that is down does not keep the others from their data.
+    for (const cache of caches) {
+      try {
+        await into(cache);
+        finished.add(cache.uri);
+      } catch (error) {
+        signal.throwIfAborted();
+        failures.push(error);
+      }
+    }
+    const retryable = failures.find((error) => !isHopeless(job, error));
+    if (failures.length > 0) throw retryable ?? failures[0];
+  }
+}
+
+function closedError(): BinaryCacheError {
+  return new BinaryCacheError("unavailable", "the upload queue was closed; the job stays in its journal");
+}

@@ -1,0 +1,109 @@
+/** What a job of the upload queue is made of: from our store, or from another cache, into one cache. */
+import { type FileHandle, open } from "node:fs/promises";
+import { decompress } from "../../compression/index.js";
+import { isSystemError } from "../../errors.js";
+import type { Logger } from "../../log.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import type { BinaryCache, OpenNar } from "../cache/binary-cache.js";
+import { BinaryCacheError } from "../errors.js";
+import { type LogUpload, logForms, type UploadJob } from "./upload-journal.js";
+
+export interface UploadSource {
+  /** Everything reachable from `paths`, references first; paths that are not valid are left out. */
+  readonly closure: (paths: readonly StorePath[], signal: AbortSignal) => Promise<readonly ValidPathInfo[]>;
+  readonly openNar: OpenNar;
+}
+
+/** Does the whole of a job to one cache; what is there already is skipped. */
+export type IntoCache = (cache: BinaryCache) => Promise<void>;
+
+export interface UploadWorkOptions {
+  readonly store: UploadSource;
+  readonly caches: readonly BinaryCache[];
+  readonly logger: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** @throws BinaryCacheError `invalid-path` when a path is not in our store, `missing` when there is no such cache */
+export async function prepareUpload(job: UploadJob, options: UploadWorkOptions): Promise<IntoCache> {
+  return job.from === undefined ? fromStore(job, options) : fromCache(job, job.from, options);
+}
+
+/** Trying again cannot help. */
+export function isHopeless(job: UploadJob, error: unknown): boolean {
+  if (!(error instanceof BinaryCacheError)) return false;
+  const { code } = error;
+  return code === "mismatch" || code === "invalid-path" || (job.from !== undefined && code === "missing");
+}
+
+async function fromStore(job: UploadJob, { store, logger, signal }: UploadWorkOptions): Promise<IntoCache> {
+  const closure = await store.closure(job.paths, signal);
+  const valid = new Set(closure.map(({ path }) => path));
+  const lost = job.paths.filter((path) => !valid.has(path));
+  if (lost.length > 0) {
+    throw new BinaryCacheError("invalid-path", `cannot upload ${lost.join(", ")}: no longer in the store`);
+  }
+  return async (cache) => {
+    if (job.log !== undefined) {
+      const { drv, file } = job.log;
+      const found = await putLog(cache, job.log, signal);
+      if (!found) logger.warn("there is no log to upload", { drv, file });
+    }
+    await cache.uploadClosure(closure, store.openNar, { signal });
+    await putRealisations(cache, job, signal);
+  };
+}
+
+async function fromCache(
+  job: UploadJob,
+  from: NonNullable<UploadJob["from"]>,
+  { caches, signal }: UploadWorkOptions,
+): Promise<IntoCache> {
+  const source = caches.find(({ name }) => name === from.cache);
+  if (source === undefined) {
+    throw new BinaryCacheError("missing", `the binary cache ${from.cache} is no longer configured`, {
+      store: from.cache,
+    });
+  }
+  return async (cache) => {
+    const log = from.drv === undefined ? undefined : await source.openLog(from.drv, { signal });
+    if (from.drv !== undefined && log !== undefined) await cache.putLog(from.drv, log, { signal });
+    await cache.copyClosure(source, job.paths, { signal });
+    await putRealisations(cache, job, signal);
+  };
+}
+
+async function putRealisations(cache: BinaryCache, job: UploadJob, signal: AbortSignal): Promise<void> {
+  for (const realisation of job.realisations ?? []) await cache.putRealisation(realisation, { signal });
+}
+
+/** False when there is no such log in any form. */
+async function putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): Promise<boolean> {
+  const { drv, attempt } = log;
+  for (const { suffix, method } of logForms) {
+    const file = await openIfThere(log.file + suffix);
+    if (file === undefined) continue;
+    const plain = file.createReadStream({ autoClose: false });
+    try {
+      signal.throwIfAborted();
+      const text = method === "none" ? plain : decompress(plain, { method, signal });
+      await cache.putLog(drv, text, { signal, attempt });
+      return true;
+    } finally {
+      // A file waits for its streams before it closes.
+      plain.destroy();
+      await file.close();
+    }
+  }
+  return false;
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path);
+  } catch (error) {
+    if (isSystemError(error) && error.code === "ENOENT") return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,212 @@
+/** The builds in work: takes orders and aborts, and sees to it that every order gets exactly one answer, or none. */
+import { setMaxListeners } from "node:events";
+import type { Logger } from "../../log.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import { RpcError } from "../../rpc/index.js";
+import type { BuildOrder, RunningBuild } from "../../rpc/types.js";
+import type { RunnerLink } from "../connection/runner-link.js";
+import type { MutableCounters } from "../counters.js";
+import { Build, type BuildEnvironment, type BuildOutcome } from "./build.js";
+import { errorReport } from "./error-text.js";
+
+interface ActiveBuild {
+  readonly drv: StorePath;
+  /** In the order of their arrival; the runner may order a derivation again while it is still in work here. */
+  readonly buildIds: Set<string>;
+  /** Of the environment's clock. */
+  readonly startedAt: number;
+  readonly abort: AbortController;
+  /** Its outcome is known and is being reported, so later orders for the derivation are new work. */
+  settled: boolean;
+}
+
+export interface ActiveBuildsOptions {
+  readonly environment: BuildEnvironment;
+  readonly maxActiveBuilds: () => number;
+  readonly onActivity: ((drvs: readonly StorePath[]) => void) | undefined;
+}
+
+/** Answers that mean "I do not know this build": saying it again, or otherwise, is of no use. */
+const unknownBuild = new Set(["not-found", "already-exists", "aborted", "failed-precondition"]);
+
+export class ActiveBuilds {
+  readonly #options: ActiveBuildsOptions;
+  readonly #link: RunnerLink;
+  readonly #counters: MutableCounters;
+  readonly #logger: Logger;
+  /** Those that the runner waits for; a build that was aborted is not here although it may take a moment to end. */
+  readonly #active = new Set<ActiveBuild>();
+  readonly #running = new Set<Promise<void>>();
+  #refusal: string | undefined;
+
+  constructor(options: ActiveBuildsOptions) {
+    this.#options = options;
+    this.#link = options.environment.link;
+    this.#counters = options.environment.counters;
+    this.#logger = options.environment.logger;
+  }
+
+  get drvs(): readonly StorePath[] {
+    return [...this.#active].map((build) => build.drv);
+  }
+
+  /** What a runner that takes us back is told. */
+  running(): RunningBuild[] {
+    const now = this.#options.environment.clock();
+    return [...this.#active].flatMap(({ drv, buildIds, startedAt }) =>
+      [...buildIds].map((buildId) => ({ buildId, drv, ageMs: Math.round(now - startedAt) })),
+    );
+  }
+
+  /** From now on orders are answered with this text instead of being carried out. */
+  refuse(reason: string): void {
+    this.#refusal = reason;
+  }
+
+  /** Takes an order of the runner that knows us as `machineId`. */
+  take(order: BuildOrder, machineId: string): void {
+    const { environment } = this.#options;
+    const maxActiveBuilds = this.#options.maxActiveBuilds();
+    const same = [...this.#active].find((build) => build.drv === order.drv && !build.settled);
+    if ([...this.#active].some((build) => build.buildIds.has(order.buildId))) return;
+    if (same !== undefined && this.#refusal === undefined) {
+      this.#counters.ordersShared++;
+      same.buildIds.add(order.buildId);
+      return;
+    }
+    // A build whose report is under way costs nothing; a runner that is slow to answer may owe us many answers.
+    const unsettled = [...this.#active].filter((build) => !build.settled).length;
+    const refusal =
+      this.#refusal ??
+      (unsettled >= maxActiveBuilds ? `this builder has ${maxActiveBuilds} builds already` : undefined);
+    const abort = new AbortController();
+    // Everything in a build that waits listens to it.
+    setMaxListeners(0, abort.signal);
+    const build: ActiveBuild = {
+      drv: order.drv,
+      buildIds: new Set([order.buildId]),
+      startedAt: environment.clock(),
+      abort,
+      settled: refusal !== undefined,
+    };
+    const job = { order, machineId, buildIds: () => [...build.buildIds], signal: abort.signal };
+    if (refusal === undefined) {
+      this.#active.add(build);
+      this.#counters.buildsStarted++;
+      this.#logger.info("build started", { drv: order.drv, build: order.buildId });
+      this.#announce();
+      this.#track(build, () => new Build(job, environment).run(), machineId);
+    } else {
+      this.#counters.ordersRefused++;
+      this.#logger.warn("order refused", { drv: order.drv, build: order.buildId, reason: refusal });
+      this.#track(build, () => Promise.resolve(refused(refusal)), machineId);
+    }
+  }
+
+  /** The runner does not want this build any more; it gets no report. */
+  abort(buildId: string): void {
+    for (const build of this.#active) {
+      if (!build.buildIds.delete(buildId)) continue;
+      this.#counters.buildsAborted++;
+      this.#logger.info("build aborted by the runner", { drv: build.drv, build: buildId });
+      if (build.buildIds.size === 0) this.#end(build, "the runner aborted the build");
+      return;
+    }
+  }
+
+  /** Ends all builds without reports. */
+  abortAll(reason: string): void {
+    for (const build of this.#active) {
+      this.#counters.buildsAborted += build.buildIds.size;
+      this.#logger.warn("build aborted", { drv: build.drv, reason });
+      build.buildIds.clear();
+      this.#end(build, reason);
+    }
+  }
+
+  /** Resolves when nothing is in work any more, reports included. */
+  async idle(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
+  #end(build: ActiveBuild, reason: string): void {
+    this.#remove(build);
+    build.abort.abort(new Error(reason));
+  }
+
+  #remove(build: ActiveBuild): void {
+    if (this.#active.delete(build)) this.#announce();
+  }
+
+  #track(build: ActiveBuild, work: () => Promise<BuildOutcome>, machineId: string): void {
+    const running = this.#carryOut(build, work, machineId).finally(() => {
+      this.#remove(build);
+      this.#running.delete(running);
+    });
+    this.#running.add(running);
+  }
+
+  /** Never rejects. */
+  async #carryOut(build: ActiveBuild, work: () => Promise<BuildOutcome>, machineId: string): Promise<void> {
+    const { signal } = build.abort;
+    try {
+      const outcome = await work();
+      build.settled = true;
+      for (const buildId of build.buildIds) {
+        signal.throwIfAborted();
+        await this.#report(buildId, machineId, outcome, signal);
+      }
+    } catch (error) {
+      if (!signal.aborted)
+        this.#logger.error("a build ended in an unforeseen way", { drv: build.drv, error });
+    }
+  }
+
+  async #report(
+    buildId: string,
+    machineId: string,
+    outcome: BuildOutcome,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const complete = (report: BuildOutcome): Promise<void> =>
+      this.#link.call((api) => api.completeBuild({ buildId, machineId, ...report }, { signal }), signal);
+    const { state } = outcome;
+    try {
+      await complete(outcome);
+      this.#counters.reports[state] = (this.#counters.reports[state] ?? 0) + 1;
+      this.#logger.info("build reported", { build: buildId, state, error: outcome.error });
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#logger.error("a report was not taken", { build: buildId, state, error });
+      const retryable = state === "success" && !(error instanceof RpcError && unknownBuild.has(error.code));
+      // The runner may have trouble with this very report; a failure that is to be tried again may get through.
+      if (retryable) {
+        const text = `the report of success was not taken: ${errorReport(error)}`;
+        const failure = {
+          ...outcome,
+          state: "postProcessingFailure",
+          outputs: new Map(),
+          error: text,
+        } as const;
+        return this.#report(buildId, machineId, failure, signal);
+      }
+      this.#counters.reportsLost++;
+    }
+  }
+
+  #announce(): void {
+    this.#counters.activeBuilds = this.#active.size;
+    this.#options.onActivity?.(this.drvs);
+  }
+}
+
+function refused(reason: string): BuildOutcome {
+  return {
+    state: "preparingFailure",
+    importMs: 0,
+    buildMs: 0,
+    uploadMs: 0,
+    outputs: new Map(),
+    error: reason,
+  };
+}

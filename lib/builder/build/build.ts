@@ -1,0 +1,180 @@
+/** One build from its order to what is reported of it. */
+import type { Logger } from "../../log.js";
+import type { BasicDerivation } from "../../nix/derivation/derivation.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import type { BuildSession, Store, StoreSettings } from "../../nix/store/store.js";
+import type { BuildCompletion, BuildOrder, BuiltOutput } from "../../rpc/types.js";
+import type { RunnerLink } from "../connection/runner-link.js";
+import type { MutableCounters } from "../counters.js";
+import type { PresignedUploader } from "../presigned/upload.js";
+import { reportText } from "./error-text.js";
+import { BuildFailure, type FailureState, failureOf } from "./failure.js";
+import type { InputImporter } from "./import-inputs.js";
+import { BuildLog } from "./log.js";
+import { checkOutputSizes, describeOutputs, outputPaths, queryOutputs } from "./outputs.js";
+import { StepUpdates } from "./step-updates.js";
+import { uploadStream } from "./upload-stream.js";
+
+/** Milliseconds a runner may take for the rest of a log after the build. */
+const logPatience = 600_000;
+
+/** What all builds of a builder share. */
+export interface BuildEnvironment {
+  readonly store: Store;
+  readonly link: RunnerLink;
+  readonly importer: InputImporter;
+  readonly presigned: PresignedUploader;
+  readonly buildCores: () => number;
+  readonly counters: MutableCounters;
+  readonly logger: Logger;
+  readonly spoolDirectory: string;
+  /** Milliseconds, monotonic. */
+  readonly clock: () => number;
+}
+
+export interface BuildJob {
+  readonly order: BuildOrder;
+  readonly machineId: string;
+  /** The orders that this build answers right now; usually one. */
+  readonly buildIds: () => readonly string[];
+  /** Ends the build without a report. */
+  readonly signal: AbortSignal;
+}
+
+/** A report without its addressee. */
+export type BuildOutcome = Omit<BuildCompletion, "buildId" | "machineId">;
+
+export class Build {
+  readonly #job: BuildJob;
+  readonly #environment: BuildEnvironment;
+  readonly #updates: StepUpdates;
+  /** What an unforeseen error means in the phase under way. */
+  #phase: { readonly state: FailureState; readonly what: string } = {
+    state: "preparingFailure",
+    what: "could not prepare the build",
+  };
+  readonly #times = { importMs: 0, buildMs: 0, uploadMs: 0 };
+
+  constructor(job: BuildJob, environment: BuildEnvironment) {
+    this.#job = job;
+    this.#environment = environment;
+    const { link, logger } = environment;
+    this.#updates = new StepUpdates({ ...job, link, logger });
+  }
+
+  /** Everything that can go wrong is in the outcome. @throws the signal's reason when the build was aborted */
+  async run(): Promise<BuildOutcome> {
+    const { signal } = this.#job;
+    let outcome: Pick<BuildOutcome, "state" | "outputs" | "error">;
+    try {
+      outcome = { state: "success", outputs: await this.#work(), error: undefined };
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = BuildFailure.from(error, this.#phase.state, this.#phase.what);
+      outcome = { state: failure.code, outputs: new Map(), error: reportText(failure.message) };
+    }
+    await this.#updates.settled();
+    signal.throwIfAborted();
+    return { ...this.#times, ...outcome };
+  }
+
+  async #work(): Promise<ReadonlyMap<string, BuiltOutput>> {
+    const { order, signal } = this.#job;
+    const { store } = this.#environment;
+    const { derivation } = order;
+    if (derivation === undefined) {
+      throw new BuildFailure("preparingFailure", "the order came without a derivation");
+    }
+    // The session holds the roots of inputs and outputs until all is reported.
+    const roots = await store.buildSession(this.#settings(), { signal });
+    try {
+      this.#updates.send("sendingInputs");
+      this.#enter("importFailure", "could not get the inputs");
+      const known = await this.#timed("importMs", () =>
+        this.#environment.importer.import(derivation.inputSources, { roots, signal }),
+      );
+
+      this.#updates.send("building");
+      this.#enter("preparingFailure", "could not run the build");
+      const paths = await this.#timed("buildMs", () => this.#build(derivation, roots));
+
+      this.#enter("postProcessingFailure", "could not look at the outputs");
+      const outputs = await queryOutputs(store, derivation, paths, { signal });
+      checkOutputSizes(outputs, order.maxOutputSize);
+
+      this.#updates.send("receivingOutputs");
+      this.#enter("uploadFailure", "could not upload the outputs");
+      const closure = await store.closure([...outputs.values()], { signal });
+      await this.#timed("uploadMs", () => this.#upload(closure, { known, outputs: new Set(paths.values()) }));
+
+      this.#updates.send("postProcessing");
+      this.#enter("postProcessingFailure", "could not describe the outputs");
+      return await describeOutputs(store, outputs, closure, signal);
+    } finally {
+      await roots.close().catch(() => undefined);
+    }
+  }
+
+  async #build(derivation: BasicDerivation, session: BuildSession): Promise<Map<string, StorePath>> {
+    const { order, signal } = this.#job;
+    const { store } = this.#environment;
+    const log = new BuildLog({ ...this.#environment, drv: order.drv, patienceMs: logPatience, signal });
+    try {
+      const result = await session.build(order.drv, derivation, { signal, onLog: log.add });
+      const failure = failureOf(order.drv, result);
+      await log.finish();
+      if (failure !== undefined) throw failure;
+      const paths = outputPaths(store.storeDir, derivation, result);
+      await session.addTempRoots([...paths.values()], { signal });
+      return paths;
+    } finally {
+      await log.close();
+    }
+  }
+
+  #settings(): StoreSettings {
+    const { maxSilentTime, buildTimeout, maxLogSize, presigned } = this.#job.order;
+    return {
+      maxSilentTime,
+      timeout: buildTimeout,
+      maxLogSize,
+      buildCores: this.#environment.buildCores(),
+      maxBuildJobs: 1,
+      // Inputs that only a cache has are substituted by the build itself, and may be there only since a moment.
+      useSubstitutes: true,
+      ...(presigned === undefined ? {} : { narinfoNegativeTtl: 0 }),
+    };
+  }
+
+  async #upload(
+    closure: readonly ValidPathInfo[],
+    beliefs: { readonly known: ReadonlySet<StorePath>; readonly outputs: ReadonlySet<StorePath> },
+  ): Promise<void> {
+    const { order, machineId, buildIds, signal } = this.#job;
+    if (order.presigned === undefined) {
+      await uploadStream(closure, beliefs, { ...this.#environment, signal });
+      return;
+    }
+    await this.#environment.presigned.upload(closure, {
+      buildId: () => buildIds()[0] ?? order.buildId,
+      machineId,
+      debugInfo: order.presigned.uploadDebugInfo,
+      signal,
+    });
+  }
+
+  #enter(state: FailureState, what: string): void {
+    this.#phase = { state, what };
+  }
+
+  async #timed<T>(name: "importMs" | "buildMs" | "uploadMs", work: () => Promise<T>): Promise<T> {
+    const { clock } = this.#environment;
+    const start = clock();
+    try {
+      return await work();
+    } finally {
+      this.#times[name] = Math.round(clock() - start);
+    }
+  }
+}

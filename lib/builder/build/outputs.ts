@@ -1,0 +1,95 @@
+/** What a build has made: its outputs, their closures, and what the runner is told of them. */
+import { type BasicDerivation, derivationOutputPath } from "../../nix/derivation/derivation.js";
+import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import type { BuildResult, CancelOptions, Store } from "../../nix/store/store.js";
+import { readNixSupport } from "../../nix-support/index.js";
+import type { BuiltOutput } from "../../rpc/types.js";
+import { BuildFailure } from "./failure.js";
+
+/** The daemon's answer, completed by what the derivation itself says (old daemons leave it out). */
+export function outputPaths(
+  storeDir: StoreDir,
+  derivation: BasicDerivation,
+  result: BuildResult,
+): Map<string, StorePath> {
+  const paths = new Map<string, StorePath>();
+  for (const name of [...derivation.outputs.keys()].sort()) {
+    const path = result.builtOutputs.get(name) ?? derivationOutputPath(storeDir, derivation, name);
+    if (path !== undefined) paths.set(name, path);
+  }
+  return paths;
+}
+
+/** The path infos of all outputs, by name. @throws BuildFailure `postProcessingFailure` when one is missing */
+export async function queryOutputs(
+  store: Store,
+  derivation: BasicDerivation,
+  paths: ReadonlyMap<string, StorePath>,
+  options: CancelOptions,
+): Promise<Map<string, ValidPathInfo>> {
+  const infos = await store.queryPathInfos([...paths.values()], options);
+  const outputs = new Map<string, ValidPathInfo>();
+  for (const name of [...derivation.outputs.keys()].sort()) {
+    const path = paths.get(name);
+    if (path === undefined) {
+      throw new BuildFailure("postProcessingFailure", `the daemon did not say where output '${name}' is`);
+    }
+    const info = infos.get(path);
+    if (info === undefined) {
+      throw new BuildFailure(
+        "postProcessingFailure",
+        `output '${name}' (${path}) is not valid after the build`,
+      );
+    }
+    outputs.set(name, info);
+  }
+  return outputs;
+}
+
+/** @throws BuildFailure `narSizeLimit`; 0 is no limit */
+export function checkOutputSizes(outputs: ReadonlyMap<string, ValidPathInfo>, limit: number): void {
+  if (limit <= 0) return;
+  for (const [name, { path, narSize }] of outputs) {
+    if (narSize <= limit) continue;
+    throw new BuildFailure(
+      "narSizeLimit",
+      `output '${name}' (${path}) has ${narSize} bytes, more than the ${limit} allowed`,
+    );
+  }
+}
+
+/** Sum of the NAR sizes of what is reachable from `root`; paths that `infos` does not know count nothing. */
+export function closureSize(root: StorePath, infos: ReadonlyMap<StorePath, ValidPathInfo>): number {
+  const seen = new Set<StorePath>([root]);
+  let size = 0;
+  // A set grows while it is walked, and the walk sees what is added.
+  for (const path of seen) {
+    const info = infos.get(path);
+    if (info === undefined) continue;
+    size += info.narSize;
+    for (const reference of info.references) seen.add(reference);
+  }
+  return size;
+}
+
+/** Describes the outputs for the report. `closure` holds the closure of all of them. */
+export async function describeOutputs(
+  store: Store,
+  outputs: ReadonlyMap<string, ValidPathInfo>,
+  closure: readonly ValidPathInfo[],
+  signal: AbortSignal,
+): Promise<Map<string, BuiltOutput>> {
+  const infos = new Map(closure.map((info) => [info.path, info]));
+  const described = new Map<string, BuiltOutput>();
+  for (const [name, info] of outputs) {
+    described.set(name, {
+      path: info.path,
+      narSize: info.narSize,
+      closureSize: closureSize(info.path, infos),
+      narHash: info.narHash,
+      nixSupport: await readNixSupport(store, name, info.path, signal),
+    });
+  }
+  return described;
+}

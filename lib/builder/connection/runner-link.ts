@@ -1,0 +1,111 @@
+/**
+ * The connection to the runner as builds see it: it may go away for a while and come back.
+ *
+ * With a runner that takes builders back, a call that was cut off is made again once we have rejoined; calls must
+ * therefore be such that doing them twice is harmless. With any other runner a cut is the end of every build, which the
+ * builds' own signal tells them.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { RpcError } from "../../rpc/index.js";
+import type { RunnerApi } from "../../rpc/types.js";
+
+/** A dead connection fails its calls a little before its tunnel ends. */
+const settleMs = 5000;
+
+export class RunnerLink {
+  #api: RunnerApi | undefined;
+  #resumable = false;
+  #changed: () => void = () => {};
+  #change: Promise<void>;
+
+  constructor() {
+    this.#change = this.#nextChange();
+  }
+
+  get connected(): boolean {
+    return this.#api !== undefined;
+  }
+
+  /** Whether the runner we are (or were) joined to takes us back with our builds. */
+  get resumable(): boolean {
+    return this.#resumable;
+  }
+
+  attach(api: RunnerApi, resumable: boolean): void {
+    this.#api = api;
+    this.#resumable = resumable;
+    this.#announce();
+  }
+
+  detach(): void {
+    this.#api = undefined;
+    this.#announce();
+  }
+
+  /**
+   * Makes a call, waiting for a connection first, and again after each loss of one.
+   * @throws RpcError, or the signal's reason when it fires
+   */
+  async call<T>(work: (api: RunnerApi) => Promise<T>, signal: AbortSignal): Promise<T> {
+    for (;;) {
+      const api = await this.#connection(signal);
+      try {
+        return await work(api);
+      } catch (error) {
+        signal.throwIfAborted();
+        if (!this.#resumable || !isCut(error) || !(await this.#isGone(api, signal))) throw error;
+      }
+    }
+  }
+
+  async #connection(signal: AbortSignal): Promise<RunnerApi> {
+    for (;;) {
+      signal.throwIfAborted();
+      if (this.#api !== undefined) return this.#api;
+      await raced(this.#change, signal);
+    }
+  }
+
+  async #isGone(api: RunnerApi, signal: AbortSignal): Promise<boolean> {
+    if (this.#api === api) {
+      const timer = new AbortController();
+      await raced(
+        Promise.race([this.#change, sleep(settleMs, undefined, { signal: timer.signal })]),
+        signal,
+      ).finally(() => timer.abort());
+    }
+    return this.#api !== api;
+  }
+
+  #announce(): void {
+    const changed = this.#changed;
+    this.#change = this.#nextChange();
+    changed();
+  }
+
+  #nextChange(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#changed = resolve;
+    });
+  }
+}
+
+/** What a call ends with when its connection is lost, here or by the runner's shutdown. */
+function isCut(error: unknown): boolean {
+  return error instanceof RpcError && (error.code === "unavailable" || error.code === "cancelled");
+}
+
+/** Waits for `promise`, but not after the signal. */
+export async function raced<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  let onAbort: () => void = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,122 @@
+/** The settings of the local Nix that a runner wants to know, as `nix` itself reports them. */
+import { execFile } from "node:child_process";
+import { tmpdir } from "node:os";
+import { promisify } from "node:util";
+import { errorChain } from "../../errors.js";
+import { BuilderError } from "../errors.js";
+
+const run = promisify(execFile);
+
+export interface NixConfiguration {
+  readonly system: string;
+  readonly extraPlatforms: readonly string[];
+  readonly systemFeatures: readonly string[];
+  /** As Nix prints them. */
+  readonly substituters: readonly string[];
+  readonly useCgroups: boolean;
+  /** Where builds run, when set. */
+  readonly buildDir: string | undefined;
+  /** Output of `nix --version`, e.g. `nix (Nix) 2.8.0`; empty when it failed. */
+  readonly nixVersion: string;
+}
+
+export interface ReadNixConfigurationOptions {
+  /** Default: that of this process. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** The program; default `nix`. */
+  readonly program?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+function hostSystem(): string {
+  const architecture =
+    { x64: "x86_64", arm64: "aarch64", ia32: "i686" }[process.arch as string] ?? process.arch;
+  return `${architecture}-${process.platform === "darwin" ? "darwin" : "linux"}`;
+}
+
+/**
+ * Reads the JSON of `nix show-config --json`: an object of `{value: …}` by setting name. Settings that this Nix does
+ * not know count as unset.
+ *
+ * @throws BuilderError `nix-configuration`
+ */
+export function parseNixConfiguration(text: string, nixVersion: string): NixConfiguration {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new BuilderError("nix-configuration", "Nix printed settings that are not JSON", { cause: error });
+  }
+  if (typeof json !== "object" || json === null) {
+    throw new BuilderError("nix-configuration", "Nix printed settings that are not an object");
+  }
+  const settings = json as Readonly<Record<string, unknown>>;
+  const value = (name: string): unknown => {
+    const setting = Object.hasOwn(settings, name) ? settings[name] : undefined;
+    return typeof setting === "object" && setting !== null && "value" in setting ? setting.value : undefined;
+  };
+  const word = (name: string): string | undefined => {
+    const found = value(name);
+    return typeof found === "string" && found !== "" ? found : undefined;
+  };
+  const list = (name: string): string[] => {
+    const found = value(name);
+    if (Array.isArray(found)) return found.filter((item) => typeof item === "string");
+    return typeof found === "string" ? found.split(/\s+/).filter((word) => word !== "") : [];
+  };
+  return {
+    system: word("system") ?? hostSystem(),
+    extraPlatforms: list("extra-platforms"),
+    systemFeatures: list("system-features"),
+    substituters: list("substituters"),
+    useCgroups: value("use-cgroups") === true,
+    buildDir: word("build-dir"),
+    nixVersion,
+  };
+}
+
+/** Runs `nix` for its settings and version. @throws BuilderError `nix-configuration` */
+export async function readNixConfiguration(
+  options: ReadNixConfigurationOptions = {},
+): Promise<NixConfiguration> {
+  const program = options.program ?? "nix";
+  const nix = async (args: readonly string[]): Promise<string> => {
+    const { stdout } = await run(program, [...args], {
+      env: { ...(options.env ?? process.env) },
+      maxBuffer: 16 << 20,
+      timeout: 60_000,
+      ...(options.signal === undefined ? {} : { signal: options.signal }),
+    });
+    return stdout;
+  };
+  const experimental = ["--extra-experimental-features", "nix-command"];
+  const version = nix(["--version"]).then(
+    (text) => text.trim(),
+    () => "",
+  );
+  let settings: string;
+  try {
+    // The old name first: new versions still know it, old ones do not know the new one.
+    settings = await nix([...experimental, "show-config", "--json"]);
+  } catch (oldNameFailed) {
+    try {
+      settings = await nix([...experimental, "config", "show", "--json"]);
+    } catch (error) {
+      const cause = (error as { code?: unknown }).code === "ENOENT" ? error : oldNameFailed;
+      const problem = errorChain(cause).split("\n", 1)[0];
+      throw new BuilderError(
+        "nix-configuration",
+        `Could not read Nix's settings with '${program} show-config --json' (is nix on PATH?): ${problem}`,
+        { cause },
+      );
+    }
+  }
+  return parseNixConfiguration(settings, await version);
+}
+
+/** Where Nix of this version (`2.30.1`) runs builds when `build-dir` is not set. */
+export function defaultBuildDir(nixVersion: string, stateDir: string): string {
+  const [, major = "0", minor = "0"] = /(\d+)\.(\d+)/.exec(nixVersion) ?? [];
+  const ownFolder = Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 30);
+  return ownFolder ? `${stateDir}/builds` : tmpdir();
+}

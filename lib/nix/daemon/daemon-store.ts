@@ -1,0 +1,446 @@
+/** A store behind a nix-daemon. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Logger, silentLogger } from "../../log.js";
+import type { BasicDerivation, Derivation } from "../derivation/derivation.js";
+import { parseDerivation } from "../derivation/parser.js";
+import { printStorePath, type StoreDir, type StorePath, storePathName } from "../path/store-path.js";
+import { computeClosure } from "../store/closure.js";
+import type { ValidPathInfo } from "../store/path-info.js";
+import { PathInfoCache } from "../store/path-info-cache.js";
+import type {
+  AddToStoreOptions,
+  BuildOptions,
+  BuildResult,
+  BuildSession,
+  ByteStream,
+  CancelOptions,
+  DerivedPath,
+  DrvOutputId,
+  MissingPaths,
+  Realisation,
+  RootsSession,
+  Store,
+  StoreSettings,
+} from "../store/store.js";
+import { matchBuildResults, runBuild } from "./build.js";
+import { DaemonConnection } from "./connection.js";
+import { DaemonError } from "./error.js";
+import { narFileContents, readNar, sizeMismatch } from "./nar.js";
+import { DaemonPool } from "./pool.js";
+import type { ServerInfo } from "./protocol/handshake.js";
+import * as operations from "./protocol/operations.js";
+import { type WireContext, writePathInfo } from "./protocol/values.js";
+import { WireWriter } from "./protocol/writer.js";
+import { DaemonRootsSession, replaceSymlink } from "./roots.js";
+import { SessionPool } from "./sessions.js";
+import { type Environment, parseStoreUri, type StoreAddress } from "./store-uri.js";
+
+export interface DaemonStoreOptions {
+  /** As `NIX_REMOTE`; default: that variable. See `parseStoreUri`. */
+  readonly remote?: string;
+  /** Default: the environment of this process. */
+  readonly env?: Environment;
+  /** Connections for questions and transfers. Builds and root sessions have their own. Default 8. */
+  readonly poolSize?: number;
+  /** Milliseconds an unused connection is kept. Default 30 000. */
+  readonly maxIdleMs?: number;
+  /** Milliseconds after which a connection is replaced. Default 600 000. */
+  readonly maxAgeMs?: number;
+  /** Sent on each pooled connection; without it the daemon's own configuration holds there. */
+  readonly settings?: StoreSettings;
+  /** Path infos remembered for closures. Default 50 000. */
+  readonly pathInfoCacheSize?: number;
+  readonly logger?: Logger;
+}
+
+/** Largest `.drv` file that is read. */
+const maxDerivationSize = 256 << 20;
+/** Paths per validity question, so that a huge set does not block daemon and client for long. */
+const validityBatch = 20_000;
+
+export class DaemonStore implements Store {
+  readonly storeDir: StoreDir;
+  readonly realStoreDir: string;
+  readonly stateDir: string;
+  /** What the daemon said of itself when the store was opened. */
+  readonly server: ServerInfo;
+  readonly #address: StoreAddress;
+  readonly #pool: DaemonPool;
+  readonly #cache: PathInfoCache;
+  readonly #sessions: SessionPool;
+  /** Connections of single builds and root sessions. */
+  readonly #dedicated = new Set<DaemonConnection>();
+  #closed = false;
+
+  private constructor(
+    address: StoreAddress,
+    server: ServerInfo,
+    pool: DaemonPool,
+    sessions: SessionPool,
+    cache: PathInfoCache,
+  ) {
+    this.storeDir = address.storeDir;
+    this.realStoreDir = address.realStoreDir;
+    this.stateDir = address.stateDir;
+    this.server = server;
+    this.#address = address;
+    this.#pool = pool;
+    this.#sessions = sessions;
+    this.#cache = cache;
+  }
+
+  /** Opens a store and one connection to it, which proves that the daemon answers. @throws DaemonError */
+  static async open(options: DaemonStoreOptions & CancelOptions = {}): Promise<DaemonStore> {
+    const address = parseStoreUri(options.remote, options.env);
+    const { settings, logger = silentLogger, poolSize, maxIdleMs, maxAgeMs } = options;
+    const pool = new DaemonPool({
+      open: (signal) => DaemonConnection.open(address, { settings, ...cancel(signal) }),
+      ...(poolSize === undefined ? {} : { size: poolSize }),
+      ...(maxIdleMs === undefined ? {} : { maxIdleMs }),
+      ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
+    });
+    const server = await pool.use(async (connection) => connection.server, cancel(options.signal));
+    logger.info("connected to the Nix store", {
+      store: options.remote ?? "default",
+      nix: server.nixVersion,
+      protocol: `1.${server.minor}`,
+      trust: server.trust,
+    });
+    const sessions = new SessionPool({
+      open: (own, signal) => DaemonConnection.open(address, { settings: own, ...cancel(signal) }),
+      maxIdleMs: maxIdleMs ?? 30_000,
+    });
+    return new DaemonStore(address, server, pool, sessions, new PathInfoCache(options.pathInfoCacheSize));
+  }
+
+  /** Protocol version as text, for instance `1.34`. */
+  get protocol(): string {
+    return `1.${this.server.minor}`;
+  }
+
+  /** Connections in use, idle, and callers waiting for one. */
+  get poolCounts(): DaemonPool["counts"] {
+    return this.#pool.counts;
+  }
+
+  /** Asks the daemon for a sign of life. @throws DaemonError */
+  async ping(options: CancelOptions = {}): Promise<void> {
+    await this.#run(operations.queryValidPaths([], false), options);
+  }
+
+  queryPathInfo(path: StorePath, options: CancelOptions = {}): Promise<ValidPathInfo | undefined> {
+    return this.#run(operations.queryPathInfo(path), options);
+  }
+
+  async queryPathInfos(
+    paths: readonly StorePath[],
+    options: CancelOptions = {},
+  ): Promise<Map<StorePath, ValidPathInfo>> {
+    const infos = await this.#pipeline([...new Set(paths)].map(operations.queryPathInfo), options);
+    return new Map(infos.flatMap((info) => (info === undefined ? [] : [[info.path, info]])));
+  }
+
+  isValidPath(path: StorePath, options: CancelOptions = {}): Promise<boolean> {
+    return this.#run(operations.isValidPath(path), options);
+  }
+
+  async queryValidPaths(
+    paths: readonly StorePath[],
+    options: CancelOptions & { readonly substitute?: boolean } = {},
+  ): Promise<Set<StorePath>> {
+    const valid = new Set<StorePath>();
+    for (let at = 0; at < paths.length; at += validityBatch) {
+      const batch = paths.slice(at, at + validityBatch);
+      const found = await this.#run(operations.queryValidPaths(batch, options.substitute ?? false), options);
+      for (const path of found) valid.add(path);
+    }
+    return valid;
+  }
+
+  async queryReferrers(path: StorePath, options: CancelOptions = {}): Promise<Set<StorePath>> {
+    return new Set(await this.#run(operations.queryReferrers(path), options));
+  }
+
+  queryPathFromHashPart(hashPart: string, options: CancelOptions = {}): Promise<StorePath | undefined> {
+    return this.#run(operations.queryPathFromHashPart(hashPart), options);
+  }
+
+  async queryAllValidPaths(options: CancelOptions = {}): Promise<Set<StorePath>> {
+    return new Set(await this.#run(operations.queryAllValidPaths(), options));
+  }
+
+  closure(
+    roots: readonly (StorePath | ValidPathInfo)[],
+    options: CancelOptions = {},
+  ): Promise<ValidPathInfo[]> {
+    return computeClosure(roots, (unknown) => this.queryPathInfos(unknown, options), this.#cache);
+  }
+
+  narFromPath(path: StorePath, options: CancelOptions = {}): ByteStream {
+    return this.#pool.stream((connection) => this.#nar(connection, path, options), options);
+  }
+
+  #nar(connection: DaemonConnection, path: StorePath, options: CancelOptions): ByteStream {
+    // First the root, then the question: what is valid after that stays until the connection ends.
+    return connection.download(
+      operations.addTempRoot(path),
+      operations.queryPathInfo(path),
+      operations.narFromPath(path),
+      (info) => {
+        if (info === undefined) throw this.#invalid(path);
+        return (reader) => readNar(reader, info.narSize);
+      },
+      options,
+    );
+  }
+
+  /** Trusts the file when it is there, and asks the daemon when it cannot be read. */
+  async readDerivation(path: StorePath, options: CancelOptions = {}): Promise<Derivation> {
+    let contents: Uint8Array;
+    try {
+      contents = await readFile(join(this.realStoreDir, path), cancel(options.signal));
+    } catch {
+      contents = await narFileContents(this.narFromPath(path, options), maxDerivationSize);
+    }
+    return parseDerivation(this.storeDir, storePathName(path).replace(/\.drv$/, ""), contents);
+  }
+
+  addToStoreNar(info: ValidPathInfo, nar: ByteStream, options: AddToStoreOptions = {}): Promise<void> {
+    const { repair = false, checkSignatures = false } = options;
+    const operation = operations.addToStoreNar(info, repair, checkSignatures);
+    return this.#pool.use(
+      (connection) => connection.upload(operation, exactly(nar, info.narSize), options),
+      options,
+    );
+  }
+
+  addMultipleToStore(
+    items: AsyncIterable<{ readonly info: ValidPathInfo; readonly nar: ByteStream }>,
+    count: number,
+    options: AddToStoreOptions = {},
+  ): Promise<void> {
+    const { repair = false, checkSignatures = false } = options;
+    return this.#pool.use(
+      (connection) =>
+        connection.upload(
+          operations.addMultipleToStore(repair, checkSignatures),
+          packPaths(connection.context, items, count),
+          options,
+        ),
+      options,
+    );
+  }
+
+  async addTextToStore(
+    name: string,
+    contents: Uint8Array,
+    references: readonly StorePath[],
+    options: CancelOptions & { readonly repair?: boolean } = {},
+  ): Promise<StorePath> {
+    const operation = operations.addToStore(name, "text:sha256", references, options.repair ?? false);
+    const info = await this.#pool.use(
+      (connection) => connection.upload(operation, once(contents), options),
+      options,
+    );
+    return info.path;
+  }
+
+  addSignatures(path: StorePath, signatures: readonly string[], options: CancelOptions = {}): Promise<void> {
+    return this.#run(operations.addSignatures(path, signatures), options);
+  }
+
+  /** Stores a build's log next to those of the daemon's own builds. Trusted users only. */
+  addBuildLog(drvPath: StorePath, log: ByteStream, options: CancelOptions = {}): Promise<void> {
+    return this.#pool.use(
+      (connection) => connection.upload(operations.addBuildLog(drvPath), log, options),
+      options,
+    );
+  }
+
+  async ensurePath(path: StorePath, options: CancelOptions & StoreSettings = {}): Promise<void> {
+    const { signal, ...settings } = options;
+    const operation = operations.ensurePath(path);
+    // Settings stay with a connection, so a pooled one must not get any but the common ones.
+    if (Object.keys(settings).length === 0) return this.#run(operation, options);
+    const connection = await this.#dedicate(settings, signal);
+    try {
+      await connection.run(operation, cancel(signal));
+    } finally {
+      this.#release(connection);
+    }
+  }
+
+  async addPermRoot(path: StorePath, link: string, options: CancelOptions = {}): Promise<void> {
+    // Untrusted users may not ask for it, so for them it is as if the daemon could not.
+    if (this.server.minor >= 36 && this.server.trust === "trusted") {
+      await this.#run(operations.addPermRoot(path, link), options);
+      return;
+    }
+    await replaceSymlink(printStorePath(this.storeDir, path), link);
+    await this.addIndirectRoot(link, options);
+  }
+
+  /** Registers a symlink that lies outside of the daemon's own directory of roots. */
+  addIndirectRoot(link: string, options: CancelOptions = {}): Promise<void> {
+    return this.#run(operations.addIndirectRoot(link), options);
+  }
+
+  findRoots(options: CancelOptions = {}): Promise<operations.GcRoot[]> {
+    return this.#run(operations.findRoots(), options);
+  }
+
+  collectGarbage(
+    collection: operations.GarbageCollection,
+    options: CancelOptions = {},
+  ): Promise<operations.CollectedGarbage> {
+    return this.#run(operations.collectGarbage(collection), options);
+  }
+
+  /** Whether errors were found. */
+  verifyStore(checkContents: boolean, repair: boolean, options: CancelOptions = {}): Promise<boolean> {
+    return this.#run(operations.verifyStore(checkContents, repair), options);
+  }
+
+  async rootsSession(options: CancelOptions = {}): Promise<RootsSession> {
+    const connection = await this.#dedicate(undefined, options.signal);
+    return new DaemonRootsSession(connection, () => this.#release(connection));
+  }
+
+  async buildSession(settings: StoreSettings, options: CancelOptions = {}): Promise<BuildSession> {
+    return this.#sessions.session(settings, options);
+  }
+
+  queryRealisation(id: DrvOutputId, options: CancelOptions = {}): Promise<Realisation | undefined> {
+    return this.#run(operations.queryRealisation(id), options);
+  }
+
+  registerDrvOutput(id: DrvOutputId, realisation: Realisation, options: CancelOptions = {}): Promise<void> {
+    return this.#run(operations.registerDrvOutput(id, realisation), options);
+  }
+
+  queryDerivationOutputMap(
+    drvPath: StorePath,
+    options: CancelOptions = {},
+  ): Promise<Map<string, StorePath | undefined>> {
+    return this.#run(operations.queryDerivationOutputMap(drvPath), options);
+  }
+
+  queryMissing(targets: readonly DerivedPath[], options: CancelOptions = {}): Promise<MissingPaths> {
+    return this.#run(operations.queryMissing(targets), options);
+  }
+
+  async buildDerivation(
+    drvPath: StorePath,
+    drv: BasicDerivation,
+    options: BuildOptions = {},
+  ): Promise<BuildResult> {
+    const connection = await this.#dedicate(options, options.signal);
+    try {
+      const operation = operations.buildDerivation(drvPath, drv, options.mode);
+      return await runBuild(connection, operation, options, (result) => options.onResult?.(result));
+    } finally {
+      this.#release(connection);
+    }
+  }
+
+  async buildPaths(
+    targets: readonly DerivedPath[],
+    options: BuildOptions = {},
+  ): Promise<{ readonly target: DerivedPath; readonly result: BuildResult }[]> {
+    const connection = await this.#dedicate(options, options.signal);
+    try {
+      const operation = operations.buildPathsWithResults(targets, options.mode);
+      const results = await runBuild(connection, operation, options, async (answers) => {
+        for (const { result } of answers) await options.onResult?.(result);
+      });
+      return matchBuildResults(this.storeDir, targets, results);
+    } finally {
+      this.#release(connection);
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#pool.close();
+    this.#sessions.close();
+    for (const connection of this.#dedicated) connection.close();
+    this.#dedicated.clear();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #run<T>(operation: operations.Operation<T>, options: CancelOptions): Promise<T> {
+    const use = { ...cancel(options.signal), repeatable: operation.repeatable };
+    return this.#pool.use((connection) => connection.run(operation, options), use);
+  }
+
+  async #pipeline<T>(wanted: readonly operations.Operation<T>[], options: CancelOptions): Promise<T[]> {
+    if (wanted.length === 0) return [];
+    const use = { ...cancel(options.signal), repeatable: wanted.every((each) => each.repeatable) };
+    return this.#pool.use((connection) => connection.pipeline(wanted, options), use);
+  }
+
+  async #dedicate(settings: StoreSettings | undefined, signal?: AbortSignal): Promise<DaemonConnection> {
+    const connection = await DaemonConnection.open(this.#address, { settings, ...cancel(signal) });
+    if (this.#closed) {
+      connection.close();
+      throw new DaemonError("closed", "The store has been closed");
+    }
+    this.#dedicated.add(connection);
+    return connection;
+  }
+
+  #release(connection: DaemonConnection): void {
+    connection.close();
+    this.#dedicated.delete(connection);
+  }
+
+  #invalid(path: StorePath): DaemonError {
+    return new DaemonError(
+      "invalid-path",
+      `${printStorePath(this.storeDir, path)} is not valid in the store`,
+    );
+  }
+}
+
+function cancel(signal: AbortSignal | undefined): CancelOptions {
+  return signal === undefined ? {} : { signal };
+}
+
+async function* once(bytes: Uint8Array): ByteStream {
+  yield bytes;
+}
+
+/** Passes a NAR on and fails when it is not as long as promised: daemons do not notice bytes after its end. */
+async function* exactly(nar: ByteStream, size: number): ByteStream {
+  let seen = 0;
+  for await (const piece of nar) {
+    seen += piece.length;
+    if (seen > size) throw sizeMismatch(size, "more");
+    yield piece;
+  }
+  if (seen < size) throw sizeMismatch(size, String(seen));
+}
+
+/** The body of AddMultipleToStore: a count, then each path's info and NAR. */
+async function* packPaths(
+  context: WireContext,
+  items: AsyncIterable<{ readonly info: ValidPathInfo; readonly nar: ByteStream }>,
+  count: number,
+): ByteStream {
+  yield new WireWriter().u64(count).take();
+  let seen = 0;
+  for await (const { info, nar } of items) {
+    seen++;
+    if (seen > count) break;
+    const writer = new WireWriter();
+    writePathInfo(writer, context, info);
+    yield writer.take();
+    yield* exactly(nar, info.narSize);
+  }
+  if (seen !== count)
+    throw new DaemonError("size-mismatch", `${count} paths were promised, but there were others`);
+}

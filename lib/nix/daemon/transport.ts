@@ -1,0 +1,155 @@
+/** The bytes between us and a daemon: a unix socket, or the pipes of a `nix-daemon --stdio` of our own. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { connect } from "node:net";
+import type { Readable, Writable } from "node:stream";
+import { setTimeout as sleep } from "node:timers/promises";
+import { abortError, cleanDaemonText, DaemonError } from "./error.js";
+import type { ByteSource } from "./protocol/reader.js";
+import type { StoreAddress } from "./store-uri.js";
+
+export interface Transport extends ByteSource {
+  /** Waits while the peer is slower than we are. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Ends it at once; a read or write that waits fails with `reason`. */
+  destroy(reason?: Error): void;
+  /** True when the peer has closed it or has sent something: while idle, both make it useless. */
+  readonly stirred: boolean;
+}
+
+/** Makes a transport of a pair of streams. `onDestroy` ends what is behind them. */
+export function streamTransport(
+  input: Readable,
+  output: Writable,
+  onDestroy: () => void = () => {},
+): Transport {
+  let failure: Error | undefined;
+  let ended = false;
+  let destroyed = false;
+  let wakeReader = (): void => {};
+  let wakeWriter = (): void => {};
+  const wake = (): void => {
+    wakeReader();
+    wakeWriter();
+  };
+  const fail = (error?: Error): void => {
+    ended = true;
+    failure ??= error;
+    wake();
+  };
+  input.on("readable", () => wakeReader());
+  input.on("end", () => fail());
+  for (const stream of new Set<Readable | Writable>([input, output])) {
+    stream.on("error", (error) => fail(closedError(error)));
+    stream.on("close", () => fail());
+  }
+  output.on("drain", () => wakeWriter());
+
+  return {
+    async read() {
+      for (;;) {
+        if (destroyed && failure !== undefined) throw failure;
+        const chunk: unknown = input.read();
+        if (chunk instanceof Uint8Array && chunk.length > 0) return chunk;
+        if (failure !== undefined) throw failure;
+        if (ended) return undefined;
+        await new Promise<void>((resolve) => {
+          wakeReader = resolve;
+        });
+      }
+    },
+    async write(bytes) {
+      if (failure !== undefined) throw failure;
+      if (ended) throw closedError();
+      if (output.write(bytes)) return;
+      const mustWait = (): boolean => output.writableNeedDrain && !ended;
+      while (mustWait()) {
+        await new Promise<void>((resolve) => {
+          wakeWriter = resolve;
+        });
+      }
+      if (failure !== undefined) throw failure;
+      if (ended) throw closedError();
+    },
+    destroy(reason) {
+      if (destroyed) return;
+      destroyed = true;
+      failure ??= reason ?? closedError();
+      input.destroy();
+      output.destroy();
+      onDestroy();
+      wake();
+    },
+    get stirred() {
+      return ended || failure !== undefined || input.readableLength > 0;
+    },
+  };
+}
+
+function closedError(cause?: unknown): DaemonError {
+  return new DaemonError("closed", "The connection to the nix-daemon was lost", { cause });
+}
+
+/** Connects to the store at `address`. @throws DaemonError `connect`, `aborted` */
+export async function openTransport(address: StoreAddress, signal?: AbortSignal): Promise<Transport> {
+  if (signal?.aborted) throw abortError(signal);
+  return address.kind === "socket" ? connectSocket(address.socket, signal) : spawnDaemon(address);
+}
+
+/** How long a daemon may have no room for another connection, in milliseconds. */
+const crowdPatience = 30_000;
+
+async function connectSocket(path: string, signal?: AbortSignal): Promise<Transport> {
+  const until = Date.now() + crowdPatience;
+  for (let delay = 5; ; delay = Math.min(200, delay * 2)) {
+    const socket = connect({ path });
+    try {
+      await once(socket, "connect", signal === undefined ? {} : { signal });
+      return streamTransport(socket, socket);
+    } catch (error) {
+      socket.destroy();
+      if (signal?.aborted) throw abortError(signal);
+      // Only a handful of connections may wait for a daemon to take them; one more is turned away at once.
+      const crowded = (error as NodeJS.ErrnoException).code === "EAGAIN";
+      if (!crowded || Date.now() >= until) {
+        throw new DaemonError("connect", `Cannot connect to the nix-daemon at ${path}; is it running?`, {
+          cause: error,
+        });
+      }
+    }
+    await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** How long a daemon of ours may take to stop its builds after its input ended, in milliseconds. */
+const stopPatience = 5000;
+
+function spawnDaemon(address: Extract<StoreAddress, { kind: "spawn" }>): Transport {
+  const child = spawn("nix-daemon", ["--stdio", "--store", address.store], {
+    env: { ...address.env, NIX_REMOTE: undefined },
+    stdio: ["pipe", "pipe", "pipe"],
+  });
+  let complaints = "";
+  child.stderr.on("data", (chunk: Buffer) => {
+    complaints = (complaints + chunk.toString()).slice(-4096);
+  });
+  const transport = streamTransport(child.stdout, child.stdin, () => {
+    // The end of its input stops the daemon and its builds; the rest is for one that hangs.
+    const timer = setTimeout(() => child.kill("SIGKILL"), stopPatience);
+    timer.unref();
+    child.once("exit", () => clearTimeout(timer));
+  });
+  child.once("error", (error) => {
+    transport.destroy(
+      new DaemonError("connect", "Cannot start nix-daemon; is Nix installed?", { cause: error }),
+    );
+  });
+  child.once("exit", (code, killer) => {
+    const how = killer === null ? `with code ${code}` : `by ${killer}`;
+    const said = cleanDaemonText(complaints);
+    if (code !== 0) {
+      transport.destroy(new DaemonError("closed", `nix-daemon --stdio ended ${how}${said && `: ${said}`}`));
+    }
+  });
+  return transport;
+}

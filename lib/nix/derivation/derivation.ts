@@ -1,0 +1,101 @@
+/** Derivations: what is to be built, from what, by what. */
+import { type ByteString, byteStringFromText, byteStringToText } from "../path/byte-string.js";
+import {
+  type ContentAddress,
+  type ContentAddressMethod,
+  makeFixedOutputPath,
+  outputPathName,
+} from "../path/content-address.js";
+import type { HashAlgorithm } from "../path/hash.js";
+import type { StoreDir, StorePath } from "../path/store-path.js";
+
+export type DerivationOutput =
+  /** The path follows from the derivation. */
+  | { readonly kind: "inputAddressed"; readonly path: StorePath }
+  /** The contents are promised; the path follows from them. */
+  | { readonly kind: "caFixed"; readonly ca: ContentAddress }
+  /** Input-addressed, but an input's path is not known yet. */
+  | { readonly kind: "deferred" }
+  /** The path follows from what the build produces. */
+  | { readonly kind: "caFloating"; readonly method: ContentAddressMethod; readonly algorithm: HashAlgorithm }
+  | { readonly kind: "impure"; readonly method: ContentAddressMethod; readonly algorithm: HashAlgorithm };
+
+/** Which outputs of an input derivation are used, and which of its outputs are derivations themselves. */
+export interface DerivedInput {
+  readonly outputs: readonly string[];
+  /** Output that is a derivation → what of that derivation is used (dynamic derivations). */
+  readonly dynamic: ReadonlyMap<string, DerivedInput>;
+}
+
+/** A derivation whose inputs are plain store paths: what a daemon builds. */
+export interface BasicDerivation {
+  /** Without `.drv`. */
+  readonly name: string;
+  readonly outputs: ReadonlyMap<string, DerivationOutput>;
+  /** Sorted. */
+  readonly inputSources: readonly StorePath[];
+  readonly system: ByteString;
+  readonly builder: ByteString;
+  readonly args: readonly ByteString[];
+  /** Structured attributes stay in here, as `__json`. */
+  readonly env: ReadonlyMap<ByteString, ByteString>;
+}
+
+export interface Derivation extends BasicDerivation {
+  readonly inputDerivations: ReadonlyMap<StorePath, DerivedInput>;
+}
+
+/** The path of an output where it is known before the build, else undefined. */
+export function derivationOutputPath(
+  dir: StoreDir,
+  derivation: BasicDerivation,
+  output: string,
+): StorePath | undefined {
+  const found = derivation.outputs.get(output);
+  if (found?.kind === "inputAddressed") return found.path;
+  if (found?.kind !== "caFixed") return undefined;
+  return makeFixedOutputPath(dir, outputPathName(derivation.name, output), found.ca);
+}
+
+/** The decoded structured attributes, or undefined when there are none (or they are not a JSON object). */
+export function structuredAttributes(
+  derivation: BasicDerivation,
+): Readonly<Record<string, unknown>> | undefined {
+  const text = derivation.env.get(byteStringFromText("__json"));
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(byteStringToText(text));
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function attributeWords(derivation: BasicDerivation, name: string): string[] {
+  const text = derivation.env.get(byteStringFromText(name));
+  return text === undefined
+    ? []
+    : byteStringToText(text)
+        .split(/\s+/)
+        .filter((word) => word !== "");
+}
+
+/** Features a machine must support; order and duplicates as written. */
+export function requiredSystemFeatures(derivation: BasicDerivation): string[] {
+  const attributes = structuredAttributes(derivation);
+  if (attributes === undefined) return attributeWords(derivation, "requiredSystemFeatures");
+  const { requiredSystemFeatures: value } = attributes;
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+/** The author thinks that sending this one elsewhere costs more than building it. */
+export function preferLocalBuild(derivation: BasicDerivation): boolean {
+  const attributes = structuredAttributes(derivation);
+  if (attributes !== undefined) {
+    const { preferLocalBuild: wanted } = attributes;
+    return wanted === true;
+  }
+  return derivation.env.get(byteStringFromText("preferLocalBuild")) === "1";
+}

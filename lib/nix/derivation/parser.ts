@@ -1,0 +1,234 @@
+/** Reads the ATerm text of a derivation. Strict: what it accepts is written back byte for byte. */
+
+import { NixFormatError } from "../errors.js";
+import { type ByteString, byteStringToText, bytesToByteString } from "../path/byte-string.js";
+import { type ContentAddressMethod, makeFixedOutputPath, outputPathName } from "../path/content-address.js";
+import { type HashAlgorithm, isHashAlgorithm, parseHash } from "../path/hash.js";
+import {
+  compareStorePaths,
+  parseFullStorePath,
+  printStorePath,
+  type StoreDir,
+  type StorePath,
+  storePathNameFault,
+} from "../path/store-path.js";
+import type { Derivation, DerivationOutput, DerivedInput } from "./derivation.js";
+
+/** Derivations of derivations of …; deeper texts are refused rather than followed. */
+const deepest = 64;
+
+const escapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", '"': '"', "\\": "\\" };
+
+class Cursor {
+  readonly #text: string;
+  position = 0;
+
+  constructor(text: ByteString) {
+    this.#text = text;
+  }
+
+  fault(what: string, position = this.position): NixFormatError {
+    return new NixFormatError("derivation", `derivation is malformed: ${what}`, { position });
+  }
+
+  /** Takes `token` if it is next. */
+  accept(token: string): boolean {
+    if (!this.#text.startsWith(token, this.position)) return false;
+    this.position += token.length;
+    return true;
+  }
+
+  expect(token: string): void {
+    if (!this.accept(token)) throw this.fault(`expected '${token}'`);
+  }
+
+  string(): ByteString {
+    this.expect('"');
+    let result = "";
+    let from = this.position;
+    for (;;) {
+      const code = this.#text.charCodeAt(this.position);
+      if (Number.isNaN(code)) throw this.fault("unterminated string");
+      if (code === 0x22) {
+        result += this.#text.slice(from, this.position);
+        this.position++;
+        return result as ByteString;
+      }
+      if (code === 0x5c) {
+        const escaped = escapes[this.#text.charAt(this.position + 1)];
+        if (escaped === undefined) throw this.fault("unknown escape");
+        result += this.#text.slice(from, this.position) + escaped;
+        this.position += 2;
+        from = this.position;
+      } else {
+        if (code === 0x0a || code === 0x0d || code === 0x09)
+          throw this.fault("control character must be escaped");
+        this.position++;
+      }
+    }
+  }
+
+  list<T>(item: () => T): T[] {
+    this.expect("[");
+    const items: T[] = [];
+    if (this.accept("]")) return items;
+    do items.push(item());
+    while (this.accept(","));
+    this.expect("]");
+    return items;
+  }
+
+  end(): void {
+    if (this.position !== this.#text.length) throw this.fault("text after the end");
+  }
+}
+
+/** Runs `read`; a fault of what a text means is reported with where the text stands. */
+function at<T>(start: number, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    if (!(cause instanceof NixFormatError)) throw cause;
+    const message = `derivation is malformed: ${cause.message}`;
+    throw new NixFormatError("derivation", message, { position: start, cause });
+  }
+}
+
+function storePath(cursor: Cursor, dir: StoreDir): StorePath {
+  const start = cursor.position;
+  const text = cursor.string();
+  return at(start, () => parseFullStorePath(dir, text));
+}
+
+function outputMethod(
+  cursor: Cursor,
+  text: string,
+  start: number,
+): { method: ContentAddressMethod; algorithm: HashAlgorithm } {
+  const [prefix, name] = text.startsWith("r:")
+    ? (["nixArchive", text.slice(2)] as const)
+    : text.startsWith("text:")
+      ? (["text", text.slice(5)] as const)
+      : (["flat", text] as const);
+  if (!isHashAlgorithm(name)) throw cursor.fault(`unknown hash algorithm '${name.slice(0, 40)}'`, start);
+  if (prefix === "text" && name !== "sha256") throw cursor.fault("text is hashed with SHA-256", start);
+  return { method: prefix, algorithm: name };
+}
+
+function parseOutput(
+  cursor: Cursor,
+  dir: StoreDir,
+  drvName: string,
+): [name: string, output: DerivationOutput] {
+  cursor.expect("(");
+  const start = cursor.position;
+  const name = byteStringToText(cursor.string());
+  const fault = storePathNameFault(name);
+  if (fault !== undefined) throw cursor.fault(`bad output name: ${fault}`, start);
+  cursor.expect(",");
+  const path = cursor.string();
+  cursor.expect(",");
+  const algorithm = cursor.string();
+  cursor.expect(",");
+  const hash = cursor.string();
+  cursor.expect(")");
+  if (algorithm === "") {
+    if (hash !== "") throw cursor.fault("an output has a hash but no hash algorithm", start);
+    if (path === "") return [name, { kind: "deferred" }];
+    return [name, { kind: "inputAddressed", path: at(start, () => parseFullStorePath(dir, path)) }];
+  }
+  const method = outputMethod(cursor, algorithm, start);
+  if (hash === "impure" || hash === "") {
+    if (path !== "") throw cursor.fault("an output without known contents cannot have a path", start);
+    return [name, { kind: hash === "" ? "caFloating" : "impure", ...method }];
+  }
+  if (!/^[0-9a-f]+$/.test(hash)) throw cursor.fault("the hash of an output must be lower-case hex", start);
+  const ca = { method: method.method, hash: at(start, () => parseHash(hash, method.algorithm)) };
+  const computed = at(start, () => makeFixedOutputPath(dir, outputPathName(drvName, name), ca));
+  const expected = printStorePath(dir, computed);
+  if (path !== expected) throw cursor.fault(`path of fixed output '${name}' should be ${expected}`, start);
+  return [name, { kind: "caFixed", ca }];
+}
+
+function parseInput(cursor: Cursor, versioned: boolean, depth: number): DerivedInput {
+  const outputs = (): string[] => cursor.list(() => byteStringToText(cursor.string()));
+  if (!versioned || !cursor.accept("(")) return { outputs: outputs(), dynamic: new Map() };
+  if (depth >= deepest) throw cursor.fault(`dynamic inputs are nested deeper than ${deepest}`);
+  const names = outputs();
+  cursor.expect(",");
+  const dynamic = cursor.list((): [string, DerivedInput] => {
+    cursor.expect("(");
+    const name = byteStringToText(cursor.string());
+    cursor.expect(",");
+    const input = parseInput(cursor, versioned, depth + 1);
+    cursor.expect(")");
+    return [name, input];
+  });
+  cursor.expect(")");
+  return { outputs: names, dynamic: unique(cursor, "dynamic output", dynamic) };
+}
+
+function unique<K, V>(cursor: Cursor, what: string, entries: readonly (readonly [K, V])[]): Map<K, V> {
+  const map = new Map(entries);
+  if (map.size !== entries.length) throw cursor.fault(`duplicate ${what}`);
+  return map;
+}
+
+/**
+ * Parses the text of a `.drv` file.
+ *
+ * @param name name of the derivation, without `.drv`
+ * @throws NixFormatError with the position of the fault
+ */
+export function parseDerivation(dir: StoreDir, name: string, text: Uint8Array | ByteString): Derivation {
+  const cursor = new Cursor(typeof text === "string" ? text : bytesToByteString(text));
+  let versioned = false;
+  if (cursor.accept("DrvWithVersion(")) {
+    const version = cursor.string();
+    if (version !== "xp-dyn-drv") throw cursor.fault(`unknown version '${version.slice(0, 40)}'`);
+    cursor.expect(",");
+    versioned = true;
+  } else {
+    cursor.expect("Derive(");
+  }
+  const outputs = cursor.list(() => parseOutput(cursor, dir, name));
+  if (outputs.length === 0) throw cursor.fault("a derivation needs an output");
+  cursor.expect(",");
+  const inputs = cursor.list((): [StorePath, DerivedInput] => {
+    cursor.expect("(");
+    const path = storePath(cursor, dir);
+    cursor.expect(",");
+    const input = parseInput(cursor, versioned, 0);
+    cursor.expect(")");
+    return [path, input];
+  });
+  cursor.expect(",");
+  const inputSources = cursor.list(() => storePath(cursor, dir)).sort(compareStorePaths);
+  cursor.expect(",");
+  const system = cursor.string();
+  cursor.expect(",");
+  const builder = cursor.string();
+  cursor.expect(",");
+  const args = cursor.list(() => cursor.string());
+  cursor.expect(",");
+  const env = cursor.list((): [ByteString, ByteString] => {
+    cursor.expect("(");
+    const key = cursor.string();
+    cursor.expect(",");
+    const value = cursor.string();
+    cursor.expect(")");
+    return [key, value];
+  });
+  cursor.expect(")");
+  cursor.end();
+  return {
+    name,
+    outputs: unique(cursor, "output", outputs),
+    inputDerivations: unique(cursor, "input derivation", inputs),
+    inputSources,
+    system,
+    builder,
+    args,
+    env: unique(cursor, "environment variable", env),
+  };
+}

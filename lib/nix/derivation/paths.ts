@@ -1,0 +1,98 @@
+/** Output paths of input-addressed derivations: the hash of a derivation "modulo" how its fixed inputs are fetched. */
+
+import { NixFormatError } from "../errors.js";
+import { type ByteString, byteStringFromText, byteStringToBytes } from "../path/byte-string.js";
+import { makeStorePath, methodPrefix, outputPathName } from "../path/content-address.js";
+import { type Hash, hashBytes, printHash } from "../path/hash.js";
+import { printStorePath, type StoreDir, type StorePath } from "../path/store-path.js";
+import {
+  type BasicDerivation,
+  type Derivation,
+  type DerivationOutput,
+  type DerivedInput,
+  derivationOutputPath,
+} from "./derivation.js";
+import { printDerivation } from "./printer.js";
+
+/** What stands for a derivation in the hash of those that depend on it. */
+export type DerivationModulo =
+  /** One hash for the whole derivation. */
+  | { readonly kind: "regular"; readonly hash: Hash }
+  /** A fixed-output derivation: one hash for each output, of its contents. */
+  | { readonly kind: "fixed"; readonly hashes: ReadonlyMap<string, Hash> }
+  /** Some input's outputs are not known before it is built. */
+  | { readonly kind: "deferred"; readonly hash: Hash };
+
+/**
+ * @param inputModulo the answers for the input derivations; called for each of them
+ * @param maskOutputs true for the hash that output paths are made of, false for the one that dependents use
+ */
+export function hashDerivationModulo(
+  dir: StoreDir,
+  drv: Derivation,
+  inputModulo: (path: StorePath) => DerivationModulo,
+  maskOutputs: boolean,
+): DerivationModulo {
+  const kinds = [...drv.outputs.values()].map((output) => output.kind);
+  if (kinds.every((kind) => kind === "caFixed")) {
+    const hashes = new Map<string, Hash>();
+    for (const [name, output] of drv.outputs) {
+      if (output.kind !== "caFixed") continue;
+      const path = derivationOutputPath(dir, drv, name);
+      const printed = path === undefined ? "" : printStorePath(dir, path);
+      const text = `fixed:out:${methodPrefix(output.ca.method)}${printHash(output.ca.hash, "base16")}:${printed}`;
+      hashes.set(name, hashBytes("sha256", Buffer.from(text, "latin1")));
+    }
+    return { kind: "fixed", hashes };
+  }
+  // Nix gives all impure derivations the same hash: nothing may be made of it.
+  if (kinds.includes("impure")) return { kind: "deferred", hash: hashBytes("sha256", Buffer.from("impure")) };
+  let deferred = kinds.includes("caFloating");
+  const inputs = new Map<string, DerivedInput>();
+  const addInput = (key: string, outputs: readonly string[]): void => {
+    const merged = new Set([...(inputs.get(key)?.outputs ?? []), ...outputs]);
+    inputs.set(key, { outputs: [...merged], dynamic: new Map() });
+  };
+  for (const [path, input] of drv.inputDerivations) {
+    // Nobody can hash what a derivation that is still to be made will contain.
+    if (input.dynamic.size > 0) deferred = true;
+    const modulo = inputModulo(path);
+    if (modulo.kind === "fixed") {
+      for (const output of input.outputs) {
+        const hash = modulo.hashes.get(output);
+        if (hash === undefined) throw new NixFormatError("derivation", `${path} has no output '${output}'`);
+        addInput(printHash(hash, "base16", false), [output]);
+      }
+    } else {
+      if (modulo.kind === "deferred") deferred = true;
+      addInput(printHash(modulo.hash, "base16", false), input.outputs);
+    }
+  }
+  const text = printDerivation(dir, drv, { maskOutputs, inputs });
+  const hash = hashBytes("sha256", byteStringToBytes(text));
+  return { kind: deferred ? "deferred" : "regular", hash };
+}
+
+/** Path of one output from the masked hash of its derivation. */
+export function makeOutputPath(dir: StoreDir, modulo: Hash, drvName: string, output: string): StorePath {
+  return makeStorePath(dir, `output:${output}`, modulo, outputPathName(drvName, output));
+}
+
+/**
+ * Gives a resolved derivation's deferred outputs the paths they have now that all inputs are known, in the outputs
+ * and in the environment. Without deferred outputs the derivation is returned as it is.
+ */
+export function fillDeferredOutputs(dir: StoreDir, basic: BasicDerivation): BasicDerivation {
+  const names = [...basic.outputs].filter(([, output]) => output.kind === "deferred").map(([name]) => name);
+  if (names.length === 0) return basic;
+  const text = printDerivation(dir, { ...basic, inputDerivations: new Map() }, { maskOutputs: true });
+  const modulo = hashBytes("sha256", byteStringToBytes(text));
+  const outputs = new Map<string, DerivationOutput>(basic.outputs);
+  const env = new Map<ByteString, ByteString>(basic.env);
+  for (const name of names) {
+    const path = makeOutputPath(dir, modulo, basic.name, name);
+    outputs.set(name, { kind: "inputAddressed", path });
+    env.set(byteStringFromText(name), byteStringFromText(printStorePath(dir, path)));
+  }
+  return { ...basic, outputs, env };
+}

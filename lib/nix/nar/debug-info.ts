@@ -1,0 +1,34 @@
+/** Separate debug information in a store path, found by the build ids in file names. */
+import { findInListing, type NarListing } from "./listing.js";
+
+export interface DebugInfoFile {
+  /** Lower-case hex. */
+  readonly buildId: string;
+  /** Path within the store path, without leading slash. */
+  readonly member: string;
+}
+
+const folder = "lib/debug/.build-id";
+
+/** The files `lib/debug/.build-id/<2 hex>/<hex>.debug`, in order of their ids. */
+export function findDebugInfo(root: NarListing): DebugInfoFile[] {
+  const found: DebugInfoFile[] = [];
+  const ids = findInListing(root, folder);
+  if (ids?.type !== "directory") return found;
+  for (const [head, directory] of ids.entries) {
+    if (!/^[0-9a-f]{2}$/.test(head) || directory.type !== "directory") continue;
+    for (const [name, file] of directory.entries) {
+      const rest = /^([0-9a-f]+)\.debug$/.exec(name)?.[1];
+      if (rest === undefined || file.type !== "regular") continue;
+      const bytes = Math.floor((2 + rest.length) / 2);
+      if (bytes < 3 || bytes > 64) continue;
+      found.push({ buildId: head + rest, member: `${folder}/${head}/${name}` });
+    }
+  }
+  return found.sort((a, b) => (a.buildId < b.buildId ? -1 : a.buildId > b.buildId ? 1 : 0));
+}
+
+/** Body of the object `debuginfo/<build id>`; `narUrl` is relative to the root of the cache. */
+export function printDebugInfoLink(narUrl: string, member: string): string {
+  return JSON.stringify({ archive: `../${narUrl}`, member });
+}

@@ -1,0 +1,27 @@
+/**
+ * Byte strings: texts of derivations are raw bytes, which need not be UTF-8.
+ *
+ * A `ByteString` is a JavaScript string with one character (U+0000–U+00FF) per byte. That keeps comparison, search
+ * and replacement cheap and every text byte-identical when it is written again.
+ */
+import type { Brand } from "../../brand.js";
+
+export type ByteString = Brand<string, "ByteString">;
+
+export function bytesToByteString(bytes: Uint8Array): ByteString {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1") as ByteString;
+}
+
+export function byteStringToBytes(text: ByteString): Uint8Array {
+  return Buffer.from(text, "latin1");
+}
+
+/** UTF-8 bytes of a text. */
+export function byteStringFromText(text: string): ByteString {
+  return bytesToByteString(Buffer.from(text, "utf8"));
+}
+
+/** Decodes UTF-8; invalid bytes become U+FFFD. */
+export function byteStringToText(text: ByteString): string {
+  return Buffer.from(text, "latin1").toString("utf8");
+}

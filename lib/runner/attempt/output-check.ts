@@ -1,0 +1,105 @@
+/** Whether what a builder reports as built is what was asked for, and is where it should be by now. */
+import type { Logger } from "../../log.js";
+import { DaemonError } from "../../nix/daemon/error.js";
+import { hashesEqual } from "../../nix/path/hash.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { BuiltOutput } from "../../rpc/types.js";
+import { pause } from "../concurrency.js";
+import { RunnerError } from "../errors.js";
+import type { Recorder } from "../recording/recorder.js";
+import type { Attempt } from "../state/attempts.js";
+import type { RunnerStore } from "../state/runner-store.js";
+
+export interface OutputCheckOptions {
+  readonly store: RunnerStore;
+  readonly recorder: Pick<Recorder, "outputsAreLocal">;
+  /** Outputs that the cache lacks although a builder that uploads for itself reports success. @throws RunnerError, BinaryCacheError */
+  readonly unpublished: (
+    attempt: Attempt,
+    outputs: ReadonlyMap<string, BuiltOutput>,
+  ) => Promise<readonly StorePath[]>;
+}
+
+/**
+ * Resolves to the paths that are still for us to upload; they are in our store.
+ *
+ * @throws RunnerError `output-missing`, `output-mismatch`; what the store or the cache throws
+ */
+export async function checkOutputs(
+  options: OutputCheckOptions,
+  attempt: Attempt,
+  outputs: ReadonlyMap<string, BuiltOutput>,
+): Promise<readonly StorePath[]> {
+  for (const [name, expected] of attempt.facts.outputs) {
+    const reported = outputs.get(name);
+    if (reported === undefined) {
+      throw new RunnerError("output-missing", `output ${name} of ${attempt.drv} was not reported`);
+    }
+    if (expected !== undefined && expected !== reported.path) {
+      throw new RunnerError(
+        "output-mismatch",
+        `output ${name} of ${attempt.drv} should be ${expected}, the builder reported ${reported.path}`,
+      );
+    }
+  }
+  const paths = [...outputs.values()].map((output) => output.path);
+  if (!options.recorder.outputsAreLocal()) return checkPublished(options, attempt, outputs);
+  const infos = await options.store.queryPathInfos(paths);
+  for (const [name, output] of outputs) {
+    const info = infos.get(output.path);
+    if (info === undefined) {
+      throw new RunnerError("output-missing", `output ${name} of ${attempt.drv} did not arrive in the store`);
+    }
+    const differs = output.narHash !== undefined && !hashesEqual(output.narHash, info.narHash);
+    if (differs || output.narSize !== info.narSize) {
+      throw new RunnerError("output-mismatch", `output ${name} of ${attempt.drv} is not what was reported`);
+    }
+  }
+  return paths;
+}
+
+const firstPauseMs = 1_000;
+const longestPauseMs = 30_000;
+
+/**
+ * As `checkOutputs`, but a store that does not answer is asked again as long as the attempt `isWanted`: a daemon that
+ * restarts must not cost hours of work.
+ */
+export async function checkOutputsPatiently(
+  options: OutputCheckOptions & { readonly logger: Logger },
+  attempt: Attempt,
+  outputs: ReadonlyMap<string, BuiltOutput>,
+  isWanted: () => boolean,
+): Promise<readonly StorePath[]> {
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
+    try {
+      return await checkOutputs(options, attempt, outputs);
+    } catch (error) {
+      if (!(error instanceof DaemonError) || !isWanted()) throw error;
+      options.logger.warn("the store cannot say whether outputs arrived; asking again", {
+        drv: attempt.drv,
+        retryInMs: pauseMs,
+        error,
+      });
+      await pause(pauseMs);
+      if (!isWanted()) throw error;
+    }
+  }
+}
+
+/** What the builder did not upload must be in our own store, from where we upload it. */
+async function checkPublished(
+  { store, unpublished }: OutputCheckOptions,
+  attempt: Attempt,
+  outputs: ReadonlyMap<string, BuiltOutput>,
+): Promise<readonly StorePath[]> {
+  const lacking = await unpublished(attempt, outputs);
+  if (lacking.length === 0) return [];
+  const valid = await store.queryValidPaths(lacking);
+  const lost = lacking.filter((path) => !valid.has(path));
+  if (lost.length === 0) return lacking;
+  throw new RunnerError(
+    "output-missing",
+    `${lost.join(", ")} did not arrive in the binary cache although ${attempt.drv} was reported as built`,
+  );
+}

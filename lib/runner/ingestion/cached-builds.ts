@@ -1,0 +1,81 @@
+/**
+ * Builds whose outputs exist already: their result is copied from an earlier build, else read from the outputs.
+ */
+import type { HydraDatabase } from "../../database/index.js";
+import { printStorePath, type StorePath } from "../../nix/path/store-path.js";
+import type { BuiltOutput } from "../../rpc/types.js";
+import type { BuildId } from "../../scheduler/ids.js";
+import type { RunnerEdges } from "../outputs/edges.js";
+import type { Recorder } from "../recording/recorder.js";
+import { type BuildSummary, summarise } from "../state/build-report.js";
+import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";
+import type { QueuedBuild } from "../state/queued-build.js";
+import type { RunnerStore } from "../state/runner-store.js";
+
+export interface CachedBuildsOptions {
+  readonly store: RunnerStore;
+  readonly database: Pick<HydraDatabase, "earlierBuildOfOutputs">;
+  readonly recorder: Recorder;
+  readonly readNixSupport: RunnerEdges["readNixSupport"];
+  readonly uploads: Pick<RunnerEdges["uploads"], "readOutput">;
+}
+
+export class CachedBuilds {
+  readonly #options: CachedBuildsOptions;
+
+  constructor(options: CachedBuildsOptions) {
+    this.#options = options;
+  }
+
+  /** Records the build as a cached success. `facts` must know all output paths. */
+  async finish(build: QueuedBuild, facts: StepFacts): Promise<void> {
+    const { recorder } = this.#options;
+    const outputs = definedOutputs(facts);
+    await recorder.buildCached(build.id, outputs, await this.summary(outputs));
+  }
+
+  /** Records builds that have left the scheduler because their step turned out to be built. */
+  async finishAll(builds: readonly BuildId[], outputs: ReadonlyMap<string, StorePath>): Promise<void> {
+    const { recorder } = this.#options;
+    recorder.hold(builds);
+    try {
+      const summary = await this.summary(outputs);
+      for (const build of builds) await recorder.buildCached(build, outputs, summary);
+    } finally {
+      recorder.release(builds);
+    }
+  }
+
+  /** What an earlier build said of these outputs, else what the outputs themselves say. */
+  async summary(outputs: ReadonlyMap<string, StorePath>): Promise<BuildSummary> {
+    const { store, database } = this.#options;
+    const earlier = await database.earlierBuildOfOutputs(
+      [...outputs.values()].map((path) => printStorePath(store.storeDir, path)),
+      store.storeDir,
+    );
+    if (earlier !== undefined) return earlier;
+    return summarise(await this.#readOutputs(outputs));
+  }
+
+  async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, BuiltOutput>> {
+    const { store, uploads, readNixSupport } = this.#options;
+    const found = new Map<string, BuiltOutput>();
+    for (const [name, path] of outputs) {
+      const closure = await store.closure([path]);
+      const own = closure.find((info) => info.path === path);
+      const elsewhere = own === undefined ? await uploads.readOutput(name, path) : undefined;
+      if (elsewhere !== undefined) {
+        found.set(name, elsewhere);
+        continue;
+      }
+      found.set(name, {
+        path,
+        narSize: own?.narSize ?? 0,
+        closureSize: closure.reduce((sum, info) => sum + info.narSize, 0),
+        narHash: own?.narHash,
+        nixSupport: await readNixSupport(name, path),
+      });
+    }
+    return found;
+  }
+}

@@ -1,0 +1,91 @@
+/** Steps as the scheduler gets them: what a derivation says of itself, and what the rows know of earlier tries. */
+import type { HydraDatabase } from "../../database/index.js";
+import type { Logger } from "../../log.js";
+import { printStorePath, type StorePath } from "../../nix/path/store-path.js";
+import { stepId } from "../../scheduler/ids.js";
+import type { NewStep, StepInput } from "../../scheduler/types.js";
+import type { StepFacts } from "../state/derivation-catalog.js";
+import type { RunnerStore } from "../state/runner-store.js";
+import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
+import type { Verdict } from "./plan.js";
+
+export interface StepHistoriesOptions {
+  readonly database: Pick<HydraDatabase, "stepDurations" | "earlierTries">;
+  readonly store: Pick<RunnerStore, "storeDir">;
+  readonly earlierAttempts: EarlierAttempts;
+  readonly logger: Logger;
+  readonly now: () => number;
+}
+
+/** What the rows know of steps that are new here. */
+export class StepHistories {
+  readonly #options: StepHistoriesOptions;
+  /** By `system/name`. */
+  readonly #seconds = new Map<string, number>();
+  readonly #attempts = new Map<StorePath, StepHistory>();
+
+  constructor(options: StepHistoriesOptions) {
+    this.#options = options;
+  }
+
+  /** Those of `facts` that were not read yet. */
+  unread(facts: readonly StepFacts[]): StepFacts[] {
+    return facts.filter(({ drv }) => !this.#attempts.has(drv));
+  }
+
+  /** One query of each kind for all of them. */
+  async read(facts: readonly StepFacts[]): Promise<void> {
+    const { database, store, earlierAttempts, logger, now } = this.#options;
+    const printed = (drv: StorePath): string => printStorePath(store.storeDir, drv);
+    const [durations, earlier] = await Promise.all([
+      database
+        .stepDurations(facts.map((step) => ({ name: step.name, system: step.system })))
+        .catch((error: unknown) => {
+          logger.debug("no history of durations", { error });
+          return new Map<string, number>();
+        }),
+      database.earlierTries(facts.map(({ drv }) => printed(drv))),
+    ]);
+    for (const [key, seconds] of durations) this.#seconds.set(key, seconds);
+    for (const { drv } of facts) {
+      this.#attempts.set(drv, earlierAttempts.of(printed(drv), earlier.get(printed(drv)), now()));
+    }
+  }
+
+  attempts(drv: StorePath): StepHistory | undefined {
+    return this.#attempts.get(drv);
+  }
+
+  /** How long such a step took, in milliseconds. */
+  expectedMs({ system, name }: StepFacts): number | undefined {
+    const seconds = this.#seconds.get(`${system}/${name}`);
+    return seconds === undefined ? undefined : seconds * 1000;
+  }
+}
+
+/** A step with those of its inputs that are steps as well; a gated one has none. */
+export function newStep(
+  facts: StepFacts,
+  gated: boolean,
+  verdicts: ReadonlyMap<StorePath, Verdict>,
+  histories: StepHistories,
+): NewStep {
+  const inputs: StepInput[] = [];
+  for (const input of gated ? [] : facts.inputs) {
+    const kind = verdicts.get(input.drv)?.kind;
+    if (kind === "missing" || kind === "scheduled" || kind === "uploading") {
+      inputs.push({ id: stepId(input.drv), chain: input.chain });
+    }
+  }
+  return {
+    id: stepId(facts.drv),
+    system: facts.system,
+    features: facts.features,
+    preferLocal: facts.preferLocal,
+    inputs,
+    name: facts.name,
+    expectedDurationMs: histories.expectedMs(facts),
+    gate: gated ? "upload" : undefined,
+    ...histories.attempts(facts.drv),
+  };
+}

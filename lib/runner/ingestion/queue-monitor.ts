@@ -1,0 +1,320 @@
+/**
+ * Keeps the scheduler in step with the rows of unfinished builds.
+ *
+ * A notification is only a hint that something changed. Each pass compares what the database lists with what the
+ * scheduler holds, so whatever a lost notification would have said is found by the next pass.
+ */
+
+import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../../database/index.js";
+import type { Listener } from "../../database/listener.js";
+import { errorChain } from "../../errors.js";
+import type { Logger } from "../../log.js";
+import { parseFullStorePath, printStorePath, type StoreDir } from "../../nix/path/store-path.js";
+import type { SchedulerApi } from "../../scheduler/api.js";
+import { type BuildId, buildId, jobsetId } from "../../scheduler/ids.js";
+import type { Effect } from "../../scheduler/types.js";
+import { turn } from "../concurrency.js";
+import type { Recorder } from "../recording/recorder.js";
+import type { BuildRegistry } from "../state/build-registry.js";
+import type { RunnerCounters } from "../state/counters.js";
+import type { QueuedBuild } from "../state/queued-build.js";
+import type { Ingestion } from "./ingestion.js";
+
+export interface QueueMonitorOptions {
+  readonly scheduler: SchedulerApi;
+  readonly database: Pick<
+    HydraDatabase,
+    "unfinishedBuilds" | "unfinishedBuildDigest" | "jobsets" | "jobsetUsage"
+  >;
+  readonly listener: Pick<Listener, "onChange" | "onResync">;
+  readonly ingestion: Ingestion;
+  readonly recorder: Recorder;
+  readonly registry: BuildRegistry;
+  readonly storeDir: StoreDir;
+  readonly counters: RunnerCounters;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly perform: (effects: readonly Effect[]) => void;
+  readonly onChange: () => void;
+  /** Milliseconds after which a pass without a notification happens; undefined = only the slow safety pass. */
+  readonly intervalMs: () => number | undefined;
+  /** A pass stops taking builds in after this time and goes on in the next one; undefined = never. */
+  readonly stopAfterMs: () => number | undefined;
+}
+
+/** Builds taken in between two looks at the clock and at urgent requests. */
+const chunkSize = 200;
+/** Rows that are compared with memory before anything else gets its turn. */
+const comparedAtOnce = 2_000;
+/** Even without any notification the database is compared with memory this often. */
+const safetyIntervalMs = 300_000;
+const firstRetryMs = 1_000;
+const longestRetryMs = 64_000;
+const usageWindowSeconds = 86_400;
+
+export interface BadRow {
+  readonly build: number;
+  readonly reason: string;
+  /** When it was found to be unusable, in milliseconds. */
+  readonly since: number;
+}
+
+export class QueueMonitor {
+  readonly #options: QueueMonitorOptions;
+  readonly #abort = new AbortController();
+  readonly #knownJobsets = new Set<number>();
+  #badRows = new Map<number, BadRow>();
+  #loop: Promise<void> | undefined;
+  #wake: (() => void) | undefined;
+  #pending = true;
+  #sharesChanged = false;
+  #loaded = false;
+  #problem: string | undefined;
+
+  constructor(options: QueueMonitorOptions) {
+    this.#options = options;
+  }
+
+  /** Rows that cannot be used and why; shown by the status API, retried at each pass. */
+  get badRows(): readonly BadRow[] {
+    return [...this.#badRows.values()];
+  }
+
+  /** The queue has been read at least once. */
+  get loaded(): boolean {
+    return this.#loaded;
+  }
+
+  /** Why the last pass failed; undefined when it did not. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  start(): void {
+    const { listener } = this.#options;
+    listener.onChange((channels) => {
+      this.#options.counters.metrics.add("queueWakeups", channels.size);
+      if (channels.has("jobset_shares_changed")) this.#sharesChanged = true;
+      this.trigger();
+    });
+    listener.onResync(() => {
+      this.#sharesChanged = true;
+      this.trigger();
+    });
+    this.#loop = this.#run();
+  }
+
+  trigger(): void {
+    this.#pending = true;
+    this.#wake?.();
+  }
+
+  async close(): Promise<void> {
+    this.#abort.abort();
+    this.#wake?.();
+    await this.#loop;
+  }
+
+  /** Takes one build in now, whatever the monitor is doing. Unknown and finished ids do nothing. */
+  takeIn(id: BuildId): Promise<void> {
+    return this.#takeIn([id]);
+  }
+
+  /** Builds that a pass left alone because they were being recorded: one may have been restarted since. */
+  async lookAgain(ids: readonly BuildId[]): Promise<void> {
+    if (this.#loop === undefined || this.#abort.signal.aborted) return;
+    try {
+      await this.#takeIn(ids);
+    } catch (error) {
+      this.#options.logger.debug("builds cannot be looked at again; a pass does it", {
+        builds: ids.length,
+        error,
+      });
+      this.trigger();
+    }
+  }
+
+  async #takeIn(ids: readonly BuildId[]): Promise<void> {
+    const { database, ingestion } = this.#options;
+    const { builds } = await database.unfinishedBuilds({ ids });
+    if (builds.length === 0) return;
+    await this.#loadUsage(builds);
+    await ingestion.ingest(this.#usable(builds), { urgent: true });
+  }
+
+  async #run(): Promise<void> {
+    let failures = 0;
+    while (!this.#abort.signal.aborted) {
+      if (!this.#pending) await this.#sleep(this.#options.intervalMs() ?? safetyIntervalMs);
+      if (this.#abort.signal.aborted) return;
+      this.#pending = false;
+      try {
+        const early = await this.#pass();
+        failures = 0;
+        this.#problem = undefined;
+        if (!early) this.#loaded = true;
+        if (early) this.#pending = true;
+      } catch (error) {
+        const delay = Math.min(firstRetryMs * 2 ** failures, longestRetryMs);
+        failures++;
+        this.#problem = errorChain(error);
+        this.#options.logger.error("queue pass failed", { error, retryInMs: delay });
+        await this.#sleep(delay);
+        this.#pending = true;
+      }
+    }
+  }
+
+  /** One comparison of the database with memory; true when it stopped early. */
+  async #pass(): Promise<boolean> {
+    const { database, counters, now } = this.#options;
+    const started = now();
+    counters.metrics.add("queueChecksStarted");
+    if (this.#sharesChanged) {
+      this.#sharesChanged = false;
+      await this.#refreshShares();
+    }
+    // Taken before the query: a build that is taken in while it runs is not in its answer, and is not gone either.
+    const before = this.#options.scheduler.buildIds();
+    const digest = await database.unfinishedBuildDigest();
+    const missing = await this.#compare(digest, before);
+    const stopAfter = this.#options.stopAfterMs();
+    for (let from = 0; from < missing.length; from += chunkSize) {
+      if (this.#abort.signal.aborted) return false;
+      if (stopAfter !== undefined && from > 0 && now() - started > stopAfter) {
+        counters.metrics.add("queueChecksEarlyExits");
+        return true;
+      }
+      const { builds, bad } = await database.unfinishedBuilds({ ids: missing.slice(from, from + chunkSize) });
+      for (const row of bad) this.#report(row.id, row.reason);
+      await this.#loadUsage(builds);
+      await this.#options.ingestion.ingest(this.#usable(builds));
+    }
+    counters.metrics.add("queueChecksFinished");
+    return false;
+  }
+
+  /**
+   * Applies what changed for builds in memory; returns the ids that are not there yet, most urgent first. Looks at each
+   * row when its turn comes: in a long queue other things happen in between.
+   */
+  async #compare(digest: readonly BuildDigest[], before: readonly BuildId[]): Promise<BuildId[]> {
+    const { scheduler, recorder, registry, perform, onChange, now, storeDir } = this.#options;
+    const listed = new Set<BuildId>();
+    const missing: { id: BuildId; globalPriority: number; priority: number }[] = [];
+    let changed = false;
+    for (const [index, row] of digest.entries()) {
+      if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
+      const id = buildId(row.id);
+      listed.add(id);
+      const build = scheduler.build(id);
+      if (build === undefined) {
+        if (!recorder.holds(id))
+          missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
+        continue;
+      }
+      const taken = registry.get(id);
+      if (taken !== undefined && row.drvPath !== printStorePath(storeDir, taken.drv)) {
+        // The evaluator repointed the build to another derivation: take it in anew.
+        perform(scheduler.removeBuild(id, now()));
+        registry.remove(id);
+        missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
+        changed = true;
+      } else if (build.globalPriority !== row.globalPriority || build.localPriority !== row.priority) {
+        scheduler.setBuildPriority(
+          id,
+          { globalPriority: row.globalPriority, localPriority: row.priority },
+          now(),
+        );
+        changed = true;
+      }
+    }
+    for (const [index, id] of before.entries()) {
+      if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
+      if (listed.has(id) || recorder.holds(id) || scheduler.build(id) === undefined) continue;
+      perform(scheduler.removeBuild(id, now()));
+      registry.remove(id);
+      changed = true;
+    }
+    for (const id of this.#badRows.keys()) if (!listed.has(buildId(id))) this.#badRows.delete(id);
+    if (changed) onChange();
+    return missing
+      .sort((a, b) => b.globalPriority - a.globalPriority || b.priority - a.priority || a.id - b.id)
+      .map((row) => row.id);
+  }
+
+  #usable(rows: readonly UnfinishedBuild[]): QueuedBuild[] {
+    const builds: QueuedBuild[] = [];
+    for (const row of rows) {
+      try {
+        builds.push({
+          id: buildId(row.id),
+          jobset: jobsetId(row.jobsetId),
+          project: row.project,
+          jobsetName: row.jobset,
+          shares: row.shares,
+          job: row.job,
+          drv: parseFullStorePath(this.#options.storeDir, row.drvPath),
+          timestamp: row.timestamp,
+          maxSilent: row.maxSilent ?? undefined,
+          timeout: row.timeout ?? undefined,
+          localPriority: row.priority,
+          globalPriority: row.globalPriority,
+        });
+        this.#badRows.delete(row.id);
+      } catch (error) {
+        this.#report(row.id, error instanceof Error ? error.message : String(error));
+      }
+    }
+    return builds;
+  }
+
+  #report(build: number, reason: string): void {
+    const known = this.#badRows.get(build);
+    if (known === undefined) this.#options.logger.error("unusable build row skipped", { build, reason });
+    this.#badRows.set(build, { build, reason, since: known?.since ?? this.#options.now() });
+  }
+
+  async #refreshShares(): Promise<void> {
+    for (const jobset of await this.#options.database.jobsets()) {
+      if (!this.#knownJobsets.has(jobset.id)) continue;
+      this.#options.scheduler.upsertJobset({ ...jobset, id: jobsetId(jobset.id) });
+    }
+    this.#options.onChange();
+  }
+
+  /** The machine time that jobsets used before this run, once for each jobset. */
+  async #loadUsage(rows: readonly UnfinishedBuild[]): Promise<void> {
+    const { database, scheduler, now } = this.#options;
+    const fresh = new Map<number, UnfinishedBuild>();
+    for (const row of rows) if (!this.#knownJobsets.has(row.jobsetId)) fresh.set(row.jobsetId, row);
+    if (fresh.size === 0) return;
+    const since = Math.floor(now() / 1000) - usageWindowSeconds;
+    const usage = await database.jobsetUsage([...fresh.keys()], since);
+    for (const row of fresh.values()) {
+      const id = jobsetId(row.jobsetId);
+      scheduler.upsertJobset({ id, project: row.project, name: row.jobset, shares: row.shares });
+      scheduler.loadJobsetUsage(
+        id,
+        (usage.get(row.jobsetId) ?? []).map((step) => ({
+          start: step.startTime * 1000,
+          duration: Math.max(0, step.stopTime - step.startTime) * 1000,
+        })),
+        now(),
+      );
+      this.#knownJobsets.add(row.jobsetId);
+    }
+  }
+
+  async #sleep(milliseconds: number): Promise<void> {
+    if (this.#abort.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, Math.min(milliseconds, safetyIntervalMs));
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#wake = undefined;
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Where the runner touches disks and binary caches on its own. All other effects go through what it is made with: the
+ * store, the database, the tunnels. A simulation has edges of its own.
+ */
+import { join } from "node:path";
+import type { QueueRunnerConfig } from "../../config/types.js";
+import type { Logger } from "../../log.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import { readNixSupport } from "../../nix-support/index.js";
+import type { NixSupport } from "../../rpc/types.js";
+import type { TaskGroup } from "../concurrency.js";
+import type { RunnerStore } from "../state/runner-store.js";
+import { GcRoots } from "./gc-roots.js";
+import { LogStore } from "./log-store.js";
+import { Uploads } from "./uploads.js";
+
+export interface RunnerEdges {
+  readonly logs: Pick<LogStore, keyof LogStore>;
+  readonly uploads: Pick<Uploads, keyof Uploads>;
+  /** What an output in the store says of itself. */
+  readonly readNixSupport: (outputName: string, output: StorePath) => Promise<NixSupport>;
+}
+
+export interface EdgesOptions {
+  /** Read at each use: a reload changes it. */
+  readonly config: () => QueueRunnerConfig;
+  readonly store: RunnerStore;
+  readonly logger: Logger;
+  readonly tasks: TaskGroup;
+}
+
+/** The edges of a runner in production: files below its data folder, the stores of its configuration. */
+export function openEdges({ config, store, logger, tasks }: EdgesOptions): RunnerEdges {
+  const logs = new LogStore({
+    directory: join(config().hydraDataDir, "build-logs"),
+    maxBytes: config().maxLogSize,
+  });
+  const roots = new GcRoots({ store, folder: () => config().rootsDir, logger });
+  const uploads = new Uploads({
+    store,
+    logs,
+    roots,
+    tasks,
+    logger,
+    outputsAreLocal: () => !config().usePresignedUploads,
+    concurrency: () => Math.max(1, config().concurrentUploadLimit),
+    journalFolder: join(config().hydraDataDir, "queue-runner"),
+  });
+  return { logs, uploads, readNixSupport: (name, output) => readNixSupport(store, name, output) };
+}

@@ -1,0 +1,174 @@
+/**
+ * Build logs on disk, where Hydra's front-end looks for them.
+ *
+ * The newest try of a derivation is `<directory>/<first 2 characters>/<rest of the base name>`; each earlier try is
+ * kept beside it as `<path>.try<N>`, so a retry never destroys the log that explains why it was needed. A finished log
+ * of some size is compressed to `<path>.zst`, which the front-end reads as well; others (Hydra's own plug-in, a weekly
+ * job) may make `.bz2` of a plain one at any time.
+ */
+import { createReadStream, createWriteStream } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { compress } from "../../compression/index.js";
+import { isSystemError } from "../../errors.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+
+export interface LogStoreOptions {
+  /** Usually `<hydraDataDir>/build-logs`. Created when missing. */
+  readonly directory: string;
+  /** Bytes of one log after which the rest is dropped with a note. 0 = no bound. */
+  readonly maxBytes: number;
+  /** How many earlier tries of one derivation stay on disk. Default 9. */
+  readonly keepTries?: number;
+}
+
+/** Plain, and as compressed by us or by others. */
+const suffixes = ["", ".zst", ".bz2"] as const;
+/** Bytes; a compressed file takes at least one block of the disk, too. */
+const smallLog = 4096;
+
+/** Receives one log in pieces; whatever was written can be read at once. */
+export interface LogWriter {
+  readonly path: string;
+  write(chunk: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+export class LogStore {
+  readonly #directory: string;
+  readonly #keepTries: number;
+  #maxBytes: number;
+
+  constructor(options: LogStoreOptions) {
+    this.#directory = options.directory;
+    this.#keepTries = options.keepTries ?? 9;
+    this.#maxBytes = options.maxBytes;
+  }
+
+  /** A changed configuration applies to logs opened later. */
+  setMaxBytes(maxBytes: number): void {
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Absolute path of the newest log of a derivation, whether or not it exists. */
+  pathOf(drv: StorePath): string {
+    return join(this.#directory, drv.slice(0, 2), drv.slice(2));
+  }
+
+  /**
+   * Starts the log of a new try; an existing log moves to `<path>.try<N>` first. `since`: when a try began whose log
+   * comes for a second time (milliseconds since the epoch); what was written after that is of the same try, and
+   * replaced.
+   */
+  async create(drv: StorePath, options: { readonly since?: number } = {}): Promise<LogWriter> {
+    const path = this.pathOf(drv);
+    if (options.since !== undefined) await this.#removeSince(path, options.since);
+    await this.#keepEarlierTry(path);
+    return new FileLogWriter(path, await open(path, "w", 0o666), this.#maxBytes);
+  }
+
+  /** Size in bytes of the newest log, or undefined when there is none. */
+  async size(drv: StorePath): Promise<number | undefined> {
+    try {
+      return (await stat(this.pathOf(drv))).size;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The log of a try is complete: it is compressed, unless that would save no disk block. */
+  async finish(drv: StorePath): Promise<void> {
+    const path = this.pathOf(drv);
+    const plain = await stat(path).catch(() => undefined);
+    if (plain === undefined || plain.size <= smallLog) return;
+    const temporary = `${path}.zst.tmp`;
+    try {
+      await pipeline(
+        Readable.from(compress(createReadStream(path), { method: "zstd" })),
+        createWriteStream(temporary),
+      );
+      await rename(temporary, `${path}.zst`);
+      await rm(path, { force: true });
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw error;
+    }
+  }
+
+  /** A writer that is still at work goes on in a file without a name. */
+  async #removeSince(path: string, since: number): Promise<void> {
+    for (const suffix of suffixes) {
+      const file = await stat(path + suffix).catch(() => undefined);
+      if (file !== undefined && file.mtimeMs >= since) await rm(path + suffix, { force: true });
+    }
+  }
+
+  async #keepEarlierTry(path: string): Promise<void> {
+    const names = await namesIn(dirname(path));
+    const base = basename(path);
+    const earlier = suffixes.filter((suffix) => names.includes(base + suffix));
+    if (earlier.length === 0) return;
+    const prefix = `${base}.try`;
+    const tries = [...new Set(names.filter((name) => name.startsWith(prefix)))]
+      .map((name) => Number.parseInt(name.slice(prefix.length), 10))
+      .filter(Number.isSafeInteger)
+      .sort((a, b) => a - b);
+    const next = (tries.at(-1) ?? 0) + 1;
+    for (const suffix of earlier) await rename(path + suffix, `${path}.try${next}${suffix}`);
+    const surplus = tries.slice(0, Math.max(0, tries.length + 1 - this.#keepTries));
+    for (const n of surplus) {
+      for (const suffix of suffixes) await rm(`${path}.try${n}${suffix}`, { force: true });
+    }
+  }
+}
+
+/** Makes the folder when it is missed. */
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (!isSystemError(error) || error.code !== "ENOENT") throw error;
+    await mkdir(folder, { recursive: true });
+    return [];
+  }
+}
+
+class FileLogWriter implements LogWriter {
+  readonly path: string;
+  readonly #file: FileHandle;
+  readonly #maxBytes: number;
+  #written = 0;
+  #cut = false;
+
+  constructor(path: string, file: FileHandle, maxBytes: number) {
+    this.path = path;
+    this.#file = file;
+    this.#maxBytes = maxBytes;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    if (this.#cut) return;
+    const room = this.#maxBytes === 0 ? chunk.length : this.#maxBytes - this.#written;
+    const part = chunk.length <= room ? chunk : chunk.subarray(0, Math.max(0, room));
+    await this.#writeAll(part);
+    this.#written += part.length;
+    if (part.length < chunk.length) {
+      this.#cut = true;
+      await this.#writeAll(Buffer.from(`\n[log cut after ${this.#maxBytes} bytes]\n`));
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#file.close();
+  }
+
+  async #writeAll(bytes: Uint8Array): Promise<void> {
+    let offset = 0;
+    while (offset < bytes.length) {
+      const { bytesWritten } = await this.#file.write(bytes, offset);
+      offset += bytesWritten;
+    }
+  }
+}

@@ -1,0 +1,150 @@
+/**
+ * Uploads that builders make themselves, with URLs that the runner signs.
+ *
+ * An upload belongs to the attempt it was asked for: only the machine that has the attempt may ask for URLs, and when
+ * the attempt is over whatever was not completed is aborted.
+ */
+import {
+  BinaryCacheError,
+  type MintedNar,
+  type MintedUpload,
+  type PresignedCache,
+} from "../../binary-cache/index.js";
+import type { Logger } from "../../log.js";
+import { hashesEqual } from "../../nix/path/hash.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import {
+  type BuiltOutput,
+  type MultipartPart,
+  type MultipartPartsRequest,
+  type PresignedNar,
+  type PresignedUpload,
+  type PresignedUploadComplete,
+  type PresignedUrlsRequest,
+  RpcError,
+} from "../../rpc/index.js";
+import { type AttemptId, attemptId, machineId } from "../../scheduler/ids.js";
+import { RunnerError } from "../errors.js";
+import type { Attempt, AttemptRegistry } from "../state/attempts.js";
+
+export interface PresignedUploadsOptions {
+  /** The bucket that outputs of an attempt go to; undefined when there is none. */
+  readonly cacheOf: (attempt: Attempt) => PresignedCache | undefined;
+  readonly attempts: AttemptRegistry;
+  readonly logger: Logger;
+}
+
+interface Sender {
+  readonly buildId: string;
+  readonly machineId: string;
+}
+
+export class PresignedUploads {
+  readonly #options: PresignedUploadsOptions;
+  /** An attempt stays with the bucket it began with, also when the configuration or its jobsets change. */
+  readonly #caches = new WeakMap<Attempt, PresignedCache>();
+
+  constructor(options: PresignedUploadsOptions) {
+    this.#options = options;
+  }
+
+  /** URLs for those of the requested paths that the bucket lacks. */
+  async mint(request: PresignedUrlsRequest): Promise<readonly PresignedNar[]> {
+    const { attempt, cache } = this.#of(request);
+    return answering(async () => {
+      const outputs = [...attempt.facts.outputs.values()].filter((path) => path !== undefined);
+      const minted = await cache.mint(attempt.id, request.requests, { outputs });
+      return minted.map((nar) => presignedNar(nar, cache.name));
+    });
+  }
+
+  async moreParts(request: MultipartPartsRequest): Promise<readonly MultipartPart[]> {
+    const { attempt, cache } = this.#of(request);
+    return answering(() => cache.mintParts(attempt.id, request));
+  }
+
+  /** Resolves when the NAR is checked, and the narinfo published unless it has to wait for those of other paths. */
+  async complete(upload: PresignedUploadComplete): Promise<void> {
+    const { attempt, cache } = this.#of(upload);
+    await answering(() => cache.complete(attempt.id, upload));
+  }
+
+  /**
+   * Outputs that clients do not find in the bucket although a builder says it has built them.
+   *
+   * @throws RunnerError `output-mismatch`; BinaryCacheError when the bucket cannot be asked
+   */
+  async lacking(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<readonly StorePath[]> {
+    const cache = this.#caches.get(attempt) ?? this.#options.cacheOf(attempt);
+    const lacking: StorePath[] = [];
+    if (cache === undefined) return lacking;
+    for (const [name, { path, narHash, narSize }] of outputs) {
+      const info = await cache.narInfo(path);
+      if (info === undefined) {
+        lacking.push(path);
+        continue;
+      }
+      const differs = narHash !== undefined && !hashesEqual(narHash, info.narHash);
+      if (differs || narSize !== info.narSize) {
+        const message = `output ${name} of ${attempt.drv} is not what ${cache.name} has`;
+        throw new RunnerError("output-mismatch", message);
+      }
+    }
+    return lacking;
+  }
+
+  /** The attempt is over: nothing will be completed any more, and what it was given is forgotten. */
+  async abandon(attempt: Attempt): Promise<void> {
+    await this.#caches.get(attempt)?.abandon(attempt.id);
+  }
+
+  #of(sender: Sender): {
+    readonly attempt: Attempt & { readonly id: AttemptId };
+    readonly cache: PresignedCache;
+  } {
+    const attempt = this.#options.attempts.of(machineId(sender.machineId), attemptId(sender.buildId));
+    if (attempt === undefined) {
+      throw new RpcError(
+        "failed-precondition",
+        `build ${sender.buildId} is not running on machine ${sender.machineId}`,
+      );
+    }
+    const cache = this.#caches.get(attempt) ?? this.#options.cacheOf(attempt);
+    if (cache === undefined) {
+      throw new RpcError("failed-precondition", "this runner has no S3 store for presigned uploads");
+    }
+    this.#caches.set(attempt, cache);
+    return { attempt, cache };
+  }
+}
+
+async function answering<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof BinaryCacheError)) throw error;
+    const ours = error.code === "missing" || error.code === "mismatch";
+    throw new RpcError(ours ? "failed-precondition" : "unavailable", error.message, { cause: error });
+  }
+}
+
+function presignedNar(nar: MintedNar, bucket: string): PresignedNar {
+  return {
+    path: nar.path,
+    narUrl: nar.narUrl,
+    narUpload: presignedUpload(nar.narUpload),
+    lsUpload: nar.lsUpload && presignedUpload(nar.lsUpload),
+    debugInfoUploads: nar.debugInfoUploads.map(presignedUpload),
+    bucket,
+  };
+}
+
+function presignedUpload(upload: MintedUpload): PresignedUpload {
+  return {
+    path: upload.path,
+    url: upload.url,
+    compression: upload.compression,
+    compressionLevel: upload.compressionLevel,
+    multipart: upload.multipart,
+  };
+}

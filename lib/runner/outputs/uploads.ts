@@ -1,0 +1,265 @@
+/**
+ * Where outputs go after they arrived: garbage-collector roots, binary caches, other stores.
+ *
+ * Uploads are jobs of a queue that keeps a journal, so a crash loses none. A build is called finished when its outputs
+ * are in the caches, or when they are in the journal and the caches have been out of order for a while: an outage
+ * delays results, it neither loses nor changes them.
+ */
+import { join } from "node:path";
+import {
+  type BinaryCache,
+  BinaryCacheError,
+  type Presence,
+  PresignedCache,
+  UploadQueue,
+  type UploadRequest,
+} from "../../binary-cache/index.js";
+import type { Logger } from "../../log.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { BuiltOutput } from "../../rpc/types.js";
+import type { RemoteStoreReport } from "../../status/index.js";
+import { atMost, type TaskGroup } from "../concurrency.js";
+import type { Attempt } from "../state/attempts.js";
+import type { StepFacts } from "../state/derivation-catalog.js";
+import type { RunnerStore } from "../state/runner-store.js";
+import { CacheTargets, type Destination, presenceInAll, type UploadTargets } from "./cache-targets.js";
+import { readCachedOutput } from "./cached-outputs.js";
+import type { GcRoots } from "./gc-roots.js";
+import type { LogStore } from "./log-store.js";
+
+/** Outputs of a step that succeeded. */
+export interface Publication {
+  readonly attempt: Attempt;
+  readonly outputs: ReadonlyMap<string, StorePath>;
+  /** Paths of our store: all outputs, or with presigned uploads those that the builder did not upload. */
+  readonly toUpload: readonly StorePath[];
+  /** `project:jobset` of all who want the step by now; more, perhaps, than when it was handed out. */
+  readonly wantedBy: readonly string[];
+  /** Some build is finished by this step, so its outputs should be in the caches before the build says so. */
+  readonly finishesBuilds: boolean;
+}
+
+export interface UploadsOptions {
+  readonly store: RunnerStore;
+  readonly logs: Pick<LogStore, "pathOf">;
+  readonly roots: GcRoots;
+  readonly tasks: TaskGroup;
+  readonly logger: Logger;
+  /** False with presigned uploads: the builders have put outputs into the bucket themselves. */
+  readonly outputsAreLocal: () => boolean;
+  /** Upload jobs at once. */
+  readonly concurrency: () => number;
+  /** Folder of the journal. */
+  readonly journalFolder: string;
+  /** How long a finished build may wait for caches that do not answer, in milliseconds. Default ten minutes. */
+  readonly patienceMs?: number;
+}
+
+/** No builder takes so long for one NAR, and its URLs have expired. Milliseconds. */
+const staleUploadAge = 24 * 3_600_000;
+
+export class Uploads {
+  readonly #options: UploadsOptions;
+  readonly #targets: CacheTargets;
+  #queue: UploadQueue | undefined;
+
+  constructor(options: UploadsOptions) {
+    this.#options = options;
+    this.#targets = new CacheTargets(options);
+  }
+
+  /**
+   * Opens the stores; does nothing when they are the same as before.
+   *
+   * @throws UsageError, BinaryCacheError when an address or a key cannot be used; the old stores then stay in use
+   */
+  open(targets: UploadTargets): Promise<void> {
+    return this.#targets.open(targets);
+  }
+
+  /** Goes on with what an earlier process left in the journal. */
+  async start(): Promise<void> {
+    const { store, journalFolder, concurrency, logger } = this.#options;
+    this.#queue = await UploadQueue.open({
+      folder: join(journalFolder, "uploads"),
+      caches: () => this.#targets.all,
+      closure: (paths, signal) => store.closure(paths, { signal }),
+      openNar: (path, signal) => store.narFromPath(path, signal === undefined ? {} : { signal }),
+      concurrency,
+      logger,
+    });
+    if (!this.#options.outputsAreLocal()) this.#options.tasks.start(() => this.#abortStale());
+  }
+
+  /** Uploads in parts whose builder or runner died: nobody else frees the space they take. */
+  async #abortStale(): Promise<void> {
+    for (const cache of this.#targets.all) {
+      if (!(cache instanceof PresignedCache)) continue;
+      try {
+        const uploads = await cache.abortStale(Date.now() - staleUploadAge);
+        if (uploads > 0) this.#options.logger.info("aborted old uploads", { cache: cache.name, uploads });
+      } catch (error) {
+        this.#options.logger.warn("cannot look for old uploads", { cache: cache.name, error });
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#queue?.close();
+    this.#targets.close();
+  }
+
+  /** Makes the outputs of a step safe and public; resolves when builds that need them may be called done. */
+  async publish(publication: Publication): Promise<void> {
+    const { attempt, outputs, toUpload, wantedBy, finishesBuilds } = publication;
+    await this.#options.roots.add(toUpload);
+    const destination = this.#targets.destination(wantedBy);
+    const realisations = [...outputs]
+      .filter(([name]) => attempt.facts.outputs.get(name) === undefined)
+      .map(([outputName, outPath]) => ({ drvPath: attempt.drv, outputName, outPath }));
+    const uploaded = Promise.all([
+      this.#enqueue(destination, {
+        paths: toUpload,
+        log: { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) },
+        realisations,
+      }),
+      this.#spread(publication, destination),
+    ]);
+    const copied = toUpload.length === 0 ? [] : this.#targets.others.map((target) => target.copy(toUpload));
+    const everywhere = Promise.all([uploaded, ...copied]);
+    if (!finishesBuilds) {
+      this.#options.tasks.start(async () => void (await uploaded));
+      return;
+    }
+    const { patienceMs = 10 * 60_000 } = this.#options;
+    await atMost(everywhere, patienceMs);
+  }
+
+  /**
+   * The log of a try that did not succeed. `name` keeps it apart from those of other tries; `decisive` when no other
+   * try follows, so that it also is *the* log of the derivation.
+   */
+  async putLog(attempt: Attempt, name: string, decisive: boolean): Promise<void> {
+    const log = { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) };
+    const destination = this.#targets.destination(attempt.jobsets);
+    await Promise.all([
+      this.#enqueue(destination, { paths: [], log: { ...log, attempt: name } }),
+      decisive && this.#enqueue(destination, { paths: [], log }),
+    ]);
+  }
+
+  /** Where outputs belong that these jobsets (`project:jobset`) want. */
+  destination(jobsets: readonly string[]): Destination {
+    return this.#targets.destination(jobsets);
+  }
+
+  /**
+   * What is known of paths where they belong: `present` when each cache there has the path, `absent` when one surely
+   * lacks it. What belongs into the overflow store may be in the caches as well.
+   */
+  async presence(paths: readonly StorePath[], destination: Destination): Promise<Map<StorePath, Presence>> {
+    const found = await presenceInAll(this.#asked(destination), paths);
+    if (destination === "caches") return found;
+    const rest = paths.filter((path) => found.get(path) !== "present");
+    for (const [path, presence] of await presenceInAll(this.#asked("caches"), rest)) {
+      if (presence === "present") found.set(path, presence);
+    }
+    return found;
+  }
+
+  /** Those of `paths` that the overflow store surely has. */
+  async inOverflow(paths: readonly StorePath[]): Promise<Set<StorePath>> {
+    const presence = await presenceInAll(this.#targets.of("overflow"), paths);
+    return new Set(paths.filter((path) => presence.get(path) === "present"));
+  }
+
+  /** Paths of our store go where they belong in one job. Resolves when the job cannot be lost any more. */
+  async uploadLater(paths: readonly StorePath[], destination: Destination): Promise<void> {
+    const caches = this.#names(destination);
+    if (paths.length === 0 || caches.length === 0) return;
+    await this.#queue?.enqueue({ paths: [...new Set(paths)], caches });
+  }
+
+  /**
+   * Brings the outputs of a derivation, and its log, from the overflow store into the caches. Resolves when they are there.
+   *
+   * @throws BinaryCacheError when they cannot be, or (`unavailable`) when the queue is closed first
+   */
+  async copyFromOverflow({ drv, outputs, needsResolution }: StepFacts): Promise<void> {
+    const [cache] = this.#names("overflow");
+    if (cache === undefined) throw new BinaryCacheError("missing", "there is no overflow store any more");
+    const realisations = [...outputs].flatMap(([outputName, outPath]) =>
+      outPath === undefined || !needsResolution ? [] : [{ drvPath: drv, outputName, outPath }],
+    );
+    const job = await this.#queue?.enqueue({
+      paths: [...outputs.values()].filter((path) => path !== undefined),
+      from: { cache, drv },
+      realisations,
+      caches: this.#names("caches"),
+    });
+    await job?.done;
+  }
+
+  /** The bucket that builders upload the outputs of an attempt to. */
+  presignedCache(attempt: Attempt): PresignedCache | undefined {
+    return this.#targets.presigned(this.#targets.destination(attempt.jobsets));
+  }
+
+  /** What a cache knows of an output that our store does not have; undefined when none has it. */
+  readOutput(outputName: string, path: StorePath): Promise<BuiltOutput | undefined> {
+    return readCachedOutput(this.#targets.all, outputName, path);
+  }
+
+  wantsDebugInfo(): boolean {
+    return this.#targets.of("caches")[0]?.settings.writeDebugInfo ?? false;
+  }
+
+  pending(): readonly StorePath[] {
+    return this.#queue?.pendingPaths() ?? [];
+  }
+
+  pendingCount(): number {
+    return this.#queue?.size ?? 0;
+  }
+
+  traffic(): readonly RemoteStoreReport[] {
+    return this.#targets.all.map((cache) => cache.traffic());
+  }
+
+  /** What its builder put into one bucket goes from there to the others, and where it is wanted by now. */
+  async #spread({ attempt, outputs, toUpload }: Publication, destination: Destination): Promise<void> {
+    if (this.#options.outputsAreLocal()) return;
+    const bucket = this.presignedCache(attempt);
+    const ours = new Set(toUpload);
+    const paths = [...outputs.values()].filter((path) => !ours.has(path));
+    const caches = this.#names(destination).filter((name) => name !== bucket?.name);
+    if (bucket === undefined || paths.length === 0 || caches.length === 0) return;
+    await this.#enqueueFor(caches, { paths, from: { cache: bucket.name } });
+  }
+
+  #enqueue(destination: Destination, request: UploadRequest): Promise<void> {
+    return this.#enqueueFor(this.#names(destination), request);
+  }
+
+  /** Resolves when the job is done, or will be done by a later process. */
+  async #enqueueFor(caches: readonly string[], request: UploadRequest): Promise<void> {
+    if (this.#queue === undefined || caches.length === 0) return;
+    try {
+      const { done } = await this.#queue.enqueue({ ...request, caches });
+      await done;
+    } catch (error) {
+      // Closed: the journal has it. Anything else was logged by the queue and cannot be helped by waiting.
+      if (!(error instanceof BinaryCacheError)) throw error;
+    }
+  }
+
+  /** Builders fill one bucket; what is there is spread from it. */
+  #asked(destination: Destination): readonly BinaryCache[] {
+    const bucket = this.#options.outputsAreLocal() ? undefined : this.#targets.presigned(destination);
+    return bucket === undefined ? this.#targets.of(destination) : [bucket];
+  }
+
+  #names(destination: Destination): readonly string[] {
+    return this.#targets.of(destination).map((cache) => cache.name);
+  }
+}

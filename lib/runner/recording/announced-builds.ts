@@ -1,0 +1,24 @@
+/** Which builds were announced as started: once for each build and try, not for each of its steps. */
+import type { BuildId } from "../../scheduler/ids.js";
+
+const kept = 200_000;
+
+export class AnnouncedBuilds {
+  readonly #ids = new Set<BuildId>();
+
+  /** Those of the builds that were not announced yet; they count as announced now. */
+  take(builds: readonly BuildId[]): BuildId[] {
+    const fresh = [...new Set(builds)].filter((build) => !this.#ids.has(build));
+    for (const build of fresh) this.#ids.add(build);
+    for (const build of this.#ids) {
+      if (this.#ids.size <= kept) break;
+      this.#ids.delete(build);
+    }
+    return fresh;
+  }
+
+  /** The build ended; another try is announced again. */
+  forget(builds: readonly BuildId[]): void {
+    for (const build of builds) this.#ids.delete(build);
+  }
+}

@@ -1,0 +1,82 @@
+/** Rows of outputs that nobody had to build: found in the store, or fetched from a substituter. */
+import {
+  insertDrafts,
+  knownStepOutputs,
+  type SqlSession,
+  type StepDraft,
+  type StepNumbers,
+} from "../../database/recording/index.js";
+import type { Logger } from "../../log.js";
+import { printStorePath, type StoreDir, type StorePath } from "../../nix/path/store-path.js";
+import type { BuildId } from "../../scheduler/ids.js";
+import type { StepFacts } from "../state/derivation-catalog.js";
+import type { RetryingTransactions } from "./retrying-transactions.js";
+import { foundDraft, outputPaths, type Span } from "./rows.js";
+
+export interface FoundOutputsOptions {
+  readonly transactions: RetryingTransactions;
+  readonly numbers: StepNumbers;
+  readonly storeDir: StoreDir;
+  readonly logger: Logger;
+}
+
+type Account = (drv: StorePath) => BuildId | undefined;
+
+/** Steps in one transaction. */
+const stepsAtOnce = 1000;
+
+export class FoundOutputs {
+  readonly #options: FoundOutputsOptions;
+
+  constructor(options: FoundOutputsOptions) {
+    this.#options = options;
+  }
+
+  /** One row for each step with outputs that no earlier step told of. Errors are logged: nothing depends on it. */
+  async found(steps: readonly StepFacts[], account: Account, nowMs: number): Promise<void> {
+    const { transactions, logger } = this.#options;
+    for (let from = 0; from < steps.length; from += stepsAtOnce) {
+      const chunk = steps.slice(from, from + stepsAtOnce);
+      try {
+        await transactions.run("found outputs", (session) => this.#write(session, chunk, account, nowMs));
+      } catch (error) {
+        logger.warn("outputs that were found are not recorded", { steps: chunk.length, error });
+      }
+    }
+  }
+
+  /** One row for each output. */
+  async substituted(
+    build: BuildId,
+    facts: StepFacts,
+    outputs: ReadonlyMap<string, StorePath>,
+    span: Span,
+  ): Promise<void> {
+    const { transactions, numbers, storeDir } = this.#options;
+    const drafts = outputPaths(storeDir, outputs).map((output) =>
+      foundDraft(storeDir, build, facts.drv, [output], span),
+    );
+    await transactions.run("substituted outputs", (session) => insertDrafts(session, numbers, drafts));
+  }
+
+  async #write(
+    session: SqlSession,
+    steps: readonly StepFacts[],
+    account: Account,
+    nowMs: number,
+  ): Promise<void> {
+    const { numbers, storeDir } = this.#options;
+    const drvPaths = steps.map((facts) => printStorePath(storeDir, facts.drv));
+    // Asked in the same transaction, so a repetition after a lost answer finds what it wrote itself.
+    const known = await knownStepOutputs(session, drvPaths);
+    const drafts = steps.flatMap((facts, index): StepDraft[] => {
+      const build = account(facts.drv);
+      const outputs = outputPaths(storeDir, facts.outputs).filter(
+        ({ name, path }) => path !== undefined && !known.has(`${drvPaths[index]}^${name}`),
+      );
+      if (build === undefined || outputs.length === 0) return [];
+      return [foundDraft(storeDir, build, facts.drv, outputs, { startMs: nowMs, stopMs: nowMs })];
+    });
+    await insertDrafts(session, numbers, drafts);
+  }
+}

@@ -1,0 +1,48 @@
+/** How far running steps are, written now and then: of several reports about one step only the furthest counts. */
+import { type SqlSession, type StepKey, setBusy } from "../../database/recording/index.js";
+import type { Logger } from "../../log.js";
+
+const pauseMs = 100;
+
+export class Progress {
+  readonly #transaction: (work: (session: SqlSession) => Promise<void>) => Promise<void>;
+  readonly #logger: Logger;
+  #pending = new Map<string, StepKey & { readonly busy: number }>();
+  #active = false;
+
+  constructor(transaction: (work: (session: SqlSession) => Promise<void>) => Promise<void>, logger: Logger) {
+    this.#transaction = transaction;
+    this.#logger = logger;
+  }
+
+  /** Returns at once; an error only costs this piece of information. */
+  note(key: StepKey, busy: number): void {
+    const id = `${key.build}/${key.stepNumber}`;
+    if ((this.#pending.get(id)?.busy ?? 0) >= busy) return;
+    this.#pending.set(id, { build: key.build, stepNumber: key.stepNumber, busy });
+    if (this.#active) return;
+    this.#active = true;
+    setImmediate(() => void this.#write());
+  }
+
+  /** The step is over: nothing more is to be said of it. */
+  drop(key: StepKey): void {
+    this.#pending.delete(`${key.build}/${key.stepNumber}`);
+  }
+
+  async #write(): Promise<void> {
+    const steps = [...this.#pending.values()];
+    this.#pending = new Map();
+    if (steps.length === 0) {
+      this.#active = false;
+      return;
+    }
+    try {
+      await this.#transaction((session) => setBusy(session, steps));
+    } catch (error) {
+      this.#logger.debug("progress of steps not written", { steps: steps.length, error });
+    }
+    const timer = setTimeout(() => void this.#write(), pauseMs);
+    timer.unref();
+  }
+}

@@ -1,0 +1,327 @@
+/**
+ * Writes what happens into Hydra's database: starts, progress and ends of steps, results of builds.
+ *
+ * Each end is one transaction with its notifications, repeated until the database accepts it; a repetition after a
+ * lost answer changes nothing. What happens at the same time shares a transaction.
+ */
+import {
+  buildThatFailed,
+  busyDerivations,
+  clearBusySteps,
+  closeOrphan,
+  type DraftResult,
+  insertDrafts,
+  type Outcome,
+  type OutcomeResult,
+  RecordingError,
+  recordOutcomes,
+  recordStarts,
+  type StartedStep,
+  type StepDraft,
+  StepNumbers,
+  type TransactionRunner,
+  toSeconds,
+} from "../../database/recording/index.js";
+import { type Logger, silentLogger } from "../../log.js";
+import { printStorePath, type StoreDir, type StorePath } from "../../nix/path/store-path.js";
+import type { BuildId } from "../../scheduler/ids.js";
+import { turn } from "../concurrency.js";
+import type { Attempt, StepRow } from "../state/attempts.js";
+import type { EndedBuild } from "../state/build-registry.js";
+import type { BuildSummary } from "../state/build-report.js";
+import type { StepFacts } from "../state/derivation-catalog.js";
+import { AnnouncedBuilds } from "./announced-builds.js";
+import { RecordingBatch } from "./batch.js";
+import { FoundOutputs } from "./found-outputs.js";
+import { Holds } from "./holds.js";
+import {
+  abortedOutcome,
+  cachedOutcome,
+  type EndedStep,
+  failedBeforeOutcome,
+  failureOutcomes,
+  pathsOf,
+  type StepFailure,
+  type StepSuccess,
+  successOutcome,
+} from "./outcomes.js";
+import { Progress } from "./progress.js";
+import { RetryingTransactions } from "./retrying-transactions.js";
+import { busyDraft, outputPaths, resolvedDraft, type StepEnding, stepEnd } from "./rows.js";
+
+export interface RecorderOptions {
+  /** Must refuse to commit once the runner does not own the database any more. */
+  readonly database: TransactionRunner;
+  readonly storeDir: StoreDir;
+  /** Absolute path of a derivation's log, for the services that compress and show it. */
+  readonly logPath: (drv: StorePath) => string;
+  /** False when builders upload to the cache themselves. Default: true. */
+  readonly outputsAreLocal?: () => boolean;
+  /** A result is in the database: ours, or that of whoever was faster. */
+  readonly onEnded?: (build: BuildId, result: Omit<EndedBuild, "build">) => void;
+  /** Builds that were asked for while they were held, and are not any more. */
+  readonly onReleased?: (builds: readonly BuildId[]) => void;
+  /** Put the outputs of failed steps into FailedPaths, so that they are not tried again. Default: false. */
+  readonly rememberFailures?: () => boolean;
+  readonly logger?: Logger;
+  /** Milliseconds since the epoch. Default: the system's clock. */
+  readonly now?: () => number;
+  readonly random?: () => number;
+  /** Ends all waiting for the database. */
+  readonly signal?: AbortSignal;
+}
+
+/** Steps that start, and ends of steps, in one transaction. */
+const startsAtOnce = 500;
+const endsAtOnce = 64;
+/** Ends with more builds than this get a transaction of their own. */
+const manyBuilds = 100;
+const progressPatienceMs = 1_000;
+
+export class Recorder {
+  readonly #options: RecorderOptions;
+  readonly #storeDir: StoreDir;
+  readonly #logger: Logger;
+  readonly #now: () => number;
+  readonly #numbers = new StepNumbers();
+  readonly #holds = new Holds();
+  readonly #announced = new AnnouncedBuilds();
+  readonly #transactions: RetryingTransactions;
+  readonly #starts: RecordingBatch<StartedStep, DraftResult>;
+  readonly #ends: RecordingBatch<Outcome, OutcomeResult>;
+  readonly #progress: Progress;
+  readonly #found: FoundOutputs;
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+    this.#storeDir = options.storeDir;
+    this.#logger = options.logger ?? silentLogger;
+    this.#now = options.now ?? Date.now;
+    const transactions = new RetryingTransactions({
+      database: options.database,
+      logger: this.#logger,
+      signal: options.signal,
+      random: options.random ?? Math.random,
+    });
+    this.#transactions = transactions;
+    this.#starts = new RecordingBatch({
+      transactions,
+      what: "the start of steps",
+      write: (session, steps) => recordStarts(session, this.#numbers, steps),
+      limit: startsAtOnce,
+    });
+    this.#ends = new RecordingBatch({
+      transactions,
+      what: "the end of steps",
+      write: (session, outcomes) => recordOutcomes(session, this.#numbers, outcomes),
+      limit: endsAtOnce,
+    });
+    this.#found = new FoundOutputs({
+      transactions,
+      numbers: this.#numbers,
+      storeDir: this.#storeDir,
+      logger: this.#logger,
+    });
+    this.#progress = new Progress(
+      (work) => options.database.transaction(work, { idempotent: true, patienceMs: progressPatienceMs }),
+      this.#logger,
+    );
+  }
+
+  /** Fences builds off from the queue monitor while they are being recorded. */
+  hold(builds: readonly BuildId[]): void {
+    this.#holds.hold(builds);
+  }
+
+  /** Undoes one `hold` of the same builds. */
+  release(builds: readonly BuildId[]): void {
+    const missed = this.#holds.release(builds);
+    if (missed.length > 0) this.#options.onReleased?.(missed);
+  }
+
+  holds(build: BuildId): boolean {
+    return this.#holds.has(build);
+  }
+
+  /** Whether outputs pass through the runner's store; false when builders upload to the cache themselves. */
+  outputsAreLocal(): boolean {
+    return this.#options.outputsAreLocal?.() ?? true;
+  }
+
+  /** Transactions that had to be repeated so far. */
+  get repetitions(): number {
+    return this.#transactions.failures;
+  }
+
+  /**
+   * Closes the rows that a runner which died left running. `keep`: rows whose builders are still at work.
+   * Returns how many there were.
+   */
+  clearOrphans(keep: readonly StepRow[] = []): Promise<number> {
+    return this.#transactions.run("orphaned steps", (session) => clearBusySteps(session, keep));
+  }
+
+  /** Full paths of the derivations whose rows say that they are running. */
+  busyDerivations(): Promise<string[]> {
+    return this.#transactions.run("running steps", busyDerivations);
+  }
+
+  /**
+   * The step goes to a machine. Resolves when its row is committed.
+   *
+   * @throws RecordingError `build-gone` when the build was deleted
+   */
+  async stepStarted(attempt: Attempt): Promise<StepRow> {
+    const { build, ownBuilds } = attempt.assignment;
+    const draft = busyDraft(this.#storeDir, attempt);
+    const result = await this.#starts.record({
+      draft,
+      announce: this.#announced.take([build, ...ownBuilds]),
+    });
+    return inserted(draft, result);
+  }
+
+  /** How far the step is (a value of `buildsteps.busy`). Nobody waits for it. */
+  stepBusy(attempt: Attempt, busy: number): void {
+    attempt.row?.then(
+      (row) => this.#progress.note(row, busy),
+      () => {},
+    );
+  }
+
+  /** The attempt is over, but no build is decided by it: another try follows, or nobody wants the step any more. */
+  async stepEnded(attempt: Attempt, row: StepRow, end: StepEnding): Promise<void> {
+    const { build, ownBuilds } = attempt.assignment;
+    if (end.status === 4) this.#announced.forget([build, ...ownBuilds]);
+    await this.#record({ step: this.#endOf(attempt, row, end), builds: [] }, attempt);
+  }
+
+  /** The row of an attempt that came to nothing. Closed in silence. */
+  async orphanRow(row: StepRow, status: number): Promise<void> {
+    const stopTime = toSeconds(this.#now());
+    this.#progress.drop(row);
+    await this.#transactions.run("an orphaned step", (session) =>
+      closeOrphan(session, row, status, stopTime),
+    );
+  }
+
+  /**
+   * The derivation turned out to be another one, whose step follows.
+   *
+   * @throws RecordingError `build-gone` when the build was deleted
+   */
+  async resolved(attempt: Attempt, resolved: StorePath): Promise<StepRow> {
+    const draft = resolvedDraft(this.#storeDir, attempt, resolved);
+    const [result] = await this.#transactions.run("a resolved step", (session) =>
+      insertDrafts(session, this.#numbers, [draft]),
+    );
+    return inserted(draft, result);
+  }
+
+  /** The step is built, and with it the builds whose own derivation it is. */
+  async stepSucceeded(attempt: Attempt, row: StepRow, success: StepSuccess): Promise<void> {
+    const step = this.#endOf(attempt, row, {
+      status: 0,
+      error: undefined,
+      overheadMs: success.overheadMs,
+      outputs: outputPaths(this.#storeDir, pathsOf(success.outputs)),
+    });
+    await this.#record(successOutcome(this.#storeDir, step, success), attempt);
+  }
+
+  /** The step failed for good, and with it every build that needs it. */
+  async stepFailed(failure: StepFailure): Promise<void> {
+    const { attempt, row, builds } = failure;
+    // Finding out who fails has taken a while; what else is due comes first.
+    if (builds.length > manyBuilds) await turn();
+    const step = attempt === undefined || row === undefined ? undefined : this.#endOf(attempt, row, failure);
+    const remember = this.#options.rememberFailures?.() ?? false;
+    for (const outcome of failureOutcomes(this.#storeDir, failure, step, this.#now(), remember)) {
+      await this.#record(outcome, attempt);
+    }
+  }
+
+  /**
+   * Outputs that were there already; says so for those that no earlier step told of. `account` names the build that
+   * the row belongs to. Errors are logged only: nothing depends on these rows.
+   */
+  outputsFound(found: readonly StepFacts[], account: (drv: StorePath) => BuildId | undefined): Promise<void> {
+    return this.#found.found(found, account, this.#now());
+  }
+
+  /** Outputs were fetched from a substituter. One row for each of them. */
+  substituted(
+    build: BuildId,
+    facts: StepFacts,
+    outputs: ReadonlyMap<string, StorePath>,
+    startMs: number,
+    stopMs: number,
+  ): Promise<void> {
+    return this.#found.substituted(build, facts, outputs, { startMs, stopMs });
+  }
+
+  /** The build cannot be built: `facts` failed before, its own derivation or one below it. */
+  async failedBefore(build: BuildId, facts: StepFacts, own: boolean): Promise<void> {
+    const outputs = outputPaths(this.#storeDir, facts.outputs);
+    const drvPath = printStorePath(this.#storeDir, facts.drv);
+    const from = await this.#transactions.run("an earlier failure", (session) =>
+      buildThatFailed(session, build, drvPath, outputs),
+    );
+    await this.#record(failedBeforeOutcome(this.#storeDir, { id: build, own }, facts, from, this.#now()));
+  }
+
+  /** The build cannot be read any more (its derivation is gone). */
+  async aborted(build: BuildId): Promise<void> {
+    await this.#record(abortedOutcome(build, this.#now()));
+  }
+
+  /** The build's outputs exist already. */
+  async buildCached(
+    build: BuildId,
+    outputs: ReadonlyMap<string, StorePath>,
+    summary: BuildSummary,
+  ): Promise<void> {
+    await this.#record(cachedOutcome(this.#storeDir, build, outputs, summary, this.#now()));
+  }
+
+  #endOf(attempt: Attempt, row: StepRow, end: StepEnding): EndedStep {
+    return {
+      ...stepEnd(attempt, row, end, attempt.endedAt ?? this.#now()),
+      logPath: this.#options.logPath(attempt.drv),
+    };
+  }
+
+  async #record(outcome: Outcome, attempt?: Attempt): Promise<void> {
+    const ids = outcome.builds.map((end) => end.id as BuildId);
+    this.hold(ids);
+    try {
+      if (outcome.step !== undefined) this.#progress.drop(outcome.step);
+      const { statuses } =
+        ids.length > manyBuilds ? await this.#ends.recordAlone(outcome) : await this.#ends.record(outcome);
+      this.#announced.forget(ids);
+      const finishedAt = this.#now();
+      for (const end of outcome.builds) {
+        const id = end.id as BuildId;
+        this.#numbers.forget(id);
+        this.#options.onEnded?.(id, {
+          // A build that was deleted meanwhile is as good as cancelled.
+          status: statuses.get(id) ?? 4,
+          finishedAt,
+          durationMs: attempt === undefined ? 0 : Math.max(0, finishedAt - attempt.startedAt),
+          machine: attempt?.hostname,
+          cached: end.cached,
+        });
+      }
+    } finally {
+      this.release(ids);
+    }
+  }
+}
+
+function inserted(draft: StepDraft, result: DraftResult | undefined): StepRow {
+  const { build } = draft.row;
+  if (result === "gone" || draft.stepNumber === undefined) {
+    throw new RecordingError("build-gone", `build ${build} was deleted`);
+  }
+  return { build: build as BuildId, stepNumber: draft.stepNumber };
+}

@@ -1,0 +1,103 @@
+/**
+ * Repeats transactions until the database accepts them.
+ *
+ * A result of hours must not be lost because PostgreSQL restarts, so trouble that passes is waited out without limit.
+ * What is wrong with the data itself will not get better: after a few tries the error goes to the caller.
+ */
+import { DatabaseError } from "../../database/errors.js";
+import { failureCode, failureKind } from "../../database/failure-kinds.js";
+import type { SqlSession, TransactionRunner } from "../../database/recording/index.js";
+import type { Logger } from "../../log.js";
+
+const firstDelayMs = 50;
+const longestDelayMs = 5_000;
+/** Tries for errors that are not known to pass. */
+const doubtfulTries = 6;
+/** Resources of the server (a full disk, say), and a standby that is about to take over. */
+const passingCodes = /^(53...|25006)$/;
+
+/** `final`: we may not write any more, because another runner owns the database or we are shutting down. */
+export type Trouble = "passing" | "doubtful" | "final";
+
+/** Whether trying again makes sense. */
+export function troubleOf(error: unknown): Trouble {
+  if (error instanceof DatabaseError) {
+    switch (error.code) {
+      case "fenced":
+      case "closed":
+        return "final";
+      case "unavailable":
+      case "unknown-outcome":
+      case "conflict":
+        return "passing";
+      case "schema":
+      case "embedded":
+        return "doubtful";
+    }
+  }
+  const kind = failureKind(error);
+  return kind === "lost" || kind === "conflict" || passingCodes.test(failureCode(error) ?? "")
+    ? "passing"
+    : "doubtful";
+}
+
+export interface RetryingOptions {
+  readonly database: TransactionRunner;
+  readonly logger: Logger;
+  /** Ends all waiting; what is not recorded by then is found again after a restart. */
+  readonly signal: AbortSignal | undefined;
+  readonly random: () => number;
+}
+
+export class RetryingTransactions {
+  readonly #options: RetryingOptions;
+  #failures = 0;
+
+  constructor(options: RetryingOptions) {
+    this.#options = options;
+  }
+
+  /** Transactions that had to be repeated so far. */
+  get failures(): number {
+    return this.#failures;
+  }
+
+  /** `work` may run several times, also when an earlier run was committed and only the answer got lost. */
+  async run<T>(
+    what: string,
+    work: (session: SqlSession) => Promise<T>,
+    options?: { readonly doubtfulTries?: number },
+  ): Promise<T> {
+    const { database, logger, signal } = this.#options;
+    const patience = options?.doubtfulTries ?? doubtfulTries;
+    let doubtful = 0;
+    for (let tries = 1; ; tries++) {
+      signal?.throwIfAborted();
+      try {
+        return await database.transaction(work, { idempotent: true, signal });
+      } catch (error) {
+        const trouble = troubleOf(error);
+        if (trouble === "doubtful") doubtful++;
+        if (trouble === "final" || doubtful >= patience) throw error;
+        this.#failures++;
+        logger.warn("recording has to be repeated", { what, tries, error });
+        await this.#pause(tries);
+      }
+    }
+  }
+
+  async #pause(tries: number): Promise<void> {
+    const { signal, random } = this.#options;
+    const delay =
+      Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(tries - 1, 10)) * (0.5 + random() / 2);
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", done);
+        resolve();
+      };
+      const timer = setTimeout(done, delay);
+      signal?.addEventListener("abort", done, { once: true });
+    });
+  }
+}

@@ -1,0 +1,59 @@
+/** The connected builders as the status API shows them. */
+import type { PressureState } from "../../rpc/types.js";
+import type { SchedulerApi } from "../../scheduler/api.js";
+import type { MachinePressures, MachineReport } from "../../status/index.js";
+import type { BuilderSession, BuilderSessions } from "../attempt/builder-sessions.js";
+import type { AttemptRegistry } from "../state/attempts.js";
+import type { RunnerCounters } from "../state/counters.js";
+
+export function machineReports(options: {
+  readonly scheduler: SchedulerApi;
+  readonly sessions: BuilderSessions;
+  readonly attempts: AttemptRegistry;
+  readonly counters: RunnerCounters;
+  readonly now: number;
+}): MachineReport[] {
+  const { scheduler, sessions, attempts, counters, now } = options;
+  const reports: MachineReport[] = [];
+  for (const session of sessions.all()) {
+    const view = scheduler.machine(session.id, now);
+    if (view === undefined) continue;
+    reports.push({
+      view,
+      ...described(session),
+      times: counters.timesOf(session.id),
+      jobs: attempts.onMachine(session.id).map((attempt) => attempt.drv),
+    });
+  }
+  return reports;
+}
+
+function described(session: BuilderSession): Omit<MachineReport, "view" | "times" | "jobs"> {
+  const { join, lastPing } = session;
+  return {
+    totalMemoryBytes: join.totalMem,
+    cgroups: join.cgroups,
+    substituters: join.substituters,
+    useSubstitutes: join.useSubstitutes,
+    nixVersion: join.nixVersion,
+    peer: session.peer,
+    load1: lastPing?.load1 ?? 0,
+    load5: lastPing?.load5 ?? 0,
+    load15: lastPing?.load15 ?? 0,
+    memoryUsedBytes: lastPing?.memUsage ?? 0,
+    pressure: lastPing?.pressure && pressures(lastPing.pressure),
+    uploadingPaths: lastPing?.currentUploadingPathCount ?? 0,
+    downloadingPaths: lastPing?.currentDownloadingPathCount ?? 0,
+  };
+}
+
+function pressures(state: PressureState): MachinePressures {
+  return {
+    cpuSome: state.cpuSome,
+    memSome: state.memSome,
+    memFull: state.memFull,
+    ioSome: state.ioSome,
+    ioFull: state.ioFull,
+    irqFull: state.irqFull,
+  };
+}

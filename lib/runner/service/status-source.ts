@@ -1,0 +1,147 @@
+/** What the status API sees of a running queue runner. */
+import type { HydraDatabase } from "../../database/index.js";
+import { isDerivationPath, parseStorePath, printStorePath } from "../../nix/path/store-path.js";
+import type { SchedulerApi } from "../../scheduler/api.js";
+import { buildId, type MachineId, machineId, stepId } from "../../scheduler/ids.js";
+import type { BuildView } from "../../scheduler/views.js";
+import {
+  type HealthReport,
+  type NewBuildRequest,
+  type RemoteStoreReport,
+  StatusError,
+  type StatusSource,
+  type StepExplanation,
+} from "../../status/index.js";
+import type { BuilderSessions } from "../attempt/builder-sessions.js";
+import type { Results } from "../attempt/results.js";
+import type { QueueMonitor } from "../ingestion/queue-monitor.js";
+import type { AttemptRegistry } from "../state/attempts.js";
+import type { BuildRegistry } from "../state/build-registry.js";
+import type { RunnerCounters } from "../state/counters.js";
+import type { DerivationCatalog } from "../state/derivation-catalog.js";
+import type { RunnerStore } from "../state/runner-store.js";
+import { machineReports } from "./machine-reports.js";
+
+export interface StatusSourceOptions {
+  readonly startedAt: number;
+  readonly store: RunnerStore;
+  readonly database: HydraDatabase;
+  readonly scheduler: SchedulerApi;
+  readonly sessions: BuilderSessions;
+  readonly attempts: AttemptRegistry;
+  readonly registry: BuildRegistry;
+  readonly catalog: DerivationCatalog;
+  readonly monitor: QueueMonitor;
+  readonly results: Results;
+  readonly counters: RunnerCounters;
+  readonly health: () => HealthReport;
+  readonly pendingUploads: () => readonly string[];
+  readonly pendingUploadCount: () => number;
+  readonly remoteStores: () => readonly RemoteStoreReport[];
+  readonly now: () => number;
+  readonly onChange: () => void;
+}
+
+export function createStatusSource(options: StatusSourceOptions): StatusSource {
+  const { store, scheduler, sessions, attempts, registry, counters, monitor, database, now } = options;
+  return {
+    startedAt: options.startedAt,
+    storeDir: store.storeDir,
+    health: options.health,
+    machines: () => machineReports({ scheduler, sessions, attempts, counters, now: now() }),
+    jobsets: () => scheduler.jobsets(),
+    builds: (limit) => firstBuilds(scheduler.builds(), limit),
+    steps: () => scheduler.steps(),
+    queues: (limit) =>
+      scheduler
+        .queues()
+        .map((queue) => (limit === undefined ? queue : { ...queue, steps: queue.steps.slice(0, limit) })),
+    queueStats: () => scheduler.queueStats(),
+    attempts: () => scheduler.attempts(),
+    reasonCounts: () => scheduler.reasons(),
+    counts: () => {
+      const { builds, jobsets, steps } = scheduler.sizes();
+      const runnable = scheduler.queueStats().reduce((sum, queue) => sum + queue.running + queue.ready, 0);
+      return { builds, jobsets, steps, runnable };
+    },
+    pendingUploads: options.pendingUploads,
+    pendingUploadCount: options.pendingUploadCount,
+    remoteStores: options.remoteStores,
+    recentBuilds: () =>
+      registry.recent.map(({ build, ...result }) => ({
+        id: build.id,
+        project: build.project,
+        jobset: build.jobsetName,
+        job: build.job,
+        drvPath: build.drv,
+        ...result,
+      })),
+    skippedBuilds: () => monitor.badRows.map(({ build, ...row }) => ({ id: build, ...row })),
+    isBuildActive: (id) => database.isBuildActive(id),
+    submitBuild: (request) => submit(options, request),
+    buildOne: (id) => monitor.takeIn(buildId(id)),
+    whyNotRunning: (drv) => explain(options, drv),
+    drainMachine: (machine) => {
+      const ids = machinesNamed(sessions, machine);
+      for (const id of ids) scheduler.drainMachine(id, now());
+      return ids;
+    },
+    resumeMachine: (machine) => {
+      const ids = machinesNamed(sessions, machine);
+      for (const id of ids) scheduler.resumeMachine(id, now());
+      options.onChange();
+      return ids;
+    },
+  };
+}
+
+/** All, or the `limit` most urgent. */
+function firstBuilds(builds: readonly BuildView[], limit: number | undefined): readonly BuildView[] {
+  if (limit === undefined || builds.length <= limit) return builds;
+  return [...builds]
+    .sort((a, b) => b.globalPriority - a.globalPriority || b.localPriority - a.localPriority || a.id - b.id)
+    .slice(0, limit);
+}
+
+function machinesNamed(sessions: BuilderSessions, name: string): MachineId[] {
+  const id = machineId(name);
+  return sessions
+    .all()
+    .filter((session) => session.id === id || session.join.hostname === name)
+    .map((session) => session.id);
+}
+
+/** @throws StatusError `not-found` for a derivation that the store does not have, `bad-request` for no derivation */
+async function submit(options: StatusSourceOptions, request: NewBuildRequest): Promise<number> {
+  const { store, database, catalog } = options;
+  const drv = parseStorePath(request.drv);
+  if (!isDerivationPath(drv)) throw new StatusError("bad-request", `drv: ${request.drv} is not a derivation`);
+  if (!(await store.isValidPath(drv))) {
+    throw new StatusError("not-found", `drv: ${request.drv} is not in the runner's store`);
+  }
+  const { system } = await catalog.facts(drv);
+  const id = await database.submitBuild({
+    jobsetId: request.jobsetId,
+    drvPath: printStorePath(store.storeDir, drv),
+    system,
+  });
+  if (id === undefined)
+    throw new StatusError("not-found", `jobsetId: there is no jobset ${request.jobsetId}`);
+  await options.monitor.takeIn(buildId(id));
+  return id;
+}
+
+async function explain(options: StatusSourceOptions, drv: string): Promise<StepExplanation> {
+  const { scheduler, results, database, store, now } = options;
+  const answer = scheduler.why(stepId(drv), now());
+  if (answer.code !== "unknown") return answer;
+  const path = parseStorePath(drv);
+  if (results.isPublishing(path)) return { code: "gated", gate: "upload" };
+  const state = await database.stepState(printStorePath(store.storeDir, path));
+  if (state === undefined) return { code: "unknown" };
+  return {
+    code: "finished",
+    status: state.status,
+    at: state.at === undefined ? undefined : state.at * 1000,
+  };
+}

@@ -1,0 +1,53 @@
+/** The rows behind the builds in the scheduler: what the database said when they were taken in. */
+import type { BuildId } from "../../scheduler/ids.js";
+import type { QueuedBuild } from "./queued-build.js";
+
+export interface EndedBuild {
+  readonly build: QueuedBuild;
+  /** `builds.buildstatus` */
+  readonly status: number;
+  /** Milliseconds since the epoch. */
+  readonly finishedAt: number;
+  /** Milliseconds of the build's own step; 0 when there was none. */
+  readonly durationMs: number;
+  readonly machine: string | undefined;
+  readonly cached: boolean;
+}
+
+/** Builds that ended a short while ago are kept for the web page. */
+const recentKept = 100;
+
+export class BuildRegistry {
+  readonly #rows = new Map<BuildId, QueuedBuild>();
+  #recent: EndedBuild[] = [];
+
+  add(build: QueuedBuild): void {
+    this.#rows.set(build.id, build);
+  }
+
+  get(id: BuildId): QueuedBuild | undefined {
+    return this.#rows.get(id);
+  }
+
+  /** The build left the scheduler without a result of ours (cancelled, deleted, repointed). */
+  remove(id: BuildId): void {
+    this.#rows.delete(id);
+  }
+
+  /** The build's result is in the database. */
+  ended(id: BuildId, result: Omit<EndedBuild, "build">): void {
+    const build = this.#rows.get(id);
+    if (build === undefined) return;
+    this.#rows.delete(id);
+    this.#recent = [{ build, ...result }, ...this.#recent].slice(0, recentKept);
+  }
+
+  /** Newest first. */
+  get recent(): readonly EndedBuild[] {
+    return this.#recent;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+}

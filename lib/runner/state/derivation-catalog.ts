@@ -1,0 +1,155 @@
+/**
+ * What the runner needs to know of derivations, read from the store once.
+ *
+ * Facts of a derivation never change (its name is the hash of its text), so they may be cached freely; parsed
+ * derivations are large and are kept only for a short while, because ingestion and dispatch both want them.
+ */
+
+import { DaemonError } from "../../nix/daemon/error.js";
+import {
+  type Derivation,
+  type DerivedInput,
+  derivationOutputPath,
+  preferLocalBuild,
+  requiredSystemFeatures,
+} from "../../nix/derivation/derivation.js";
+import { byteStringToText } from "../../nix/path/byte-string.js";
+import { isDerivationPath, type StorePath } from "../../nix/path/store-path.js";
+import { RunnerError } from "../errors.js";
+import type { RunnerStore } from "./runner-store.js";
+
+/** One thing a derivation needs: a derivation, or an output of a derivation that is itself built. */
+export interface InputReference {
+  readonly drv: StorePath;
+  /** Intermediate output names of a dynamic derivation; the last is the next one to resolve. Empty for most. */
+  readonly chain: readonly string[];
+}
+
+export interface StepFacts {
+  readonly drv: StorePath;
+  /** Without hash and `.drv`. */
+  readonly name: string;
+  readonly system: string;
+  readonly features: readonly string[];
+  readonly preferLocal: boolean;
+  /** Output name to path, in name order; undefined while only the build can tell. */
+  readonly outputs: ReadonlyMap<string, StorePath | undefined>;
+  readonly inputs: readonly InputReference[];
+  /** Outputs depend on what inputs turn out to be: the derivation is resolved to another one before it is built. */
+  readonly needsResolution: boolean;
+}
+
+function flattenInput(drv: StorePath, input: DerivedInput): InputReference[] {
+  const found: InputReference[] = [];
+  const pending: { node: DerivedInput; chain: readonly string[] }[] = [{ node: input, chain: [] }];
+  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
+    if (next.node.outputs.length > 0) found.push({ drv, chain: next.chain });
+    for (const [output, node] of next.node.dynamic) pending.push({ node, chain: [output, ...next.chain] });
+  }
+  return found;
+}
+
+export function stepFacts(
+  store: Pick<RunnerStore, "storeDir">,
+  drv: StorePath,
+  derivation: Derivation,
+): StepFacts {
+  const outputs = new Map<string, StorePath | undefined>();
+  for (const name of [...derivation.outputs.keys()].sort()) {
+    outputs.set(name, derivationOutputPath(store.storeDir, derivation, name));
+  }
+  let needsResolution = false;
+  for (const output of derivation.outputs.values()) {
+    if (output.kind === "caFloating" || output.kind === "deferred" || output.kind === "impure") {
+      needsResolution = true;
+    }
+  }
+  return {
+    drv,
+    name: derivation.name,
+    system: byteStringToText(derivation.system),
+    features: requiredSystemFeatures(derivation),
+    preferLocal: preferLocalBuild(derivation),
+    outputs,
+    inputs: [...derivation.inputDerivations].flatMap(([input, node]) => flattenInput(input, node)),
+    needsResolution,
+  };
+}
+
+/** The outputs whose paths are known. */
+export function definedOutputs({ outputs }: Pick<StepFacts, "outputs">): Map<string, StorePath> {
+  const defined = new Map<string, StorePath>();
+  for (const [name, path] of outputs) if (path !== undefined) defined.set(name, path);
+  return defined;
+}
+
+export class DerivationCatalog {
+  readonly #store: RunnerStore;
+  readonly #capacity: number;
+  readonly #parsed = new Map<StorePath, Promise<Derivation>>();
+  readonly #facts = new Map<StorePath, StepFacts>();
+
+  constructor(store: RunnerStore, options?: { readonly capacity?: number }) {
+    this.#store = store;
+    this.#capacity = options?.capacity ?? 4096;
+  }
+
+  /**
+   * The parsed derivation. Concurrent calls for one path share the read; a failed read is not remembered.
+   *
+   * @throws RunnerError `unreadable-derivation`; other errors are trouble with the store, and a later try may work
+   */
+  derivation(drv: StorePath): Promise<Derivation> {
+    const known = this.#parsed.get(drv);
+    if (known !== undefined) return known;
+    const reading = this.#read(drv);
+    this.#parsed.set(drv, reading);
+    trimOldest(this.#parsed, this.#capacity);
+    reading.catch(() => this.#parsed.delete(drv));
+    return reading;
+  }
+
+  async #read(drv: StorePath): Promise<Derivation> {
+    try {
+      if (!isDerivationPath(drv)) throw new Error("the name must end in .drv");
+      return await this.#store.readDerivation(drv);
+    } catch (cause) {
+      throw isOutage(cause) ? cause : unreadable(drv, cause);
+    }
+  }
+
+  /** @throws as `derivation` */
+  async facts(drv: StorePath): Promise<StepFacts> {
+    const known = this.#facts.get(drv);
+    if (known !== undefined) return known;
+    const derivation = await this.derivation(drv);
+    const facts = sensible(drv, () => stepFacts(this.#store, drv, derivation));
+    this.#facts.set(drv, facts);
+    trimOldest(this.#facts, this.#capacity * 8);
+    return facts;
+  }
+}
+
+function unreadable(drv: StorePath, cause: unknown): RunnerError {
+  return new RunnerError("unreadable-derivation", `${drv} cannot be read as a derivation`, { cause });
+}
+
+function sensible<T>(drv: StorePath, look: () => T): T {
+  try {
+    return look();
+  } catch (cause) {
+    throw unreadable(drv, cause);
+  }
+}
+
+/** The store was not reached, which says nothing of the derivation. */
+function isOutage(error: unknown): boolean {
+  return error instanceof DaemonError && ["connect", "closed", "aborted"].includes(error.code);
+}
+
+function trimOldest<K, V>(map: Map<K, V>, capacity: number): void {
+  for (const key of map.keys()) {
+    if (map.size <= capacity) return;
+    map.delete(key);
+  }
+}

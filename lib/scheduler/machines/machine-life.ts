@@ -1,0 +1,123 @@
+/** Machines coming, going and coming back. */
+import type { Random } from "../api.js";
+import { complete } from "../attempt-life.js";
+import type { Core } from "../core.js";
+import type { AttemptId } from "../ids.js";
+import { Timer } from "../timers.js";
+import type { Effect, MachineLossReason } from "../types.js";
+import type { Machine } from "./machine.js";
+import type { MachineInfo, MachineLoad } from "./machine-types.js";
+
+export function join(core: Core, info: MachineInfo, running: readonly AttemptId[], random: Random): Effect[] {
+  const known = core.pool.machines.get(info.id);
+  const effects: Effect[] = [];
+  if (known === undefined) {
+    const machine = core.pool.add(info, core.now);
+    recallBreaker(core, machine);
+    machine.recheck = new Timer(({ now }) => core.pool.refresh(machine, now));
+    machine.heartbeat = new Timer((context) => {
+      const due = machine.lastSeen + core.options.deadlines.heartbeatMs;
+      if (machine.disconnectedUntil === undefined && due <= context.now) {
+        context.effects.push(...lose(core, machine, "heartbeat", context.random));
+      } else {
+        armHeartbeat(core, machine);
+      }
+    });
+    machine.grace = new Timer((context) =>
+      context.effects.push(...lose(core, machine, "disconnected", context.random)),
+    );
+    armHeartbeat(core, machine);
+    core.pool.refresh(machine, core.now);
+    return effects;
+  }
+  const kept = new Set(running);
+  core.pool.redescribe(known, info);
+  known.disconnectedUntil = undefined;
+  known.lastSeen = core.now;
+  core.timers.clear(known.grace);
+  effects.push(...loseAttempts(core, known, (id) => !kept.has(id), random));
+  core.pool.refresh(known, core.now);
+  return effects;
+}
+
+export function ping(core: Core, machine: Machine, load: MachineLoad): void {
+  const pressure = load.pressure ?? machine.load?.pressure;
+  machine.load = { ...load, pressure };
+  machine.lastPing = core.now;
+  machine.lastSeen = core.now;
+  core.pool.refresh(machine, core.now);
+}
+
+export function disconnect(core: Core, machine: Machine, until: number): void {
+  machine.disconnectedUntil = until;
+  if (machine.grace !== undefined) core.timers.set(machine.grace, until);
+  core.pool.refresh(machine, core.now);
+}
+
+/** The machine is gone, and with it all its attempts. */
+export function lose(core: Core, machine: Machine, reason: MachineLossReason, random: Random): Effect[] {
+  core.pool.remove(machine);
+  if (machine.attempts.size > 0) machine.breaker.failed(undefined, core.options.breaker, core.now, random);
+  core.counters.machinesLost++;
+  const effects: Effect[] = [{ kind: "machineLost", machine: machine.info.id, reason }];
+  effects.push(...loseAttempts(core, machine, () => true, random));
+  rememberBreaker(core, machine);
+  return effects;
+}
+
+function loseAttempts(
+  core: Core,
+  machine: Machine,
+  isLost: (id: AttemptId) => boolean,
+  random: Random,
+): Effect[] {
+  const effects: Effect[] = [];
+  const lost = [...machine.attempts].filter((attempt) => isLost(attempt.id));
+  for (const attempt of lost) {
+    const outcome = attempt.onItsWay
+      ? ({ kind: "retryable", reason: "the machine was lost", blame: "other" } as const)
+      : ({ kind: "postponed", reason: "the machine was lost", delayMs: 0 } as const);
+    const completion = complete(core, attempt, outcome, random);
+    const { id } = machine.info;
+    effects.push({
+      kind: "attemptEnded",
+      cause: "machineLost",
+      attempt: attempt.id,
+      machine: id,
+      abort: false,
+      completion,
+    });
+  }
+  return effects;
+}
+
+export function armHeartbeat(core: Core, machine: Machine): void {
+  const { heartbeatMs } = core.options.deadlines;
+  if (machine.heartbeat === undefined) return;
+  if (heartbeatMs > 0) {
+    const due = machine.lastSeen + heartbeatMs;
+    // While it is disconnected the grace timer decides; look again one interval later.
+    core.timers.set(machine.heartbeat, due > core.now ? due : core.now + heartbeatMs);
+  } else {
+    core.timers.clear(machine.heartbeat);
+  }
+}
+
+/** A builder that crashes comes back with a new id: its failures are remembered by host name for a while. */
+function rememberBreaker(core: Core, machine: Machine): void {
+  const { hostname } = machine.info;
+  if (machine.breaker.consecutiveFailures === 0) return;
+  core.timers.clear(core.hosts.get(hostname)?.timer);
+  const timer = new Timer(() => core.hosts.delete(hostname));
+  core.hosts.set(hostname, { breaker: machine.breaker, timer });
+  core.timers.set(timer, Math.max(core.now, machine.breaker.heldUntil) + core.options.breaker.maxHoldMs);
+}
+
+function recallBreaker(core: Core, machine: Machine): void {
+  const { hostname } = machine.info;
+  const remembered = core.hosts.get(hostname);
+  if (remembered === undefined) return;
+  machine.breaker = remembered.breaker;
+  core.timers.clear(remembered.timer);
+  core.hosts.delete(hostname);
+}

@@ -1,0 +1,85 @@
+/** What the scheduler knows of a machine, and why it may refuse work. */
+import type { MachineId } from "../ids.js";
+
+/** From the join message. Percentages are 0–100. */
+export interface MachineInfo {
+  readonly id: MachineId;
+  readonly hostname: string;
+  readonly systems: readonly string[];
+  readonly supportedFeatures: readonly string[];
+  /** Only steps that require all of these are taken. They are not implicitly supported. */
+  readonly mandatoryFeatures: readonly string[];
+  readonly cpuCount: number;
+  readonly bogomips: number;
+  readonly speedFactor: number;
+  readonly maxJobs: number;
+  readonly buildDirAvailThreshold: number;
+  readonly storeAvailThreshold: number;
+  readonly load1Threshold: number;
+  readonly cpuPsiThreshold: number;
+  readonly memPsiThreshold: number;
+  readonly ioPsiThreshold?: number | undefined;
+}
+
+/** Pressure stall averages over 10 s, percent; a member is absent when the kernel does not tell. */
+export interface MachinePressure {
+  readonly cpuSomeAvg10?: number | undefined;
+  readonly memFullAvg10?: number | undefined;
+  readonly ioFullAvg10?: number | undefined;
+}
+
+/** From a ping. A ping without pressure keeps the one known before. */
+export interface MachineLoad {
+  readonly load1: number;
+  readonly buildDirFreePercent: number;
+  readonly storeFreePercent: number;
+  readonly pressure?: MachinePressure | undefined;
+}
+
+/** What order and free functions look at. */
+export interface MachineState {
+  readonly info: MachineInfo;
+  /** Builds that hold a slot right now, hand-outs in flight included. */
+  readonly jobs: number;
+  /** Attempts whose build ended and whose outputs are still being uploaded. */
+  readonly uploads: number;
+  /** Undefined before the first ping. */
+  readonly load: MachineLoad | undefined;
+  /** Hand-outs of the last moments that still run; for the burst guard. */
+  readonly recentJobs: number;
+  /** When the oldest of `recentJobs` stops counting. */
+  readonly recentUntil: number;
+  readonly burstLimit: number;
+}
+
+/** Why a machine that fits a step does not take it now. */
+export type MachineBlock =
+  | { readonly kind: "full"; readonly jobs: number; readonly maxJobs: number }
+  | { readonly kind: "uploads"; readonly uploads: number; readonly limit: number }
+  | {
+      readonly kind: "threshold";
+      readonly what: MachineThreshold;
+      readonly value: number;
+      readonly limit: number;
+    }
+  /** A threshold is set, but the machine has not sent a ping yet. */
+  | { readonly kind: "noPing" }
+  | { readonly kind: "burst"; readonly until: number }
+  | { readonly kind: "held"; readonly until: number; readonly failures: number }
+  /** The hold is over; one job at a time until one works. */
+  | { readonly kind: "probing" }
+  | { readonly kind: "draining" }
+  | { readonly kind: "disconnected"; readonly until: number }
+  /** The step's last try failed there and another machine can do it. */
+  | { readonly kind: "avoided" };
+
+export type MachineThreshold = "buildDir" | "store" | "load1" | "cpuPressure" | "memPressure" | "ioPressure";
+
+/** Higher is better; called anew at each assignment, `jobs` included. With `jobs` 0 it is the score shown in the status. */
+export type MachineOrder = (machine: MachineState) => number;
+
+/** Undefined when the machine has capacity. */
+export type MachineFree = (machine: MachineState) => MachineBlock | undefined;
+
+export type MachineOrderName = "SpeedFactorOnly" | "CpuCoreCountWithSpeedFactor" | "BogomipsWithSpeedFactor";
+export type MachineFreeName = "Static" | "Dynamic" | "DynamicWithMaxJobLimit";

@@ -1,0 +1,92 @@
+/** Machines and their classes: machines that offer the same are matched with queues once, as one. */
+
+import { type HeapItem, IndexedHeap } from "../queue/indexed-heap.js";
+import type { Bucket } from "../queue/ready-queue.js";
+import type { Attempt } from "../step.js";
+import type { Timer } from "../timers.js";
+import { CircuitBreaker } from "./circuit-breaker.js";
+import type { MachineBlock, MachineInfo, MachineLoad, MachineState } from "./machine-types.js";
+
+export class Machine implements MachineState, HeapItem {
+  /** Place among the free machines of its class; -1 while it takes no work. */
+  heapIndex = -1;
+  jobs = 0;
+  uploads = 0;
+  load: MachineLoad | undefined;
+  readonly attempts = new Set<Attempt>();
+  /** Attempts handed out within the burst window that still run, oldest first. */
+  recent: Attempt[] = [];
+  recentUntil = 0;
+  burstLimit = 0;
+  draining = false;
+  /** Out of the pool; attempts may still be ending. */
+  gone = false;
+  disconnectedUntil: number | undefined;
+  breaker = new CircuitBreaker();
+  lastSeen: number;
+  lastPing = 0;
+  idleSince: number;
+  stepsDone = 0;
+  succeeded = 0;
+  failed = 0;
+  /** Results of the last `MachinePool.refresh`. */
+  score = 0;
+  block: MachineBlock | undefined = { kind: "noPing" };
+  able = false;
+  heartbeat: Timer | undefined;
+  recheck: Timer | undefined;
+  grace: Timer | undefined;
+
+  constructor(
+    public info: MachineInfo,
+    public cls: MachineClass,
+    readonly joinedAt: number,
+    readonly order: number,
+  ) {
+    this.lastSeen = joinedAt;
+    this.idleSince = joinedAt;
+  }
+
+  get recentJobs(): number {
+    return this.recent.length;
+  }
+}
+
+export class MachineClass {
+  readonly systems: ReadonlySet<string>;
+  readonly supported: ReadonlySet<string>;
+  readonly machines = new Set<Machine>();
+  /** Machines with capacity, the best first. */
+  readonly free = new IndexedHeap<Machine>(
+    (a, b) => a.score > b.score || (a.score === b.score && (a.jobs - b.jobs || a.order - b.order) < 0),
+  );
+  /** Buckets that machines of this class fit. */
+  readonly buckets = new Set<Bucket>();
+  /** Machines that have capacity or will have it as soon as their own work ends. */
+  able = 0;
+
+  constructor(
+    readonly key: string,
+    readonly info: Pick<MachineInfo, "systems" | "supportedFeatures" | "mandatoryFeatures">,
+  ) {
+    this.systems = new Set(info.systems);
+    this.supported = new Set(info.supportedFeatures);
+  }
+
+  /**
+   * Every mandatory feature is asked for and every feature asked for is supported. `preferLocal` counts as asking
+   * for `local`, so that a machine with that mandatory feature takes nothing else.
+   */
+  fits(bucket: Bucket): boolean {
+    if (bucket.system !== "builtin" && !this.systems.has(bucket.system)) return false;
+    for (const feature of this.info.mandatoryFeatures) {
+      if (!bucket.featureSet.has(feature) && !(feature === "local" && bucket.preferLocal)) return false;
+    }
+    return bucket.features.every((feature) => this.supported.has(feature));
+  }
+}
+
+export function machineClassKey(info: MachineInfo): string {
+  const lists = [info.systems, info.supportedFeatures, info.mandatoryFeatures];
+  return JSON.stringify(lists.map((list) => [...new Set(list)].sort()));
+}

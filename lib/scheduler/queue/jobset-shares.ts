@@ -1,0 +1,229 @@
+/**
+ * Machine time used per jobset in the last 24 hours, divided by its shares: who has had least is served first.
+ *
+ * A step is charged with its expected duration when it starts and corrected when it ends, so that a burst of
+ * assignments is already fair. Time is counted by the *start* of a step, and split evenly among the step's jobsets.
+ */
+import { SchedulerError } from "../errors.js";
+import type { JobsetId } from "../ids.js";
+import type { JobsetUsage, NewJobset } from "../types.js";
+import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
+import type { Lane } from "./ready-queue.js";
+
+export const usageWindowMs = 86_400_000;
+/** Share used of a step without jobsets: behind everything that has one. */
+export const shareWithoutJobset = 1e9;
+
+export class Jobset {
+  project: string;
+  name: string;
+  shares: number;
+  /** Milliseconds used in the window. */
+  used = 0;
+  /** Seconds used per share, as the queues are ordered by it; a jobset without shares always comes last. */
+  shareUsed: number;
+  builds = 0;
+  /** The set of just this jobset. */
+  readonly single: JobsetSet;
+  /** Where its runnable steps stand in the queues. */
+  readonly lanes = new Set<Lane>();
+  loaded: UsageEntry[] = [];
+
+  constructor(
+    readonly id: JobsetId,
+    from: NewJobset,
+  ) {
+    this.project = from.project;
+    this.name = from.name;
+    this.shares = from.shares;
+    this.single = new JobsetSet([this]);
+    this.shareUsed = this.currentShare();
+  }
+
+  currentShare(): number {
+    return this.shares > 0 ? this.used / 1000 / this.shares : Number.POSITIVE_INFINITY;
+  }
+}
+
+/** One charge; stays until its start leaves the window. */
+export class UsageEntry implements HeapItem {
+  heapIndex = -1;
+
+  constructor(
+    readonly jobset: Jobset,
+    readonly start: number,
+    public ms: number,
+  ) {}
+}
+
+/** An immutable set of jobsets, in order of their ids; steps share equal ones (see `JobsetShares.retain`). */
+export class JobsetSet {
+  refs = 0;
+  #key: string | undefined;
+
+  constructor(readonly jobsets: readonly Jobset[]) {}
+
+  get key(): string {
+    this.#key ??= this.jobsets.map((jobset) => jobset.id).join(",");
+    return this.#key;
+  }
+
+  /** The least share used among its jobsets: a step goes with the one that has had least. */
+  get share(): number {
+    if (this.jobsets.length === 0) return shareWithoutJobset;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { shareUsed } of this.jobsets) if (shareUsed < lowest) lowest = shareUsed;
+    return lowest;
+  }
+
+  includes(other: JobsetSet): boolean {
+    if (this === other) return true;
+    const mine = this.jobsets;
+    const theirs = other.jobsets;
+    if (theirs.length > mine.length) return false;
+    let at = 0;
+    for (const jobset of theirs) {
+      while (at < mine.length && mine[at] !== jobset) at++;
+      if (at++ === mine.length) return false;
+    }
+    return true;
+  }
+
+  union(other: JobsetSet): JobsetSet {
+    if (this.includes(other)) return this;
+    if (other.includes(this)) return other;
+    const merged = new Set([...this.jobsets, ...other.jobsets]);
+    return new JobsetSet([...merged].sort((a, b) => a.id - b.id));
+  }
+}
+
+export class JobsetShares {
+  readonly empty = new JobsetSet([]);
+  readonly #jobsets = new Map<JobsetId, Jobset>();
+  readonly #sets = new Map<string, JobsetSet>();
+  readonly #entries = new IndexedHeap<UsageEntry>((a, b) => a.start < b.start);
+  /** Runs `change`, which alters the shares of exactly these jobsets, with their lanes taken out meanwhile. */
+  readonly #rekey: (jobsets: readonly Jobset[], change: () => void) => void;
+
+  constructor(rekey: (jobsets: readonly Jobset[], change: () => void) => void) {
+    this.#rekey = rekey;
+  }
+
+  get(id: JobsetId): Jobset | undefined {
+    return this.#jobsets.get(id);
+  }
+
+  all(): IterableIterator<Jobset> {
+    return this.#jobsets.values();
+  }
+
+  get size(): number {
+    return this.#jobsets.size;
+  }
+
+  get setCount(): number {
+    return this.#sets.size;
+  }
+
+  get entryCount(): number {
+    return this.#entries.size;
+  }
+
+  upsert(from: NewJobset): void {
+    const known = this.#jobsets.get(from.id);
+    if (known === undefined) {
+      this.#jobsets.set(from.id, new Jobset(from.id, from));
+      return;
+    }
+    known.project = from.project;
+    known.name = from.name;
+    if (known.shares === from.shares) return;
+    known.shares = from.shares;
+    this.#shareChanged([known]);
+  }
+
+  load(id: JobsetId, usage: readonly JobsetUsage[], now: number): void {
+    const jobset = this.#jobsets.get(id);
+    if (jobset === undefined) throw new SchedulerError("unknown-jobset", `jobset ${id} is not known`);
+    for (const entry of jobset.loaded) this.#drop(entry);
+    jobset.loaded = [];
+    for (const { start, duration } of usage) {
+      if (start <= now - usageWindowMs || duration <= 0) continue;
+      jobset.loaded.push(this.#add(jobset, start, duration));
+    }
+    this.#shareChanged([jobset]);
+  }
+
+  /** Charges a starting step; give the result to `correct` when it ends. */
+  charge(set: JobsetSet, start: number, expectedMs: number): readonly UsageEntry[] {
+    const part = expectedMs / Math.max(1, set.jobsets.length);
+    const entries = set.jobsets.map((jobset) => this.#add(jobset, start, part));
+    this.#shareChanged(set.jobsets);
+    return entries;
+  }
+
+  /** Replaces the expected duration by the real one. Entries that left the window stay out. */
+  correct(entries: readonly UsageEntry[], ms: number): void {
+    const part = ms / Math.max(1, entries.length);
+    const changed: Jobset[] = [];
+    for (const entry of entries) {
+      if (entry.heapIndex < 0 || entry.ms === part) continue;
+      entry.jobset.used += part - entry.ms;
+      entry.ms = part;
+      changed.push(entry.jobset);
+      if (part <= 0) this.#drop(entry);
+    }
+    this.#shareChanged(changed);
+  }
+
+  /** When the next entry leaves the window. */
+  get nextExpiry(): number | undefined {
+    const first = this.#entries.peek();
+    return first === undefined ? undefined : first.start + usageWindowMs;
+  }
+
+  prune(now: number): void {
+    const changed = new Set<Jobset>();
+    for (;;) {
+      const entry = this.#entries.peek();
+      if (entry === undefined || entry.start > now - usageWindowMs) break;
+      this.#drop(entry);
+      changed.add(entry.jobset);
+      const { loaded } = entry.jobset;
+      if (loaded.length > 0 && loaded.every((e) => e.heapIndex < 0)) entry.jobset.loaded = [];
+    }
+    this.#shareChanged([...changed]);
+  }
+
+  /** The one object that stands for this set from now on, until it is released as often as retained. */
+  retain(set: JobsetSet): JobsetSet {
+    const known = this.#sets.get(set.key) ?? set;
+    if (known.refs++ === 0 && known !== this.empty) this.#sets.set(known.key, known);
+    return known;
+  }
+
+  release(set: JobsetSet): void {
+    if (--set.refs === 0 && set !== this.empty) this.#sets.delete(set.key);
+  }
+
+  #add(jobset: Jobset, start: number, ms: number): UsageEntry {
+    const entry = new UsageEntry(jobset, start, ms);
+    this.#entries.push(entry);
+    jobset.used += ms;
+    return entry;
+  }
+
+  #drop(entry: UsageEntry): void {
+    if (entry.heapIndex < 0) return;
+    this.#entries.remove(entry);
+    entry.jobset.used = Math.max(0, entry.jobset.used - entry.ms);
+  }
+
+  #shareChanged(jobsets: readonly Jobset[]): void {
+    const changed = jobsets.filter((jobset) => jobset.currentShare() !== jobset.shareUsed);
+    if (changed.length === 0) return;
+    this.#rekey(changed, () => {
+      for (const jobset of changed) jobset.shareUsed = jobset.currentShare();
+    });
+  }
+}
