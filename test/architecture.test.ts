@@ -2,6 +2,7 @@
  * The direction of imports that docs/architecture.md describes, and the purity of the scheduler. A failing line here
  * is a design question, not a formality: either the import or the document is wrong.
  */
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -161,5 +162,15 @@ describe("every room", () => {
     const document = readFileSync(join(root, "docs/architecture.md"), "utf8");
     const rooms = [...new Set(files.flatMap((path) => roomOf(path) ?? []))];
     expect(rooms.filter((room) => !document.includes(`\`lib/${room}/\``))).toEqual([]);
+  });
+});
+
+describe("exported declarations", () => {
+  it("have docstrings; the number of those without only shrinks", () => {
+    const { stderr, status } = spawnSync("node", [".ci/check-docstrings.mjs"], {
+      cwd: root,
+      encoding: "utf8",
+    });
+    expect({ stderr, status }).toEqual({ stderr: "", status: 0 });
   });
 });
