@@ -26,4 +26,14 @@ export type { BuildDigest, UnfinishedBuild, UnfinishedBuilds } from "./queries/u
 export * as schema from "./schema/index.js";
 export { seedJobset } from "./seed.js";
 export type { QueryResult, Session, Transaction } from "./session.js";
+export {
+  type BuildStatus,
+  buildStatus,
+  type StepStatus,
+  type StepType,
+  type SuccessStatus,
+  stepBusy,
+  stepStatus,
+  stepType,
+} from "./status-numbers.js";
 export type { Fence, TransactionOptions } from "./transaction.js";

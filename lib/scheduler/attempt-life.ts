@@ -8,14 +8,15 @@ import { limitKey, limitSeconds } from "./queue/step-keys.js";
 import { Attempt, type Step } from "./step.js";
 import { accountedBuild, dropUnneeded, fail, finish, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import { Timer } from "./timers.js";
-import type {
-  Assignment,
-  AttemptLimits,
-  AttemptOutcome,
-  Completion,
-  Effect,
-  EndedAttempt,
-  RetryCompletion,
+import {
+  type Assignment,
+  type AttemptLimits,
+  type AttemptOutcome,
+  type Completion,
+  type Effect,
+  type EndedAttempt,
+  failureStatus,
+  type RetryCompletion,
 } from "./types.js";
 
 /** An attempt that ended before it reached its machine, unasked, is not tried again at once. */
@@ -220,7 +221,7 @@ function retry(
   step.tries++;
   core.counters.maxTries = Math.max(core.counters.maxTries, step.tries);
   const delay = core.retry.delayAfter(step.tries, random);
-  if (delay === undefined) return fail(core, step, 3, reason, ended);
+  if (delay === undefined) return fail(core, step, failureStatus.aborted, reason, ended);
   core.counters.retries++;
   return wait(core, step, reason, core.now + delay, ended);
 }

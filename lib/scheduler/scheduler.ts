@@ -19,22 +19,23 @@ import * as snapshot from "./snapshot.js";
 import type { Attempt } from "./step.js";
 import * as steps from "./step-life.js";
 import type { TimerContext } from "./timers.js";
-import type {
-  Assignment,
-  AttemptOutcome,
-  BuildPriorities,
-  Completion,
-  Effect,
-  FailedCompletion,
-  FailureStatus,
-  FinishedCompletion,
-  JobsetUsage,
-  NewBuild,
-  NewJobset,
-  NewStep,
-  Replacement,
-  StepInput,
-  WhyNotRunning,
+import {
+  type Assignment,
+  type AttemptOutcome,
+  type BuildPriorities,
+  type Completion,
+  type Effect,
+  type FailedCompletion,
+  type FailureStatus,
+  type FinishedCompletion,
+  failureStatus,
+  type JobsetUsage,
+  type NewBuild,
+  type NewJobset,
+  type NewStep,
+  type Replacement,
+  type StepInput,
+  type WhyNotRunning,
 } from "./types.js";
 import type * as views from "./views.js";
 import { reasonCounts, why } from "./why.js";
@@ -51,7 +52,7 @@ export class Scheduler implements SchedulerApi {
         core.counters.unsupportedFailed++;
         effects.push({
           kind: "stepUnsupported",
-          completion: steps.fail(core, step, 9, reason, undefined),
+          completion: steps.fail(core, step, failureStatus.unsupported, reason, undefined),
         });
       },
     });

@@ -6,8 +6,23 @@
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
 import type { MachineBlock } from "./machines/machine-types.js";
 
-/** Status numbers of `buildsteps.status` that end a step without another try. */
-export type FailureStatus = 1 | 3 | 7 | 8 | 9 | 10 | 11 | 12;
+/** The results of `buildsteps.status` that end a step without another try. */
+export const failureStatus = {
+  failed: 1,
+  /** The infrastructure failed, and no try is left. */
+  aborted: 3,
+  timedOut: 7,
+  /** The step failed in an earlier build. */
+  cachedFailure: 8,
+  /** No machine has the system and the features. */
+  unsupported: 9,
+  logLimitExceeded: 10,
+  narSizeLimitExceeded: 11,
+  notDeterministic: 12,
+} as const;
+
+/** A value of {@link failureStatus}. */
+export type FailureStatus = (typeof failureStatus)[keyof typeof failureStatus];
 
 export interface NewJobset {
   readonly id: JobsetId;
@@ -221,7 +236,7 @@ export type Effect =
     }
   /** The machine is out of the pool; its attempts follow as `attemptEnded`. Close its tunnel if it is open. */
   | { readonly kind: "machineLost"; readonly machine: MachineId; readonly reason: MachineLossReason }
-  /** No machine could run the step for too long; record it with status 9. */
+  /** No machine could run the step for too long; record it with status `unsupported`. */
   | { readonly kind: "stepUnsupported"; readonly completion: FailedCompletion };
 
 /** What `replaceStep` did. */

@@ -3,6 +3,7 @@ import { asc, eq } from "drizzle-orm";
 import { isStorePath, type StorePath } from "../../nix/path/store-path.js";
 import { buildMetrics, buildProducts, builds } from "../schema/builds.js";
 import type { Session } from "../session.js";
+import { buildStatus, type SuccessStatus } from "../status-numbers.js";
 
 export interface EarlierProduct {
   readonly type: string;
@@ -27,14 +28,15 @@ export interface EarlierMetric {
 
 export interface EarlierBuild {
   readonly id: number;
-  /** 6 when an output carried `nix-support/failed`, else 0. */
-  readonly status: 0 | 6;
+  readonly status: SuccessStatus;
   readonly size: number;
   readonly closureSize: number;
   readonly releaseName: string | undefined;
   readonly products: readonly EarlierProduct[];
   readonly metrics: readonly EarlierMetric[];
 }
+
+const withOutputs: readonly SuccessStatus[] = [buildStatus.succeeded, buildStatus.failedWithOutput];
 
 /** The successful build that has the most of the outputs, the newest of several. */
 export async function earlierBuildOfOutputs(
@@ -45,7 +47,7 @@ export async function earlierBuildOfOutputs(
   if (paths.length === 0) return undefined;
   const found = await session.query<{ id: number }>(
     "SELECT b.id FROM buildoutputs o JOIN builds b ON b.id = o.build" +
-      " WHERE o.path = ANY($1::text[]) AND b.finished = 1 AND b.buildstatus IN (0, 6)" +
+      ` WHERE o.path = ANY($1::text[]) AND b.finished = 1 AND b.buildstatus IN (${withOutputs.join(", ")})` +
       " GROUP BY b.id ORDER BY count(*) DESC, b.id DESC LIMIT 1",
     [paths],
   );
@@ -75,7 +77,8 @@ export async function earlierBuildOfOutputs(
     .orderBy(asc(buildMetrics.name));
   return {
     id,
-    status: build.status === 6 ? 6 : 0,
+    status:
+      build.status === buildStatus.failedWithOutput ? buildStatus.failedWithOutput : buildStatus.succeeded,
     size: build.size ?? 0,
     closureSize: build.closureSize ?? 0,
     releaseName: build.releaseName ?? undefined,

@@ -1,5 +1,6 @@
 /** Tries at derivations that went wrong without being their fault, as far as the rows remember them. */
 import type { Session } from "../session.js";
+import { stepStatus, stepType } from "../status-numbers.js";
 
 export interface EarlierTries {
   /** Tries that count. */
@@ -27,7 +28,7 @@ const statement = `
     SELECT s.drvpath, s.stoptime, s.stoptime = 0 AS orphaned, s.errormsg IS NOT DISTINCT FROM $2 AS givenback,
            s.errormsg IS NOT DISTINCT FROM $3 AS neversent
       FROM buildsteps s JOIN builds b ON b.id = s.build
-     WHERE s.drvpath = ANY($1::text[]) AND s.status = 3 AND s.type = 0 AND s.busy = 0 AND s.propagatedfrom IS NULL
+     WHERE s.drvpath = ANY($1::text[]) AND s.status = ${stepStatus.aborted} AND s.type = ${stepType.build} AND s.busy = 0 AND s.propagatedfrom IS NULL
        AND (s.stoptime > coalesce(b.stoptime, 0) OR s.stoptime = 0) AND b.finished = 0
   )
   SELECT drvpath, (count(*) FILTER (WHERE NOT givenback AND NOT orphaned AND NOT neversent))::int AS tries,

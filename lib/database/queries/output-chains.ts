@@ -5,6 +5,7 @@
  * looked up for all chains at once.
  */
 import type { Session } from "../session.js";
+import { stepStatus } from "../status-numbers.js";
 
 export interface OutputChain {
   /** Full path of the first derivation. */
@@ -12,7 +13,7 @@ export interface OutputChain {
   readonly outputs: readonly string[];
 }
 
-// A derivation that was resolved (status 13) has its paths at the step of the derivation it was resolved to.
+// A derivation that was resolved (status `resolved`) has its paths at the step of the derivation it was resolved to.
 const linkStatement = `
   SELECT i.nr, found.path
     FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i(drv, name, nr)
@@ -20,10 +21,10 @@ const linkStatement = `
      SELECT coalesce(ro.path, o.path) AS path
        FROM buildsteps s
        LEFT JOIN buildsteps sr
-         ON s.status = 13 AND sr.status = 0 AND sr.drvpath = $3::text || '/' || s.resolveddrvpath
+         ON s.status = ${stepStatus.resolved} AND sr.status = ${stepStatus.succeeded} AND sr.drvpath = $3::text || '/' || s.resolveddrvpath
        LEFT JOIN buildstepoutputs ro ON ro.build = sr.build AND ro.stepnr = sr.stepnr AND ro.name = i.name
        LEFT JOIN buildstepoutputs o ON o.build = s.build AND o.stepnr = s.stepnr AND o.name = i.name
-      WHERE s.drvpath = i.drv AND s.status IN (0, 13) AND coalesce(ro.path, o.path) IS NOT NULL
+      WHERE s.drvpath = i.drv AND s.status IN (${stepStatus.succeeded}, ${stepStatus.resolved}) AND coalesce(ro.path, o.path) IS NOT NULL
       ORDER BY s.build DESC, sr.build DESC NULLS LAST, s.stepnr DESC
       LIMIT 1
    ) found`;

@@ -1,5 +1,6 @@
 /** How long steps of a name usually take: the median of their recent successes. */
 import type { Session } from "../session.js";
+import { stepStatus, stepType } from "../status-numbers.js";
 
 export interface StepKind {
   /** Name of the derivation, without hash and `.drv`. */
@@ -15,7 +16,7 @@ const statement = `
     SELECT substring(drvpath FROM '/[^/-]+-([^/]*)\\.drv$') AS name, system, stoptime - starttime AS seconds
       FROM buildsteps
      WHERE starttime IS NOT NULL AND stoptime IS NOT NULL AND stoptime >= starttime
-       AND starttime > 0 AND status = 0 AND type = 0
+       AND starttime > 0 AND status = ${stepStatus.succeeded} AND type = ${stepType.build}
      ORDER BY stoptime DESC LIMIT ${newestSteps}
   )
   SELECT k.name, k.system, percentile_cont(0.5) WITHIN GROUP (ORDER BY r.seconds) AS seconds

@@ -2,7 +2,7 @@
 import type { Session } from "../session.js";
 
 export interface StepState {
-  /** Number of the status as in BuildSteps. */
+  /** `buildsteps.status`; rows of other programs may hold numbers that {@link stepStatus} does not name. */
   readonly status: number;
   /** When it ended; undefined for steps without times. */
   readonly at: number | undefined;

@@ -1,5 +1,7 @@
 /** Rows of Builds and of what belongs to a result: outputs, products, metrics. */
+
 import { fittingTime } from "../fitting-time.js";
+import type { BuildStatus } from "../status-numbers.js";
 import { integer, type SqlSession } from "./session.js";
 import type { OutputPath } from "./step-rows.js";
 import { maxIndexedText, maxPlainText, storableText, toBigint } from "./values.js";
@@ -33,7 +35,7 @@ export interface BuildResult {
 
 export interface BuildEnd {
   readonly id: number;
-  readonly status: number;
+  readonly status: BuildStatus;
   /** Seconds. */
   readonly startTime: number;
   /** Seconds. */

@@ -1,4 +1,5 @@
 /** Look-ups into earlier steps that decide what has to be written. */
+import { stepStatus } from "../status-numbers.js";
 import { integer, type SqlSession } from "./session.js";
 import type { OutputPath } from "./step-rows.js";
 
@@ -23,7 +24,7 @@ export async function buildThatFailed(
   drvPath: string,
   outputs: readonly OutputPath[],
 ): Promise<number | undefined> {
-  const ran = "s.status = 1 AND s.starttime <> 0 AND s.stoptime <> 0 AND s.build <> $1";
+  const ran = `s.status = ${stepStatus.failed} AND s.starttime <> 0 AND s.stoptime <> 0 AND s.build <> $1`;
   const found = await session.query(
     `SELECT coalesce((SELECT max(s.build) FROM buildsteps s WHERE s.drvpath = $2 AND ${ran}),` +
       " (SELECT max(s.build) FROM buildstepoutputs o" +

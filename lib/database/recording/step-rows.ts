@@ -1,5 +1,6 @@
 /** Rows of BuildSteps and BuildStepOutputs: inserting, progress, ending. */
 import { fittingTime } from "../fitting-time.js";
+import { type StepStatus, type StepType, stepStatus } from "../status-numbers.js";
 import { integer, type SqlRow, type SqlSession } from "./session.js";
 import { maxErrorText, maxPlainText, storableText, toOverhead } from "./values.js";
 
@@ -16,13 +17,12 @@ export interface StepKey {
 }
 
 export interface NewStepRow extends StepKey {
-  /** 0 = build, 1 = substituted or found. */
-  readonly type: 0 | 1;
+  readonly type: StepType;
   /** Full path. */
   readonly drvPath: string;
   readonly busy: number;
   /** Absent while the step runs. */
-  readonly status?: number | undefined;
+  readonly status?: StepStatus | undefined;
   /** Seconds; absent for steps that never ran. */
   readonly startTime?: number | undefined;
   readonly stopTime?: number | undefined;
@@ -31,7 +31,7 @@ export interface NewStepRow extends StepKey {
   readonly machine: string;
   readonly error?: string | undefined;
   readonly propagatedFrom?: number | undefined;
-  /** Base name, exactly with status 13. */
+  /** Base name, exactly with status `resolved`. */
   readonly resolvedDrvPath?: string | undefined;
   readonly outputs: readonly OutputPath[];
 }
@@ -148,7 +148,7 @@ export async function setBusy(
 }
 
 export interface StepEnd extends StepKey {
-  readonly status: number;
+  readonly status: StepStatus;
   readonly error: string | undefined;
   /** Seconds. */
   readonly startTime: number;
@@ -188,7 +188,7 @@ export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): P
 
 async function fillStepOutputs(session: SqlSession, ends: readonly StepEnd[]): Promise<void> {
   const outputs = ends
-    .filter((end) => end.status === 0)
+    .filter((end) => end.status === stepStatus.succeeded)
     .flatMap((end) => end.outputs.map((output) => ({ end, output })));
   if (outputs.length === 0) return;
   await session.query(
@@ -208,7 +208,7 @@ async function fillStepOutputs(session: SqlSession, ends: readonly StepEnd[]): P
 export async function closeOrphan(
   session: SqlSession,
   key: StepKey,
-  status: number,
+  status: StepStatus,
   stopTime: number,
 ): Promise<void> {
   await session.query(
@@ -224,7 +224,7 @@ export async function closeOrphan(
  */
 export async function clearBusySteps(session: SqlSession, keep: readonly StepKey[]): Promise<number> {
   const cleared = await session.query(
-    "UPDATE buildsteps s SET busy = 0, status = 3, stoptime = 0 WHERE s.busy <> 0 AND NOT EXISTS" +
+    `UPDATE buildsteps s SET busy = 0, status = ${stepStatus.aborted}, stoptime = 0 WHERE s.busy <> 0 AND NOT EXISTS` +
       " (SELECT 1 FROM unnest($1::int[], $2::int[]) AS k(build, stepnr) WHERE k.build = s.build AND k.stepnr = s.stepnr)",
     [keep.map((key) => key.build), keep.map((key) => key.stepNumber)],
   );

@@ -5,6 +5,7 @@
  * Being resolved is not being finished: nothing above becomes runnable until the replacement is built, unless its
  * outputs are known already (early cut-off).
  */
+import { stepStatus } from "../../database/status-numbers.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { SchedulerApi } from "../../scheduler/api.js";
 import { stepId } from "../../scheduler/ids.js";
@@ -51,7 +52,11 @@ export class ResolvedSteps {
         await this.#alreadyBuilt(attempt, verdict.facts);
         return;
       case "failedBefore":
-        await results.end(attempt, { kind: "failed", status: 8, reason: "failed before" });
+        await results.end(attempt, {
+          kind: "failed",
+          status: stepStatus.cachedFailure,
+          reason: "failed before",
+        });
         return;
       case "unreadable":
         await results.end(attempt, { kind: "retryable", reason: verdict.reason, blame: "other" });

@@ -7,6 +7,7 @@
  * and nothing is lost.
  */
 import { machineLeftMessage } from "../../database/index.js";
+import { stepStatus } from "../../database/status-numbers.js";
 import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -202,16 +203,24 @@ export class Results {
           counters.retried(completion.tries);
           if (attempt !== undefined && row !== undefined) {
             const error = details.error ?? undefined;
-            await recorder.stepEnded(attempt, row, { status: 3, error, overheadMs: details.overheadMs });
+            await recorder.stepEnded(attempt, row, {
+              status: stepStatus.aborted,
+              error,
+              overheadMs: details.overheadMs,
+            });
           }
           break;
         case "cancelled":
           if (attempt !== undefined && row !== undefined) {
-            await recorder.stepEnded(attempt, row, { status: 4, error: undefined, overheadMs: 0 });
+            await recorder.stepEnded(attempt, row, {
+              status: stepStatus.cancelled,
+              error: undefined,
+              overheadMs: 0,
+            });
           }
           break;
         case "stale":
-          if (attempt !== undefined && row !== undefined) await recorder.orphanRow(row, 3);
+          if (attempt !== undefined && row !== undefined) await recorder.orphanRow(row, stepStatus.aborted);
           break;
       }
     } finally {

@@ -1,6 +1,7 @@
 /** Ends of steps and builds as what is to be recorded of them. Pure. */
 import type { BuildEnd, Outcome, StepDraft } from "../../database/recording/index.js";
 import { toSeconds } from "../../database/recording/index.js";
+import { type BuildStatus, buildStatus, stepStatus } from "../../database/status-numbers.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import type { BuildId } from "../../scheduler/ids.js";
@@ -59,10 +60,12 @@ export function successOutcome(storeDir: StoreDir, step: EndedStep, success: Ste
 
 /**
  * Status of a build by the status of the step that decided it. Only a real failure is "dependency failed" further up;
- * a failure known from before is a failure with the cached mark, because builds have no status 8.
+ * a failure known from before is a failure with the cached mark, because builds have no status for it.
  */
-export function failedBuildStatus(status: FailureStatus, own: boolean): number {
-  if (status === 1 || status === 8) return own ? 1 : 2;
+export function failedBuildStatus(status: FailureStatus, own: boolean): BuildStatus {
+  if (status === stepStatus.failed || status === stepStatus.cachedFailure) {
+    return own ? buildStatus.failed : buildStatus.dependencyFailed;
+  }
   return status;
 }
 
@@ -77,7 +80,7 @@ function failedBuildEnd(
     status: failedBuildStatus(status, build.own),
     startTime,
     stopTime,
-    cached: status === 8,
+    cached: status === stepStatus.cachedFailure,
   };
 }
 
@@ -95,7 +98,7 @@ export function* failureOutcomes(
   const { attempt, facts, status, error, accounted } = failure;
   const startTime = toSeconds(attempt?.startedAt ?? nowMs);
   const times = step ?? { startTime, stopTime: Math.max(startTime, toSeconds(nowMs)) };
-  const machine = status === 8 ? "" : (attempt?.hostname ?? "");
+  const machine = status === stepStatus.cachedFailure ? "" : (attempt?.hostname ?? "");
   const shared = sharedFailure(storeDir, facts, { status, error, machine });
   const copyFor = (build: FailedBuild): StepDraft[] =>
     build.id === step?.build ? [] : [failureCopy(build.id, shared, accounted)];
@@ -117,7 +120,7 @@ export function* failureOutcomes(
 
 /** Failures that would repeat themselves; trouble of machines and limits would not. */
 function lastingFailures(storeDir: StoreDir, status: FailureStatus, facts: StepFacts): string[] {
-  if (status !== 1 && status !== 12) return [];
+  if (status !== stepStatus.failed && status !== stepStatus.notDeterministic) return [];
   return outputPaths(storeDir, facts.outputs).flatMap(({ path }) => (path === undefined ? [] : [path]));
 }
 
@@ -130,16 +133,22 @@ export function failedBeforeOutcome(
   nowMs: number,
 ): Outcome {
   const now = toSeconds(nowMs);
-  const failure = sharedFailure(storeDir, facts, { status: 8, error: undefined, machine: "" });
+  const failure = sharedFailure(storeDir, facts, {
+    status: stepStatus.cachedFailure,
+    error: undefined,
+    machine: "",
+  });
   return {
-    builds: [failedBuildEnd(build, 8, { startTime: now, stopTime: now })],
+    builds: [failedBuildEnd(build, stepStatus.cachedFailure, { startTime: now, stopTime: now })],
     copies: [failureCopy(build.id, failure, from)],
   };
 }
 
 export function abortedOutcome(build: BuildId, nowMs: number): Outcome {
   const now = toSeconds(nowMs);
-  return { builds: [{ id: build, status: 3, startTime: now, stopTime: now, cached: false }] };
+  return {
+    builds: [{ id: build, status: buildStatus.aborted, startTime: now, stopTime: now, cached: false }],
+  };
 }
 
 export function cachedOutcome(

@@ -22,6 +22,7 @@ import {
   type TransactionRunner,
   toSeconds,
 } from "../../database/recording/index.js";
+import { buildStatus, type StepStatus, stepStatus } from "../../database/status-numbers.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { printStorePath, type StoreDir, type StorePath } from "../../nix/path/store-path.js";
 import type { BuildId } from "../../scheduler/ids.js";
@@ -192,12 +193,12 @@ export class Recorder {
   /** The attempt is over, but no build is decided by it: another try follows, or nobody wants the step any more. */
   async stepEnded(attempt: Attempt, row: StepRow, end: StepEnding): Promise<void> {
     const { build, ownBuilds } = attempt.assignment;
-    if (end.status === 4) this.#announced.forget([build, ...ownBuilds]);
+    if (end.status === stepStatus.cancelled) this.#announced.forget([build, ...ownBuilds]);
     await this.#record({ step: this.#endOf(attempt, row, end), builds: [] }, attempt);
   }
 
   /** The row of an attempt that came to nothing. Closed in silence. */
-  async orphanRow(row: StepRow, status: number): Promise<void> {
+  async orphanRow(row: StepRow, status: StepStatus): Promise<void> {
     const stopTime = toSeconds(this.#now());
     this.#progress.drop(row);
     await this.#transactions.run("an orphaned step", (session) =>
@@ -221,7 +222,7 @@ export class Recorder {
   /** The step is built, and with it the builds whose own derivation it is. */
   async stepSucceeded(attempt: Attempt, row: StepRow, success: StepSuccess): Promise<void> {
     const step = this.#endOf(attempt, row, {
-      status: 0,
+      status: stepStatus.succeeded,
       error: undefined,
       overheadMs: success.overheadMs,
       outputs: outputPaths(this.#storeDir, pathsOf(success.outputs)),
@@ -305,7 +306,7 @@ export class Recorder {
         this.#numbers.forget(id);
         this.#options.onEnded?.(id, {
           // A build that was deleted meanwhile is as good as cancelled.
-          status: statuses.get(id) ?? 4,
+          status: statuses.get(id) ?? buildStatus.cancelled,
           finishedAt,
           durationMs: attempt === undefined ? 0 : Math.max(0, finishedAt - attempt.startedAt),
           machine: attempt?.hostname,

@@ -1,6 +1,7 @@
 /** What the runner knows, as the rows that Hydra wants. Pure. */
 import type { BuildResult, OutputPath, StepDraft, StepEnd } from "../../database/recording/index.js";
 import { stepDraft, toSeconds } from "../../database/recording/index.js";
+import { type StepStatus, stepBusy, stepStatus, stepType } from "../../database/status-numbers.js";
 import { printStorePath, type StoreDir, type StorePath } from "../../nix/path/store-path.js";
 import type { BuildId } from "../../scheduler/ids.js";
 import type { FailureStatus } from "../../scheduler/types.js";
@@ -29,9 +30,9 @@ export function busyDraft(storeDir: StoreDir, attempt: Attempt): StepDraft {
   const { drv, facts, assignment } = attempt;
   return stepDraft({
     build: assignment.build,
-    type: 0,
+    type: stepType.build,
     drvPath: printStorePath(storeDir, drv),
-    busy: 1,
+    busy: stepBusy.preparing,
     startTime: toSeconds(attempt.startedAt),
     system: facts.system,
     machine: attempt.hostname,
@@ -42,7 +43,13 @@ export function busyDraft(storeDir: StoreDir, attempt: Attempt): StepDraft {
 /** The row of a derivation that was found to be another one. It never ran, so both times are the same. */
 export function resolvedDraft(storeDir: StoreDir, attempt: Attempt, resolved: StorePath): StepDraft {
   const { row } = busyDraft(storeDir, attempt);
-  return stepDraft({ ...row, busy: 0, status: 13, stopTime: row.startTime, resolvedDrvPath: resolved });
+  return stepDraft({
+    ...row,
+    busy: stepBusy.notRunning,
+    status: stepStatus.resolved,
+    stopTime: row.startTime,
+    resolvedDrvPath: resolved,
+  });
 }
 
 /** The row of outputs that came from elsewhere: found in the store, or substituted. */
@@ -56,10 +63,10 @@ export function foundDraft(
   const startTime = toSeconds(span.startMs);
   return stepDraft({
     build,
-    type: 1,
+    type: stepType.substitution,
     drvPath: printStorePath(storeDir, drv),
-    busy: 0,
-    status: 0,
+    busy: stepBusy.notRunning,
+    status: stepStatus.succeeded,
     startTime,
     stopTime: Math.max(startTime, toSeconds(span.stopMs)),
     machine: "",
@@ -99,15 +106,15 @@ export function failureCopy(build: BuildId, shared: SharedFailure, from: number 
   return stepDraft({
     ...shared,
     build,
-    type: 0,
-    busy: 0,
+    type: stepType.build,
+    busy: stepBusy.notRunning,
     propagatedFrom: from === build ? undefined : from,
   });
 }
 
-/** What is told of an attempt that is over. */
+/** The result of an attempt, as its row shows it. */
 export interface StepEnding {
-  readonly status: number;
+  readonly status: StepStatus;
   readonly error: string | undefined;
   readonly overheadMs: number;
   readonly outputs?: readonly OutputPath[] | undefined;

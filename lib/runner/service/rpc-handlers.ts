@@ -5,6 +5,7 @@
  * here is who may do what: a builder speaks for the machine that joined on its connection, and only about attempts that
  * this machine owns.
  */
+import { stepBusy } from "../../database/status-numbers.js";
 import type { Logger } from "../../log.js";
 import type { StorePath, ValidPathInfo } from "../../nix/index.js";
 import {
@@ -56,17 +57,6 @@ export interface RpcHandlersOptions {
   /** Whether the file of a builder's token must bear the builder's host name. */
   readonly tokensNameHosts: () => boolean;
 }
-
-/** `busy` values of a step row by what the builder says it does. */
-const busyNumbers: Readonly<Record<StepUpdate["status"], number>> = {
-  preparing: 1,
-  connecting: 10,
-  sendingInputs: 20,
-  building: 30,
-  waitingForLocalSlot: 35,
-  receivingOutputs: 40,
-  postProcessing: 50,
-};
 
 export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHandlers {
   const { store, scheduler, attempts, sessions, incoming, results, recorder, logs, presigned, counters } =
@@ -159,7 +149,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       scheduler.buildEnded(attempt.id, now());
       onChange();
     }
-    recorder.stepBusy(attempt, busyNumbers[update.status]);
+    recorder.stepBusy(attempt, stepBusy[update.status]);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a builder says of an attempt when it is over, in the runner's own words. */
 
+import { buildStatus, type SuccessStatus, stepStatus } from "../../database/status-numbers.js";
 import type { BuildCompletion, BuildMetric, BuildProduct, BuiltOutput } from "../../rpc/types.js";
 import type { AttemptId, MachineId } from "../../scheduler/ids.js";
 import type { AttemptOutcome, FailureStatus } from "../../scheduler/types.js";
@@ -12,10 +13,10 @@ export type BuildReport = Omit<BuildCompletion, "buildId" | "machineId"> & {
 
 /** States that say something about the derivation itself, with the status that its step gets. */
 const permanentFailures: Partial<Record<BuildReport["state"], FailureStatus>> = {
-  buildFailure: 1,
-  timedOut: 7,
-  logLimit: 10,
-  narSizeLimit: 11,
+  buildFailure: stepStatus.failed,
+  timedOut: stepStatus.timedOut,
+  logLimit: stepStatus.logLimitExceeded,
+  narSizeLimit: stepStatus.narSizeLimitExceeded,
 };
 
 /** What a reported state means for the scheduler. Infrastructure trouble is never a failure of the derivation. */
@@ -29,8 +30,7 @@ export function outcomeOf(report: Pick<BuildReport, "state" | "error">): Attempt
 
 /** The result of a whole build: its outputs taken together, in name order. */
 export interface BuildSummary {
-  /** 6 when an output carries `nix-support/failed`, else 0. */
-  readonly status: 0 | 6;
+  readonly status: SuccessStatus;
   readonly size: number;
   readonly closureSize: number;
   readonly releaseName: string | undefined;
@@ -40,7 +40,7 @@ export interface BuildSummary {
 
 /** Sums sizes, appends products, lets later outputs (by name) win for release name and metrics. */
 export function summarise(outputs: ReadonlyMap<string, BuiltOutput>): BuildSummary {
-  let status: 0 | 6 = 0;
+  let status: SuccessStatus = buildStatus.succeeded;
   let size = 0;
   let closureSize = 0;
   let releaseName: string | undefined;
@@ -51,7 +51,7 @@ export function summarise(outputs: ReadonlyMap<string, BuiltOutput>): BuildSumma
     closureSize += output.closureSize;
     const support = output.nixSupport;
     if (support === undefined) continue;
-    if (support.failed) status = 6;
+    if (support.failed) status = buildStatus.failedWithOutput;
     releaseName = support.releaseName ?? releaseName;
     products.push(...support.products);
     for (const metric of support.metrics) metrics.set(metric.name, metric);
