@@ -1,10 +1,11 @@
 /** One hand-out from the reserved slot to its end, however it ends. */
-import type { Random } from "./api.js";
+
 import type { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { AttemptId } from "./ids.js";
 import type { Machine } from "./machines/machine.js";
 import { limitKey, limitSeconds } from "./queue/step-keys.js";
+import type { Random } from "./random.js";
 import { Attempt, type Step } from "./step.js";
 import { accountedBuild, dropUnneeded, fail, finish, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import { Timer } from "./timers.js";

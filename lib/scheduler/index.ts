@@ -1,24 +1,122 @@
 /**
- * The pure heart: what to build next, and where.
+ * The pure core: what to build next, and where.
  *
- * In this room live the step graph, priorities and shares, the queues, the machine pool and the retry policy. No I/O,
- * no clock, no randomness, no timers; nothing outside this room is imported but brands and the root of the errors.
+ * No I/O, no clock, no randomness, no timers; nothing outside this room is imported but brands and the root of the
+ * errors. What lives here:
+ *
+ * - this folder: the scheduler, the graph of steps and builds, the life of steps, attempts and their completions;
+ * - `queue/`: in which order runnable steps are served, and the data structures that keep that order;
+ * - `machines/`: which machine takes a step: the pool, capacity, scores, holds.
+ *
+ * This file lists what is public; everything else is internal to the room.
  */
-export * from "./api.js";
-export * from "./errors.js";
-export * from "./ids.js";
+
+/** What callers may do with a scheduler, by purpose. */
+export type { SchedulerApi, SchedulerCommands, SchedulerQueries, SchedulerViews } from "./api.js";
+/** What is thrown for calls that make no sense; see `code`. */
+export { SchedulerError, type SchedulerErrorCode } from "./errors.js";
+/** Branded ids and how to make them. */
+export {
+  type AttemptId,
+  attemptId,
+  type BuildId,
+  buildId,
+  type JobsetId,
+  jobsetId,
+  type MachineId,
+  machineId,
+  type StepId,
+  stepId,
+} from "./ids.js";
+/** Free functions: whether a machine has capacity. */
 export { dynamicFree, dynamicWithMaxJobLimit, staticFree } from "./machines/machine-free.js";
+/** Machine orders: which of several free machines is best. */
 export {
   bogomipsWithSpeedFactor,
   cpuCoreCountWithSpeedFactor,
   speedFactorOnly,
 } from "./machines/machine-order.js";
+/** The machines and which of them has capacity. */
 export { MachinePool } from "./machines/machine-pool.js";
-export * from "./machines/machine-types.js";
-export * from "./options.js";
+/** What is known of a machine, and why it takes no work. */
+export type {
+  MachineBlock,
+  MachineFree,
+  MachineFreeName,
+  MachineInfo,
+  MachineLoad,
+  MachineOrder,
+  MachineOrderName,
+  MachinePressure,
+  MachineState,
+  MachineThreshold,
+} from "./machines/machine-types.js";
+/** Settings and their defaults. */
+export {
+  type BreakerOptions,
+  type BurstOptions,
+  type DeadlineOptions,
+  defaultOptions,
+  mergeOptions,
+  type RetryOptions,
+  type SchedulerOptions,
+  type SchedulerOptionsInput,
+  type StepOrderName,
+} from "./options.js";
+/** Machine time used per jobset. */
 export { JobsetShares } from "./queue/jobset-shares.js";
+/** Step orders: which of two runnable steps is served first. */
 export { legacy, type StepOrder, stepOrder, withCriticalPath, withRdeps } from "./queue/step-order.js";
+/** Randomness as an argument. */
+export type { Random } from "./random.js";
+/** When a failed step is tried again. */
 export { RetryPolicy } from "./retry-policy.js";
+/** The scheduler. */
 export { Scheduler } from "./scheduler.js";
-export * from "./types.js";
-export * from "./views.js";
+/** What goes into the scheduler and what comes out of it. */
+export type {
+  Assignment,
+  AttemptLimits,
+  AttemptOutcome,
+  AttemptPhase,
+  Blame,
+  BlockedMachine,
+  BuildPriorities,
+  CancelledCompletion,
+  Completion,
+  DynamicContinuation,
+  Effect,
+  EndedAttempt,
+  FailedBuild,
+  FailedCompletion,
+  FailureStatus,
+  FinishedCompletion,
+  JobsetUsage,
+  MachineLossReason,
+  NewBuild,
+  NewJobset,
+  NewStep,
+  ReasonCode,
+  Replacement,
+  RetryCompletion,
+  RunningAttempt,
+  StaleCompletion,
+  StepInput,
+  WhyNotRunning,
+} from "./types.js";
+/** Numbers of a step that failed for good, by name. */
+export { failureStatus } from "./types.js";
+/** Copies of the state for display. */
+export type {
+  AttemptView,
+  BuildView,
+  JobsetView,
+  MachineView,
+  QueueStats,
+  QueueView,
+  ReasonCounts,
+  SchedulerCounters,
+  SchedulerSizes,
+  StepState,
+  StepView,
+} from "./views.js";

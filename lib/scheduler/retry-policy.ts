@@ -1,5 +1,5 @@
-import type { Random } from "./api.js";
 import type { RetryOptions } from "./options.js";
+import type { Random } from "./random.js";
 
 /** When, and whether at all, a step is tried again. */
 export class RetryPolicy {

@@ -1,5 +1,5 @@
 /** The scheduler itself: sets the time, finds what the ids mean, and leaves the work to the parts. */
-import type { Random, SchedulerApi } from "./api.js";
+import type { SchedulerCommands, SchedulerQueries, SchedulerViews } from "./api.js";
 import * as attempts from "./attempt-life.js";
 import { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
@@ -14,6 +14,7 @@ import {
   type SchedulerOptionsInput,
 } from "./options.js";
 import { stepOrder } from "./queue/step-order.js";
+import type { Random } from "./random.js";
 import { RetryPolicy } from "./retry-policy.js";
 import * as snapshot from "./snapshot.js";
 import type { Attempt } from "./step.js";
@@ -34,14 +35,18 @@ import {
   type NewJobset,
   type NewStep,
   type Replacement,
+  type RunningAttempt,
   type StepInput,
   type WhyNotRunning,
 } from "./types.js";
 import type * as views from "./views.js";
 import { reasonCounts, why } from "./why.js";
 
-/** See {@link SchedulerApi} for what each method promises. */
-export class Scheduler implements SchedulerApi {
+/**
+ * Decides which step runs on which machine, and keeps what it needs to know for that in memory. What each method
+ * promises is written at {@link SchedulerCommands}, {@link SchedulerQueries} and {@link SchedulerViews}.
+ */
+export class Scheduler implements SchedulerCommands, SchedulerQueries, SchedulerViews {
   readonly #core: Core;
 
   constructor(options: SchedulerOptionsInput = {}) {
@@ -224,15 +229,7 @@ export class Scheduler implements SchedulerApi {
     return attempts.assign(this.#at(now), newAttemptId, limit);
   }
 
-  adoptAttempt(
-    attempt: {
-      readonly attempt: AttemptId;
-      readonly step: StepId;
-      readonly machine: MachineId;
-      readonly startedAt: number;
-    },
-    now: number,
-  ): Assignment | undefined {
+  adoptAttempt(attempt: RunningAttempt, now: number): Assignment | undefined {
     const core = this.#at(now);
     const step = core.graph.find(attempt.step);
     const machine = core.pool.machines.get(attempt.machine);

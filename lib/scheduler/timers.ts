@@ -1,6 +1,7 @@
 /** The scheduler's only notion of "later": a heap of due times, advanced by the caller. */
-import type { Random } from "./api.js";
+
 import { type HeapItem, IndexedHeap } from "./queue/indexed-heap.js";
+import type { Random } from "./random.js";
 import type { Effect } from "./types.js";
 
 /** What a timer may use when it fires. */

@@ -109,6 +109,14 @@ export interface Assignment {
   readonly runnableSince: number;
 }
 
+/** A step that a machine was already running before the scheduler knew of it. */
+export interface RunningAttempt {
+  readonly attempt: AttemptId;
+  readonly step: StepId;
+  readonly machine: MachineId;
+  readonly startedAt: number;
+}
+
 /** Who is to blame for a retryable failure; `machine` counts for its circuit breaker. */
 export type Blame = "machine" | "other";
 

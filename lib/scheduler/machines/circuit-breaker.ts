@@ -4,9 +4,10 @@
  * Closed: counts failures of different steps in a row. At the limit it opens: the machine is held. After the hold it
  * is half-open: one job at a time, whose failure holds it longer and whose success closes the breaker.
  */
-import type { Random } from "../api.js";
+
 import type { StepId } from "../ids.js";
 import type { BreakerOptions } from "../options.js";
+import type { Random } from "../random.js";
 
 export class CircuitBreaker {
   consecutiveFailures = 0;

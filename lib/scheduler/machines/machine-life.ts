@@ -1,8 +1,9 @@
 /** Machines coming, going and coming back. */
-import type { Random } from "../api.js";
+
 import { complete } from "../attempt-life.js";
 import type { Core } from "../core.js";
 import type { AttemptId } from "../ids.js";
+import type { Random } from "../random.js";
 import { Timer } from "../timers.js";
 import type { Effect, MachineLossReason } from "../types.js";
 import type { Machine } from "./machine.js";
