@@ -10,7 +10,8 @@ import { cacheInfoKey, contentTypes } from "./layout.js";
 import { collect } from "./objects/byte-streams.js";
 import { FileCache } from "./objects/file-cache.js";
 import type { ObjectStore } from "./objects/object-store.js";
-import { type S3Credentials, S3Uploader } from "./objects/s3-uploader.js";
+import type { S3Credentials } from "./objects/s3-connection.js";
+import { S3Uploader } from "./objects/s3-uploader.js";
 import { PresignedCache } from "./presigned/presigned-cache.js";
 
 export interface OpenCacheOptions {

@@ -1,5 +1,4 @@
 /** Decoding of zstd, as the data comes. */
-import { Decompress } from "fzstd";
 import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { type Codec, runCodec } from "./codec.js";
@@ -96,6 +95,7 @@ async function* decodeInScript(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted();
+  const { Decompress } = await import("fzstd");
   let ready: Uint8Array[] = [];
   const decoder = new Decompress((data) => void ready.push(data));
   const take = (chunk: Uint8Array, final: boolean): Uint8Array[] => {

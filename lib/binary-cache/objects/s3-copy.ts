@@ -1,13 +1,8 @@
 /** Copies that the server makes by itself, from bucket to bucket. */
-import {
-  CopyObjectCommand,
-  type S3Client,
-  UploadPartCopyCommand,
-  type UploadPartCopyCommandOutput,
-} from "@aws-sdk/client-s3";
 import { BinaryCacheError } from "../errors.js";
 import { contentTypes } from "../layout.js";
 import { forEachLimited } from "./byte-streams.js";
+import type { S3Connection } from "./s3-connection.js";
 import { s3Error } from "./s3-errors.js";
 import { type S3Multipart, storageClass, type UploadedPart } from "./s3-multipart.js";
 
@@ -29,14 +24,14 @@ export interface CopyTask {
 }
 
 export class S3Copy {
-  readonly #client: S3Client;
+  readonly #connection: S3Connection;
   readonly #bucket: string;
   readonly #multipart: S3Multipart;
   readonly #storageClass: string | undefined;
   readonly #limits: CopyLimits;
 
   constructor(
-    client: S3Client,
+    connection: S3Connection,
     bucket: string,
     options: {
       readonly multipart: S3Multipart;
@@ -44,7 +39,7 @@ export class S3Copy {
       readonly limits?: CopyLimits | undefined;
     },
   ) {
-    this.#client = client;
+    this.#connection = connection;
     this.#bucket = bucket;
     this.#multipart = options.multipart;
     this.#storageClass = options.storageClass;
@@ -57,14 +52,15 @@ export class S3Copy {
     try {
       if (task.size > this.#limits.single) await this.#inRanges(task);
       else {
-        await this.#client.send(
-          new CopyObjectCommand({
-            Bucket: this.#bucket,
-            Key: key,
-            CopySource: source(task),
-            StorageClass: storageClass(this.#storageClass),
-          }),
-          signal === undefined ? {} : { abortSignal: signal },
+        await this.#connection.send(
+          (sdk) =>
+            new sdk.CopyObjectCommand({
+              Bucket: this.#bucket,
+              Key: key,
+              CopySource: source(task),
+              StorageClass: storageClass(this.#storageClass),
+            }),
+          signal,
         );
       }
     } catch (error) {
@@ -81,16 +77,17 @@ export class S3Copy {
       const numbers = Array.from({ length: Math.ceil(size / part) }, (_, index) => index + 1);
       await forEachLimited(numbers, rangesAtOnce, async (partNumber) => {
         const first = (partNumber - 1) * part;
-        const result: UploadPartCopyCommandOutput = await this.#client.send(
-          new UploadPartCopyCommand({
-            Bucket: this.#bucket,
-            Key: key,
-            UploadId: uploadId,
-            PartNumber: partNumber,
-            CopySource: source(task),
-            CopySourceRange: `bytes=${first}-${Math.min(size, first + part) - 1}`,
-          }),
-          signal === undefined ? {} : { abortSignal: signal },
+        const result = await this.#connection.send(
+          (sdk) =>
+            new sdk.UploadPartCopyCommand({
+              Bucket: this.#bucket,
+              Key: key,
+              UploadId: uploadId,
+              PartNumber: partNumber,
+              CopySource: source(task),
+              CopySourceRange: `bytes=${first}-${Math.min(size, first + part) - 1}`,
+            }),
+          signal,
         );
         const etag = result.CopyPartResult?.ETag;
         if (etag === undefined) {

@@ -1,17 +1,28 @@
 /** Turns what the AWS client throws into this room's errors. Messages hold bucket and key, never a URL with a signature. */
-import { S3ServiceException } from "@aws-sdk/client-s3";
 import { toError } from "../../errors.js";
 import { BinaryCacheError, type BinaryCacheErrorCode } from "../errors.js";
 
-function statusOf(error: unknown): number | undefined {
-  return error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined;
+/** An answer of the server, known by its shape so that the SDK need not be loaded to look at an error. */
+interface ServiceError extends Error {
+  readonly $fault: "client" | "server";
+  readonly $metadata: { readonly httpStatusCode?: number };
 }
 
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "$fault" in error && "$metadata" in error;
+}
+
+function statusOf(error: unknown): number | undefined {
+  return isServiceError(error) ? error.$metadata.httpStatusCode : undefined;
+}
+
+/** There is no such object. */
 export function isAbsent(error: unknown): boolean {
-  if (!(error instanceof S3ServiceException)) return false;
+  if (!isServiceError(error)) return false;
   return statusOf(error) === 404 && error.name !== "NoSuchBucket" && error.name !== "NoSuchUpload";
 }
 
+/** The credentials do not allow it. */
 export function isForbidden(error: unknown): boolean {
   return statusOf(error) === 403;
 }
@@ -21,8 +32,9 @@ export function isPreconditionFailed(error: unknown): boolean {
   return statusOf(error) === 412;
 }
 
+/** The upload was completed or aborted before. */
 export function isNoSuchUpload(error: unknown): boolean {
-  return error instanceof S3ServiceException && error.name === "NoSuchUpload";
+  return isServiceError(error) && error.name === "NoSuchUpload";
 }
 
 /** `signal.reason` when aborted, else a `BinaryCacheError`. */

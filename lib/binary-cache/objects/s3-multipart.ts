@@ -1,60 +1,84 @@
 /** Uploads in parts: our own, and those that builders make with presigned URLs. */
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  ListMultipartUploadsCommand,
-  type ListMultipartUploadsCommandInput,
-  type ListMultipartUploadsCommandOutput,
-  type S3Client,
-  UploadPartCommand,
+import type {
+  ListMultipartUploadsCommandInput,
+  ListMultipartUploadsCommandOutput,
+  ServiceInputTypes,
+  ServiceOutputTypes,
 } from "@aws-sdk/client-s3";
-import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import { BinaryCacheError } from "../errors.js";
 import type { PutOptions } from "./object-store.js";
+import type { MakeCommand, S3Connection } from "./s3-connection.js";
 import { isNoSuchUpload, isPreconditionFailed, s3Error } from "./s3-errors.js";
 
+/** A part of an upload and the URL that it can be put to. */
 export interface S3PresignedPart {
   /** From 1. */
   readonly partNumber: number;
   readonly url: string;
 }
 
+/** A part that is in the bucket. */
 export interface UploadedPart {
   readonly partNumber: number;
   /** With or without quotes. */
   readonly etag: string;
 }
 
+/** Which parts of an upload to sign URLs for. */
+export interface PartsToPresign {
+  readonly key: string;
+  readonly uploadId: string;
+  /** From 1. */
+  readonly firstPart: number;
+  readonly count: number;
+  /** Seconds for which the URLs are valid. */
+  readonly expiresIn: number;
+}
+
+/** An upload in parts that the bucket still holds. */
+export interface UnfinishedUpload {
+  readonly key: string;
+  readonly uploadId: string;
+}
+
+/** A request, as its error names it. */
+interface Request {
+  /** What fails, before the key: "upload part 3 of". */
+  readonly action: string;
+  readonly key: string;
+  readonly signal: AbortSignal | undefined;
+}
+
 /** Parts of one of our own uploads that are under way at once. */
 const partsAtOnce = 3;
 
+/** Multipart uploads of one bucket. All methods throw `BinaryCacheError` with bucket and key. */
 export class S3Multipart {
-  readonly #client: S3Client;
+  readonly #connection: S3Connection;
   readonly #bucket: string;
   readonly #storageClass: string | undefined;
 
-  constructor(client: S3Client, bucket: string, storageClass: string | undefined) {
-    this.#client = client;
+  constructor(connection: S3Connection, bucket: string, storageClass: string | undefined) {
+    this.#connection = connection;
     this.#bucket = bucket;
     this.#storageClass = storageClass;
   }
 
+  /** Begins an upload and returns its id. */
   async create(
     key: string,
     options: Pick<PutOptions, "contentType" | "contentEncoding" | "signal">,
   ): Promise<string> {
-    const result = await this.#send("begin an upload of", key, options.signal, (abortSignal) =>
-      this.#client.send(
-        new CreateMultipartUploadCommand({
+    const result = await this.#send(
+      { action: "begin an upload of", key, signal: options.signal },
+      (sdk) =>
+        new sdk.CreateMultipartUploadCommand({
           Bucket: this.#bucket,
           Key: key,
           ContentType: options.contentType,
           ContentEncoding: options.contentEncoding,
           StorageClass: storageClass(this.#storageClass),
         }),
-        { abortSignal },
-      ),
     );
     if (result.UploadId === undefined) {
       throw new BinaryCacheError("unavailable", `bucket '${this.#bucket}' gave no upload id for '${key}'`, {
@@ -65,23 +89,22 @@ export class S3Multipart {
     return result.UploadId;
   }
 
-  /** URLs of `count` parts from number `first` on, valid for `expiresIn` seconds. */
-  async sign(
-    key: string,
-    uploadId: string,
-    first: number,
-    count: number,
-    expiresIn: number,
-  ): Promise<S3PresignedPart[]> {
+  /** URLs that put parts of an upload. Part numbers end at 10,000; what is asked for beyond is left out. */
+  async presignParts(request: PartsToPresign): Promise<S3PresignedPart[]> {
+    const { key, uploadId, firstPart, count, expiresIn } = request;
     const parts: S3PresignedPart[] = [];
-    for (let partNumber = first; partNumber < first + count && partNumber <= 10_000; partNumber++) {
-      const command = new UploadPartCommand({
-        Bucket: this.#bucket,
-        Key: key,
-        UploadId: uploadId,
-        PartNumber: partNumber,
-      });
-      parts.push({ partNumber, url: await getSignedUrl(this.#client, command, { expiresIn }) });
+    for (let partNumber = firstPart; partNumber < firstPart + count && partNumber <= 10_000; partNumber++) {
+      const url = await this.#connection.presign(
+        (sdk) =>
+          new sdk.UploadPartCommand({
+            Bucket: this.#bucket,
+            Key: key,
+            UploadId: uploadId,
+            PartNumber: partNumber,
+          }),
+        expiresIn,
+      );
+      parts.push({ partNumber, url });
     }
     return parts;
   }
@@ -95,20 +118,21 @@ export class S3Multipart {
   ): Promise<"written" | "present"> {
     const sorted = [...parts].sort((a, b) => a.partNumber - b.partNumber);
     try {
-      await this.#client.send(
-        new CompleteMultipartUploadCommand({
-          Bucket: this.#bucket,
-          Key: key,
-          UploadId: uploadId,
-          ...(options.ifAbsent ? { IfNoneMatch: "*" } : {}),
-          MultipartUpload: {
-            Parts: sorted.map(({ partNumber, etag }) => ({
-              PartNumber: partNumber,
-              ETag: `"${etag.replaceAll('"', "")}"`,
-            })),
-          },
-        }),
-        options.signal === undefined ? {} : { abortSignal: options.signal },
+      await this.#connection.send(
+        (sdk) =>
+          new sdk.CompleteMultipartUploadCommand({
+            Bucket: this.#bucket,
+            Key: key,
+            UploadId: uploadId,
+            ...(options.ifAbsent ? { IfNoneMatch: "*" } : {}),
+            MultipartUpload: {
+              Parts: sorted.map(({ partNumber, etag }) => ({
+                PartNumber: partNumber,
+                ETag: `"${etag.replaceAll('"', "")}"`,
+              })),
+            },
+          }),
+        options.signal,
       );
       return "written";
     } catch (error) {
@@ -120,8 +144,9 @@ export class S3Multipart {
   /** Does nothing for an upload that is gone. */
   async abort(key: string, uploadId: string): Promise<void> {
     try {
-      await this.#client.send(
-        new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key: key, UploadId: uploadId }),
+      await this.#connection.send(
+        (sdk) => new sdk.AbortMultipartUploadCommand({ Bucket: this.#bucket, Key: key, UploadId: uploadId }),
+        undefined,
       );
     } catch (error) {
       if (isNoSuchUpload(error)) return;
@@ -129,21 +154,24 @@ export class S3Multipart {
     }
   }
 
-  /** Begun before `before` (milliseconds since the epoch) and neither completed nor aborted. */
-  async open(prefix: string, before: number): Promise<{ readonly key: string; readonly uploadId: string }[]> {
-    const found: { key: string; uploadId: string }[] = [];
+  /** Uploads that were neither completed nor aborted, by `prefix` of their keys and the time they began. */
+  async listUnfinished(filter: {
+    readonly prefix: string;
+    /** Milliseconds since the epoch. */
+    readonly begunBefore: number;
+  }): Promise<UnfinishedUpload[]> {
+    const { prefix, begunBefore } = filter;
+    const found: UnfinishedUpload[] = [];
     let marker: Pick<ListMultipartUploadsCommandInput, "KeyMarker" | "UploadIdMarker"> | undefined = {};
     while (marker !== undefined) {
       const input: ListMultipartUploadsCommandInput = { Bucket: this.#bucket, Prefix: prefix, ...marker };
       const page: ListMultipartUploadsCommandOutput = await this.#send(
-        "list uploads below",
-        prefix,
-        undefined,
-        () => this.#client.send(new ListMultipartUploadsCommand(input)),
+        { action: "list uploads below", key: prefix, signal: undefined },
+        (sdk) => new sdk.ListMultipartUploadsCommand(input),
       );
       for (const { Key, UploadId, Initiated } of page.Uploads ?? []) {
         if (Key === undefined || UploadId === undefined || Initiated === undefined) continue;
-        if (Initiated.getTime() < before) found.push({ key: Key, uploadId: UploadId });
+        if (Initiated.getTime() < begunBefore) found.push({ key: Key, uploadId: UploadId });
       }
       const { IsTruncated, NextKeyMarker, NextUploadIdMarker } = page;
       marker =
@@ -206,17 +234,16 @@ export class S3Multipart {
     body: Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<string> {
-    const result = await this.#send(`upload part ${partNumber} of`, key, signal, (abortSignal) =>
-      this.#client.send(
-        new UploadPartCommand({
+    const result = await this.#send(
+      { action: `upload part ${partNumber} of`, key, signal },
+      (sdk) =>
+        new sdk.UploadPartCommand({
           Bucket: this.#bucket,
           Key: key,
           UploadId: uploadId,
           PartNumber: partNumber,
           Body: body,
         }),
-        { abortSignal },
-      ),
     );
     if (result.ETag === undefined) {
       throw new BinaryCacheError("unavailable", `bucket '${this.#bucket}' gave no ETag for '${key}'`, {
@@ -227,14 +254,12 @@ export class S3Multipart {
     return result.ETag;
   }
 
-  async #send<T>(
-    action: string,
-    key: string,
-    signal: AbortSignal | undefined,
-    run: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
+  async #send<I extends ServiceInputTypes, O extends ServiceOutputTypes>(
+    { action, key, signal }: Request,
+    make: MakeCommand<I, O>,
+  ): Promise<O> {
     try {
-      return await run(signal ?? new AbortController().signal);
+      return await this.#connection.send(make, signal);
     } catch (error) {
       throw s3Error(error, action, this.#bucket, key, signal);
     }

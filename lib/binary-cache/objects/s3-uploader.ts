@@ -2,28 +2,15 @@
 
 import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
-import {
-  GetObjectCommand,
-  HeadObjectCommand,
-  PutObjectCommand,
-  S3Client,
-  type S3ClientConfig,
-} from "@aws-sdk/client-s3";
-import { getSignedUrl } from "@aws-sdk/s3-request-presigner";
 import type { CacheSettings } from "../cache-uri.js";
 import { BinaryCacheError, missingObject } from "../errors.js";
 import { oneChunk, pieces } from "./byte-streams.js";
 import type { ObjectFacts, ObjectStore, PutOptions, ReadOptions, StoredObject } from "./object-store.js";
+import { S3Connection, type S3Credentials } from "./s3-connection.js";
 import { type CopyLimits, S3Copy } from "./s3-copy.js";
 import { isAbsent, isForbidden, isPreconditionFailed, s3Error } from "./s3-errors.js";
 import { S3Multipart, storageClass } from "./s3-multipart.js";
 import { TrafficCounters } from "./traffic.js";
-
-export interface S3Credentials {
-  readonly accessKeyId: string;
-  readonly secretAccessKey: string;
-  readonly sessionToken?: string;
-}
 
 export interface S3UploaderOptions {
   /** Instead of those of the environment and of the profile. */
@@ -32,42 +19,22 @@ export interface S3UploaderOptions {
   readonly copyLimits?: CopyLimits | undefined;
 }
 
-function clientConfig(settings: CacheSettings, credentials: S3Credentials | undefined): S3ClientConfig {
-  // Credentials in the environment win over a profile.
-  const fromEnvironment = process.env.AWS_ACCESS_KEY_ID !== undefined;
-  return {
-    region: settings.region,
-    forcePathStyle: !settings.virtualHosts,
-    ...(settings.endpoint === undefined
-      ? settings.scheme === "http"
-        ? { tls: false }
-        : {}
-      : { endpoint: settings.endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
-    ...(settings.profile === undefined || fromEnvironment ? {} : { profile: settings.profile }),
-    // Otherwise the checksum of an empty body becomes part of presigned URLs.
-    requestChecksumCalculation: "WHEN_REQUIRED",
-    responseChecksumValidation: "WHEN_REQUIRED",
-    maxAttempts: 5,
-    requestHandler: { connectionTimeout: 5000, socketTimeout: 60_000 },
-  };
-}
-
+/** Objects in one bucket. The AWS SDK is loaded by the first request. */
 export class S3Uploader implements ObjectStore {
   readonly name: string;
   readonly traffic = new TrafficCounters();
   readonly keepsEncoding = true;
   readonly multipart: S3Multipart;
-  readonly #client: S3Client;
+  readonly #connection: S3Connection;
   readonly #settings: CacheSettings;
   readonly #copy: S3Copy;
 
   constructor(settings: CacheSettings, options?: S3UploaderOptions) {
     this.name = settings.place;
     this.#settings = settings;
-    this.#client = new S3Client(clientConfig(settings, options?.credentials));
-    this.multipart = new S3Multipart(this.#client, settings.place, settings.storageClass);
-    this.#copy = new S3Copy(this.#client, settings.place, {
+    this.#connection = new S3Connection(settings, options?.credentials);
+    this.multipart = new S3Multipart(this.#connection, settings.place, settings.storageClass);
+    this.#copy = new S3Copy(this.#connection, settings.place, {
       multipart: this.multipart,
       storageClass: settings.storageClass,
       limits: options?.copyLimits,
@@ -77,9 +44,9 @@ export class S3Uploader implements ObjectStore {
   async head(key: string, options?: ReadOptions): Promise<ObjectFacts | undefined> {
     this.traffic.head();
     try {
-      const result = await this.#client.send(
-        new HeadObjectCommand({ Bucket: this.name, Key: key }),
-        abortOptions(options?.signal),
+      const result = await this.#connection.send(
+        (sdk) => new sdk.HeadObjectCommand({ Bucket: this.name, Key: key }),
+        options?.signal,
       );
       return { size: result.ContentLength ?? 0, contentEncoding: result.ContentEncoding };
     } catch (error) {
@@ -92,9 +59,9 @@ export class S3Uploader implements ObjectStore {
   async get(key: string, options?: ReadOptions): Promise<StoredObject | undefined> {
     const started = performance.now();
     try {
-      const result = await this.#client.send(
-        new GetObjectCommand({ Bucket: this.name, Key: key }),
-        abortOptions(options?.signal),
+      const result = await this.#connection.send(
+        (sdk) => new sdk.GetObjectCommand({ Bucket: this.name, Key: key }),
+        options?.signal,
       );
       const body = result.Body instanceof Readable ? result.Body : Readable.from([]);
       return {
@@ -170,26 +137,30 @@ export class S3Uploader implements ObjectStore {
 
   /** A URL to put one whole object, valid for `expiresIn` seconds. Only the host is signed. */
   presignPut(key: string, expiresIn: number): Promise<string> {
-    return getSignedUrl(this.#client, new PutObjectCommand({ Bucket: this.name, Key: key }), { expiresIn });
+    return this.#connection.presign(
+      (sdk) => new sdk.PutObjectCommand({ Bucket: this.name, Key: key }),
+      expiresIn,
+    );
   }
 
   close(): void {
-    this.#client.destroy();
+    this.#connection.close();
   }
 
   async #putWhole(key: string, body: Uint8Array, options: PutOptions): Promise<"written" | "present"> {
     try {
-      await this.#client.send(
-        new PutObjectCommand({
-          Bucket: this.name,
-          Key: key,
-          Body: body,
-          ContentType: options.contentType,
-          ContentEncoding: options.contentEncoding,
-          StorageClass: storageClass(this.#settings.storageClass),
-          ...(options.ifAbsent === true ? { IfNoneMatch: "*" } : {}),
-        }),
-        abortOptions(options.signal),
+      await this.#connection.send(
+        (sdk) =>
+          new sdk.PutObjectCommand({
+            Bucket: this.name,
+            Key: key,
+            Body: body,
+            ContentType: options.contentType,
+            ContentEncoding: options.contentEncoding,
+            StorageClass: storageClass(this.#settings.storageClass),
+            ...(options.ifAbsent === true ? { IfNoneMatch: "*" } : {}),
+          }),
+        options.signal,
       );
       return "written";
     } catch (error) {
@@ -219,8 +190,4 @@ export class S3Uploader implements ObjectStore {
       this.traffic.get(bytes, performance.now() - started);
     }
   }
-}
-
-function abortOptions(signal: AbortSignal | undefined): { readonly abortSignal?: AbortSignal } {
-  return signal === undefined ? {} : { abortSignal: signal };
 }

@@ -36,7 +36,13 @@ export async function mintNar(
   });
   onBegun(key, uploadId);
   const plan = partPlan(request.narSize);
-  const parts = await bucket.multipart.sign(key, uploadId, 1, plan.parts, presignedUrlExpiry);
+  const parts = await bucket.multipart.presignParts({
+    key,
+    uploadId,
+    firstPart: 1,
+    count: plan.parts,
+    expiresIn: presignedUrlExpiry,
+  });
   const lsUpload = writeNarListing ? await upload(listingKey(request.path), lsCompression, level) : undefined;
   const debugInfoUploads: MintedUpload[] = [];
   if (settings.writeDebugInfo && (await lacksDebugInfo(bucket, request.debugInfoBuildIds, options))) {

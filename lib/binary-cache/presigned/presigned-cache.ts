@@ -92,9 +92,13 @@ export class PresignedCache extends BinaryCache {
   ): Promise<S3PresignedPart[]> {
     const { objectKey, uploadId, startPartNumber, numParts } = request;
     this.#owned(this.#minted.of(owner), objectKey, uploadId);
-    const { presignedUrlExpiry } = this.settings;
-    const count = Math.min(numParts, 1000);
-    return this.bucket.multipart.sign(objectKey, uploadId, startPartNumber, count, presignedUrlExpiry);
+    return this.bucket.multipart.presignParts({
+      key: objectKey,
+      uploadId,
+      firstPart: startPartNumber,
+      count: Math.min(numParts, 1000),
+      expiresIn: this.settings.presignedUrlExpiry,
+    });
   }
 
   /**
@@ -129,8 +133,8 @@ export class PresignedCache extends BinaryCache {
   /** Aborts uploads in parts that were begun before `before` (ms since the epoch); how many there were. */
   async abortStale(before: number): Promise<number> {
     const mine = this.#minted.uploadIds();
-    const open = await this.bucket.multipart.open("nar/", before);
-    const stale = open.filter(({ uploadId }) => !mine.has(uploadId));
+    const unfinished = await this.bucket.multipart.listUnfinished({ prefix: "nar/", begunBefore: before });
+    const stale = unfinished.filter(({ uploadId }) => !mine.has(uploadId));
     await forEachLimited(stale, requestsAtOnce, ({ key, uploadId }) =>
       this.bucket.multipart.abort(key, uploadId),
     );

@@ -1,0 +1,118 @@
+/**
+ * The only door to the AWS SDK. It takes a quarter of a second to load, so it is loaded by the first request, not by
+ * the import of this library.
+ */
+import type * as Sdk from "@aws-sdk/client-s3";
+import type { CacheSettings } from "../cache-uri.js";
+
+/** Credentials of an S3 account. */
+export interface S3Credentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+}
+
+/** One request of type `I` that is answered with `O`. */
+export type S3Command<I extends Sdk.ServiceInputTypes, O extends Sdk.ServiceOutputTypes> = Sdk.$Command<
+  I,
+  O,
+  Sdk.S3ClientResolvedConfig,
+  Sdk.ServiceInputTypes,
+  Sdk.ServiceOutputTypes
+>;
+
+/** Makes a command once the SDK is loaded. */
+export type MakeCommand<I extends Sdk.ServiceInputTypes, O extends Sdk.ServiceOutputTypes> = (
+  sdk: typeof Sdk,
+) => S3Command<I, O>;
+
+interface OpenClient {
+  readonly sdk: typeof Sdk;
+  readonly client: Sdk.S3Client;
+}
+
+/** A client of one S3 server that is made when it is first used. */
+export class S3Connection {
+  readonly #settings: CacheSettings;
+  readonly #credentials: S3Credentials | undefined;
+  #opening: Promise<OpenClient> | undefined;
+
+  /** `credentials`: instead of those of the environment and of the profile. */
+  constructor(settings: CacheSettings, credentials: S3Credentials | undefined) {
+    this.#settings = settings;
+    this.#credentials = credentials;
+  }
+
+  /** Sends the command that `make` returns. @throws what the SDK throws; see `s3Error` */
+  async send<I extends Sdk.ServiceInputTypes, O extends Sdk.ServiceOutputTypes>(
+    make: MakeCommand<I, O>,
+    signal: AbortSignal | undefined,
+  ): Promise<O> {
+    const { sdk, client } = await this.#open();
+    return client.send(make(sdk), signal === undefined ? {} : { abortSignal: signal });
+  }
+
+  /** A URL that performs the command that `make` returns, valid for `expiresIn` seconds. Only the host is signed. */
+  async presign<I extends Sdk.ServiceInputTypes, O extends Sdk.ServiceOutputTypes>(
+    make: MakeCommand<I, O>,
+    expiresIn: number,
+  ): Promise<string> {
+    const { sdk, client } = await this.#open();
+    const { getSignedUrl } = await import("@aws-sdk/s3-request-presigner");
+    return getSignedUrl(client, make(sdk), { expiresIn });
+  }
+
+  /** Closes idle sockets. */
+  close(): void {
+    void this.#opening?.then(
+      ({ client }) => client.destroy(),
+      () => undefined,
+    );
+  }
+
+  #open(): Promise<OpenClient> {
+    this.#opening ??= import("@aws-sdk/client-s3").then((sdk) => ({
+      sdk,
+      client: withoutVersionWarning(() => new sdk.S3Client(clientConfig(this.#settings, this.#credentials))),
+    }));
+    return this.#opening;
+  }
+}
+
+const warningSwitch = "AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED";
+
+/**
+ * The first client of a process warns on standard error about versions of Node that the SDK will drop; which versions
+ * work is for this package to say. The switch is the SDK's documented one, and is not left behind for child processes.
+ */
+function withoutVersionWarning<T>(make: () => T): T {
+  const before = process.env[warningSwitch];
+  process.env[warningSwitch] = "true";
+  try {
+    return make();
+  } finally {
+    if (before === undefined) delete process.env[warningSwitch];
+    else process.env[warningSwitch] = before;
+  }
+}
+
+function clientConfig(settings: CacheSettings, credentials: S3Credentials | undefined): Sdk.S3ClientConfig {
+  // Credentials in the environment win over a profile.
+  const fromEnvironment = process.env.AWS_ACCESS_KEY_ID !== undefined;
+  return {
+    region: settings.region,
+    forcePathStyle: !settings.virtualHosts,
+    ...(settings.endpoint === undefined
+      ? settings.scheme === "http"
+        ? { tls: false }
+        : {}
+      : { endpoint: settings.endpoint }),
+    ...(credentials === undefined ? {} : { credentials }),
+    ...(settings.profile === undefined || fromEnvironment ? {} : { profile: settings.profile }),
+    // Otherwise the checksum of an empty body becomes part of presigned URLs.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    maxAttempts: 5,
+    requestHandler: { connectionTimeout: 5000, socketTimeout: 60_000 },
+  };
+}
