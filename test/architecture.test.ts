@@ -12,6 +12,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** Rooms from the bottom up; a room imports from floors below its own only. */
 const floors: readonly (readonly string[])[] = [
+  ["async"],
   ["compression", "process"],
   ["nix", "scheduler"],
   ["binary-cache", "config", "database", "rpc"],

@@ -5,6 +5,7 @@
  * tied here and nowhere else.
  */
 import { randomUUID } from "node:crypto";
+import { TaskGroup } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase, Listener } from "../database/index.js";
 import type { TransactionRunner } from "../database/recording/index.js";
@@ -20,7 +21,6 @@ import { createEffects } from "./attempt/effects.js";
 import { AttemptLauncher } from "./attempt/launcher.js";
 import { ResolvedSteps } from "./attempt/resolved-steps.js";
 import { Results } from "./attempt/results.js";
-import { TaskGroup } from "./concurrency.js";
 import { CachedBuilds } from "./ingestion/cached-builds.js";
 import { EarlierAttempts } from "./ingestion/earlier-attempts.js";
 import { Ingestion } from "./ingestion/ingestion.js";

@@ -2,6 +2,7 @@
  * Brings the inputs of builds into the local store: what substituters have first, where that is wanted, the rest from
  * the runner. Builds that need the same path at the same time share one transfer.
  */
+import { mapLimited, Semaphore } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { RootsSession, Store } from "../../nix/store/store.js";
@@ -9,7 +10,6 @@ import { unpackNars } from "../../rpc/index.js";
 import type { NarStream, RunnerApi } from "../../rpc/types.js";
 import type { RunnerLink } from "../connection/runner-link.js";
 import { counted, type MutableCounters } from "../counters.js";
-import { Slots } from "../slots.js";
 import { PathClaims } from "./path-claims.js";
 
 /** Paths of one FetchPaths call; many enough that round trips do not matter, few enough that waiters go on early. */
@@ -38,7 +38,7 @@ export interface ImportOptions {
 export class InputImporter {
   readonly #options: InputImporterOptions;
   readonly #claims = new PathClaims();
-  readonly #downloads = new Slots(5);
+  readonly #downloads = new Semaphore(5);
 
   constructor(options: InputImporterOptions) {
     this.#options = options;
@@ -142,7 +142,7 @@ export class InputImporter {
 
   async #fetchBatch(paths: readonly StorePath[], signal: AbortSignal): Promise<void> {
     const { link, counters } = this.#options;
-    await this.#downloads.use(
+    await this.#downloads.run(
       () =>
         counted(counters, "downloading", paths.length, () =>
           link.call(async (api) => {
@@ -174,7 +174,7 @@ export class InputImporter {
     // They may have been uploaded a moment ago, so an earlier "not there" must not be believed.
     const settings = { signal, useSubstitutes: true, narinfoNegativeTtl: 0 };
     await counted(counters, "substituting", unknown.length, () =>
-      new Slots(substitutionsAtOnce).map(unknown, (path) => store.ensurePath(path, settings), signal),
+      mapLimited(unknown, substitutionsAtOnce, (path) => store.ensurePath(path, settings), signal),
     );
   }
 }

@@ -1,5 +1,6 @@
 /** Uploads to the runner itself: whatever it lacks of the outputs' closure, in one stream. */
 
+import { mapLimited } from "../../async/index.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { Store } from "../../nix/store/store.js";
@@ -7,7 +8,6 @@ import { packNars } from "../../rpc/index.js";
 import type { RunnerApi } from "../../rpc/types.js";
 import type { RunnerLink } from "../connection/runner-link.js";
 import { counted, type MutableCounters } from "../counters.js";
-import { Slots } from "../slots.js";
 
 const questionsAtOnce = 10;
 /** Milliseconds for one "do you have it?". */
@@ -50,8 +50,9 @@ async function lackedBy(
   { outputs }: RunnerBeliefs,
   signal: AbortSignal,
 ): Promise<ValidPathInfo[]> {
-  const has = await new Slots(questionsAtOnce).map(
+  const has = await mapLimited(
     infos,
+    questionsAtOnce,
     (info) => {
       if (info.narSize <= smallNar && outputs.has(info.path)) return Promise.resolve(false);
       // A question without an answer costs an upload too much, nothing else.

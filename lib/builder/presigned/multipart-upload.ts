@@ -1,8 +1,8 @@
 /** The parts of one object: sent while the object is still being made, each with retries of its own. */
+import { Semaphore } from "../../async/index.js";
 import type { MultipartCompletion, PresignedUpload } from "../../rpc/types.js";
 import type { SpoolFile } from "../build/spool-file.js";
 import type { Patience } from "../connection/patience.js";
-import { Slots } from "../slots.js";
 import { PutError, putObject } from "./put-object.js";
 import { type PresignedTarget, UploadLostError } from "./target.js";
 
@@ -18,7 +18,7 @@ export interface MultipartUploadOptions {
 
 export class MultipartUpload {
   readonly #options: MultipartUploadOptions;
-  readonly #slots = new Slots(partsAtOnce);
+  readonly #slots = new Semaphore(partsAtOnce);
   readonly #etags: Promise<string>[] = [];
   #sentUpTo = 0;
 
@@ -56,7 +56,7 @@ export class MultipartUpload {
     const partNumber = this.#etags.length + 1;
     const body = spool.range(this.#sentUpTo, length);
     this.#sentUpTo += length;
-    const etag = this.#slots.use(async () => {
+    const etag = this.#slots.run(async () => {
       const answer = await putObject(target.part(partNumber), body, { patience, signal }).catch(uploadIsGone);
       if (answer.etag === undefined) throw new Error(`part ${partNumber} was stored without an ETag`);
       return answer.etag;

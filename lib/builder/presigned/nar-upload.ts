@@ -1,4 +1,5 @@
 /** One store path to presigned URLs: its NAR, and its listing and debug links where the runner wants them. */
+import { mapLimited } from "../../async/index.js";
 import { type CompressionMethod, compress, parseCompressionMethod } from "../../compression/index.js";
 import { findDebugInfo, printDebugInfoLink } from "../../nix/nar/debug-info.js";
 import { type NarListing, printListing } from "../../nix/nar/listing.js";
@@ -8,7 +9,6 @@ import type { ByteStream } from "../../nix/store/store.js";
 import type { MultipartCompletion, PresignedUpload } from "../../rpc/types.js";
 import { SpoolFile } from "../build/spool-file.js";
 import type { Patience } from "../connection/patience.js";
-import { Slots } from "../slots.js";
 import { MultipartUpload } from "./multipart-upload.js";
 import { tapListing } from "./nar-listing-tap.js";
 import { bytesBody, putObject } from "./put-object.js";
@@ -105,11 +105,7 @@ async function uploadDescriptions(options: PresignedNarOptions, listing: NarList
     const upload = uploads.get(debugInfoPrefix + buildId);
     return upload === undefined ? [] : [{ upload, body: printDebugInfoLink(narUrl, member) }];
   });
-  await new Slots(linksAtOnce).map(
-    wanted,
-    ({ upload, body }) => putJson(options, upload, body),
-    options.signal,
-  );
+  await mapLimited(wanted, linksAtOnce, ({ upload, body }) => putJson(options, upload, body), options.signal);
 }
 
 async function putJson(

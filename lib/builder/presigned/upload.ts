@@ -1,5 +1,7 @@
 /** Uploads straight to the cache, with URLs that the runner signs: the whole closure, as far as the cache lacks it. */
+
 import { setMaxListeners } from "node:events";
+import { mapLimited, Semaphore } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
@@ -9,7 +11,6 @@ import type { PresignedNar, PresignedNarRequest, RunnerApi } from "../../rpc/typ
 import { type Patience, type Prospect, patiently, usualPatience } from "../connection/patience.js";
 import { type RunnerLink, raced } from "../connection/runner-link.js";
 import { counted, type MutableCounters } from "../counters.js";
-import { Slots } from "../slots.js";
 import { debugInfoIds } from "./debug-info-ids.js";
 import { uploadPresignedNar } from "./nar-upload.js";
 import { PresignedTarget, UploadLostError } from "./target.js";
@@ -54,7 +55,7 @@ interface PathUpload {
 
 export class PresignedUploader {
   readonly #options: PresignedUploaderOptions;
-  readonly #transfers = new Slots(narsAtOnce);
+  readonly #transfers = new Semaphore(narsAtOnce);
 
   constructor(options: PresignedUploaderOptions) {
     this.#options = options;
@@ -63,8 +64,9 @@ export class PresignedUploader {
   /** Resolves when the cache has all of `closure` (references first). */
   async upload(closure: readonly ValidPathInfo[], job: PresignedUploadJob): Promise<void> {
     const { store } = this.#options;
-    const requests = await new Slots(scansAtOnce).map(
+    const requests = await mapLimited(
       closure,
+      scansAtOnce,
       async ({ path, narHash, narSize }): Promise<PresignedNarRequest> => ({
         path,
         narHash,
@@ -161,7 +163,7 @@ export class PresignedUploader {
           );
         }, signal).catch(unknownToRunner),
     });
-    const uploaded = await this.#transfers.use(
+    const uploaded = await this.#transfers.run(
       () =>
         uploadPresignedNar({
           info,

@@ -1,7 +1,8 @@
 /** Carries out what the scheduler asks for. The scheduler's state already is as if it were done. */
+
+import type { TaskGroup } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { Effect, FailedCompletion } from "../../scheduler/types.js";
-import type { TaskGroup } from "../concurrency.js";
 import type { AttemptRegistry } from "../state/attempts.js";
 import type { RunnerCounters } from "../state/counters.js";
 import type { BuilderSessions } from "./builder-sessions.js";

@@ -1,10 +1,11 @@
 /** Whether what a builder reports as built is what was asked for, and is where it should be by now. */
+
+import { sleep } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import { DaemonError } from "../../nix/daemon/error.js";
 import { hashesEqual } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
-import { pause } from "../concurrency.js";
 import { RunnerError } from "../errors.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { Attempt } from "../state/attempts.js";
@@ -81,7 +82,7 @@ export async function checkOutputsPatiently(
         retryInMs: pauseMs,
         error,
       });
-      await pause(pauseMs);
+      await sleep(pauseMs, { ref: false });
       if (!isWanted()) throw error;
     }
   }

@@ -6,6 +6,8 @@
  * off from the queue monitor, and recording is retried until the database accepts it, so that nothing is said twice
  * and nothing is lost.
  */
+
+import { atMost, TaskGroup } from "../../async/index.js";
 import { machineLeftMessage } from "../../database/index.js";
 import { stepStatus } from "../../database/status-numbers.js";
 import { errorChain } from "../../errors.js";
@@ -21,7 +23,6 @@ import type {
   FailedCompletion,
   FinishedCompletion,
 } from "../../scheduler/types.js";
-import { atMost, TaskGroup } from "../concurrency.js";
 import { RunnerError } from "../errors.js";
 import type { Publication } from "../outputs/uploads.js";
 import type { Recorder } from "../recording/recorder.js";

@@ -6,13 +6,13 @@
  * any I/O, and the scheduler gets everything in one synchronous step, so nobody ever sees half a graph.
  */
 
+import { Mutex, mapLimited, sleep } from "../../async/index.js";
 import type { HydraDatabase } from "../../database/index.js";
 import { errorChain } from "../../errors.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { SchedulerApi } from "../../scheduler/api.js";
 import { type BuildId, type StepId, stepId } from "../../scheduler/ids.js";
 import type { DynamicContinuation, NewStep, StepInput } from "../../scheduler/types.js";
-import { Mutex, mapConcurrently, pause } from "../concurrency.js";
 import { RunnerError } from "../errors.js";
 import type { Destination } from "../outputs/cache-targets.js";
 import type { BuildRegistry } from "../state/build-registry.js";
@@ -120,7 +120,7 @@ export class Ingestion {
       } catch (error) {
         if (!scheduler.hasStep(dependent)) return;
         logger.warn(what, { dependent, error, retryInMs: delayMs });
-        await pause(delayMs);
+        await sleep(delayMs, { ref: false });
       }
     }
   }
@@ -162,7 +162,7 @@ export class Ingestion {
     let frontier = start;
     while (frontier.length > 0) {
       const facts: StepFacts[] = [];
-      await mapConcurrently(frontier, readsAtOnce, async (drv) => {
+      await mapLimited(frontier, readsAtOnce, async (drv) => {
         if (scheduler.hasStep(stepId(drv))) {
           verdicts.set(drv, { kind: "scheduled" });
           return;

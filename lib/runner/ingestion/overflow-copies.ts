@@ -4,13 +4,14 @@
  * Their steps are in the scheduler behind a gate while the outputs are copied; then they are finished. What cannot be
  * copied is built.
  */
+
+import type { TaskGroup } from "../../async/index.js";
 import { BinaryCacheError } from "../../binary-cache/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { SchedulerApi } from "../../scheduler/api.js";
 import { type StepId, stepId } from "../../scheduler/ids.js";
 import type { DynamicContinuation, Effect } from "../../scheduler/types.js";
-import type { TaskGroup } from "../concurrency.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { Recorder } from "../recording/recorder.js";
 import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";

@@ -5,6 +5,7 @@
  * scheduler holds, so whatever a lost notification would have said is found by the next pass.
  */
 
+import { turn } from "../../async/index.js";
 import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../../database/index.js";
 import type { Listener } from "../../database/listener.js";
 import { errorChain } from "../../errors.js";
@@ -13,7 +14,6 @@ import { parseFullStorePath, printStorePath, type StoreDir } from "../../nix/pat
 import type { SchedulerApi } from "../../scheduler/api.js";
 import { type BuildId, buildId, jobsetId } from "../../scheduler/ids.js";
 import type { Effect } from "../../scheduler/types.js";
-import { turn } from "../concurrency.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";

@@ -1,9 +1,10 @@
 /** Finds out of derivations whether they are built, failed before, or are still to be built. */
+
+import { mapLimited } from "../../async/index.js";
 import type { HydraDatabase } from "../../database/index.js";
 import type { Logger } from "../../log.js";
 import { printStorePath, type StorePath } from "../../nix/path/store-path.js";
 import type { BuildId } from "../../scheduler/ids.js";
-import { mapConcurrently } from "../concurrency.js";
 import { RunnerError } from "../errors.js";
 import type { Destination } from "../outputs/cache-targets.js";
 import type { RunnerEdges } from "../outputs/edges.js";
@@ -89,7 +90,7 @@ export class StepJudge {
       }
     });
     if (this.#options.useSubstitutes()) {
-      await mapConcurrently(absent, substitutionsAtOnce, async ({ index, facts }) => {
+      await mapLimited(absent, substitutionsAtOnce, async ({ index, facts }) => {
         if (await this.#substitute(facts, account(facts.drv))) {
           verdicts[index] = { kind: "complete", facts };
           complete.push(facts);

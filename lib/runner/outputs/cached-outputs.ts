@@ -7,13 +7,13 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { mapLimited } from "../../async/index.js";
 import type { BinaryCache } from "../../binary-cache/index.js";
 import { type NarInfo, restoreNar } from "../../nix/index.js";
 import { findInListing } from "../../nix/nar/listing.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { readNixSupport } from "../../nix-support/index.js";
 import type { BuiltOutput, NixSupport } from "../../rpc/types.js";
-import { mapConcurrently } from "../concurrency.js";
 
 const readsAtOnce = 20;
 
@@ -46,7 +46,7 @@ async function closureSizeOf(cache: BinaryCache, root: NarInfo): Promise<number>
       for (const reference of references) if (!seen.has(reference)) next.add(reference);
     }
     for (const path of next) seen.add(path);
-    level = (await mapConcurrently([...next], readsAtOnce, (path) => cache.narInfo(path))).filter(
+    level = (await mapLimited([...next], readsAtOnce, (path) => cache.narInfo(path))).filter(
       (info) => info !== undefined,
     );
   }

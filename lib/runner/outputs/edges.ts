@@ -3,12 +3,12 @@
  * store, the database, the tunnels. A simulation has edges of its own.
  */
 import { join } from "node:path";
+import type { TaskGroup } from "../../async/index.js";
 import type { QueueRunnerConfig } from "../../config/types.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { readNixSupport } from "../../nix-support/index.js";
 import type { NixSupport } from "../../rpc/types.js";
-import type { TaskGroup } from "../concurrency.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { GcRoots } from "./gc-roots.js";
 import { LogStore } from "./log-store.js";

@@ -6,6 +6,7 @@
  * delays results, it neither loses nor changes them.
  */
 import { join } from "node:path";
+import { atMost, type TaskGroup } from "../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
@@ -18,7 +19,6 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import type { RemoteStoreReport } from "../../status/index.js";
-import { atMost, type TaskGroup } from "../concurrency.js";
 import type { Attempt } from "../state/attempts.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
 import type { RunnerStore } from "../state/runner-store.js";

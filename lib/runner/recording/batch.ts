@@ -5,9 +5,10 @@
  * Nothing may hold up the rest: an item that the database refuses is sorted out by recording a refused batch one by
  * one, and a batch that waits for somebody's lock is overtaken by those after it.
  */
+
+import { Microbatch } from "../../async/index.js";
 import type { SqlSession } from "../../database/recording/index.js";
 import { toError } from "../../errors.js";
-import { Microbatch } from "./microbatch.js";
 import type { RetryingTransactions } from "./retrying-transactions.js";
 
 export interface RecordingBatchOptions<T, R> {

@@ -4,6 +4,8 @@
  * Each end is one transaction with its notifications, repeated until the database accepts it; a repetition after a
  * lost answer changes nothing. What happens at the same time shares a transaction.
  */
+
+import { turn } from "../../async/index.js";
 import {
   buildThatFailed,
   busyDerivations,
@@ -26,7 +28,6 @@ import { buildStatus, type StepStatus, stepStatus } from "../../database/status-
 import { type Logger, silentLogger } from "../../log.js";
 import { printStorePath, type StoreDir, type StorePath } from "../../nix/path/store-path.js";
 import type { BuildId } from "../../scheduler/ids.js";
-import { turn } from "../concurrency.js";
 import type { Attempt, StepRow } from "../state/attempts.js";
 import type { EndedBuild } from "../state/build-registry.js";
 import type { BuildSummary } from "../state/build-report.js";

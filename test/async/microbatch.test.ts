@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Microbatch } from "../../../lib/runner/recording/microbatch.js";
+import { Microbatch } from "../../lib/async/index.js";
 
 describe("Microbatch", () => {
   test("calls of one turn share a run and get their own results", async () => {

@@ -1,20 +1,24 @@
-/** A bounded number of things at once, served in order. The bound may change while somebody waits. */
-export class Slots {
+/** A bounded number of things at once. */
+
+/** Lets a bounded number of callers in at once, in order of arrival. The bound may change while callers wait. */
+export class Semaphore {
   #limit: number;
   #taken = 0;
   readonly #waiting = new Set<() => void>();
 
+  /** `limit`: how many may run at once; at least 1 is taken. */
   constructor(limit: number) {
     this.#limit = Math.max(1, limit);
   }
 
+  /** Changes the bound; a smaller one takes effect as those inside finish. */
   set limit(limit: number) {
     this.#limit = Math.max(1, limit);
     this.#serve();
   }
 
-  /** Runs `work` when there is room. @throws the signal's reason when it fires while waiting */
-  async use<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  /** Runs `work` when there is room. @throws what `work` throws, or the signal's reason when it aborts while waiting */
+  async run<T>(work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     await this.#take(signal);
     try {
       return await work();
@@ -22,32 +26,6 @@ export class Slots {
       this.#taken--;
       this.#serve();
     }
-  }
-
-  /** Does `work` for all items within the bound; the first error ends it, after what runs has settled. */
-  async map<Item, Result>(
-    items: readonly Item[],
-    work: (item: Item) => Promise<Result>,
-    signal?: AbortSignal,
-  ): Promise<Result[]> {
-    let first: { readonly error: unknown } | undefined;
-    const outcomes = await Promise.allSettled(
-      items.map((item) =>
-        this.use(async () => {
-          if (first !== undefined) throw first.error;
-          try {
-            return await work(item);
-          } catch (error) {
-            first ??= { error };
-            throw error;
-          }
-        }, signal),
-      ),
-    );
-    return outcomes.map((outcome) => {
-      if (outcome.status === "rejected") throw first === undefined ? outcome.reason : first.error;
-      return outcome.value;
-    });
   }
 
   #serve(): void {
