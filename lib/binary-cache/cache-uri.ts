@@ -102,8 +102,8 @@ class Parameters {
   }
 }
 
-function fault(what: string): BinaryCacheError {
-  return new BinaryCacheError("settings", `binary cache URI: ${what}`);
+function fault(what: string, cause?: unknown): BinaryCacheError {
+  return new BinaryCacheError("settings", `binary cache URI: ${what}`, { cause });
 }
 
 /**
@@ -133,7 +133,7 @@ export function parseCacheUri(uri: string): {
     if (slash >= 0 && rest.slice(slash) !== "/") warnings.push("the path after the bucket is ignored");
   } else if (base.startsWith("file:///") || base.startsWith("/")) {
     kind = "file";
-    place = decodeURIComponent(base.replace(/^file:\/\//, "")).replace(/(.)\/+$/, "$1");
+    place = decodePath(base.replace(/^file:\/\//, "")).replace(/(.)\/+$/, "$1");
   } else throw fault("it must begin with s3:// or file:///");
 
   const scheme = parameters.text("scheme") ?? "https";
@@ -185,6 +185,14 @@ export function parseCacheUri(uri: string): {
     }
   }
   return { settings, warnings };
+}
+
+function decodePath(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (cause) {
+    throw fault(`'${text}' has a % that is not followed by two hexadecimal digits; write %25 for a %`, cause);
+  }
 }
 
 /** With or without `http://` in front. */

@@ -1,12 +1,12 @@
 // A `StatusSource` filled with what a recorded queue-runner had in memory, so that the answers can be compared.
 import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 
 import { defaultStoreDir } from "../../lib/nix/index.js";
 import type { MachineView, ReasonCounts, StepView } from "../../lib/scheduler/index.js";
 import { type MachineReport, Metrics, type StatusSource } from "../../lib/status/index.js";
 
-const folder = fileURLToPath(new URL("../fixtures/observed/", import.meta.url));
+/** Relative to the root of the project, where tests and compiled programs are started. */
+const folder = "test/fixtures/observed/";
 export const fixture = (name: string): string => readFileSync(folder + name, "utf8");
 
 /** Recordings of a foreign program have no type of ours. */

@@ -52,8 +52,8 @@ export interface RecordedCall {
 }
 
 function linesOf(name: string): Line[] {
-  const url = new URL(`../../fixtures/observed/${name}`, import.meta.url);
-  return readFileSync(url, "utf8")
+  // Relative to the root of the project, where tests and compiled programs are started.
+  return readFileSync(`test/fixtures/observed/${name}`, "utf8")
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as Line);

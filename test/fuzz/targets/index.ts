@@ -1,0 +1,27 @@
+/** All readers of foreign bytes in the project. */
+import type { FuzzTarget } from "../target.js";
+import { httpTarget } from "./http.js";
+import { nixTargets } from "./nix.js";
+import { packageTargets } from "./packages.js";
+import { textTargets } from "./texts.js";
+import { wireTargets } from "./wire.js";
+
+/** Weights of cheap targets are multiplied by this, so that a million cases are a matter of minutes. */
+const cheap = 40;
+
+export interface OpenTargets extends AsyncDisposable {
+  readonly targets: readonly FuzzTarget[];
+}
+
+export async function openTargets(): Promise<OpenTargets> {
+  const http = await httpTarget();
+  const wire = await wireTargets();
+  const weighted = [...nixTargets, ...wire, ...textTargets].map((target) => ({
+    ...target,
+    weight: (target.weight ?? 1) * cheap,
+  }));
+  return {
+    targets: [...weighted, ...packageTargets.map((one) => ({ ...one, weight: 6 })), { ...http, weight: 4 }],
+    [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
+  };
+}
