@@ -7,12 +7,22 @@
  */
 import { stat } from "node:fs/promises";
 import { isStorePath, type StoreDir, type StorePath, storePathName } from "../nix/path/store-path.js";
-import type { BuildProduct, NixSupport } from "../rpc/types.js";
-import { type ProductLine, parseMetrics, parseProductLine, parseReleaseName, productName } from "./lines.js";
+import type { BuildMetric, BuildProduct, NixSupport } from "../rpc/types.js";
+import { type DroppedLine, DroppedLines } from "./dropped.js";
+import { fileLines } from "./file-lines.js";
+import {
+  type LineResult,
+  type ProductLine,
+  parseMetricLine,
+  parseProductLine,
+  parseReleaseName,
+  productName,
+} from "./lines.js";
 import { StorePlace } from "./store-place.js";
 
-/** Far above any honest file; what is beyond it makes the file count as absent. */
+/** Far above any honest file, in bytes; a larger one counts as absent. */
 const largestFile = 4 << 20;
+const largestReleaseName = 1 << 10;
 /** Products or metrics of one output; the rest is dropped, since each becomes a row in a database. */
 const mostEntries = 10_000;
 
@@ -24,8 +34,15 @@ export interface NixSupportPlace {
   readonly realStoreDir: string;
 }
 
+/** What one output says of itself, and what of it did not count. */
+export interface NixSupportReport extends NixSupport {
+  /** Lines and files that were left out, with the reason; a bounded number for each file. Empty when all counted. */
+  readonly dropped: readonly DroppedLine[];
+}
+
 /**
- * Reads everything of one output. Files that are missing, too large or malformed count as absent.
+ * Reads everything of one output. Files that are missing count as absent without a word; what is too large, malformed
+ * or too much is left out and stands in `dropped`. Takes time linear in the files and pauses for other work.
  * @throws the signal's reason when it fires
  */
 export async function readNixSupport(
@@ -33,7 +50,7 @@ export async function readNixSupport(
   outputName: string,
   output: StorePath,
   signal?: AbortSignal,
-): Promise<NixSupport> {
+): Promise<NixSupportReport> {
   const place = new StorePlace(store.storeDir, store.realStoreDir, signal);
   const folder = `${output}/nix-support`;
   if ((await place.resolve(folder)) === undefined) {
@@ -42,24 +59,20 @@ export async function readNixSupport(
       releaseName: undefined,
       metrics: [],
       products: await defaultProducts(place, outputName, output),
+      dropped: [],
     };
   }
-  const [failed, release, metrics, products, productsFile] = await Promise.all([
-    place.resolve(`${folder}/failed`),
-    place.readText(`${folder}/hydra-release-name`, 1 << 10),
-    place.readText(`${folder}/hydra-metrics`, largestFile),
-    place.readText(`${folder}/hydra-build-products`, largestFile),
-    place.resolve(`${folder}/hydra-build-products`),
-  ]);
+  const failed = await place.resolve(`${folder}/failed`);
+  const release = await readRelease(place, folder);
+  const metrics = await readMetrics(place, folder, signal);
+  const products = await readProducts(place, folder, store.storeDir, signal);
   return {
     failed: failed !== undefined,
-    releaseName: release === undefined ? undefined : parseReleaseName(release),
-    metrics: metrics === undefined ? [] : parseMetrics(metrics).slice(0, mostEntries),
+    releaseName: release.value,
+    metrics: metrics.value ?? [],
     // A list that exists but cannot be used still speaks against the default product.
-    products:
-      productsFile === undefined
-        ? await defaultProducts(place, outputName, output)
-        : await readProducts(place, products ?? "", store.storeDir, signal),
+    products: products.value ?? (await defaultProducts(place, outputName, output)),
+    dropped: [...release.dropped, ...metrics.dropped, ...products.dropped],
   };
 }
 
@@ -87,32 +100,112 @@ async function defaultProducts(
   ];
 }
 
-async function readProducts(
-  place: StorePlace,
-  text: string,
-  storeDir: StoreDir,
-  signal: AbortSignal | undefined,
-): Promise<BuildProduct[]> {
-  const products: BuildProduct[] = [];
-  for (const line of text.split("\n")) {
-    signal?.throwIfAborted();
-    const parsed = parseProductLine(line);
-    const product = parsed === undefined ? undefined : await readProduct(place, parsed, storeDir);
-    if (product !== undefined) products.push(product);
-    if (products.length >= mostEntries) break;
-  }
-  return products;
+/** The value of a file, undefined when there is no such file; and what was dropped of it. */
+interface FileReading<T> {
+  readonly value: T | undefined;
+  readonly dropped: readonly DroppedLine[];
 }
 
+async function readRelease(place: StorePlace, folder: string): Promise<FileReading<string>> {
+  const name = "hydra-release-name";
+  const dropped = new DroppedLines(name);
+  const file = await place.readSmall(`${folder}/${name}`, largestReleaseName);
+  let value: string | undefined;
+  if (file.kind === "unusable") dropped.add(undefined, file.reason);
+  if (file.kind === "bytes") {
+    // Bytes that are not UTF-8 become letters that no release name has.
+    value = parseReleaseName(file.bytes.toString("utf8"));
+    if (value === undefined) dropped.add(undefined, "the text is not a release name");
+  }
+  return { value, dropped: dropped.list() };
+}
+
+/**
+ * Gives each line of a file to `take`, which says why it drops one. The value is undefined only when the file is not
+ * there.
+ */
+async function readLines<T>(
+  place: StorePlace,
+  folder: string,
+  name: string,
+  parse: (line: string) => LineResult<T>,
+  take: (value: T) => Promise<string | undefined>,
+  signal: AbortSignal | undefined,
+): Promise<{ readonly present: boolean; readonly dropped: readonly DroppedLine[] }> {
+  const dropped = new DroppedLines(name);
+  const file = await place.readSmall(`${folder}/${name}`, largestFile);
+  if (file.kind === "absent") return { present: false, dropped: [] };
+  if (file.kind === "unusable") {
+    dropped.add(undefined, file.reason);
+    return { present: true, dropped: dropped.list() };
+  }
+  for await (const lines of fileLines(file.bytes)) {
+    signal?.throwIfAborted();
+    for (const { number, text } of lines) {
+      if (text === undefined) {
+        dropped.add(number, "not UTF-8 text");
+        continue;
+      }
+      const result = parse(text);
+      if (result.kind === "ignored") continue;
+      const reason = result.kind === "dropped" ? result.reason : await take(result.value);
+      if (reason !== undefined) dropped.add(number, reason);
+    }
+  }
+  return { present: true, dropped: dropped.list() };
+}
+
+/** The last line wins per name, which keeps its first place. */
+async function readMetrics(
+  place: StorePlace,
+  folder: string,
+  signal: AbortSignal | undefined,
+): Promise<FileReading<BuildMetric[]>> {
+  const metrics = new Map<string, BuildMetric>();
+  const take = async (metric: BuildMetric): Promise<string | undefined> => {
+    if (metrics.size >= mostEntries && !metrics.has(metric.name)) return `more than ${mostEntries} metrics`;
+    metrics.set(metric.name, metric);
+    return undefined;
+  };
+  const { present, dropped } = await readLines(place, folder, "hydra-metrics", parseMetricLine, take, signal);
+  return { value: present ? [...metrics.values()] : undefined, dropped };
+}
+
+async function readProducts(
+  place: StorePlace,
+  folder: string,
+  storeDir: StoreDir,
+  signal: AbortSignal | undefined,
+): Promise<FileReading<BuildProduct[]>> {
+  const products: BuildProduct[] = [];
+  const take = async (line: ProductLine): Promise<string | undefined> => {
+    signal?.throwIfAborted();
+    if (products.length >= mostEntries) return `more than ${mostEntries} products`;
+    const product = await readProduct(place, line, storeDir);
+    if (typeof product === "string") return product;
+    products.push(product);
+    return undefined;
+  };
+  const name = "hydra-build-products";
+  const { present, dropped } = await readLines(place, folder, name, parseProductLine, take, signal);
+  return { value: present ? products : undefined, dropped };
+}
+
+/** The product of a line, or why it is none. */
 async function readProduct(
   place: StorePlace,
   line: ProductLine,
   storeDir: StoreDir,
-): Promise<BuildProduct | undefined> {
+): Promise<BuildProduct | string> {
+  if (!line.path.startsWith("/")) return "the path is relative";
   const split = splitProductPath(storeDir, line.path);
-  if (split === undefined) return undefined;
+  if (split === undefined) return "the path is not in the store";
   const found = await place.resolve(`${split.storePath}/${split.subPath}`);
-  if (found === undefined) return undefined;
+  if (found === undefined) {
+    return place.exhausted
+      ? "too many folders and links were looked at"
+      : "nothing in the store has this path";
+  }
   const contents = await place.hash(found);
   return {
     type: line.type,

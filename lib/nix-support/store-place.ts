@@ -13,27 +13,62 @@ import type { StoreDir } from "../nix/path/store-path.js";
 const mostLinks = 40;
 /** As long as paths can be on Linux. */
 const mostComponents = 4096;
+/** Path components that one place looks at in all: ten thousand products below 25 folders. */
+const mostLooks = 250_000;
 
+/** Size and hash of a regular file. */
 export interface FileContents {
+  /** Bytes. */
   readonly fileSize: number;
-  /** 64 lower-case hex digits; undefined when reading broke off. */
+  /** 64 lower-case hex digits; undefined when the file could not be read to its end. */
   readonly sha256: string | undefined;
 }
 
+/** The bytes of a small file, or why there are none. */
+export type SmallFile =
+  | { readonly kind: "bytes"; readonly bytes: Buffer }
+  | { readonly kind: "absent" }
+  | { readonly kind: "unusable"; readonly reason: string };
+
+/**
+ * Looks up files for one output. Answers are remembered, so that a file that many product lines name is resolved and
+ * hashed once; a store path that is valid does not change.
+ */
 export class StorePlace {
   readonly #storeDir: StoreDir;
   readonly #realStoreDir: string;
   readonly #signal: AbortSignal | undefined;
+  readonly #resolved = new Map<string, Promise<string | undefined>>();
+  readonly #hashes = new Map<string, Promise<FileContents | undefined>>();
+  #looks = 0;
 
+  /**
+   * @param storeDir the logical store directory, in which absolute links speak
+   * @param realStoreDir the folder that holds the files
+   */
   constructor(storeDir: StoreDir, realStoreDir: string, signal?: AbortSignal) {
     this.#storeDir = storeDir;
     this.#realStoreDir = realStoreDir;
     this.#signal = signal;
   }
 
+  /** Whether so much was looked at that nothing more is found. */
+  get exhausted(): boolean {
+    return this.#looks >= mostLooks;
+  }
+
   /** The physical file that a path relative to the store leads to; undefined when there is none in the store. */
-  async resolve(relative: string): Promise<string | undefined> {
+  resolve(relative: string): Promise<string | undefined> {
+    const known = this.#resolved.get(relative);
+    if (known !== undefined) return known;
+    const found = this.#resolve(relative);
+    this.#resolved.set(relative, found);
+    return found;
+  }
+
+  async #resolve(relative: string): Promise<string | undefined> {
     const ahead = components(relative);
+    if (ahead.length > mostComponents) return undefined;
     const behind: string[] = [];
     let links = 0;
     for (let part = ahead.pop(); part !== undefined; part = ahead.pop()) {
@@ -41,6 +76,8 @@ export class StorePlace {
         if (behind.pop() === undefined) return undefined;
         continue;
       }
+      if (this.exhausted) return undefined;
+      this.#looks++;
       behind.push(part);
       const path = join(this.#realStoreDir, ...behind);
       const facts = await lstat(path).catch(() => undefined);
@@ -67,12 +104,12 @@ export class StorePlace {
     return path.startsWith(`${this.#storeDir}/`) ? path.slice(this.#storeDir.length + 1) : undefined;
   }
 
-  /** The text of a regular file; undefined when it is none, larger than `limit` bytes, or not UTF-8. */
-  async readText(relative: string, limit: number): Promise<string | undefined> {
+  /** The bytes of a regular file of at most `limit` bytes. */
+  async readSmall(relative: string, limit: number): Promise<SmallFile> {
     const path = await this.resolve(relative);
-    if (path === undefined) return undefined;
-    return await withRegularFile(path, async (file, size) => {
-      if (size > limit) return undefined;
+    if (path === undefined) return { kind: "absent" };
+    const read = await withRegularFile(path, async (file, size): Promise<SmallFile> => {
+      if (size > limit) return { kind: "unusable", reason: `the file is larger than ${limit} bytes` };
       const bytes = Buffer.alloc(size);
       let filled = 0;
       while (filled < size) {
@@ -80,12 +117,24 @@ export class StorePlace {
         if (bytesRead === 0) break;
         filled += bytesRead;
       }
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, filled));
+      return { kind: "bytes", bytes: bytes.subarray(0, filled) };
     });
+    return read ?? { kind: "unusable", reason: "not a regular file, or not readable" };
   }
 
-  /** Size and hash of a physical file that `resolve` gave; undefined when it is not a regular one. */
-  async hash(path: string): Promise<FileContents | undefined> {
+  /**
+   * Size and hash of a physical file that `resolve` gave; undefined when it is not a regular one.
+   * @throws the signal's reason when it fires
+   */
+  hash(path: string): Promise<FileContents | undefined> {
+    const known = this.#hashes.get(path);
+    if (known !== undefined) return known;
+    const hashed = this.#hash(path);
+    this.#hashes.set(path, hashed);
+    return hashed;
+  }
+
+  async #hash(path: string): Promise<FileContents | undefined> {
     const contents = await withRegularFile(path, async (file, size): Promise<FileContents> => {
       const hash = createHash("sha256");
       try {

@@ -1,0 +1,44 @@
+/** Shows that work is linear in its input: by the ratio of two sizes, not by the clock of one machine. */
+import { expect } from "vitest";
+
+/** Milliseconds of processor time, which other processes do not lengthen. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+async function fastest(work: () => unknown, rounds: number): Promise<number> {
+  let best = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < rounds; round++) {
+    const began = cpuMs();
+    await work();
+    best = Math.min(best, cpuMs() - began);
+  }
+  return best;
+}
+
+/** Below this a measurement says nothing, and nothing is wrong either. Milliseconds of processor time. */
+const negligible = 60;
+
+/**
+ * Runs `work` on an input and on one four times as long: a linear parser takes about four times as long, a quadratic
+ * one sixteen times.
+ * @param make an input of about so many bytes, made outside of the measurement
+ * @param size of the longer input, default 4 MiB
+ */
+export async function expectLinear<T>(
+  make: (size: number) => T,
+  work: (input: T) => unknown,
+  size = 4 << 20,
+): Promise<void> {
+  const small = make(size >> 4);
+  const medium = make(size >> 2);
+  const large = make(size);
+  // A quadratic parser shows itself on the smaller sizes, before the largest one would take minutes.
+  await work(small);
+  const smallMs = await fastest(() => work(small), 3);
+  const mediumMs = await fastest(() => work(medium), 2);
+  if (mediumMs > negligible) expect(mediumMs / Math.max(smallMs, 1)).toBeLessThan(10);
+  const largeMs = await fastest(() => work(large), 2);
+  if (largeMs > negligible) expect(largeMs / Math.max(mediumMs, 1)).toBeLessThan(10);
+}
