@@ -1,5 +1,6 @@
 /** One small document with everything the live page shows. */
 import { compareText, epochSeconds } from "./encoding.js";
+import { blockJson } from "./explanation.js";
 import type { Metrics } from "./metrics.js";
 import { queueLength } from "./runner-report.js";
 import type { JsonObject } from "./shapes.js";
@@ -28,7 +29,7 @@ function machineRow(machine: MachineReport): JsonObject {
     stepsDone: view.stepsDone,
     failed: view.failed,
     draining: view.draining,
-    block: view.block === undefined ? null : { ...view.block },
+    block: view.block === undefined ? null : blockJson(view.block, (until) => until),
   };
 }
 
@@ -49,7 +50,7 @@ export function overviewJson(source: StatusSource, metrics: Metrics, now: number
     now,
     startedAt: source.startedAt,
     state: health.state,
-    problems: health.problems.map((problem) => ({ ...problem })),
+    problems: health.problems.map(({ part, reason }) => ({ part, reason })),
     counts: {
       builds: counts.builds,
       steps: counts.steps,
@@ -104,13 +105,21 @@ export function overviewJson(source: StatusSource, metrics: Metrics, now: number
       .recentBuilds()
       .slice(0, shownRows)
       .map((build) => ({
-        ...build,
+        id: build.id,
+        project: build.project,
+        jobset: build.jobset,
+        job: build.job,
+        drvPath: build.drvPath,
+        status: build.status,
+        finishedAt: build.finishedAt,
+        durationMs: build.durationMs,
         machine: build.machine ?? null,
+        cached: build.cached,
         finishedAtSeconds: epochSeconds(build.finishedAt),
       })),
     skipped: source
       .skippedBuilds()
       .slice(0, shownRows)
-      .map((build) => ({ ...build })),
+      .map(({ id, reason, since }) => ({ id, reason, since })),
   };
 }

@@ -2,8 +2,8 @@
 import type { IncomingMessage } from "node:http";
 
 import { isDerivationPath, parseAnyStorePath } from "../nix/path/store-path.js";
-import { timestamp } from "./encoding.js";
 import { StatusError } from "./errors.js";
+import { explanationJson } from "./explanation.js";
 import { expositionContentType, printExposition } from "./exposition.js";
 import { jsonReply, listReply, type Reply } from "./http-reply.js";
 import type { Metrics } from "./metrics.js";
@@ -11,15 +11,7 @@ import { overviewJson } from "./overview.js";
 import { livePage, livePageHeaders } from "./page.js";
 import { idField, isDatabaseId, readJsonObject, stringField } from "./request-body.js";
 import { statusJson } from "./runner-report.js";
-import {
-  buildJson,
-  type Json,
-  type JsonObject,
-  jobsetsJson,
-  machinesJson,
-  queuedStepJson,
-  stepJson,
-} from "./shapes.js";
+import { buildJson, jobsetsJson, machinesJson, queuedStepJson, stepJson } from "./shapes.js";
 import { stateFamilies } from "./state-families.js";
 import type { StatusSource } from "./types.js";
 
@@ -70,28 +62,10 @@ async function buildActive({ source, parameter }: RouteContext): Promise<Reply> 
   return jsonReply({ active: await source.isBuildActive(id) });
 }
 
-/** Members that are times; they go out as text, the rest as it is. */
-const timeMembers = new Set(["since", "at", "failsAt", "until"]);
-
-function withTimestamps(value: unknown): Json {
-  if (Array.isArray(value)) return value.map(withTimestamps);
-  if (typeof value === "object" && value !== null) {
-    return Object.fromEntries(
-      Object.entries(value)
-        .filter(([, member]) => member !== undefined)
-        .map(([name, member]) => [
-          name,
-          timeMembers.has(name) && typeof member === "number" ? timestamp(member) : withTimestamps(member),
-        ]),
-    );
-  }
-  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : null;
-}
-
 async function whyNotRunning({ source, parameter }: RouteContext): Promise<Reply> {
   const drvPath = parseDerivation(source, parameter);
-  const explanation = withTimestamps(await source.whyNotRunning(drvPath)) as JsonObject;
-  return jsonReply({ drvPath, ...explanation }, explanation.code === "unknown" ? 404 : 200);
+  const explanation = await source.whyNotRunning(drvPath);
+  return jsonReply({ drvPath, ...explanationJson(explanation) }, explanation.code === "unknown" ? 404 : 200);
 }
 
 async function switchMachine(
@@ -106,7 +80,7 @@ async function switchMachine(
 function health({ source, version }: RouteContext): Reply {
   const report = source.health();
   const healthy = report.problems.length === 0;
-  const problems = report.problems.map((problem) => ({ ...problem }));
+  const problems = report.problems.map(({ part, reason }) => ({ part, reason }));
   return jsonReply(
     { status: healthy ? "ok" : "degraded", state: report.state, version, problems },
     healthy ? 200 : 503,

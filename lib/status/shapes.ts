@@ -4,6 +4,7 @@
  */
 import type { BuildView, JobsetView, StepView } from "../scheduler/index.js";
 import { average, compareText, epochSeconds, singlePrecision, timestamp } from "./encoding.js";
+import { blockJson } from "./explanation.js";
 import type { MachinePressures, MachineReport, PressureAverages, RemoteStoreReport } from "./types.js";
 
 /** `null` stands for "not known"; members are never left out. */
@@ -103,7 +104,7 @@ export function machineJson(machine: MachineReport, now: number): JsonObject {
     peer: machine.peer ?? null,
     currentUploads: view.uploads,
     draining: view.draining,
-    blockedBy: view.block === undefined ? null : { ...view.block },
+    blockedBy: view.block === undefined ? null : blockJson(view.block, (until) => until),
   };
 }
 
