@@ -1,32 +1,23 @@
 /** What a builder is made with. */
+import type { BuilderConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/path/store-path.js";
 import type { Store } from "../nix/store/store.js";
 import type { RunnerApi } from "../rpc/types.js";
 import type { NixConfiguration } from "./machine/nix-configuration.js";
 
-/** The keys of a builder's configuration file that matter here; `BuilderConfig` has them all. */
-export interface BuilderSettings {
-  /** Seconds between pings to the runner. */
-  readonly pingInterval: number;
-  readonly speedFactor: number;
-  readonly maxJobs: number;
-  /** NIX_BUILD_CORES; 0 = all. */
-  readonly buildCores: number;
-  /** Percent. */
-  readonly buildDirAvailThreshold: number;
-  /** Percent. */
-  readonly storeAvailThreshold: number;
-  readonly load1Threshold: number;
-  readonly cpuPsiThreshold: number;
-  readonly memPsiThreshold: number;
-  readonly ioPsiThreshold?: number | undefined;
-  /** Undefined: what Nix says. An empty list means none. */
-  readonly systems?: readonly string[] | undefined;
-  readonly supportedFeatures?: readonly string[] | undefined;
-  readonly mandatoryFeatures: readonly string[];
-  readonly useSubstitutes: boolean;
-}
+/** Keys of the builder's file that the program uses rather than the library. */
+type ProgramKey = "hostname" | "protocolVersion" | "reconnectTimeoutInS" | "drainTimeoutInS";
+/** Keys without a default. */
+type OptionalKey = "ioPsiThreshold" | "systems" | "supportedFeatures";
+
+/**
+ * The settings that a `BuilderClient` uses; a `BuilderConfig` has them all. Meaning, unit and range of each stand in
+ * `docs/configuration.md`.
+ */
+export interface BuilderSettings
+  extends Omit<BuilderConfig, ProgramKey | OptionalKey>,
+    Partial<Pick<BuilderConfig, OptionalKey>> {}
 
 /** One address under which a runner may be found. */
 export interface RunnerGateway {

@@ -1,125 +1,60 @@
 /**
- * Settings of the two programs as they come out of the loader: checked, defaults filled in, secrets wrapped.
- * Meaning, unit, range and default of every key stand beside it in `queue-runner-settings.ts` and
- * `builder-settings.ts`, from which the reference in `docs/configuration.md` is made.
+ * Types of checked settings, computed from the tables that check the files: a key is written once, in
+ * `queue-runner-settings.ts` or `builder-settings.ts`, with its unit, range, default and meaning.
  */
-import type { MachineFreeName, MachineOrderName, StepOrderName } from "../scheduler/index.js";
+import type { builderSettings } from "./builder-settings.js";
+import type { queueRunnerSettings } from "./queue-runner-settings.js";
 import type { Secret } from "./secret.js";
+import type { ValuesOf } from "./setting.js";
 
-export interface OverflowStoreConfig {
-  /** `s3://…` */
-  readonly store: string;
-  /** `project:jobset` names whose outputs go there. */
-  readonly jobsets: readonly string[];
-}
+/** The queue runner's file as it was written, defaults filled in. */
+export type QueueRunnerFile = ValuesOf<typeof queueRunnerSettings>;
 
-/** Settings of the queue-runner. Names are the keys of the file. */
-export interface QueueRunnerConfig {
-  readonly hydraDataDir: string;
+/** The table `overflowStore`, both members present. */
+export type OverflowStoreConfig = {
+  readonly [K in keyof NonNullable<QueueRunnerFile["overflowStore"]>]-?: NonNullable<
+    NonNullable<QueueRunnerFile["overflowStore"]>[K]
+  >;
+};
+
+/**
+ * Settings of the queue runner. Names are the keys of the file; the members declared here are those whose value differs
+ * from what the file says.
+ */
+export interface QueueRunnerConfig extends Omit<QueueRunnerFile, "dbUrl" | "rootsDir" | "overflowStore"> {
+  /** From `HYDRA_DATABASE_URL`, else from the file. */
   readonly dbUrl: Secret;
-  readonly maxDbConnections: number;
-  readonly machineSortFn: MachineOrderName;
-  readonly machineFreeFn: MachineFreeName;
-  readonly stepSortFn: StepOrderName;
-  /** Seconds; 0 or less = no timer. */
-  readonly dispatchTriggerTimerInS: number;
-  /** Seconds; 0 or less = no timer. */
-  readonly queueTriggerTimerInS: number;
-  /** Only entries that a store can be opened for. */
-  readonly remoteStoreAddr: readonly string[];
-  readonly useSubstitutes: boolean;
   readonly rootsDir: string;
-  readonly maxRetries: number;
-  /** Seconds. */
-  readonly retryInterval: number;
-  readonly retryBackoff: number;
-  /** Seconds. */
-  readonly maxUnsupportedTimeInS: number;
-  /** Seconds; 0 or less = never. */
-  readonly stopQueueRunAfterInS: number;
-  readonly maxConcurrentDownloads: number;
-  readonly concurrentUploadLimit: number;
-  /** Content of the files named by `tokenPaths`; undefined = no authentication, empty = nobody may join. */
-  readonly tokens: readonly Secret[] | undefined;
-  readonly tokenPaths: readonly string[] | undefined;
-  /** A builder's token must come from a file with its host name. */
-  readonly bindTokensToHosts: boolean;
-  readonly enableFodChecker: boolean;
-  readonly usePresignedUploads: boolean;
-  /** Bytes; 0 = no limit. */
-  readonly maxOutputSize: number;
-  /** Seconds; 0 = no limit. */
-  readonly maxSilentTime: number;
-  /** Seconds; 0 = no limit. */
-  readonly buildTimeout: number;
-  /** Bytes; 0 = no limit. */
-  readonly maxLogSize: number;
-  readonly forcedSubstituters: readonly string[];
+  /** Only addresses of a known form. */
+  readonly remoteStoreAddr: readonly string[];
   readonly overflowStore: OverflowStoreConfig | undefined;
-  readonly protocolVersion: string;
-  /** `protocolVersion` included. */
-  readonly acceptedPeerVersions: readonly string[];
-  readonly maxConcurrentUploadsPerMachine: number;
-  /** Seconds; 0 = never. */
-  readonly machineHeartbeatTimeoutInS: number;
-  /** Seconds. */
-  readonly drainTimeoutInS: number;
-  /** 0 = chosen from `maxDbConnections`. */
-  readonly maxConcurrentIngestion: number;
-  /** Content of the file named by `statusTokenPath`. */
+  /** Content of the files in `tokenPaths`. Undefined: no authentication. Empty: every builder is refused. */
+  readonly tokens: readonly Secret[] | undefined;
+  /** Content of the file `statusTokenPath`. */
   readonly statusToken: Secret | undefined;
-  readonly statusTokenPath: string | undefined;
+  /** Includes `protocolVersion`. */
+  readonly acceptedPeerVersions: readonly string[];
 }
 
 /** Settings of the builder. Names are the keys of the file. */
-export interface BuilderConfig {
-  /** Seconds. */
-  readonly pingInterval: number;
-  readonly speedFactor: number;
-  readonly maxJobs: number;
-  /** 0 = all. */
-  readonly buildCores: number;
-  /** Percent free. */
-  readonly buildDirAvailThreshold: number;
-  /** Percent free. */
-  readonly storeAvailThreshold: number;
-  readonly load1Threshold: number;
-  /** Percent. */
-  readonly cpuPsiThreshold: number;
-  /** Percent. */
-  readonly memPsiThreshold: number;
-  /** Percent; undefined = not looked at. */
-  readonly ioPsiThreshold: number | undefined;
-  /** Undefined = what Nix says. */
-  readonly systems: readonly string[] | undefined;
-  /** Undefined = what Nix says. */
-  readonly supportedFeatures: readonly string[] | undefined;
-  readonly mandatoryFeatures: readonly string[];
-  readonly useSubstitutes: boolean;
-  /** Undefined = the kernel's node name. */
-  readonly hostname: string | undefined;
-  readonly protocolVersion: string;
-  /** Seconds a runner may be away before the builder gives up; 0 = at once. */
-  readonly reconnectTimeoutInS: number;
-  /** Seconds. */
-  readonly drainTimeoutInS: number;
-}
+export interface BuilderConfig extends ValuesOf<typeof builderSettings> {}
 
-/** What a loader returns. */
+/** Result of loading a configuration file. */
 export interface Loaded<Config> {
   readonly config: Config;
-  /** File that was read; undefined when the defaults were taken. */
+  /** File that was read; undefined when all settings have their defaults. */
   readonly path: string | undefined;
-  /** One line each, for the log. */
+  /** Things to log; one line each. */
   readonly warnings: readonly string[];
 }
 
+/** Which file to read, and the environment it is completed from. */
 export interface LoadOptions {
-  /** File to read. */
+  /** Default `config.toml` in the working folder. */
   readonly path?: string;
   /**
-   * The path was asked for by the user: not being able to read it is an error. When false or left out a missing file
-   * means the defaults, with a warning. Default: whether `path` was given.
+   * True: a missing file is an error. False: a missing file means all defaults, with a warning. Any other failure to
+   * read the file is always an error. Default: true when `path` is given.
    */
   readonly explicit?: boolean;
   /** Default `process.env`. */
