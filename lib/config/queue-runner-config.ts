@@ -99,6 +99,12 @@ export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<
   await checkKeyFiles(file, "remoteStoreAddr", usable);
   if (overflow !== undefined) await checkKeyFiles(file, "overflowStore.store", [overflow.store]);
 
+  if (values.enableFodChecker) {
+    warnings.push(
+      `${file}: key 'enableFodChecker' has no effect: fixed-output derivations are not checked again`,
+    );
+  }
+
   const { tokenPaths, statusTokenPath } = values;
   const tokens =
     tokenPaths === undefined

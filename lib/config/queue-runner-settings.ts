@@ -180,7 +180,9 @@ export const queueRunnerSettings = {
     kind: "boolean",
     default: false,
     live: "no",
-    meaning: "Build fixed-output derivations again to see whether their source still gives the same.",
+    ignored: true,
+    meaning:
+      "Has no effect: accepted because the Rust runner knows it, where it collects fixed-output derivations and checks none.",
   },
   usePresignedUploads: {
     kind: "boolean",
@@ -303,11 +305,12 @@ export const queueRunnerSettings = {
     unit: "builds",
     min: 0,
     max: 10_000,
-    special: "0: a quarter of `maxDbConnections`, at least 4",
+    special: "0: 200",
     default: 0,
     live: "yes",
     own: true,
-    meaning: "Builds read into memory at once.",
+    meaning:
+      "Queued builds ingested together, with one set of queries. More: a long queue loads faster. Fewer: urgent requests (`POST /build_one`) wait less while it loads.",
   },
   statusTokenPath: {
     kind: "path",

@@ -8,6 +8,8 @@ interface Described {
   readonly live: Live;
   /** Not known to the Rust programs: a file with it is refused there. */
   readonly own?: true;
+  /** Accepted for the sake of existing files and read by no part of the program: setting it is a warning. */
+  readonly ignored?: true;
   /** What the manual shows as default when there is no plain value. */
   readonly defaultText?: string;
 }

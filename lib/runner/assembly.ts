@@ -30,7 +30,7 @@ import { type EdgesOptions, openEdges, type RunnerEdges } from "./outputs/edges.
 import { IncomingOutputs } from "./outputs/incoming-outputs.js";
 import { PresignedUploads } from "./outputs/presigned-uploads.js";
 import { Recorder } from "./recording/recorder.js";
-import { schedulerSettings, timerMs } from "./scheduler-settings.js";
+import { buildsAtOnce, schedulerSettings, timerMs } from "./scheduler-settings.js";
 import { AttemptRegistry } from "./state/attempts.js";
 import { BuildRegistry } from "./state/build-registry.js";
 import { RunnerCounters } from "./state/counters.js";
@@ -127,7 +127,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     logger,
     now,
   });
-  const cached = new CachedBuilds({ store, database, recorder, readNixSupport, uploads });
+  const cached = new CachedBuilds({ store, database, recorder, readNixSupport, uploads, counters });
   const onChange = (): void => dispatcher.trigger();
   const onDynamic = (continuation: DynamicContinuation, drv: StorePath): void => {
     const build = scheduler.step(continuation.dependent)?.lowestBuild;
@@ -209,6 +209,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     uploads,
     recorder,
     cached,
+    counters,
     tasks,
     logger,
     now,
@@ -245,6 +246,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     onChange,
     intervalMs: () => timerMs(config().queueTriggerTimerInS),
     stopAfterMs: () => timerMs(config().stopQueueRunAfterInS),
+    buildsAtOnce: () => buildsAtOnce(config()),
   });
   const launcher = new AttemptLauncher({
     scheduler,
@@ -269,10 +271,11 @@ export function assemble(context: RunnerContext): RunnerParts {
     beforeAssign: () => sessions.adopt(),
     perform,
     safetyIntervalMs: () => timerMs(config().dispatchTriggerTimerInS),
-    onRound: ({ milliseconds }) => {
+    onRound: ({ milliseconds, waitedMs }) => {
       metrics.add("dispatcherWakeups");
       metrics.add("dispatchMs", milliseconds);
       metrics.add("dispatcherRunningUs", milliseconds * 1000);
+      metrics.add("dispatcherWaitingUs", waitedMs * 1000);
     },
     now,
     random,

@@ -26,3 +26,8 @@ export function schedulerSettings(config: QueueRunnerConfig): SchedulerOptionsIn
 export function timerMs(seconds: number): number | undefined {
   return seconds > 0 ? seconds * 1000 : undefined;
 }
+
+/** Queued builds ingested together. */
+export function buildsAtOnce({ maxConcurrentIngestion }: QueueRunnerConfig): number {
+  return maxConcurrentIngestion === 0 ? 200 : maxConcurrentIngestion;
+}

@@ -106,10 +106,12 @@ describe("secrets", () => {
       expect(text).not.toContain(secret);
     }
     expect(JSON.stringify(config)).toContain("[redacted]");
+    const badToken = await file(`${secret}\n${secret}`);
+    // No await between the calls: a promise that rejects before anything listens ends the test run.
     const failing = [
       load(`dbUrl = "mysql://u:${secret}@h/d"`),
       load("", { HYDRA_DATABASE_URL: `mysql://u:${secret}@h/d` }),
-      load(`tokenPaths = ${list([await file(`${secret}\n${secret}`)])}`),
+      load(`tokenPaths = ${list([badToken])}`),
     ];
     for (const one of await Promise.allSettled(failing)) {
       expect(one.status).toBe("rejected");
@@ -223,6 +225,13 @@ describe("the folder of roots", () => {
     const { config } = await loadQueueRunnerConfig({ path: await file(""), env: {} });
     expect(config.rootsDir).toMatch(/gcroots\/per-user\/[^/]+\/hydra-roots$/);
   });
+});
+
+it("a key without effect is said to have none", async () => {
+  expect((await load("enableFodChecker = true")).warnings.join()).toContain(
+    "'enableFodChecker' has no effect",
+  );
+  expect((await load("enableFodChecker = false")).warnings).toEqual([]);
 });
 
 it("a builder is warned of mandatory features that it does not support", async () => {

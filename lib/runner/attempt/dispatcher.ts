@@ -10,6 +10,15 @@ import type { SchedulerApi } from "../../scheduler/api.js";
 import type { AttemptId } from "../../scheduler/ids.js";
 import type { Assignment, Effect } from "../../scheduler/types.js";
 
+/** What a round did and how long it took. */
+export interface DispatchRound {
+  readonly assigned: number;
+  /** Duration of the round. */
+  readonly milliseconds: number;
+  /** Time since the round before, or since the dispatcher was made. */
+  readonly waitedMs: number;
+}
+
 export interface DispatcherOptions {
   readonly scheduler: SchedulerApi;
   readonly newAttemptId: () => AttemptId;
@@ -21,8 +30,8 @@ export interface DispatcherOptions {
   readonly perform: (effects: readonly Effect[]) => void;
   /** Milliseconds between rounds that nothing asked for; undefined = none. Read before each wait. */
   readonly safetyIntervalMs: () => number | undefined;
-  /** Called after each round with its duration in milliseconds. */
-  readonly onRound?: (round: { readonly assigned: number; readonly milliseconds: number }) => void;
+  /** Called after each round. */
+  readonly onRound?: (round: DispatchRound) => void;
   readonly now?: () => number;
   readonly random?: () => number;
 }
@@ -37,6 +46,7 @@ export class Dispatcher {
   #timer: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
   #closed = false;
+  #idleSince = performance.now();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -69,7 +79,13 @@ export class Dispatcher {
     beforeAssign?.();
     const assignments = scheduler.assign(now, newAttemptId);
     for (const assignment of assignments) launch(assignment);
-    onRound?.({ assigned: assignments.length, milliseconds: performance.now() - started });
+    const ended = performance.now();
+    onRound?.({
+      assigned: assignments.length,
+      milliseconds: ended - started,
+      waitedMs: started - this.#idleSince,
+    });
+    this.#idleSince = ended;
     this.#sleep(now);
   }
 

@@ -92,6 +92,6 @@ export class ResolvedSteps {
     attempts.remove(attempt.id);
     onChange();
     if (completion.kind !== "finished" || completion.ownBuilds.length === 0) return;
-    await cached.finishAll(completion.ownBuilds, outputs);
+    await cached.finishAll(completion.ownBuilds, outputs, facts.system);
   }
 }

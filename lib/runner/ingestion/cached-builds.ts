@@ -8,6 +8,7 @@ import type { BuildId } from "../../scheduler/ids.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { Recorder } from "../recording/recorder.js";
 import { type BuildSummary, summarise } from "../state/build-report.js";
+import type { RunnerCounters } from "../state/counters.js";
 import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";
 import type { QueuedBuild } from "../state/queued-build.js";
 import type { RunnerStore } from "../state/runner-store.js";
@@ -18,6 +19,7 @@ export interface CachedBuildsOptions {
   readonly recorder: Recorder;
   readonly readNixSupport: RunnerEdges["readNixSupport"];
   readonly uploads: Pick<RunnerEdges["uploads"], "readOutput">;
+  readonly counters: RunnerCounters;
 }
 
 export class CachedBuilds {
@@ -31,15 +33,19 @@ export class CachedBuilds {
   async finish(build: QueuedBuild, facts: StepFacts): Promise<void> {
     const { recorder } = this.#options;
     const outputs = definedOutputs(facts);
-    await recorder.buildCached(build.id, outputs, await this.summary(outputs));
+    await recorder.buildCached(build.id, outputs, await this.summary(outputs, facts.system));
   }
 
   /** Records builds that have left the scheduler because their step turned out to be built. */
-  async finishAll(builds: readonly BuildId[], outputs: ReadonlyMap<string, StorePath>): Promise<void> {
+  async finishAll(
+    builds: readonly BuildId[],
+    outputs: ReadonlyMap<string, StorePath>,
+    system: string,
+  ): Promise<void> {
     const { recorder } = this.#options;
     recorder.hold(builds);
     try {
-      const summary = await this.summary(outputs);
+      const summary = await this.summary(outputs, system);
       for (const build of builds) await recorder.buildCached(build, outputs, summary);
     } finally {
       recorder.release(builds);
@@ -47,14 +53,16 @@ export class CachedBuilds {
   }
 
   /** What an earlier build said of these outputs, else what the outputs themselves say. */
-  async summary(outputs: ReadonlyMap<string, StorePath>): Promise<BuildSummary> {
-    const { store, database } = this.#options;
+  async summary(outputs: ReadonlyMap<string, StorePath>, system: string): Promise<BuildSummary> {
+    const { store, database, counters } = this.#options;
     const earlier = await database.earlierBuildOfOutputs(
       [...outputs.values()].map((path) => printStorePath(store.storeDir, path)),
       store.storeDir,
     );
     if (earlier !== undefined) return earlier;
-    return summarise(await this.#readOutputs(outputs));
+    const summary = summarise(await this.#readOutputs(outputs));
+    counters.metrics.observeClosureSize(system, summary.closureSize);
+    return summary;
   }
 
   async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, BuiltOutput>> {

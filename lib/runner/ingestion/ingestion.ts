@@ -130,6 +130,7 @@ export class Ingestion {
     const started = this.#options.now();
     const builds = all.filter((build) => !scheduler.hasBuild(build.id) && !recorder.holds(build.id));
     if (builds.length === 0) return;
+    counters.metrics.add("queueBuildLoads", builds.length);
     for (const build of builds) {
       scheduler.upsertJobset({
         id: build.jobset,
@@ -158,7 +159,7 @@ export class Ingestion {
   /** Reads and judges everything below `frontier` that is not complete. */
   async #examine(start: readonly StorePath[], survey: Survey): Promise<void> {
     const { verdicts, accounts, destination } = survey;
-    const { scheduler, catalog, logger } = this.#options;
+    const { scheduler, catalog, counters, logger } = this.#options;
     let frontier = start;
     while (frontier.length > 0) {
       const facts: StepFacts[] = [];
@@ -168,7 +169,9 @@ export class Ingestion {
           return;
         }
         try {
-          facts.push(await catalog.facts(drv));
+          const found = await catalog.facts(drv);
+          counters.metrics.observeInputs(found.system, new Set(found.inputs.map((input) => input.drv)).size);
+          facts.push(found);
         } catch (error) {
           if (!(error instanceof RunnerError) || error.code !== "unreadable-derivation") throw error;
           logger.warn("derivation cannot be read", { drv, error });

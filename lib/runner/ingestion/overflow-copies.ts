@@ -14,6 +14,7 @@ import { type StepId, stepId } from "../../scheduler/ids.js";
 import type { DynamicContinuation, Effect } from "../../scheduler/types.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { Recorder } from "../recording/recorder.js";
+import type { RunnerCounters } from "../state/counters.js";
 import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";
 import type { CachedBuilds } from "./cached-builds.js";
 
@@ -22,6 +23,7 @@ export interface OverflowCopiesOptions {
   readonly uploads: RunnerEdges["uploads"];
   readonly recorder: Recorder;
   readonly cached: CachedBuilds;
+  readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
   readonly logger: Logger;
   readonly now: () => number;
@@ -45,16 +47,18 @@ export class OverflowCopies {
     const id = stepId(facts.drv);
     if (this.#running.has(id)) return;
     this.#running.add(id);
+    this.#options.counters.metrics.add("overflowQueued");
     this.#options.tasks.start(() => this.#copy(facts).finally(() => this.#running.delete(id)));
   }
 
   async #copy(facts: StepFacts): Promise<void> {
-    const { uploads, logger, buildAfterAll } = this.#options;
+    const { uploads, counters, logger, buildAfterAll } = this.#options;
     try {
       await uploads.copyFromOverflow(facts);
     } catch (error) {
       // The queue is closed, and so are we; the journal has the job.
       if (error instanceof BinaryCacheError && error.code === "unavailable") return;
+      counters.metrics.add("overflowFailed");
       logger.warn("outputs cannot be copied from the overflow store and are built", {
         drv: facts.drv,
         error,
@@ -62,6 +66,7 @@ export class OverflowCopies {
       if (this.#isGated(facts)) await buildAfterAll(facts);
       return;
     }
+    counters.metrics.add("overflowSucceeded");
     await this.#finish(facts);
   }
 
@@ -78,7 +83,7 @@ export class OverflowCopies {
       const drv = outputs.get(continuation.chain.at(-1) ?? "");
       if (drv !== undefined) onDynamic(continuation, drv);
     }
-    if (completion.ownBuilds.length > 0) await cached.finishAll(completion.ownBuilds, outputs);
+    if (completion.ownBuilds.length > 0) await cached.finishAll(completion.ownBuilds, outputs, facts.system);
   }
 
   /** Nobody may want it any more. */

@@ -5,6 +5,7 @@
  * scheduler holds, so whatever a lost notification would have said is found by the next pass.
  */
 
+import { performance } from "node:perf_hooks";
 import { turn } from "../../async/index.js";
 import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../../database/index.js";
 import type { Listener } from "../../database/listener.js";
@@ -40,10 +41,10 @@ export interface QueueMonitorOptions {
   readonly intervalMs: () => number | undefined;
   /** A pass stops taking builds in after this time and goes on in the next one; undefined = never. */
   readonly stopAfterMs: () => number | undefined;
+  /** Builds ingested together, between two looks at the clock and at urgent requests. At least 1. */
+  readonly buildsAtOnce: () => number;
 }
 
-/** Builds taken in between two looks at the clock and at urgent requests. */
-const chunkSize = 200;
 /** Rows that are compared with memory before anything else gets its turn. */
 const comparedAtOnce = 2_000;
 /** Even without any notification the database is compared with memory this often. */
@@ -142,14 +143,25 @@ export class QueueMonitor {
     await ingestion.ingest(this.#usable(builds), { urgent: true });
   }
 
+  /** Until the next pass is due. */
+  async #wait(): Promise<void> {
+    const { intervalMs, counters } = this.#options;
+    const started = performance.now();
+    await this.#sleep(intervalMs() ?? safetyIntervalMs);
+    counters.metrics.add("monitorWaitingUs", (performance.now() - started) * 1000);
+  }
+
   async #run(): Promise<void> {
+    const { metrics } = this.#options.counters;
     let failures = 0;
     while (!this.#abort.signal.aborted) {
-      if (!this.#pending) await this.#sleep(this.#options.intervalMs() ?? safetyIntervalMs);
+      if (!this.#pending) await this.#wait();
       if (this.#abort.signal.aborted) return;
       this.#pending = false;
       try {
+        const started = performance.now();
         const early = await this.#pass();
+        metrics.add("monitorRunningUs", (performance.now() - started) * 1000);
         failures = 0;
         this.#problem = undefined;
         if (!early) this.#loaded = true;
@@ -179,13 +191,14 @@ export class QueueMonitor {
     const digest = await database.unfinishedBuildDigest();
     const missing = await this.#compare(digest, before);
     const stopAfter = this.#options.stopAfterMs();
-    for (let from = 0; from < missing.length; from += chunkSize) {
+    for (let from = 0, to = 0; from < missing.length; from = to) {
+      to = from + this.#options.buildsAtOnce();
       if (this.#abort.signal.aborted) return false;
       if (stopAfter !== undefined && from > 0 && now() - started > stopAfter) {
         counters.metrics.add("queueChecksEarlyExits");
         return true;
       }
-      const { builds, bad } = await database.unfinishedBuilds({ ids: missing.slice(from, from + chunkSize) });
+      const { builds, bad } = await database.unfinishedBuilds({ ids: missing.slice(from, to) });
       for (const row of bad) this.#report(row.id, row.reason);
       await this.#loadUsage(builds);
       await this.#options.ingestion.ingest(this.#usable(builds));
