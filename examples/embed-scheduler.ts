@@ -9,7 +9,7 @@ import {
   type NewStep,
   Scheduler,
   stepId,
-} from "../lib/scheduler/index.js";
+} from "hydra-runner/scheduler";
 
 const scheduler = new Scheduler({ machineOrder: "SpeedFactorOnly", stepOrder: "WithCriticalPath" });
 let now = Date.UTC(2026, 0, 1);

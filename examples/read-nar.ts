@@ -4,7 +4,7 @@ import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { byteStringToText, createHasher, dumpPath, parseNar, printHash } from "../lib/nix/index.js";
+import { byteStringToText, createHasher, dumpPath, parseNar, printHash } from "hydra-runner/nix";
 
 async function sampleFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "read-nar-"));

@@ -12,7 +12,7 @@ import {
   printNarInfo,
   Signer,
   verifySignature,
-} from "../lib/nix/index.js";
+} from "hydra-runner/nix";
 
 /** What `nix-store --generate-binary-cache-key` writes: name, seed and public half. */
 function newKey(name: string): string {

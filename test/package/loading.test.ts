@@ -1,0 +1,96 @@
+/**
+ * Which packages and rooms each entrance loads when it is imported: one list for each, so that a heavy dependency
+ * that slips into a light entrance is seen by its name.
+ */
+import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Prints the URLs of all scripts that were loaded, whether as modules or by `require`. */
+const probe = `
+  const { Session } = await import("node:inspector");
+  const session = new Session();
+  session.connect();
+  const urls = [];
+  session.on("Debugger.scriptParsed", ({ params }) => urls.push(params.url));
+  session.post("Debugger.enable");
+  urls.length = 0;
+  await import(process.argv[1]);
+  session.disconnect();
+  console.log(JSON.stringify(urls));
+`;
+
+/** Packages that come along with one of our dependencies count as that dependency. */
+const families: readonly (readonly [RegExp, string])[] = [
+  [/^@(?:aws-sdk|aws|smithy)\//, "@aws-sdk"],
+  [/^(?:pg|pg-.*|postgres-.*|xtend)$/, "pg"],
+  [/^(?:@connectrpc|@bufbuild)\//, "@connectrpc"],
+  [/^(?:prom-client|bintrees|tdigest|@opentelemetry\/api)$/, "prom-client"],
+];
+const familyOf = (name: string): string => families.find(([pattern]) => pattern.test(name))?.[1] ?? name;
+
+interface Loaded {
+  readonly packages: readonly string[];
+  readonly rooms: readonly string[];
+}
+
+async function load(entrance: string): Promise<Loaded> {
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    ["--input-type=module", "--eval", probe, entrance],
+    { cwd: root, maxBuffer: 1 << 24 },
+  );
+  const urls = JSON.parse(stdout) as string[];
+  const named = (pattern: RegExp): string[] => [
+    ...new Set(urls.flatMap((url) => pattern.exec(url)?.[1] ?? [])),
+  ];
+  return {
+    packages: [...new Set(named(/.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//).map(familyOf))].sort(),
+    rooms: named(/\/dist\/lib\/([^/]+)\//).sort(),
+  };
+}
+
+/** The packages that each entrance may load. */
+const packages: Readonly<Record<string, readonly string[]>> = {
+  ".": ["@aws-sdk", "@connectrpc", "drizzle-orm", "fzstd", "pg", "prom-client", "smol-toml"],
+  "./nix": [],
+  "./scheduler": [],
+  "./database": ["drizzle-orm", "pg"],
+  "./binary-cache": ["@aws-sdk", "fzstd"],
+  "./compression": ["fzstd"],
+  "./rpc": ["@connectrpc", "fzstd"],
+  "./runner": ["@aws-sdk", "@connectrpc", "drizzle-orm", "fzstd", "pg", "prom-client"],
+  "./builder": ["@connectrpc", "fzstd", "smol-toml"],
+  "./status": ["prom-client"],
+  "./config": ["smol-toml"],
+};
+
+/** The rooms that the light entrances may load. */
+const rooms: Readonly<Record<string, readonly string[]>> = {
+  "./nix": ["async", "nix"],
+  "./scheduler": ["scheduler"],
+  "./database": ["async", "database", "nix"],
+  "./compression": ["compression"],
+  "./config": ["config"],
+};
+
+describe("importing an entrance", () => {
+  it("is tested for all of them", async () => {
+    const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { exports: object };
+    expect(Object.keys(packages)).toEqual(Object.keys(manifest.exports));
+  });
+
+  it.each(Object.keys(packages))("%s loads only what belongs to it", async (entrance) => {
+    const loaded = await load(entrance.replace(".", "hydra-runner"));
+    const allowed = packages[entrance] ?? [];
+    expect(loaded.packages.filter((name) => !allowed.includes(name))).toEqual([]);
+    const near = rooms[entrance] ?? loaded.rooms;
+    expect(loaded.rooms.filter((room) => !near.includes(room))).toEqual([]);
+    expect(loaded.rooms).toContain(entrance === "." ? "runner" : entrance.slice(2));
+  });
+});
