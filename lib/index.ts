@@ -12,7 +12,10 @@ export {
   loadQueueRunnerConfig,
   type QueueRunnerConfig,
 } from "./config/index.js";
-export { EmbeddedPostgres, HydraDatabase, openHydraDatabase } from "./database/index.js";
+// Not from the entrance of the room, which has the tables and with them drizzle.
+export { EmbeddedPostgres } from "./database/embedded/embedded-postgres.js";
+export { HydraDatabase } from "./database/hydra-database.js";
+export { openHydraDatabase } from "./database/open-hydra-database.js";
 export { HydraError, UsageError } from "./errors.js";
 export { createLogger, type Logger } from "./log.js";
 export { DaemonStore, openStore, parseDerivation, Signer, type Store, type StorePath } from "./nix/index.js";

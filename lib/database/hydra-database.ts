@@ -1,24 +1,18 @@
 /** Hydra's database: a pool of connections, transactions that get through, and the questions the runner asks. */
-import { Client, Pool } from "pg";
+import type { Client, Pool } from "pg";
 import { Backoff } from "./backoff.js";
 import type { ConnectionSettings } from "./connection-settings.js";
+import { driver } from "./driver.js";
 import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
-import { buildExists, isBuildActive } from "./queries/build-state.js";
-import { type EarlierBuild, earlierBuildOfOutputs } from "./queries/earlier-build.js";
-import { type EarlierTries, earlierTries } from "./queries/earlier-tries.js";
-import { failedPaths } from "./queries/failed-paths.js";
-import { type JobsetRow, jobsets, jobsetUsage, type UsedTime } from "./queries/jobsets.js";
-import { type OutputChain, resolveOutputChains } from "./queries/output-chains.js";
-import { type StepKind, stepDurations } from "./queries/step-durations.js";
-import { type StepState, stepState } from "./queries/step-state.js";
-import { type NewBuild, submitBuild } from "./queries/submit-build.js";
-import {
-  type BuildDigest,
-  type UnfinishedBuilds,
-  unfinishedBuildDigest,
-  unfinishedBuilds,
-} from "./queries/unfinished-builds.js";
+import type { EarlierBuild } from "./queries/earlier-build.js";
+import type { EarlierTries } from "./queries/earlier-tries.js";
+import type { JobsetRow, UsedTime } from "./queries/jobsets.js";
+import type { OutputChain } from "./queries/output-chains.js";
+import type { StepKind } from "./queries/step-durations.js";
+import type { StepState } from "./queries/step-state.js";
+import type { NewBuild } from "./queries/submit-build.js";
+import type { BuildDigest, UnfinishedBuilds } from "./queries/unfinished-builds.js";
 import { type Session, sessionOn, type Transaction } from "./session.js";
 import { type Fence, runTransaction, type TransactionOptions } from "./transaction.js";
 
@@ -30,6 +24,13 @@ export interface HydraDatabaseOptions {
   readonly onRetry?: ((error: unknown) => void) | undefined;
   /** Runs after the pool is closed: stops a server of our own. */
   readonly onClosed?: (() => Promise<void>) | undefined;
+}
+
+type Queries = typeof import("./queries/index.js");
+
+/** Drizzle and the tables come with them; they take about 100 ms, which nobody who asks nothing should pay. */
+function queries(): Promise<Queries> {
+  return import("./queries/index.js");
 }
 
 /** A connection that broke while idle is noticed by its next query; a few fresh ones then suffice. */
@@ -58,6 +59,7 @@ export class HydraDatabase implements AsyncDisposable {
     this.#settings = options.settings;
     this.#onRetry = options.onRetry ?? (() => {});
     this.#onClosed = options.onClosed ?? (async () => {});
+    const { Pool } = driver();
     this.#pool = new Pool({
       ...options.settings.config,
       max: Math.max(1, options.maxConnections),
@@ -113,7 +115,7 @@ export class HydraDatabase implements AsyncDisposable {
     for (let tries = 1; ; tries++) {
       this.#checkOpen();
       try {
-        return await work(sessionOn(this.#pool));
+        return await work(await sessionOn(this.#pool));
       } catch (error) {
         if (failureKind(error) !== "lost") throw error;
         if (tries >= readTries) {
@@ -131,6 +133,7 @@ export class HydraDatabase implements AsyncDisposable {
   async connect(name: string): Promise<Client> {
     this.#checkOpen();
     const { application_name: own } = this.#settings.config;
+    const { Client } = driver();
     const client = new Client({
       ...this.#settings.config,
       application_name: `${own ?? "hydra-queue-runner"}:${name}`,
@@ -144,65 +147,67 @@ export class HydraDatabase implements AsyncDisposable {
 
   /** Unfinished builds with what is needed to schedule them; all, or those with the ids. */
   unfinishedBuilds(options: { readonly ids?: readonly number[] } = {}): Promise<UnfinishedBuilds> {
-    return this.read((session) => unfinishedBuilds(session, options.ids));
+    return this.#ask((queries, session) => queries.unfinishedBuilds(session, options.ids));
   }
 
   /** What can change for an unfinished build, of all of them, the most urgent ones first; in many small answers. */
   unfinishedBuildDigest(): Promise<BuildDigest[]> {
-    return this.transaction(unfinishedBuildDigest, { idempotent: true });
+    return this.transaction(async (transaction) => (await queries()).unfinishedBuildDigest(transaction), {
+      idempotent: true,
+    });
   }
 
   jobsets(): Promise<JobsetRow[]> {
-    return this.read(jobsets);
+    return this.#ask((queries, session) => queries.jobsets(session));
   }
 
   /** Steps of jobsets that ended after `since` (Unix seconds); jobsets without any are absent. */
   jobsetUsage(ids: readonly number[], since: number): Promise<Map<number, UsedTime[]>> {
-    return this.read((session) => jobsetUsage(session, ids, since));
+    return this.#ask((queries, session) => queries.jobsetUsage(session, ids, since));
   }
 
   /** Those of the paths that are remembered as failed. */
   failedPaths(paths: readonly string[]): Promise<Set<string>> {
-    return this.read((session) => failedPaths(session, paths));
+    return this.#ask((queries, session) => queries.failedPaths(session, paths));
   }
 
   /** Tries that unfinished builds made at derivations, by full path; those without any are absent. */
   earlierTries(drvPaths: readonly string[]): Promise<Map<string, EarlierTries>> {
-    return this.read((session) => earlierTries(session, drvPaths));
+    return this.#ask((queries, session) => queries.earlierTries(session, drvPaths));
   }
 
   /** Usual duration in seconds by `system/name`; steps that never succeeded are absent. */
   stepDurations(steps: readonly StepKind[]): Promise<Map<string, number>> {
-    return this.read((session) => stepDurations(session, steps));
+    return this.#ask((queries, session) => queries.stepDurations(session, steps));
   }
 
   /** The paths that builds found for outputs, in the order of `chains`. */
   resolveOutputChains(chains: readonly OutputChain[], storeDir: string): Promise<(string | undefined)[]> {
-    return this.read((session) => resolveOutputChains(session, chains, storeDir));
+    return this.#ask((queries, session) => queries.resolveOutputChains(session, chains, storeDir));
   }
 
   /** What the newest successful build with one of the outputs is known for. */
   earlierBuildOfOutputs(paths: readonly string[], storeDir: string): Promise<EarlierBuild | undefined> {
-    return this.read((session) => earlierBuildOfOutputs(session, paths, storeDir));
+    return this.#ask((queries, session) => queries.earlierBuildOfOutputs(session, paths, storeDir));
   }
 
   /** How the newest attempt at a derivation ended. */
   stepState(drvPath: string): Promise<StepState | undefined> {
-    return this.read((session) => stepState(session, drvPath));
+    return this.#ask((queries, session) => queries.stepState(session, drvPath));
   }
 
   /** The build exists and is not finished. */
   isBuildActive(id: number): Promise<boolean> {
-    return this.read((session) => isBuildActive(session, id));
+    return this.#ask((queries, session) => queries.isBuildActive(session, id));
   }
 
   buildExists(id: number): Promise<boolean> {
-    return this.read((session) => buildExists(session, id));
+    return this.#ask((queries, session) => queries.buildExists(session, id));
   }
 
   /** Inserts a build for a derivation and tells the listeners; undefined when there is no such jobset. */
   submitBuild(build: NewBuild): Promise<number | undefined> {
-    return this.transaction((transaction) => submitBuild(transaction, build));
+    return this.transaction(async (transaction) => (await queries()).submitBuild(transaction, build));
   }
 
   /** Waits for running queries, then closes all connections. */
@@ -213,6 +218,12 @@ export class HydraDatabase implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  /** Runs one of the queries that change nothing. */
+  async #ask<T>(query: (queries: Queries, session: Session) => Promise<T>): Promise<T> {
+    const loaded = await queries();
+    return this.read((session) => query(loaded, session));
   }
 
   #checkOpen(): void {

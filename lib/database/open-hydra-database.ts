@@ -1,13 +1,12 @@
 /** From an address to a database that answers and has Hydra's tables. */
-import { Client } from "pg";
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { Backoff } from "./backoff.js";
 import { type ConnectionSettings, connectionSettings } from "./connection-settings.js";
+import { driver } from "./driver.js";
 import { EmbeddedPostgres } from "./embedded/embedded-postgres.js";
 import { failureCode, failureKind } from "./failure-kinds.js";
 import { HydraDatabase } from "./hydra-database.js";
-import { migrate } from "./migrate.js";
 import { seedJobset } from "./seed.js";
 
 export interface OpenHydraDatabaseOptions {
@@ -57,6 +56,7 @@ export async function openHydraDatabase(options: OpenHydraDatabaseOptions): Prom
       onRetry: options.onRetry,
       ...(embedded === undefined ? {} : { onClosed: () => embedded.stop() }),
     });
+    const { migrate } = await import("./migrate.js");
     await migrate(database, logger);
     if (embedded !== undefined) await database.transaction(seedJobset);
     return database;
@@ -97,6 +97,7 @@ async function waitForServer(
 
 /** Three quarters of what the server can give to ordinary users: Hydra's other programs need some, too. */
 async function connectionLimit(settings: ConnectionSettings): Promise<number> {
+  const { Client } = driver();
   const client = new Client(settings.config);
   client.on("error", () => {});
   try {

@@ -1,5 +1,5 @@
 /** What statements run on: the pool, or one connection inside a transaction. */
-import { drizzle, type NodePgDatabase } from "drizzle-orm/node-postgres";
+import type { NodePgDatabase } from "drizzle-orm/node-postgres";
 import type { Pool, PoolClient } from "pg";
 
 export interface QueryResult<Row> {
@@ -18,16 +18,20 @@ export interface Session {
 /** A session whose statements are committed together or not at all. */
 export type Transaction = Session;
 
+type Drizzle = typeof import("drizzle-orm/node-postgres");
+
 class PgSession implements Session {
   readonly #client: Pool | PoolClient;
+  readonly #drizzle: Drizzle;
   #db: NodePgDatabase | undefined;
 
-  constructor(client: Pool | PoolClient) {
+  constructor(client: Pool | PoolClient, drizzle: Drizzle) {
     this.#client = client;
+    this.#drizzle = drizzle;
   }
 
   get db(): NodePgDatabase {
-    this.#db ??= drizzle({ client: this.#client });
+    this.#db ??= this.#drizzle.drizzle({ client: this.#client });
     return this.#db;
   }
 
@@ -36,6 +40,7 @@ class PgSession implements Session {
   }
 }
 
-export function sessionOn(client: Pool | PoolClient): Session {
-  return new PgSession(client);
+/** A session on the pool or on one of its connections. The first one loads drizzle. */
+export async function sessionOn(client: Pool | PoolClient): Promise<Session> {
+  return new PgSession(client, await import("drizzle-orm/node-postgres"));
 }

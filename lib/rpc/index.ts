@@ -9,7 +9,7 @@ export {
   RunnerClient,
   type RunnerClientOptions,
 } from "./client/index.js";
-export { parseUuid } from "./convert/index.js";
+export { parseUuid } from "./convert/scalars.js";
 export { RpcError, type RpcStatus, rpcStatusCodes } from "./errors.js";
 export { decodeLog, encodeLog, packNars, type UnpackedNar, unpackNars } from "./packing/index.js";
 export {

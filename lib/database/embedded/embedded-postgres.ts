@@ -9,10 +9,10 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile, rm } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Client } from "pg";
 import { type Logger, silentLogger } from "../../log.js";
 import { Backoff } from "../backoff.js";
 import { connectionSettings } from "../connection-settings.js";
+import { driver } from "../driver.js";
 import { DatabaseError } from "../errors.js";
 import { failureCode } from "../failure-kinds.js";
 import { findPostgres, type PostgresPrograms, programEnvironment } from "./binaries.js";
@@ -251,6 +251,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
   }
 
   async #ask(statement: string): Promise<void> {
+    const { Client } = driver();
     const client = new Client({
       ...connectionSettings(this.#places.url).config,
       database: "postgres",

@@ -3,25 +3,21 @@
  *
  * Single-message calls and the tunnel go through the gRPC library, bulk calls through the codec of `../stream`.
  */
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type Client, createClient, type CallOptions as LibraryOptions } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import type { CallOptions as LibraryOptions } from "@connectrpc/connect";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
-import * as convert from "../convert/index.js";
 import { RpcError } from "../errors.js";
-import { StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";
-import * as wire from "../gen/runner/v1/streaming_pb.js";
-import { maxMessageBytes } from "../stream/index.js";
+import type { AddToStoreHeader } from "../gen/runner/v1/streaming_pb.js";
+import { servicePath } from "../stream/index.js";
 import type * as api from "../types.js";
 import type { BulkChannel } from "./bulk-stream.js";
-import { callError } from "./call-error.js";
 import { CallScope } from "./call-scope.js";
-import { ClientTunnel } from "./client-tunnel.js";
+import type { ClientTunnel } from "./client-tunnel.js";
 import { ClientConnection } from "./connection.js";
 import { download } from "./download.js";
 import { type ClientTlsOptions, parseEndpoint } from "./endpoint.js";
 import { retried } from "./retry.js";
+import type { ServiceClient } from "./service.js";
 import { upload } from "./upload.js";
 
 export interface RunnerClientOptions {
@@ -50,6 +46,9 @@ export interface RunnerClientOptions {
 
 const mebibyte = 1024 * 1024;
 
+type Service = typeof import("./service.js");
+type LoadedService = Service & { readonly client: ServiceClient };
+
 /** Makes a client; nothing is sent before its first call. @throws UsageError for an endpoint that is none */
 export function connectRunner(options: RunnerClientOptions): RunnerClient {
   return new RunnerClient(options);
@@ -61,7 +60,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   readonly #storeDir: StoreDir;
   readonly #connection: ClientConnection;
   readonly #headers: Readonly<Record<string, string>>;
-  readonly #client: Client<typeof wire.RunnerService>;
+  #service: Promise<LoadedService> | undefined;
   readonly #bulk: BulkChannel;
   readonly #tunnels = new Set<ClientTunnel>();
 
@@ -81,15 +80,6 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
       keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
       logger,
     });
-    const transport = createGrpcTransport({
-      baseUrl: endpoint.origin,
-      sessionManager: this.#connection,
-      // Messages are small or hold zstd already.
-      acceptCompression: [],
-      readMaxBytes: maxMessageBytes,
-      writeMaxBytes: maxMessageBytes,
-    });
-    this.#client = createClient(wire.RunnerService, transport);
     this.#bulk = {
       connection: this.#connection,
       headers: {
@@ -98,20 +88,22 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
         "user-agent": "hydra-builder",
         ...this.#headers,
       },
-      pathOf: (method) => `/${wire.RunnerService.typeName}/${method}`,
+      pathOf: (method) => `${servicePath}${method}`,
     };
   }
 
   async checkVersion(check: api.VersionCheck, options?: api.CallOptions): Promise<api.VersionAnswer> {
+    const { client, create, wire } = await this.#load();
     const request = create(wire.VersionCheckRequestSchema, check);
     const { compatible, serverVersion } = await this.#call(
-      (library) => this.#client.checkVersion(request, library),
+      (library) => client.checkVersion(request, library),
       options,
     );
     return { compatible, serverVersion };
   }
 
   async openTunnel(join: api.BuilderJoin, options: api.CallOptions = {}): Promise<api.BuilderTunnel> {
+    const { callError, client, ClientTunnel, convert } = await this.#load();
     const message = convert.joinToWire(join);
     const headers = new Headers(this.#headers);
     if (join.running !== undefined) {
@@ -135,9 +127,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     });
     try {
       scope.signal.throwIfAborted();
-      await tunnel.join(
-        this.#client.openTunnel(tunnel.requests(message), { headers, signal: tunnel.signal }),
-      );
+      await tunnel.join(client.openTunnel(tunnel.requests(message), { headers, signal: tunnel.signal }));
       joining.end();
       return tunnel;
     } catch (error) {
@@ -148,25 +138,29 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   }
 
   async buildStepUpdate(update: api.StepUpdate, options?: api.CallOptions): Promise<void> {
+    const { client, convert } = await this.#load();
     const request = convert.stepUpdateToWire(update);
-    await this.#call((library) => this.#client.buildStepUpdate(request, library), options);
+    await this.#call((library) => client.buildStepUpdate(request, library), options);
   }
 
   async fetchRequisites(
     paths: readonly StorePath[],
     options?: api.CallOptions,
   ): Promise<readonly StorePath[]> {
+    const { client, convert, create, StorePathsSchema } = await this.#load();
     const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
-    const answer = await this.#call((library) => this.#client.fetchRequisites(request, library), options);
+    const answer = await this.#call((library) => client.fetchRequisites(request, library), options);
     return convert.storePathsFromWire(answer.requisites, "requisites");
   }
 
   async hasPath(path: StorePath, options?: api.CallOptions): Promise<boolean> {
+    const { client, convert } = await this.#load();
     const request = convert.storePathToWire(path);
-    return (await this.#call((library) => this.#client.hasPath(request, library), options)).hasPath;
+    return (await this.#call((library) => client.hasPath(request, library), options)).hasPath;
   }
 
   async fetchPaths(paths: readonly StorePath[], options?: api.CallOptions): Promise<api.NarStream> {
+    const { convert, create, StorePathsSchema, toBinary, ...service } = await this.#load();
     const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
     const { head, chunks } = await download(
       this.#bulk,
@@ -174,7 +168,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
       toBinary(StorePathsSchema, request),
       options,
     );
-    const { pathInfos } = decodeHeader(head);
+    const { pathInfos } = decodeHeader(service, head);
     return {
       infos: pathInfos.map((info, index) => convert.pathInfoFromWire(info, `path_infos[${index}]`)),
       chunks,
@@ -186,6 +180,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     chunks: AsyncIterable<Uint8Array>,
     options?: api.CallOptions,
   ): Promise<void> {
+    const { convert, create, toBinary, wire } = await this.#load();
     const head = toBinary(
       wire.LogChunkSchema,
       create(wire.LogChunkSchema, { drv: convert.storePathToWire(drv) }),
@@ -194,6 +189,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   }
 
   async buildResult({ infos, chunks }: api.NarStream, options?: api.CallOptions): Promise<void> {
+    const { convert, create, toBinary, wire } = await this.#load();
     const value = create(wire.AddToStoreHeaderSchema, {
       pathInfos: infos.map((info) => convert.pathInfoToWire(this.#storeDir, info)),
     });
@@ -204,28 +200,28 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     await upload(this.#bulk, { method: "BuildResult", first, chunks }, options);
   }
 
-  requestPresignedUrls(
+  async requestPresignedUrls(
     request: api.PresignedUrlsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.PresignedNar[]> {
+    const { client, convert } = await this.#load();
     const message = convert.presignedRequestToWire(request);
     return this.#retried(
       "RequestPresignedUrl",
-      async (library) =>
-        convert.presignedNarsFromWire(await this.#client.requestPresignedUrl(message, library)),
+      async (library) => convert.presignedNarsFromWire(await client.requestPresignedUrl(message, library)),
       options,
     );
   }
 
-  requestMultipartParts(
+  async requestMultipartParts(
     request: api.MultipartPartsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.MultipartPart[]> {
+    const { client, convert } = await this.#load();
     const message = convert.partsRequestToWire(request);
     return this.#retried(
       "RequestMultipartParts",
-      async (library) =>
-        convert.partsFromWire((await this.#client.requestMultipartParts(message, library)).parts),
+      async (library) => convert.partsFromWire((await client.requestMultipartParts(message, library)).parts),
       options,
     );
   }
@@ -234,17 +230,19 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     uploaded: api.PresignedUploadComplete,
     options?: api.CallOptions,
   ): Promise<void> {
+    const { client, convert } = await this.#load();
     const message = convert.uploadCompleteToWire(this.#storeDir, uploaded);
     await this.#retried(
       "NotifyPresignedUploadComplete",
-      (library) => this.#client.notifyPresignedUploadComplete(message, library),
+      (library) => client.notifyPresignedUploadComplete(message, library),
       options,
     );
   }
 
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
+    const { client, convert } = await this.#load();
     const message = convert.completionToWire(completion);
-    await this.#retried("CompleteBuild", (library) => this.#client.completeBuild(message, library), options);
+    await this.#retried("CompleteBuild", (library) => client.completeBuild(message, library), options);
   }
 
   /** Ends the connection at once; what is still running ends with `unavailable`. */
@@ -255,6 +253,14 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #load(): Promise<LoadedService> {
+    this.#service ??= import("./service.js").then((service) => ({
+      ...service,
+      client: service.createServiceClient(this.#connection),
+    }));
+    return this.#service;
   }
 
   async #call<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions = {}): Promise<T> {
@@ -268,6 +274,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
         ...(timeoutMs === undefined ? {} : { timeoutMs }),
       });
     } catch (error) {
+      const { callError } = await this.#load();
       throw await callError(error, this.#connection, scope.signal);
     } finally {
       scope.end();
@@ -310,7 +317,10 @@ function signals(options: api.CallOptions): AbortSignal[] {
   return options.signal === undefined ? [] : [options.signal];
 }
 
-function decodeHeader(bytes: Uint8Array): wire.AddToStoreHeader {
+function decodeHeader(
+  { fromBinary, wire }: Pick<Service, "fromBinary" | "wire">,
+  bytes: Uint8Array,
+): AddToStoreHeader {
   try {
     return fromBinary(wire.AddToStoreHeaderSchema, bytes);
   } catch (cause) {

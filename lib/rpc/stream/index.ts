@@ -4,6 +4,12 @@
  */
 export { type BulkEvent, BulkParser } from "./bulk-parser.js";
 export { bulkHead, messageFrame } from "./frame.js";
-export { decodeGrpcMessage, encodeGrpcMessage, isEndedByPeer, maxMessageBytes } from "./protocol.js";
+export {
+  decodeGrpcMessage,
+  encodeGrpcMessage,
+  isEndedByPeer,
+  maxMessageBytes,
+  servicePath,
+} from "./protocol.js";
 export { BulkReader } from "./reader.js";
 export { writeWithPressure } from "./writer.js";

@@ -1,6 +1,9 @@
 /** Facts of gRPC over HTTP/2 that both ends need. */
 import type { Http2Stream } from "node:http2";
 
+/** What the paths of the runner's calls begin with; the name of the method follows. */
+export const servicePath = "/runner.v1.RunnerService/";
+
 /** Largest message either side takes, as in the peers that are deployed. */
 export const maxMessageBytes = 50 * 1024 * 1024;
 

@@ -4,7 +4,7 @@
  * The slot is reserved before this starts. Whatever goes wrong on the way ends the attempt through `Results`, so the
  * slot is given back and the row, if there is one, is closed.
  */
-import { machineLeftMessage } from "../../database/index.js";
+import { machineLeftMessage } from "../../database/queries/earlier-tries.js";
 import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { BasicDerivation } from "../../nix/derivation/derivation.js";

@@ -8,7 +8,7 @@
  */
 
 import { atMost, TaskGroup } from "../../async/index.js";
-import { machineLeftMessage } from "../../database/index.js";
+import { machineLeftMessage } from "../../database/queries/earlier-tries.js";
 import { stepStatus } from "../../database/status-numbers.js";
 import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";

@@ -5,7 +5,7 @@
  * Builders keep building while there is no runner. For a moment after the start the steps that were running belong to
  * them: whoever comes back with one goes on with it, only then it is handed out anew.
  */
-import { type EarlierTries, givenBackMessage } from "../../database/index.js";
+import { type EarlierTries, givenBackMessage } from "../../database/queries/earlier-tries.js";
 import { type RetryOptions, RetryPolicy } from "../../scheduler/index.js";
 
 export interface EarlierAttemptsOptions {

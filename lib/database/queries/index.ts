@@ -1,0 +1,14 @@
+/**
+ * The statements that read, and the one that submits a build. Loaded with drizzle and the tables by the first query:
+ * `HydraDatabase` has a method for each.
+ */
+export { buildExists, isBuildActive } from "./build-state.js";
+export { earlierBuildOfOutputs } from "./earlier-build.js";
+export { earlierTries } from "./earlier-tries.js";
+export { failedPaths } from "./failed-paths.js";
+export { jobsets, jobsetUsage } from "./jobsets.js";
+export { resolveOutputChains } from "./output-chains.js";
+export { stepDurations } from "./step-durations.js";
+export { stepState } from "./step-state.js";
+export { submitBuild } from "./submit-build.js";
+export { unfinishedBuildDigest, unfinishedBuilds } from "./unfinished-builds.js";
