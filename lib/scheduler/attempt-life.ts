@@ -1,6 +1,6 @@
 /** One hand-out from the reserved slot to its end, however it ends. */
 
-import type { Core } from "./core.js";
+import type { Core, SettledCore } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { AttemptId } from "./ids.js";
 import type { Machine } from "./machines/machine.js";
@@ -24,7 +24,7 @@ import {
 const notStartedDelayMs = 1000;
 
 /** Hands out the best steps as long as some fit somewhere. */
-export function assign(core: Core, newAttemptId: () => AttemptId, limit: number): Assignment[] {
+export function assign(core: SettledCore, newAttemptId: () => AttemptId, limit: number): Assignment[] {
   const result: Assignment[] = [];
   while (result.length < limit) {
     const queue = core.board.best();
@@ -39,7 +39,7 @@ export function assign(core: Core, newAttemptId: () => AttemptId, limit: number)
 
 /** Reserves a slot for the step. */
 export function start(
-  core: Core,
+  core: SettledCore,
   step: Step,
   machine: Machine,
   id: AttemptId,
@@ -54,8 +54,7 @@ export function start(
   core.armPrune();
   const attempt = new Attempt(id, step, machine, accountedBuild(step), startedAt, limits, usage);
   attempt.timer = new Timer(({ now, random, effects }) => {
-    const effect = expire(core, attempt, now, random);
-    if (effect !== undefined) effects.push(effect);
+    effects.push(expire(core.settledAt(now), attempt, random));
   });
   armDeadline(core, attempt);
   core.attempts.set(id, attempt);
@@ -166,7 +165,12 @@ export function endWithoutResult(core: Core, attempt: Attempt): EndedAttempt {
 }
 
 /** A result for a live attempt. */
-export function complete(core: Core, attempt: Attempt, outcome: AttemptOutcome, random: Random): Completion {
+export function complete(
+  core: SettledCore,
+  attempt: Attempt,
+  outcome: AttemptOutcome,
+  random: Random,
+): Completion {
   const { step, machine } = attempt;
   const cancelling = attempt.phase === "cancelling";
   const ended = detach(core, attempt);
@@ -213,7 +217,7 @@ function countResult(core: Core, { step, machine }: Attempt, outcome: AttemptOut
 }
 
 function retry(
-  core: Core,
+  core: SettledCore,
   step: Step,
   reason: string,
   ended: EndedAttempt,
@@ -243,8 +247,7 @@ function cancelled(core: Core, step: Step, ended: EndedAttempt): Completion {
 }
 
 /** The attempt's deadline passed: acknowledgement, time-out plus grace, upload, or confirmation of an abort. */
-function expire(core: Core, attempt: Attempt, now: number, random: Random): Effect | undefined {
-  core.now = now;
+function expire(core: SettledCore, attempt: Attempt, random: Random): Effect {
   const { phase, machine } = attempt;
   core.counters.deadlinesMissed++;
   const cause =

@@ -1,5 +1,6 @@
 /** The parts of the scheduler, wired together; the functions of this room work on it. */
 
+import type { Brand } from "../brand.js";
 import type { AttemptId, BuildId } from "./ids.js";
 import type { CircuitBreaker } from "./machines/circuit-breaker.js";
 import { MachinePool } from "./machines/machine-pool.js";
@@ -27,6 +28,15 @@ export interface RememberedHost {
   readonly breaker: CircuitBreaker;
   readonly timer: Timer;
 }
+
+/**
+ * A core whose step keys (priorities, jobsets, limits, wanted or not) say what builds and dependents say now.
+ *
+ * What reads keys to decide takes a `SettledCore`; what only notes changes takes any `Core`, so that many changes cost
+ * one visit of each step. Made by {@link Core.settled} and {@link Core.settledAt} only. The brand holds for the start
+ * of an operation: what the operation itself changes is settled at the start of the next one.
+ */
+export type SettledCore = Brand<Core, "settled">;
 
 export class Core {
   /** Time of the latest call; hooks that run inside a call use it. */
@@ -96,6 +106,25 @@ export class Core {
       this.armPrune();
     });
     this.graph.setCriticalPath(this.holder.order.usesCriticalPath);
+  }
+
+  /** Brings the keys of all steps up to date. */
+  settled(): SettledCore {
+    this.graph.settle();
+    return this as Core as SettledCore;
+  }
+
+  /** Begins an operation that reads keys: they are as the last operation left them, then the time is set. */
+  settledAt(now: number): SettledCore {
+    const core = this.settled();
+    core.now = now;
+    return core;
+  }
+
+  /** Begins an operation that only notes changes, or has nothing to do with keys. */
+  at(now: number): Core {
+    this.now = now;
+    return this;
   }
 
   /** Sees to it that charges leave the window in time. */

@@ -1,6 +1,6 @@
 /** How steps and builds get into the graph, and how a derivation is replaced by what it was resolved to. */
 import { endWithoutResult } from "./attempt-life.js";
-import type { Core } from "./core.js";
+import type { Core, SettledCore } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { StepId } from "./ids.js";
 import type { Jobset } from "./queue/jobset-shares.js";
@@ -129,7 +129,7 @@ export function addInputs(
 }
 
 /** Dependents and builds of `old` move to the step it was resolved to. */
-export function replaceStep(core: Core, old: Step, replacement: NewStep): Replacement {
+export function replaceStep(core: SettledCore, old: Step, replacement: NewStep): Replacement {
   const known = core.graph.find(replacement.id);
   if (known === old) throw new SchedulerError("cycle", `step ${old.id} was resolved to itself`);
   if (known !== undefined) assertNotBelow(core, known, old);

@@ -52,7 +52,9 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   constructor(options: SchedulerOptionsInput = {}) {
     this.#core = new Core(mergeOptions(defaultOptions, options), {
       wantedChanged: steps.wantedChanged,
-      unsupported(core, step, { effects }: TimerContext) {
+      unsupported(unsettled, step, { now, effects }: TimerContext) {
+        const core = unsettled.settledAt(now);
+        if (!step.keys.wanted) return;
         const reason = `unsupported system type '${step.bucket.system}'`;
         core.counters.unsupportedFailed++;
         effects.push({
@@ -68,7 +70,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   setOptions(change: SchedulerOptionsInput, now: number): void {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const before = core.options;
     const after = mergeOptions(before, change);
     core.options = after;
@@ -91,7 +93,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   loadJobsetUsage(id: JobsetId, usage: readonly JobsetUsage[], now: number): void {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     core.shares.load(id, usage, now);
     core.armPrune();
   }
@@ -101,21 +103,21 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   addSteps(batch: readonly NewStep[], now: number): void {
-    ingest.addSteps(this.#later(now), batch);
+    ingest.addSteps(this.#core.at(now), batch);
   }
 
   dropUnneeded(ids: readonly StepId[], now: number): Effect[] {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     const found = ids.map((id) => core.graph.steps.get(id)).filter((step) => step !== undefined);
     return steps.dropUnneeded(core, found, true);
   }
 
   addBuild(build: NewBuild, now: number): void {
-    ingest.addBuild(this.#later(now), build);
+    ingest.addBuild(this.#core.at(now), build);
   }
 
   removeBuild(id: BuildId, now: number): Effect[] {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     const build = core.builds.get(id);
     if (build === undefined) return [];
     core.counters.buildsRemoved++;
@@ -124,7 +126,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   setBuildPriority(id: BuildId, priorities: BuildPriorities, now: number): void {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     const build = core.builds.get(id);
     if (build === undefined) throw new SchedulerError("unknown-build", `build ${id} is not known`);
     ingest.setBuildPriority(core, build, priorities);
@@ -139,7 +141,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   ungate(id: StepId, now: number): void {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const step = core.graph.find(id);
     if (step?.gate === undefined) return;
     step.gate = undefined;
@@ -149,7 +151,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   finishStep(id: StepId, now: number): FinishedCompletion {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const step = core.graph.find(id);
     if (step === undefined) {
       return {
@@ -167,19 +169,19 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   failStep(id: StepId, status: FailureStatus, now: number, reason?: string): FailedCompletion {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const step = core.graph.get(id);
     steps.assertIdle(step, "fail it");
     return steps.fail(core, step, status, reason, undefined);
   }
 
   replaceStep(old: StepId, replacement: NewStep, now: number): Replacement {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     return ingest.replaceStep(core, core.graph.get(old), replacement);
   }
 
   addInputs(id: StepId, inputs: readonly StepInput[], now: number, producer?: StepId): void {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     ingest.addInputs(core, core.graph.get(id), inputs, producer);
   }
 
@@ -192,23 +194,23 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   addMachine(info: MachineInfo, now: number, random: Random, running: readonly AttemptId[] = []): Effect[] {
-    return machines.join(this.#at(now), info, running, random);
+    return machines.join(this.#core.settledAt(now), info, running, random);
   }
 
   updateMachine(id: MachineId, load: MachineLoad, now: number): void {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     const machine = core.pool.machines.get(id);
     if (machine !== undefined) machines.ping(core, machine, load);
   }
 
   removeMachine(id: MachineId, now: number, random: Random): Effect[] {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const machine = core.pool.machines.get(id);
     return machine === undefined ? [] : machines.lose(core, machine, "removed", random);
   }
 
   disconnectMachine(id: MachineId, until: number, now: number): void {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const machine = core.pool.machines.get(id);
     if (machine !== undefined) machines.disconnect(core, machine, until);
   }
@@ -226,11 +228,11 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   assign(now: number, newAttemptId: () => AttemptId, limit = Number.POSITIVE_INFINITY): Assignment[] {
-    return attempts.assign(this.#at(now), newAttemptId, limit);
+    return attempts.assign(this.#core.settledAt(now), newAttemptId, limit);
   }
 
   adoptAttempt(attempt: RunningAttempt, now: number): Assignment | undefined {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const step = core.graph.find(attempt.step);
     const machine = core.pool.machines.get(attempt.machine);
     if (step === undefined || machine === undefined || core.attempts.has(attempt.attempt)) return undefined;
@@ -259,7 +261,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     random: Random,
     from?: MachineId,
   ): Completion {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const found = core.attempts.get(attempt);
     if (found === undefined || (from !== undefined && found.machine.info.id !== from)) {
       core.counters.staleReports++;
@@ -269,21 +271,21 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   nextEventAt(): number | undefined {
-    return this.#settled.timers.nextAt;
+    return this.#core.settled().timers.nextAt;
   }
 
   advance(now: number, random: Random): Effect[] {
     const effects: Effect[] = [];
-    this.#at(now).timers.run({ now, random, effects });
+    this.#core.settledAt(now).timers.run({ now, random, effects });
     return effects;
   }
 
   why(id: StepId, now: number): WhyNotRunning {
-    return why(this.#at(now), id);
+    return why(this.#core.settledAt(now), id);
   }
 
   step(id: StepId): views.StepView | undefined {
-    return map(this.#settled.graph.find(id), snapshot.stepView);
+    return snapshot.stepView(this.#core.settled(), id);
   }
 
   build(id: BuildId): views.BuildView | undefined {
@@ -295,7 +297,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   machine(id: MachineId, now: number): views.MachineView | undefined {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     return map(core.pool.machines.get(id), (machine) => snapshot.machineView(core, machine));
   }
 
@@ -312,7 +314,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   steps(): views.StepView[] {
-    return [...this.#settled.graph.steps.values()].map(snapshot.stepView);
+    return snapshot.stepViews(this.#core.settled());
   }
 
   attempts(): views.AttemptView[] {
@@ -320,7 +322,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   machines(now: number): views.MachineView[] {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     return [...core.pool.machines.values()].map((machine) => snapshot.machineView(core, machine));
   }
 
@@ -329,11 +331,11 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   queues(): views.QueueView[] {
-    return snapshot.queueViews(this.#settled);
+    return snapshot.queueViews(this.#core.settled());
   }
 
   queueStats(): views.QueueStats[] {
-    return snapshot.queueStats(this.#settled);
+    return snapshot.queueStats(this.#core.settled());
   }
 
   counters(): views.SchedulerCounters {
@@ -341,33 +343,15 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   reasons(): views.ReasonCounts {
-    return reasonCounts(this.#settled);
+    return reasonCounts(this.#core.settled());
   }
 
   sizes(): views.SchedulerSizes {
-    return snapshot.sizes(this.#settled);
-  }
-
-  /** Sets the time of a call that needs the keys of steps as they are now. */
-  #at(now: number): Core {
-    const core = this.#settled;
-    core.now = now;
-    return core;
-  }
-
-  /** Sets the time of a call that only notes changes, or has nothing to do with keys: many of them cost one visit. */
-  #later(now: number): Core {
-    this.#core.now = now;
-    return this.#core;
-  }
-
-  get #settled(): Core {
-    this.#core.graph.settle();
-    return this.#core;
+    return snapshot.sizes(this.#core.settled());
   }
 
   #setDraining(id: MachineId, draining: boolean, now: number): void {
-    const core = this.#later(now);
+    const core = this.#core.at(now);
     const machine = core.pool.machines.get(id);
     if (machine === undefined) throw new SchedulerError("unknown-machine", `machine ${id} is not known`);
     machine.draining = draining;
@@ -375,7 +359,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   #withAttempt(id: AttemptId, now: number, action: (core: Core, attempt: Attempt) => void): void {
-    const core = this.#at(now);
+    const core = this.#core.settledAt(now);
     const attempt = core.attempts.get(id);
     if (attempt !== undefined) action(core, attempt);
   }

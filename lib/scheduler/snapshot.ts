@@ -1,6 +1,6 @@
 /** Pictures of the state as plain data. */
-import type { Core } from "./core.js";
-import type { BuildId } from "./ids.js";
+import type { Core, SettledCore } from "./core.js";
+import type { BuildId, StepId } from "./ids.js";
 import type { Machine } from "./machines/machine.js";
 import type { Jobset } from "./queue/jobset-shares.js";
 import { compareSteps } from "./queue/step-order.js";
@@ -31,7 +31,17 @@ export function buildView({ id, step, jobset, globalPriority, localPriority, fro
   };
 }
 
-export function stepView(step: Step): StepView {
+export function stepView(core: SettledCore, id: StepId): StepView | undefined {
+  const step = core.graph.find(id);
+  return step === undefined ? undefined : viewOf(step);
+}
+
+export function stepViews(core: SettledCore): StepView[] {
+  return [...core.graph.steps.values()].map(viewOf);
+}
+
+/** Of a step of a settled core. */
+function viewOf(step: Step): StepView {
   const { keys, bucket } = step;
   return {
     id: step.id,
@@ -105,18 +115,18 @@ export function jobsetView(jobset: Jobset): JobsetView {
   };
 }
 
-export function queueViews(core: Core): QueueView[] {
+export function queueViews(core: SettledCore): QueueView[] {
   const bySystem = new Map<string, { running: Step[]; ready: Step[] }>();
   for (const system of systemsOf(core)) bySystem.set(system, { running: [], ready: [] });
   for (const { step } of core.attempts.values()) bySystem.get(step.bucket.system)?.running.push(step);
   for (const bucket of core.board.buckets.values()) bySystem.get(bucket.system)?.ready.push(...bucket.ready);
   return [...bySystem].map(([system, { running, ready }]) => {
     ready.sort((a, b) => compareSteps(core.holder.order, a, b));
-    return { system, steps: [...running, ...ready].map(stepView) };
+    return { system, steps: [...running, ...ready].map(viewOf) };
   });
 }
 
-export function queueStats(core: Core): QueueStats[] {
+export function queueStats(core: SettledCore): QueueStats[] {
   const bySystem = new Map<string, { running: number; ready: number; delayed: number }>();
   for (const system of systemsOf(core)) bySystem.set(system, { running: 0, ready: 0, delayed: 0 });
   for (const bucket of core.board.buckets.values()) {
@@ -141,7 +151,7 @@ function systemsOf(core: Core): Set<string> {
   return systems;
 }
 
-export function sizes(core: Core): SchedulerSizes {
+export function sizes(core: SettledCore): SchedulerSizes {
   let queued = 0;
   let lanes = 0;
   for (const bucket of core.board.buckets.values()) {

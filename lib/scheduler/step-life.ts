@@ -1,5 +1,5 @@
 /** How steps become ready, and how they leave: finished, failed, or no longer needed. */
-import type { Core } from "./core.js";
+import type { Core, SettledCore } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { BuildId, StepId } from "./ids.js";
 import { noBuild } from "./queue/step-keys.js";
@@ -121,7 +121,7 @@ export function accountedBuild(step: Step): BuildId {
 }
 
 /** The outputs exist: builds of the step are done, dependents lose an input. */
-export function finish(core: Core, step: Step, ended: EndedAttempt | undefined): FinishedCompletion {
+export function finish(core: SettledCore, step: Step, ended: EndedAttempt | undefined): FinishedCompletion {
   const ownBuilds = ownBuildsOf(step);
   for (let build = step.builds.at(-1); build !== undefined; build = step.builds.at(-1))
     forgetBuild(core, build);
@@ -149,7 +149,7 @@ export function finish(core: Core, step: Step, ended: EndedAttempt | undefined):
 
 /** The step and everything above it are given up, with all their builds. */
 export function fail(
-  core: Core,
+  core: SettledCore,
   step: Step,
   status: FailureStatus,
   reason: string | undefined,

@@ -1,5 +1,5 @@
 /** Why a step does not run, as data; and how many steps there are per reason. */
-import type { Core } from "./core.js";
+import type { SettledCore } from "./core.js";
 import type { StepId } from "./ids.js";
 import type { ReadyQueue } from "./queue/ready-queue.js";
 import { compareSteps } from "./queue/step-order.js";
@@ -10,7 +10,7 @@ import type { ReasonCounts } from "./views.js";
 /** At most so many inputs are named. */
 const namedInputs = 50;
 
-export function why(core: Core, id: StepId): WhyNotRunning {
+export function why(core: SettledCore, id: StepId): WhyNotRunning {
   const step = core.graph.find(id);
   if (step === undefined) return { code: "unknown" };
   if (step.id !== id) return { code: "resolved", to: step.id };
@@ -49,7 +49,7 @@ export function why(core: Core, id: StepId): WhyNotRunning {
   return { code: "machinesBusy", machines: blockedMachines(queue), position };
 }
 
-function unsupported(core: Core, step: Step): WhyNotRunning {
+function unsupported(core: SettledCore, step: Step): WhyNotRunning {
   const { bucket } = step;
   let systemKnown = false;
   const missing = new Set(bucket.features);
@@ -70,7 +70,7 @@ function unsupported(core: Core, step: Step): WhyNotRunning {
 }
 
 /** 1 = the next of those that need the same kind of machine. */
-function positionOf(core: Core, step: Step): number {
+function positionOf(core: SettledCore, step: Step): number {
   let position = 1;
   for (const other of step.bucket.ready) {
     if (other !== step && compareSteps(core.holder.order, other, step) < 0) position++;
@@ -88,7 +88,7 @@ function blockedMachines(queue: ReadyQueue): BlockedMachine[] {
   return result;
 }
 
-export function reasonCounts(core: Core): ReasonCounts {
+export function reasonCounts(core: SettledCore): ReasonCounts {
   let [running, retryLater, unsupportedSteps, machinesBusy, nextInLine] = [0, 0, 0, 0, 0];
   for (const bucket of core.board.buckets.values()) {
     running += bucket.running;

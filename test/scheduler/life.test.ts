@@ -140,6 +140,29 @@ describe("retry", () => {
 });
 
 describe("unsupported steps", () => {
+  it("that fail at the same moment are each accounted to a build that is still there", () => {
+    const world = new World();
+    world.step("first");
+    world.build(9, "first");
+    expect(world.why("first").code).toBe("unsupported");
+    world.step("second");
+    world.step("both", ["first", "second"]);
+    world.step("one", ["second"]);
+    world.build(1, "both");
+    world.build(2, "one");
+    const failed = world
+      .advance(120_000)
+      .flatMap((effect) =>
+        effect.kind === "stepUnsupported"
+          ? [[effect.completion.step, effect.completion.build, effect.completion.builds.map(({ id }) => id)]]
+          : [],
+      );
+    expect(failed).toEqual([
+      ["first", 9, [1, 9]],
+      ["second", 2, [2]],
+    ]);
+  });
+
   it("fail with status 9 after their time, counted from when no machine fits", () => {
     const world = oneStep({ maxUnsupportedMs: 1000 });
     world.machine("m", { maxJobs: 0 });

@@ -78,7 +78,7 @@ function loseAttempts(
     const outcome = attempt.onItsWay
       ? ({ kind: "retryable", reason: "the machine was lost", blame: "other" } as const)
       : ({ kind: "postponed", reason: "the machine was lost", delayMs: 0 } as const);
-    const completion = complete(core, attempt, outcome, random);
+    const completion = complete(core.settled(), attempt, outcome, random);
     const { id } = machine.info;
     effects.push({
       kind: "attemptEnded",
