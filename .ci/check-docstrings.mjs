@@ -109,9 +109,8 @@ function inherits(head, member) {
   return parents.split(/, | implements /).some((parent) => {
     const name = parent.replace(/<.*/, "").trim();
     for (const text of texts.values()) {
-      const body = new RegExp(`^export (?:abstract )?(?:interface|class) ${name}\\b[^]*?^}`, "m").exec(
-        text,
-      )?.[0];
+      const head = new RegExp(`^export (?:abstract )?(?:interface|class) ${name}\\b`, "m").exec(text);
+      const body = head === null ? undefined : text.slice(head.index, text.indexOf("\n}", head.index));
       if (body !== undefined)
         return new RegExp(`\\*/\\n {2}(?:readonly |abstract )*${member}\\??[(<:]`).test(body);
     }

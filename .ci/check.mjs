@@ -14,6 +14,7 @@ const steps = [
   ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
   ["buf lint", ["npx", "buf", "lint"]],
   ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
+  ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
   ["package as users get it", ["node", ".ci/check-package.mjs"]],
   ["unit tests", [...vitest, "--project", "unit"]],
   ["integration tests", [...vitest, "--project", "integration"]],
