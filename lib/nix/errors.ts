@@ -1,11 +1,12 @@
 /** Errors of Nix's formats. */
 import { HydraError } from "../errors.js";
 
-/** Which format was violated. */
+/** Which format was violated; `uncheckable` is no violation, but a hash method or algorithm that is not known here. */
 export type NixFormatErrorCode =
   | "store-path"
   | "hash"
   | "content-address"
+  | "uncheckable"
   | "derivation"
   | "nar"
   | "narinfo"

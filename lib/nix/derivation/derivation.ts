@@ -1,24 +1,35 @@
 /** Derivations: what is to be built, from what, by what. */
 import { type ByteString, byteStringFromText, byteStringToText } from "../path/byte-string.js";
 import {
-  type ContentAddress,
-  type ContentAddressMethod,
+  type ContentAddressMethodAlgorithm,
+  type KnownContentAddress,
   makeFixedOutputPath,
   outputPathName,
 } from "../path/content-address.js";
-import type { HashAlgorithm } from "../path/hash.js";
 import type { StoreDir, StorePath } from "../path/store-path.js";
 
+/** What is known of an output before it is built. */
 export type DerivationOutput =
   /** The path follows from the derivation. */
   | { readonly kind: "inputAddressed"; readonly path: StorePath }
   /** The contents are promised; the path follows from them. */
-  | { readonly kind: "caFixed"; readonly ca: ContentAddress }
+  | { readonly kind: "caFixed"; readonly ca: KnownContentAddress }
   /** Input-addressed, but an input's path is not known yet. */
   | { readonly kind: "deferred" }
   /** The path follows from what the build produces. */
-  | { readonly kind: "caFloating"; readonly method: ContentAddressMethod; readonly algorithm: HashAlgorithm }
-  | { readonly kind: "impure"; readonly method: ContentAddressMethod; readonly algorithm: HashAlgorithm };
+  | ({ readonly kind: "caFloating" } & ContentAddressMethodAlgorithm)
+  /** As `caFloating`, but two builds may differ: Nix neither reuses nor registers what it built. */
+  | ({ readonly kind: "impure" } & ContentAddressMethodAlgorithm)
+  /** Fixed, floating or impure by a method or algorithm of a later Nix: carried as written, never computed with. */
+  | {
+      readonly kind: "foreign";
+      /** Known only where the contents are promised. */
+      readonly path: StorePath | undefined;
+      /** Such as `new:sha9`. */
+      readonly method: string;
+      /** The promised hash, `impure`, or empty where only the build can tell. */
+      readonly hash: string;
+    };
 
 /** Which outputs of an input derivation are used, and which of its outputs are derivations themselves. */
 export interface DerivedInput {
@@ -41,6 +52,7 @@ export interface BasicDerivation {
   readonly env: ReadonlyMap<ByteString, ByteString>;
 }
 
+/** A derivation as its `.drv` file has it: inputs may be outputs of other derivations. */
 export interface Derivation extends BasicDerivation {
   readonly inputDerivations: ReadonlyMap<StorePath, DerivedInput>;
 }
@@ -52,9 +64,20 @@ export function derivationOutputPath(
   output: string,
 ): StorePath | undefined {
   const found = derivation.outputs.get(output);
-  if (found?.kind === "inputAddressed") return found.path;
+  if (found?.kind === "inputAddressed" || found?.kind === "foreign") return found.path;
   if (found?.kind !== "caFixed") return undefined;
   return makeFixedOutputPath(dir, outputPathName(derivation.name, output), found.ca);
+}
+
+/**
+ * Whether the derivation is impure (`__impure`): each build may give something else. Nix builds it anew for every
+ * build that needs it, never answers it from an earlier one, and registers no realisation of it.
+ */
+export function isImpure(derivation: Pick<BasicDerivation, "outputs">): boolean {
+  for (const output of derivation.outputs.values()) {
+    if (output.kind === "impure" || (output.kind === "foreign" && output.hash === "impure")) return true;
+  }
+  return false;
 }
 
 /** The decoded structured attributes, or undefined when there are none (or they are not a JSON object). */

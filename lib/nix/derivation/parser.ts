@@ -2,14 +2,15 @@
 
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringToText, bytesToByteString } from "../path/byte-string.js";
-import { type ContentAddressMethod, makeFixedOutputPath, outputPathName } from "../path/content-address.js";
-import { type HashAlgorithm, isHashAlgorithm, parseHash } from "../path/hash.js";
+import { makeFixedOutputPath, outputPathName, parseMethodAlgorithm } from "../path/content-address.js";
+import { parseHash } from "../path/hash.js";
 import {
   compareStorePaths,
   parseFullStorePath,
   printStorePath,
   type StoreDir,
   type StorePath,
+  storePathName,
   storePathNameFault,
 } from "../path/store-path.js";
 import type { Derivation, DerivationOutput, DerivedInput } from "./derivation.js";
@@ -100,19 +101,26 @@ function storePath(cursor: Cursor, dir: StoreDir): StorePath {
   return at(start, () => parseFullStorePath(dir, text));
 }
 
-function outputMethod(
+/** An output by a method or algorithm that is not known here. */
+function foreignOutput(
   cursor: Cursor,
-  text: string,
+  dir: StoreDir,
+  expectedName: string,
+  fields: { readonly path: string; readonly method: string; readonly hash: string },
   start: number,
-): { method: ContentAddressMethod; algorithm: HashAlgorithm } {
-  const [prefix, name] = text.startsWith("r:")
-    ? (["nixArchive", text.slice(2)] as const)
-    : text.startsWith("text:")
-      ? (["text", text.slice(5)] as const)
-      : (["flat", text] as const);
-  if (!isHashAlgorithm(name)) throw cursor.fault(`unknown hash algorithm '${name.slice(0, 40)}'`, start);
-  if (prefix === "text" && name !== "sha256") throw cursor.fault("text is hashed with SHA-256", start);
-  return { method: prefix, algorithm: name };
+): DerivationOutput {
+  const { path: text, method, hash } = fields;
+  if (hash === "" || hash === "impure") {
+    if (text !== "") throw cursor.fault("an output without known contents cannot have a path", start);
+    return { kind: "foreign", path: undefined, method, hash };
+  }
+  if (!/^[A-Za-z0-9+/=-]{1,1000}$/.test(hash))
+    throw cursor.fault("the hash of an output is malformed", start);
+  const path = at(start, () => parseFullStorePath(dir, text));
+  if (storePathName(path) !== expectedName) {
+    throw cursor.fault(`the path of an output should be named ${expectedName}`, start);
+  }
+  return { kind: "foreign", path, method, hash };
 }
 
 function parseOutput(
@@ -137,14 +145,22 @@ function parseOutput(
     if (path === "") return [name, { kind: "deferred" }];
     return [name, { kind: "inputAddressed", path: at(start, () => parseFullStorePath(dir, path)) }];
   }
-  const method = outputMethod(cursor, algorithm, start);
+  const method = parseMethodAlgorithm(algorithm);
+  if (method === undefined) throw cursor.fault(`malformed hash algorithm '${algorithm.slice(0, 40)}'`, start);
+  const pathName = outputPathName(drvName, name);
+  if (method === "foreign") {
+    return [name, foreignOutput(cursor, dir, pathName, { path, method: algorithm, hash }, start)];
+  }
+  if (method.method === "text" && method.algorithm !== "sha256") {
+    throw cursor.fault("text is hashed with SHA-256", start);
+  }
   if (hash === "impure" || hash === "") {
     if (path !== "") throw cursor.fault("an output without known contents cannot have a path", start);
     return [name, { kind: hash === "" ? "caFloating" : "impure", ...method }];
   }
   if (!/^[0-9a-f]+$/.test(hash)) throw cursor.fault("the hash of an output must be lower-case hex", start);
   const ca = { method: method.method, hash: at(start, () => parseHash(hash, method.algorithm)) };
-  const computed = at(start, () => makeFixedOutputPath(dir, outputPathName(drvName, name), ca));
+  const computed = at(start, () => makeFixedOutputPath(dir, pathName, ca));
   const expected = printStorePath(dir, computed);
   if (path !== expected) throw cursor.fault(`path of fixed output '${name}' should be ${expected}`, start);
   return [name, { kind: "caFixed", ca }];

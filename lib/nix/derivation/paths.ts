@@ -2,7 +2,7 @@
 
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringFromText, byteStringToBytes } from "../path/byte-string.js";
-import { makeStorePath, methodPrefix, outputPathName } from "../path/content-address.js";
+import { makeStorePath, outputPathName } from "../path/content-address.js";
 import { type Hash, hashBytes, printHash } from "../path/hash.js";
 import { printStorePath, type StoreDir, type StorePath } from "../path/store-path.js";
 import {
@@ -11,8 +11,9 @@ import {
   type DerivationOutput,
   type DerivedInput,
   derivationOutputPath,
+  isImpure,
 } from "./derivation.js";
-import { printDerivation } from "./printer.js";
+import { outputFields, printDerivation } from "./printer.js";
 
 /** What stands for a derivation in the hash of those that depend on it. */
 export type DerivationModulo =
@@ -33,21 +34,21 @@ export function hashDerivationModulo(
   inputModulo: (path: StorePath) => DerivationModulo,
   maskOutputs: boolean,
 ): DerivationModulo {
-  const kinds = [...drv.outputs.values()].map((output) => output.kind);
-  if (kinds.every((kind) => kind === "caFixed")) {
+  const outputs = [...drv.outputs.values()];
+  if (outputs.every(hasPromisedContents)) {
     const hashes = new Map<string, Hash>();
     for (const [name, output] of drv.outputs) {
-      if (output.kind !== "caFixed") continue;
       const path = derivationOutputPath(dir, drv, name);
       const printed = path === undefined ? "" : printStorePath(dir, path);
-      const text = `fixed:out:${methodPrefix(output.ca.method)}${printHash(output.ca.hash, "base16")}:${printed}`;
+      const [, method, promised] = outputFields(output, printed);
+      const text = `fixed:out:${method}:${promised}:${printed}`;
       hashes.set(name, hashBytes("sha256", Buffer.from(text, "latin1")));
     }
     return { kind: "fixed", hashes };
   }
   // Nix gives all impure derivations the same hash: nothing may be made of it.
-  if (kinds.includes("impure")) return { kind: "deferred", hash: hashBytes("sha256", Buffer.from("impure")) };
-  let deferred = kinds.includes("caFloating");
+  if (isImpure(drv)) return { kind: "deferred", hash: hashBytes("sha256", Buffer.from("impure")) };
+  let deferred = outputs.some((output) => output.kind === "caFloating" || output.kind === "foreign");
   const inputs = new Map<string, DerivedInput>();
   const addInput = (key: string, outputs: readonly string[]): void => {
     const merged = new Set([...(inputs.get(key)?.outputs ?? []), ...outputs]);
@@ -71,6 +72,11 @@ export function hashDerivationModulo(
   const text = printDerivation(dir, drv, { maskOutputs, inputs });
   const hash = hashBytes("sha256", byteStringToBytes(text));
   return { kind: deferred ? "deferred" : "regular", hash };
+}
+
+/** Whether the derivation promises the output's contents, so that it stands for them however it is made. */
+function hasPromisedContents(output: DerivationOutput): boolean {
+  return output.kind === "caFixed" || (output.kind === "foreign" && output.path !== undefined);
 }
 
 /** Path of one output from the masked hash of its derivation. */

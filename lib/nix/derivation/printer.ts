@@ -37,6 +37,7 @@ export function outputFields(
     const { method, hash } = output.ca;
     return [path, methodPrefix(method) + hash.algorithm, printHash(hash, "base16", false)];
   }
+  if (output.kind === "foreign") return [path, output.method, output.hash];
   return ["", methodPrefix(output.method) + output.algorithm, output.kind === "impure" ? "impure" : ""];
 }
 

@@ -1,7 +1,7 @@
 /** Content addresses, and the store paths that follow from contents. */
 import { createHash } from "node:crypto";
 import { NixFormatError } from "../errors.js";
-import { type Hash, type HashAlgorithm, hashBytes, parseHash, printHash } from "./hash.js";
+import { type Hash, type HashAlgorithm, hashBytes, isHashAlgorithm, parseHash, printHash } from "./hash.js";
 import { encodeNix32 } from "./nix32.js";
 import {
   compareStorePaths,
@@ -11,47 +11,119 @@ import {
   storePathNameFault,
 } from "./store-path.js";
 
-/** `text`: a flat file with references; `flat`: a single file; `nixArchive`: a tree, hashed as NAR. */
-export type ContentAddressMethod = "text" | "flat" | "nixArchive";
+/**
+ * What is hashed. `text`: a flat file with references; `flat`: a single file; `nixArchive`: a tree, hashed as NAR;
+ * `git`: a tree, hashed as git objects.
+ */
+export type ContentAddressMethod = "text" | "flat" | "nixArchive" | "git";
 
-export interface ContentAddress {
+/** A content address that can be computed with. */
+export interface KnownContentAddress {
   readonly method: ContentAddressMethod;
   readonly hash: Hash;
 }
 
-export interface ContentAddressMethodAlgorithm {
-  readonly method: ContentAddressMethod;
-  readonly algorithm: HashAlgorithm;
+/** A well-formed address whose method or hash algorithm is not known here: of a later Nix. It is carried as written. */
+export interface ForeignContentAddress {
+  readonly method: "foreign";
+  /** The whole address, such as `fixed:new:sha9:…`. */
+  readonly text: string;
 }
 
-/** `r:`, `text:` or nothing, as in derivations and content addresses. */
-export function methodPrefix(method: ContentAddressMethod): string {
-  return methodPrefixes[method];
-}
+/** How the contents of a store path are addressed, and their hash. */
+export type ContentAddress = KnownContentAddress | ForeignContentAddress;
 
 const methodPrefixes: Readonly<Record<ContentAddressMethod, string>> = {
   text: "text:",
   flat: "",
   nixArchive: "r:",
+  git: "git:",
 };
 
-/** `text:sha256:…`, `fixed:…`, `fixed:r:…`. @throws NixFormatError */
-export function parseContentAddress(text: string): ContentAddress {
-  if (text.startsWith("text:")) return { method: "text", hash: parseHash(text.slice(5), "sha256") };
-  if (text.startsWith("fixed:r:")) return { method: "nixArchive", hash: parseHash(text.slice(8)) };
-  if (text.startsWith("fixed:")) return { method: "flat", hash: parseHash(text.slice(6)) };
-  throw new NixFormatError(
-    "content-address",
-    `'${text.slice(0, 200)}' is not a content address: it must begin with text: or fixed:`,
-  );
+/** `r:`, `text:`, `git:` or nothing, as in derivations and content addresses. */
+export function methodPrefix(method: ContentAddressMethod): string {
+  return methodPrefixes[method];
 }
 
+/** How the contents of an output are hashed; the hash is not known yet. */
+export interface ContentAddressMethodAlgorithm {
+  readonly method: ContentAddressMethod;
+  readonly algorithm: HashAlgorithm;
+}
+
+/** Words of a method or an algorithm, as Nix names them; of any length that is still a name. */
+const methodWord = /^[a-z0-9][a-z0-9-]{0,63}$/;
+
+/**
+ * Reads `sha256`, `r:sha256`, `text:sha256`, `git:sha1`. A well-formed text with an unknown word, such as `new:sha9`,
+ * is `foreign`; undefined is anything else.
+ */
+export function parseMethodAlgorithm(text: string): ContentAddressMethodAlgorithm | "foreign" | undefined {
+  const words = text.split(":", 3);
+  if (words.length > 2 || !words.every((word) => methodWord.test(word))) return undefined;
+  const name = words.at(-1) ?? "";
+  const prefix = words.length === 1 ? "" : `${words[0]}:`;
+  const method = (["flat", "nixArchive", "text", "git"] as const).find(
+    (each) => methodPrefixes[each] === prefix,
+  );
+  if (method === undefined || !isHashAlgorithm(name)) return "foreign";
+  return { method, algorithm: name };
+}
+
+/**
+ * Reads `text:sha256:…`, `fixed:sha256:…`, `fixed:r:sha256:…`, `fixed:git:sha1:…`. An address with another method or
+ * algorithm is `foreign`.
+ * @throws NixFormatError `content-address`, or `hash` for a hash that its algorithm does not have
+ */
+export function parseContentAddress(text: string): ContentAddress {
+  const fault = (): NixFormatError =>
+    new NixFormatError(
+      "content-address",
+      `'${text.slice(0, 200)}' is not a content address: it must begin with text: or fixed:`,
+    );
+  const isText = text.startsWith("text:");
+  if (!isText && !text.startsWith("fixed:")) throw fault();
+  const { head, digest, sri } = splitAddress(isText ? text : text.slice("fixed:".length));
+  const found = parseMethodAlgorithm(head);
+  if (found === undefined || !/^[A-Za-z0-9+/=-]{1,1000}$/.test(digest)) throw fault();
+  if (found === "foreign") return { method: "foreign", text };
+  const { method, algorithm } = found;
+  if ((method === "text") !== isText || (isText && algorithm !== "sha256")) throw fault();
+  return { method, hash: sri ? parseHash(`${algorithm}-${digest}`) : parseHash(digest, algorithm) };
+}
+
+/** Divides `r:sha256:<digest>` behind its last colon, and `r:sha256-<digest>` (SRI) behind the algorithm. */
+function splitAddress(body: string): {
+  readonly head: string;
+  readonly digest: string;
+  readonly sri: boolean;
+} {
+  const colon = body.lastIndexOf(":");
+  const dash = body.indexOf("-", colon + 1);
+  const sri = dash >= 0 && isHashAlgorithm(body.slice(colon + 1, dash));
+  const end = sri ? dash : Math.max(0, colon);
+  return { head: body.slice(0, end), digest: body.slice(end + 1), sri };
+}
+
+/** The text of an address, hashes in base 32: what `parseContentAddress` reads. */
 export function printContentAddress(ca: ContentAddress): string {
+  if (ca.method === "foreign") return ca.text;
   const kind = ca.method === "text" ? "text:" : `fixed:${methodPrefix(ca.method)}`;
   return kind + printHash(ca.hash, "nix32");
 }
 
-/** A store path from its type, the hash of what it stands for, and its name. */
+/** The error of a check that cannot be made, because the method or algorithm of an address is not known here. */
+export function uncheckable(text: string): NixFormatError {
+  return new NixFormatError(
+    "uncheckable",
+    `the content address '${text.slice(0, 200)}' cannot be checked: its hash method or algorithm is not known here`,
+  );
+}
+
+/**
+ * A store path from its type, the hash of what it stands for, and its name.
+ * @throws NixFormatError `store-path` when the name cannot name a store path
+ */
 export function makeStorePath(dir: StoreDir, type: string, innerHash: Hash, name: string): StorePath {
   const fault = storePathNameFault(name);
   if (fault !== undefined)
@@ -94,6 +166,8 @@ export function outputPathName(derivationName: string, output: string): string {
  * Path of contents with a known address.
  *
  * @param references other paths the contents mention; only `text` and SHA-256 `nixArchive` may have any
+ * @throws NixFormatError `uncheckable` for a foreign address, `content-address` for references where none are allowed,
+ *   `store-path` for an unusable name
  */
 export function makeFixedOutputPath(
   dir: StoreDir,
@@ -102,6 +176,7 @@ export function makeFixedOutputPath(
   references: readonly StorePath[] = [],
   selfReference = false,
 ): StorePath {
+  if (ca.method === "foreign") throw uncheckable(ca.text);
   if (ca.method === "text") return makeTextPath(dir, name, ca.hash, references);
   if (ca.method === "nixArchive" && ca.hash.algorithm === "sha256") {
     return makeStorePath(dir, withReferences(dir, "source", references, selfReference), ca.hash, name);

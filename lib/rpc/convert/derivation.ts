@@ -8,6 +8,7 @@ import {
   byteStringToText,
   bytesToByteString,
 } from "../../nix/path/byte-string.js";
+import { parseMethodAlgorithm } from "../../nix/path/content-address.js";
 import { compareStorePaths } from "../../nix/path/store-path.js";
 import * as wire from "../gen/nix/store/derivation/v1/derivation_pb.js";
 import {
@@ -50,6 +51,12 @@ function floatingToWire(output: Floating, field: string): ContentAddressMethodAl
   });
 }
 
+function foreignFromWire({ path, method, hash }: wire.Foreign, field: string): DerivationOutput {
+  if (parseMethodAlgorithm(method) === undefined) throw bad(`${field}.method`, "is not a hash method");
+  if (!/^[A-Za-z0-9+/=-]{0,1000}$/.test(hash)) throw bad(`${field}.hash`, "is not a hash");
+  return { kind: "foreign", path: path && storePathFromWire(path, `${field}.path`), method, hash };
+}
+
 function outputFromWire({ output }: wire.Output, field: string): DerivationOutput {
   switch (output.case) {
     case "inputAddressed":
@@ -62,6 +69,8 @@ function outputFromWire({ output }: wire.Output, field: string): DerivationOutpu
       return { kind: "caFloating", ...floatingFromWire(output.value, `${field}.ca_floating`) };
     case "impure":
       return { kind: "impure", ...floatingFromWire(output.value, `${field}.impure`) };
+    case "foreign":
+      return foreignFromWire(output.value, `${field}.foreign`);
     case undefined:
       throw bad(field, "has no kind");
   }
@@ -79,6 +88,14 @@ function outputToWire(output: DerivationOutput, field: string): wire.Output["out
       return { case: "caFloating", value: floatingToWire(output, field) };
     case "impure":
       return { case: "impure", value: floatingToWire(output, field) };
+    case "foreign": {
+      const { method, hash } = output;
+      const path = output.path && storePathToWire(output.path);
+      return {
+        case: "foreign",
+        value: create(wire.ForeignSchema, { method, hash, ...present("path", path) }),
+      };
+    }
   }
 }
 

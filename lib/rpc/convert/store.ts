@@ -1,7 +1,13 @@
 /** `nix.store.v1`: store paths, hashes, content addresses, path infos, narinfos. */
 import { create } from "@bufbuild/protobuf";
 import type { NarInfo } from "../../nix/cache/nar-info.js";
-import type { ContentAddress } from "../../nix/path/content-address.js";
+import {
+  type ContentAddress,
+  type ContentAddressMethod,
+  type KnownContentAddress,
+  parseContentAddress,
+  printContentAddress,
+} from "../../nix/path/content-address.js";
 import type { Hash, HashAlgorithm } from "../../nix/path/hash.js";
 import {
   compareStorePaths,
@@ -89,9 +95,7 @@ export function narHashFromWire(message: wire.Hash | undefined, field: string): 
 
 // ── Content addresses ──────────────────────────────────────────────────────────────────────────────────────────
 
-type Method = ContentAddress["method"];
-
-export function methodFromWire(value: wire.ContentAddress_Method, field: string): Method {
+export function methodFromWire(value: wire.ContentAddress_Method, field: string): ContentAddressMethod {
   switch (value) {
     case wire.ContentAddress_Method.TEXT:
       return "text";
@@ -99,12 +103,14 @@ export function methodFromWire(value: wire.ContentAddress_Method, field: string)
       return "flat";
     case wire.ContentAddress_Method.NIX_ARCHIVE:
       return "nixArchive";
+    case wire.ContentAddress_Method.GIT:
+      return "git";
     default:
       throw bad(field, `unknown content address method ${String(value)}`);
   }
 }
 
-export function methodToWire(method: Method): wire.ContentAddress_Method {
+export function methodToWire(method: ContentAddressMethod): wire.ContentAddress_Method {
   switch (method) {
     case "text":
       return wire.ContentAddress_Method.TEXT;
@@ -112,17 +118,19 @@ export function methodToWire(method: Method): wire.ContentAddress_Method {
       return wire.ContentAddress_Method.FLAT;
     case "nixArchive":
       return wire.ContentAddress_Method.NIX_ARCHIVE;
+    case "git":
+      return wire.ContentAddress_Method.GIT;
   }
 }
 
-export function contentAddressFromWire(message: wire.ContentAddress, field: string): ContentAddress {
+export function contentAddressFromWire(message: wire.ContentAddress, field: string): KnownContentAddress {
   const method = methodFromWire(message.method, `${field}.method`);
   const hash = hashFromWire(message.hash, `${field}.hash`);
   if (method === "text" && hash.algorithm !== "sha256") throw bad(field, "a text hash must be sha256");
   return { method, hash };
 }
 
-export function contentAddressToWire(ca: ContentAddress, field: string): wire.ContentAddress {
+export function contentAddressToWire(ca: KnownContentAddress, field: string): wire.ContentAddress {
   return create(wire.ContentAddressSchema, {
     method: methodToWire(ca.method),
     hash: hashToWire(ca.hash, field),
@@ -146,6 +154,25 @@ function signatureToWire(text: string, field: string): wire.Signature {
   return create(wire.SignatureSchema, { keyName: text.slice(0, colon), sig: text.slice(colon + 1) });
 }
 
+/** The address of a path: in numbers where the wire has some, else as text. */
+function addressFromWire(info: wire.UnkeyedValidPathInfo, field: string): ContentAddress | undefined {
+  const { ca, foreignCa } = info;
+  if (ca !== undefined) return contentAddressFromWire(ca, `${field}.ca`);
+  return foreignCa === undefined
+    ? undefined
+    : inField(`${field}.foreign_ca`, () => parseContentAddress(foreignCa));
+}
+
+function addressToWire(
+  ca: ContentAddress | undefined,
+  field: string,
+): { readonly ca?: wire.ContentAddress; readonly foreignCa?: string } {
+  if (ca === undefined) return {};
+  return ca.method === "foreign"
+    ? { foreignCa: printContentAddress(ca) }
+    : { ca: contentAddressToWire(ca, field) };
+}
+
 function unkeyedFromWire(path: StorePath, info: wire.UnkeyedValidPathInfo, field: string): ValidPathInfo {
   const references = storePathsFromWire(info.references, `${field}.references`).sort(compareStorePaths);
   return {
@@ -157,7 +184,7 @@ function unkeyedFromWire(path: StorePath, info: wire.UnkeyedValidPathInfo, field
     narSize: toNumber(info.narSize, `${field}.nar_size`),
     ultimate: info.ultimate,
     signatures: signaturesFromWire(info.signatures),
-    ca: info.ca && contentAddressFromWire(info.ca, `${field}.ca`),
+    ca: addressFromWire(info, field),
   };
 }
 
@@ -174,7 +201,7 @@ function unkeyedToWire(storeDir: StoreDir, info: ValidPathInfo): wire.UnkeyedVal
     narSize: toBigint(info.narSize, `${field}: narSize`),
     ultimate: info.ultimate,
     signatures: info.signatures.map((text) => signatureToWire(text, `${field}: signatures`)),
-    ...present("ca", info.ca && contentAddressToWire(info.ca, `${field}: ca`)),
+    ...addressToWire(info.ca, `${field}: ca`),
     storeDir,
   });
 }

@@ -63,6 +63,7 @@ export function stepFacts(
     if (output.kind === "caFloating" || output.kind === "deferred" || output.kind === "impure") {
       needsResolution = true;
     }
+    if (output.kind === "foreign" && output.path === undefined) needsResolution = true;
   }
   return {
     drv,

@@ -117,6 +117,7 @@ function toWire(basic: BasicDerivation): WireBasic {
             return [name, { ca_floating: { method: output.method } }];
           case "deferred":
           case "impure":
+          case "foreign":
         }
         throw new Error(`unexpected ${output.kind}`);
       }),
@@ -295,6 +296,12 @@ const anyDerivation: fc.Arbitrary<Derivation> = fc.record({
           })),
           fc.constant({ kind: "caFloating" as const, method: "text" as const, algorithm: "sha256" as const }),
           fc.constant({ kind: "impure" as const, method: "flat" as const, algorithm: "sha1" as const }),
+          fc.constantFrom("", "impure").map((hash) => ({
+            kind: "foreign" as const,
+            path: undefined,
+            method: "new:sha9",
+            hash,
+          })),
         ),
       ),
       { minLength: 1, maxLength: 3 },

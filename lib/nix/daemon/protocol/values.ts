@@ -107,6 +107,7 @@ function contentFields(output: DerivationOutput): readonly [algorithm: string, h
     const { method, hash } = output.ca;
     return [methodPrefix(method) + hash.algorithm, printHash(hash, "base16", false)];
   }
+  if (output.kind === "foreign") return [output.method, output.hash];
   return [methodPrefix(output.method) + output.algorithm, output.kind === "impure" ? "impure" : ""];
 }
 

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file nix/store/derivation/v1/derivation.proto.
  */
 export const file_nix_store_derivation_v1_derivation: GenFile = /*@__PURE__*/
-  fileDesc("CihuaXgvc3RvcmUvZGVyaXZhdGlvbi92MS9kZXJpdmF0aW9uLnByb3RvEhduaXguc3RvcmUuZGVyaXZhdGlvbi52MSKuAgoGT3V0cHV0EjIKD2lucHV0X2FkZHJlc3NlZBgBIAEoCzIXLm5peC5zdG9yZS52MS5TdG9yZVBhdGhIABIwCghjYV9maXhlZBgCIAEoCzIcLm5peC5zdG9yZS52MS5Db250ZW50QWRkcmVzc0gAEjEKCGRlZmVycmVkGAMgASgLMh0ubml4LnN0b3JlLmRlcml2YXRpb24udjEuVW5pdEgAEkIKC2NhX2Zsb2F0aW5nGAQgASgLMisubml4LnN0b3JlLnYxLkNvbnRlbnRBZGRyZXNzTWV0aG9kQWxnb3JpdGhtSAASPQoGaW1wdXJlGAUgASgLMisubml4LnN0b3JlLnYxLkNvbnRlbnRBZGRyZXNzTWV0aG9kQWxnb3JpdGhtSABCCAoGb3V0cHV0IpQDCgVCYXNpYxIMCgRuYW1lGAEgASgJEjwKB291dHB1dHMYAiADKAsyKy5uaXguc3RvcmUuZGVyaXZhdGlvbi52MS5CYXNpYy5PdXRwdXRzRW50cnkSJwoGaW5wdXRzGAMgAygLMhcubml4LnN0b3JlLnYxLlN0b3JlUGF0aBIQCghwbGF0Zm9ybRgEIAEoDBIPCgdidWlsZGVyGAUgASgMEgwKBGFyZ3MYBiADKAwSNAoDZW52GAcgAygLMicubml4LnN0b3JlLmRlcml2YXRpb24udjEuQmFzaWMuRW52RW50cnkSHQoQc3RydWN0dXJlZF9hdHRycxgIIAEoCUgAiAEBGk8KDE91dHB1dHNFbnRyeRILCgNrZXkYASABKAkSLgoFdmFsdWUYAiABKAsyHy5uaXguc3RvcmUuZGVyaXZhdGlvbi52MS5PdXRwdXQ6AjgBGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAFCEwoRX3N0cnVjdHVyZWRfYXR0cnMiBgoEVW5pdGIGcHJvdG8z", [file_nix_store_v1_store]);
+  fileDesc("CihuaXgvc3RvcmUvZGVyaXZhdGlvbi92MS9kZXJpdmF0aW9uLnByb3RvEhduaXguc3RvcmUuZGVyaXZhdGlvbi52MSLjAgoGT3V0cHV0EjIKD2lucHV0X2FkZHJlc3NlZBgBIAEoCzIXLm5peC5zdG9yZS52MS5TdG9yZVBhdGhIABIwCghjYV9maXhlZBgCIAEoCzIcLm5peC5zdG9yZS52MS5Db250ZW50QWRkcmVzc0gAEjEKCGRlZmVycmVkGAMgASgLMh0ubml4LnN0b3JlLmRlcml2YXRpb24udjEuVW5pdEgAEkIKC2NhX2Zsb2F0aW5nGAQgASgLMisubml4LnN0b3JlLnYxLkNvbnRlbnRBZGRyZXNzTWV0aG9kQWxnb3JpdGhtSAASPQoGaW1wdXJlGAUgASgLMisubml4LnN0b3JlLnYxLkNvbnRlbnRBZGRyZXNzTWV0aG9kQWxnb3JpdGhtSAASMwoHZm9yZWlnbhhkIAEoCzIgLm5peC5zdG9yZS5kZXJpdmF0aW9uLnYxLkZvcmVpZ25IAEIICgZvdXRwdXQiXAoHRm9yZWlnbhIqCgRwYXRoGAEgASgLMhcubml4LnN0b3JlLnYxLlN0b3JlUGF0aEgAiAEBEg4KBm1ldGhvZBgCIAEoCRIMCgRoYXNoGAMgASgJQgcKBV9wYXRoIpQDCgVCYXNpYxIMCgRuYW1lGAEgASgJEjwKB291dHB1dHMYAiADKAsyKy5uaXguc3RvcmUuZGVyaXZhdGlvbi52MS5CYXNpYy5PdXRwdXRzRW50cnkSJwoGaW5wdXRzGAMgAygLMhcubml4LnN0b3JlLnYxLlN0b3JlUGF0aBIQCghwbGF0Zm9ybRgEIAEoDBIPCgdidWlsZGVyGAUgASgMEgwKBGFyZ3MYBiADKAwSNAoDZW52GAcgAygLMicubml4LnN0b3JlLmRlcml2YXRpb24udjEuQmFzaWMuRW52RW50cnkSHQoQc3RydWN0dXJlZF9hdHRycxgIIAEoCUgAiAEBGk8KDE91dHB1dHNFbnRyeRILCgNrZXkYASABKAkSLgoFdmFsdWUYAiABKAsyHy5uaXguc3RvcmUuZGVyaXZhdGlvbi52MS5PdXRwdXQ6AjgBGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoDDoCOAFCEwoRX3N0cnVjdHVyZWRfYXR0cnMiBgoEVW5pdGIGcHJvdG8z", [file_nix_store_v1_store]);
 
 /**
  * One output of a derivation.
@@ -55,6 +55,12 @@ export type Output = Message<"nix.store.derivation.v1.Output"> & {
      */
     value: ContentAddressMethodAlgorithm;
     case: "impure";
+  } | {
+    /**
+     * @generated from field: nix.store.derivation.v1.Foreign foreign = 100;
+     */
+    value: Foreign;
+    case: "foreign";
   } | { case: undefined; value?: undefined };
 };
 
@@ -64,6 +70,35 @@ export type Output = Message<"nix.store.derivation.v1.Output"> & {
  */
 export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
   messageDesc(file_nix_store_derivation_v1_derivation, 0);
+
+/**
+ * An output by a method or algorithm that has no number here, as the derivation writes it.
+ *
+ * @generated from message nix.store.derivation.v1.Foreign
+ */
+export type Foreign = Message<"nix.store.derivation.v1.Foreign"> & {
+  /**
+   * @generated from field: optional nix.store.v1.StorePath path = 1;
+   */
+  path?: StorePath | undefined;
+
+  /**
+   * @generated from field: string method = 2;
+   */
+  method: string;
+
+  /**
+   * @generated from field: string hash = 3;
+   */
+  hash: string;
+};
+
+/**
+ * Describes the message nix.store.derivation.v1.Foreign.
+ * Use `create(ForeignSchema)` to create a new message.
+ */
+export const ForeignSchema: GenMessage<Foreign> = /*@__PURE__*/
+  messageDesc(file_nix_store_derivation_v1_derivation, 1);
 
 /**
  * A derivation whose inputs are concrete store paths.
@@ -117,7 +152,7 @@ export type Basic = Message<"nix.store.derivation.v1.Basic"> & {
  * Use `create(BasicSchema)` to create a new message.
  */
 export const BasicSchema: GenMessage<Basic> = /*@__PURE__*/
-  messageDesc(file_nix_store_derivation_v1_derivation, 1);
+  messageDesc(file_nix_store_derivation_v1_derivation, 2);
 
 /**
  * Nothing.
@@ -132,5 +167,5 @@ export type Unit = Message<"nix.store.derivation.v1.Unit"> & {
  * Use `create(UnitSchema)` to create a new message.
  */
 export const UnitSchema: GenMessage<Unit> = /*@__PURE__*/
-  messageDesc(file_nix_store_derivation_v1_derivation, 2);
+  messageDesc(file_nix_store_derivation_v1_derivation, 3);
 
