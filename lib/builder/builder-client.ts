@@ -1,13 +1,14 @@
 /** Joins a runner and builds for it. */
+
 import { randomUUID } from "node:crypto";
 import { hostname, tmpdir } from "node:os";
+import { backoffDelay, sleep } from "../async/index.js";
 import { referenceProtocolVersion } from "../config/index.js";
 import { errorChain, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { BuilderPing, BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";
 import { ActiveBuilds } from "./build/active-builds.js";
 import { InputImporter } from "./build/import-inputs.js";
-import { backoffDelay, pause } from "./connection/backoff.js";
 import { joinMessage, type MachineDescription, pingMessage } from "./connection/join-info.js";
 import { RunnerLink } from "./connection/runner-link.js";
 import { checkVersion, join, stay } from "./connection/tunnel-session.js";
@@ -235,11 +236,11 @@ export class BuilderClient implements AsyncDisposable {
       }
       const final = errors.find((error) => error instanceof BuilderError);
       if (final !== undefined && errors.every((error) => error instanceof BuilderError)) throw final;
-      const delay = backoffDelay(failures, { first, longest, random });
+      const delay = backoffDelay(failures, { firstMs: first, longestMs: longest, random });
       if (clock() + delay > deadline) {
         throw new BuilderError("runner-lost", "no runner could be joined", { cause: toError(errors[0]) });
       }
-      await pause(delay, signal);
+      await sleep(delay, { signal });
     }
   }
 

@@ -1,6 +1,6 @@
 /** Hydra's database: a pool of connections, transactions that get through, and the questions the runner asks. */
 import type { Client, Pool } from "pg";
-import { Backoff } from "./backoff.js";
+import { Backoff } from "../async/index.js";
 import type { ConnectionSettings } from "./connection-settings.js";
 import { driver } from "./driver.js";
 import { DatabaseError } from "./errors.js";
@@ -50,6 +50,7 @@ export class HydraDatabase implements AsyncDisposable {
   readonly #settings: ConnectionSettings;
   readonly #pool: Pool;
   readonly #onRetry: (error: unknown) => void;
+  readonly #closed = new AbortController();
   readonly #onClosed: () => Promise<void>;
   #fence: Fence | undefined;
   #closing: Promise<void> | undefined;
@@ -103,7 +104,12 @@ export class HydraDatabase implements AsyncDisposable {
   ): Promise<T> {
     this.#checkOpen();
     return runTransaction(
-      { pool: this.#pool, fence: () => this.#fence, onRetry: this.#onRetry },
+      {
+        pool: this.#pool,
+        fence: () => this.#fence,
+        onRetry: this.#onRetry,
+        closed: this.#closed.signal,
+      },
       work,
       options,
     );
@@ -111,7 +117,7 @@ export class HydraDatabase implements AsyncDisposable {
 
   /** Runs a query that changes nothing, on a fresh connection when one breaks. */
   async read<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    const backoff = new Backoff(50, 1_000);
+    const backoff = new Backoff({ firstMs: 50, longestMs: 1_000 });
     for (let tries = 1; ; tries++) {
       this.#checkOpen();
       try {
@@ -124,7 +130,7 @@ export class HydraDatabase implements AsyncDisposable {
           });
         }
         this.#onRetry(error);
-        await backoff.wait();
+        await backoff.wait(this.#closed.signal);
       }
     }
   }
@@ -231,6 +237,7 @@ export class HydraDatabase implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    this.#closed.abort(new DatabaseError("closed", "the database connection was closed"));
     await this.#pool.end();
     await this.#onClosed();
   }

@@ -4,9 +4,8 @@
  * A notification that is sent while nobody listens is gone. So after each (re)connection, once all channels are
  * subscribed, `onResync` asks for a look at everything; a listener cannot miss anything for longer than an outage.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { Backoff, pause } from "../async/index.js";
 import { type Logger, silentLogger } from "../log.js";
-import { Backoff } from "./backoff.js";
 import { DatabaseError } from "./errors.js";
 import type { HydraDatabase } from "./hydra-database.js";
 
@@ -79,7 +78,7 @@ export class Listener implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { signal } = this.#abort;
-    const backoff = new Backoff(100, 10_000);
+    const backoff = new Backoff({ firstMs: 100, longestMs: 10_000 });
     let down = false;
     while (!signal.aborted) {
       try {
@@ -114,7 +113,7 @@ export class Listener implements AsyncDisposable {
       onSubscribed();
       for (const callback of this.#onResync) callback();
       for (;;) {
-        await sleep(this.#checkIntervalMs, undefined, { signal: over.signal }).catch(() => {});
+        await pause(this.#checkIntervalMs, { signal: over.signal });
         if (signal.aborted) return;
         if (over.signal.aborted) throw new DatabaseError("unavailable", "the connection ended");
         await client.query("SELECT 1");

@@ -1,7 +1,7 @@
 /** From an address to a database that answers and has Hydra's tables. */
+import { Backoff } from "../async/index.js";
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
-import { Backoff } from "./backoff.js";
 import { type ConnectionSettings, connectionSettings } from "./connection-settings.js";
 import { driver } from "./driver.js";
 import { EmbeddedPostgres } from "./embedded/embedded-postgres.js";
@@ -73,7 +73,7 @@ async function waitForServer(
   logger: Logger,
   signal: AbortSignal | undefined,
 ): Promise<number> {
-  const backoff = new Backoff(250, 15_000);
+  const backoff = new Backoff({ firstMs: 250, longestMs: 15_000 });
   let said = false;
   for (;;) {
     signal?.throwIfAborted();

@@ -9,12 +9,12 @@
  * A broken connection alone does not end the ownership. Writing stops, a new connection is made, and only when another
  * runner is found to hold the lock by then is it lost.
  */
+
 import { randomInt } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "pg";
+import { atMost, Backoff, pause, sleep } from "../async/index.js";
 import { toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
-import { Backoff } from "./backoff.js";
 import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
 import type { HydraDatabase } from "./hydra-database.js";
@@ -106,7 +106,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
   /** Waits until the lock is ours. Rejects with the signal's reason when that is aborted, or after `release()`. */
   async acquire(signal?: AbortSignal): Promise<void> {
     const over = AbortSignal.any([this.#released.signal, ...(signal === undefined ? [] : [signal])]);
-    const backoff = new Backoff(200, 2_000);
+    const backoff = new Backoff({ firstMs: 200, longestMs: 2_000 });
     let freeSince: number | undefined;
     while (!this.#owner) {
       over.throwIfAborted();
@@ -136,7 +136,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
         await backoff.wait(over);
         continue;
       }
-      await pause(this.#pollIntervalMs, over);
+      await sleep(this.#pollIntervalMs, { signal: over });
     }
   }
 
@@ -175,7 +175,10 @@ export class OwnerLock implements Fence, AsyncDisposable {
       clients.map(async (client) => {
         // Ending the session gives its locks up; a dead one has none.
         if (client !== undefined)
-          await Promise.race([client.end().catch(() => {}), sleep(partingMs, undefined, { ref: false })]);
+          await atMost(
+            client.end().catch(() => {}),
+            partingMs,
+          );
       }),
     );
   }
@@ -247,7 +250,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     const end = (): void => ended.abort();
     client.once("end", end);
     try {
-      await pause(this.#checkIntervalMs, AbortSignal.any([signal, ended.signal])).catch(() => {});
+      await pause(this.#checkIntervalMs, { signal: AbortSignal.any([signal, ended.signal]) });
       if (signal.aborted || ended.signal.aborted) return false;
       await client.query("SELECT 1");
       return true;
@@ -260,7 +263,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
 
   /** False when another runner has the lock by now. Goes on for as long as the database cannot be reached. */
   async #reclaim(formerPid: number, signal: AbortSignal): Promise<boolean> {
-    const backoff = new Backoff(100, 2_000);
+    const backoff = new Backoff({ firstMs: 100, longestMs: 2_000 });
     for (let refusals = 0; ; ) {
       signal.throwIfAborted();
       let client: Client | undefined;
@@ -282,15 +285,6 @@ export class OwnerLock implements Fence, AsyncDisposable {
       }
       await backoff.wait(signal);
     }
-  }
-}
-
-async function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  try {
-    await sleep(milliseconds, undefined, { signal });
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
   }
 }
 

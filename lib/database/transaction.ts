@@ -5,8 +5,9 @@
  * life; the whole of `work` is then repeated on another connection. Only a connection that breaks during COMMIT leaves
  * open what happened, so that is repeated for idempotent work alone.
  */
+
 import type { Pool, PoolClient } from "pg";
-import { Backoff } from "./backoff.js";
+import { Backoff } from "../async/index.js";
 import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
 import { sessionOn, type Transaction } from "./session.js";
@@ -37,6 +38,8 @@ export interface TransactionContext {
   readonly pool: Pool;
   readonly fence: () => Fence | undefined;
   readonly onRetry: (error: unknown) => void;
+  /** Aborts when the database is closed, which ends the pauses between repetitions. */
+  readonly closed: AbortSignal;
 }
 
 const conflictTries = 10;
@@ -59,9 +62,11 @@ export async function runTransaction<T>(
   options: TransactionOptions = {},
 ): Promise<T> {
   const { signal } = options;
+  const over = (): AbortSignal =>
+    signal === undefined ? context.closed : AbortSignal.any([signal, context.closed]);
   const deadline = Date.now() + (options.patienceMs ?? defaultPatienceMs);
-  const conflicts = new Backoff(50, 500);
-  const absences = new Backoff(100, 5_000);
+  const conflicts = new Backoff({ firstMs: 50, longestMs: 500 });
+  const absences = new Backoff({ firstMs: 100, longestMs: 5_000 });
   for (let tries = 1; ; tries++) {
     signal?.throwIfAborted();
     const outcome = await attempt(context, work);
@@ -76,7 +81,7 @@ export async function runTransaction<T>(
         });
       }
       context.onRetry(error);
-      await conflicts.wait(signal);
+      await conflicts.wait(over());
     } else if (kind === "lost") {
       if (during === "commit" && options.idempotent !== true) {
         throw new DatabaseError("unknown-outcome", "the connection broke while a transaction was committed", {
@@ -87,7 +92,7 @@ export async function runTransaction<T>(
         throw new DatabaseError("unavailable", "the database cannot be reached", { cause: error });
       }
       context.onRetry(error);
-      await absences.wait(signal);
+      await absences.wait(over());
     } else throw error;
   }
 }

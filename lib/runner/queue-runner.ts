@@ -9,9 +9,10 @@
  * `active` begins with the owner lock, after the rows of a dead predecessor were tidied up. `draining` hands nothing out
  * any more and waits for what runs. A runner that loses the lock stops writing at once and is over.
  */
+
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase } from "../database/hydra-database.js";
 import { Listener } from "../database/listener.js";
@@ -246,7 +247,7 @@ export class QueueRunner implements AsyncDisposable {
       } catch (error) {
         if (!(error instanceof ProcessError) || error.code !== "locked" || this.#now() > deadline)
           throw error;
-        await sleep(200, undefined, { signal: this.#abort.signal });
+        await sleep(200, { signal: this.#abort.signal });
       }
     }
   }

@@ -3,6 +3,7 @@
  *
  * A path is taken only with its whole closure, references before referrers, and its narinfo is written last.
  */
+import { mapLimited } from "../../async/index.js";
 import { parseCompressionMethod } from "../../compression/index.js";
 import type { NarInfo } from "../../nix/cache/nar-info.js";
 import { PublicKey, type Signer, verifySignature } from "../../nix/cache/signer.js";
@@ -11,7 +12,6 @@ import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { dependenciesFirst } from "../../nix/store/closure.js";
 import { BinaryCacheError, missingObject } from "../errors.js";
 import { contentTypes, narInfoKey } from "../layout.js";
-import { forEachLimited } from "../objects/byte-streams.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
 import type { Descriptions } from "./descriptions.js";
 import type { Presence } from "./presence-query.js";
@@ -50,7 +50,7 @@ export async function closureToCopy(
   for (let level = [...seen]; level.length > 0; ) {
     const presence = await to.hasNarInfos(level, options);
     const next = new Set<StorePath>();
-    await forEachLimited(
+    await mapLimited(
       level.filter((path) => presence.get(path) !== "present"),
       readsAtOnce,
       async (path) => {

@@ -1,8 +1,8 @@
 /** The order in which a closure is written: narinfos appear after those of their references. */
 
+import { mapLimited } from "../../async/index.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import { forEachLimited } from "../objects/byte-streams.js";
 
 /** Paths of one closure in transfer. */
 const pathsAtOnce = 10;
@@ -24,7 +24,7 @@ export async function inClosureOrder<T extends Pick<ValidPathInfo, "path" | "ref
   const published = new Map<StorePath, Promise<unknown>>();
   const uploaded: StorePath[] = [];
   let failure: { readonly error: unknown } | undefined;
-  await forEachLimited(paths, options.concurrency ?? pathsAtOnce, async (item) => {
+  await mapLimited(paths, options.concurrency ?? pathsAtOnce, async (item) => {
     // Whoever waits, waits only for those that have begun, so nobody waits in a circle.
     const earlier = item.references.flatMap((reference) => published.get(reference) ?? []);
     const beforePublish = async (): Promise<void> => {

@@ -1,10 +1,10 @@
 /** What a binary cache says of the inside of a path: its listing, and where separate debug information is. */
+import { mapLimited } from "../../async/index.js";
 import { findDebugInfo, printDebugInfoLink } from "../../nix/nar/debug-info.js";
 import { type NarListing, printListing } from "../../nix/nar/listing.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { contentTypes, debugInfoKey, listingKey } from "../layout.js";
-import { forEachLimited } from "../objects/byte-streams.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
 import type { CacheTexts } from "./texts.js";
 
@@ -39,7 +39,7 @@ export class Descriptions {
       await this.#texts.put(listingKey(path), printListing(listing), lsCompression, put);
     }
     if (!writeDebugInfo) return;
-    await forEachLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {
+    await mapLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {
       await this.#objects.put(debugInfoKey(buildId), Buffer.from(printDebugInfoLink(url, member)), put);
     });
   }

@@ -1,38 +1,30 @@
-/** Remembers which narinfos are in a cache, so that nobody has to ask again. Only "is there" is remembered. */
+/** Remembers which narinfos are in a cache, so that it need not be asked again. Only "is there" is remembered. */
+import { BoundedMap } from "../../async/index.js";
 import { type StorePath, storePathHashPart } from "../../nix/path/store-path.js";
 
 const capacity = 200_000;
 
+/** The paths whose narinfo was seen in one cache, each for a limited time. */
 export class PresenceCache {
-  /** Hash part to the time (ms) up to which it is believed; in order of entry. */
-  readonly #known = new Map<string, number>();
-  readonly #ttlMs: number;
-  readonly #now: () => number;
+  /** By hash part. */
+  readonly #known: BoundedMap<string, true>;
 
+  /** `ttlSeconds`: how long a narinfo is believed to stay. `now`: milliseconds. */
   constructor(ttlSeconds: number, now: () => number = Date.now) {
-    this.#ttlMs = ttlSeconds * 1000;
-    this.#now = now;
+    this.#known = new BoundedMap({ capacity, ttlMs: ttlSeconds * 1000, now });
   }
 
+  /** Whether the narinfo was seen and is still believed to be there. */
   has(path: StorePath): boolean {
-    const key = storePathHashPart(path);
-    const until = this.#known.get(key);
-    if (until === undefined) return false;
-    if (until > this.#now()) return true;
-    this.#known.delete(key);
-    return false;
+    return this.#known.has(storePathHashPart(path));
   }
 
+  /** The narinfo was seen, or written, just now. */
   add(path: StorePath): void {
-    const key = storePathHashPart(path);
-    this.#known.delete(key);
-    this.#known.set(key, this.#now() + this.#ttlMs);
-    if (this.#known.size > capacity) {
-      const oldest = this.#known.keys().next();
-      if (oldest.done !== true) this.#known.delete(oldest.value);
-    }
+    this.#known.set(storePathHashPart(path), true);
   }
 
+  /** The narinfo turned out to be missing. */
   forget(path: StorePath): void {
     this.#known.delete(storePathHashPart(path));
   }

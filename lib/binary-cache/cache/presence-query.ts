@@ -1,8 +1,8 @@
 /** Which paths a binary cache has: what is remembered, and for the rest a question for each narinfo. */
+import { mapLimited } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { narInfoKey } from "../layout.js";
-import { forEachLimited } from "../objects/byte-streams.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
 import type { PresenceCache } from "./presence-cache.js";
 
@@ -24,7 +24,7 @@ export async function queryPresence(
   const open = [...answers].filter(([, answer]) => answer === "unknown").map(([path]) => path);
   let failures = 0;
   let failure: unknown;
-  await forEachLimited(open, headsAtOnce, async (path) => {
+  await mapLimited(open, headsAtOnce, async (path) => {
     signal?.throwIfAborted();
     try {
       const found = await objects.head(narInfoKey(path), { signal });

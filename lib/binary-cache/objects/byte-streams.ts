@@ -35,28 +35,3 @@ export async function* pieces(source: AsyncIterable<Uint8Array>, size: number): 
   }
   if (filled > 0) yield Buffer.concat(parts, filled);
 }
-
-/** Calls `visit` for each item, at most `limit` at once and in order of start; the first error stops it. */
-export async function forEachLimited<T>(
-  items: readonly T[],
-  limit: number,
-  visit: (item: T) => Promise<void>,
-): Promise<void> {
-  let next = 0;
-  let failed = false;
-  const worker = async (): Promise<void> => {
-    while (next < items.length && !failed) {
-      const item = items[next++] as T;
-      try {
-        await visit(item);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const workers = Array.from({ length: Math.min(limit, items.length) }, worker);
-  const results = await Promise.allSettled(workers);
-  const bad = results.find((result) => result.status === "rejected");
-  if (bad !== undefined) throw bad.reason;
-}

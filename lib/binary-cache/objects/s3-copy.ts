@@ -1,7 +1,7 @@
 /** Copies that the server makes by itself, from bucket to bucket. */
+import { mapLimited } from "../../async/index.js";
 import { BinaryCacheError } from "../errors.js";
 import { contentTypes } from "../layout.js";
-import { forEachLimited } from "./byte-streams.js";
 import type { S3Connection } from "./s3-connection.js";
 import { s3Error } from "./s3-errors.js";
 import { type S3Multipart, storageClass, type UploadedPart } from "./s3-multipart.js";
@@ -75,7 +75,7 @@ export class S3Copy {
     try {
       const parts: UploadedPart[] = [];
       const numbers = Array.from({ length: Math.ceil(size / part) }, (_, index) => index + 1);
-      await forEachLimited(numbers, rangesAtOnce, async (partNumber) => {
+      await mapLimited(numbers, rangesAtOnce, async (partNumber) => {
         const first = (partNumber - 1) * part;
         const result = await this.#connection.send(
           (sdk) =>

@@ -1,8 +1,8 @@
 /** Signs the URLs for one path: its NAR in parts, its listing, its debug links. */
 
+import { mapLimited } from "../../async/index.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { contentTypes, debugInfoKey, listingKey, narKey } from "../layout.js";
-import { forEachLimited } from "../objects/byte-streams.js";
 import type { ReadOptions } from "../objects/object-store.js";
 import type { S3Uploader } from "../objects/s3-uploader.js";
 import { partPlan } from "./part-plan.js";
@@ -66,7 +66,7 @@ async function lacksDebugInfo(
   options: ReadOptions,
 ): Promise<boolean> {
   let lacking = false;
-  await forEachLimited(ids, headsAtOnce, async (id) => {
+  await mapLimited(ids, headsAtOnce, async (id) => {
     if (!lacking && (await bucket.head(debugInfoKey(id), options)) === undefined) lacking = true;
   });
   return lacking;

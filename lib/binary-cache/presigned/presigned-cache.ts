@@ -4,6 +4,7 @@
  * What was signed is remembered until the upload is completed or abandoned: a builder can complete only what it asked
  * for, and uploads in parts that nobody completes are aborted.
  */
+import { mapLimited } from "../../async/index.js";
 import { CompressionError } from "../../compression/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { NarInfo } from "../../nix/cache/nar-info.js";
@@ -12,7 +13,6 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import { BinaryCache, type BinaryCacheOptions } from "../cache/binary-cache.js";
 import { BinaryCacheError } from "../errors.js";
 import { listingKey } from "../layout.js";
-import { forEachLimited } from "../objects/byte-streams.js";
 import type { ReadOptions } from "../objects/object-store.js";
 import type { S3PresignedPart } from "../objects/s3-multipart.js";
 import type { S3Uploader } from "../objects/s3-uploader.js";
@@ -72,7 +72,7 @@ export class PresignedCache extends BinaryCache {
     // One that could not be asked for is uploaded: doing that in vain is better than a hole in the closure.
     const wanted = requests.filter(({ path }) => presence.get(path) !== "present");
     const minted = new Map<StorePath, MintedNar>();
-    await forEachLimited(wanted, requestsAtOnce, async (request) => {
+    await mapLimited(wanted, requestsAtOnce, async (request) => {
       const remember = (key: string, uploadId: string): void =>
         this.#minted.remember(owner, request, key, uploadId);
       minted.set(request.path, await mintNar(this.bucket, this.settings, request, remember, options));
@@ -135,7 +135,7 @@ export class PresignedCache extends BinaryCache {
     const mine = this.#minted.uploadIds();
     const unfinished = await this.bucket.multipart.listUnfinished({ prefix: "nar/", begunBefore: before });
     const stale = unfinished.filter(({ uploadId }) => !mine.has(uploadId));
-    await forEachLimited(stale, requestsAtOnce, ({ key, uploadId }) =>
+    await mapLimited(stale, requestsAtOnce, ({ key, uploadId }) =>
       this.bucket.multipart.abort(key, uploadId),
     );
     return stale.length;

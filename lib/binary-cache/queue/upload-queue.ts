@@ -4,7 +4,7 @@
  * Every job is in a journal on disk from before `enqueue` resolves until it is done, so a restart goes on where the
  * last process stopped. What a cache already has is skipped, so doing a job twice does no harm.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { backoffDelay, retry } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BinaryCache } from "../cache/binary-cache.js";
@@ -154,24 +154,20 @@ export class UploadQueue {
   async #untilDone(job: UploadJob): Promise<void> {
     const { retryDelayMs = 1000, maxRetryDelayMs = 300_000, random = Math.random } = this.#options;
     const finished = new Set<string>();
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await this.#attempt(job, finished);
-        return;
-      } catch (error) {
-        this.#stop.signal.throwIfAborted();
-        if (isHopeless(job, error)) throw error;
-        const delay =
-          Math.min(maxRetryDelayMs, retryDelayMs * 2 ** Math.min(attempt, 30)) * (0.5 + random() / 2);
+    await retry(() => this.#attempt(job, finished), {
+      classify: (error) => (isHopeless(job, error) ? "final" : "passing"),
+      delayMs: (failures) =>
+        backoffDelay(failures, { firstMs: retryDelayMs, longestMs: maxRetryDelayMs, random }),
+      signal: this.#stop.signal,
+      ref: false,
+      onRetry: ({ error, failures, delayMs }) =>
         this.#logger.warn("an upload failed and will be tried again", {
           job: job.id,
-          attempt: attempt + 1,
-          delayMs: Math.round(delay),
+          attempt: failures,
+          delayMs: Math.round(delayMs),
           error,
-        });
-        await sleep(delay, undefined, { signal: this.#stop.signal, ref: false });
-      }
-    }
+        }),
+    });
   }
 
   async #attempt(job: UploadJob, finished: Set<string>): Promise<void> {

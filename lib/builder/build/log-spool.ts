@@ -6,8 +6,8 @@
  */
 import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { withSignal } from "../../async/index.js";
 import type { ByteStream } from "../../nix/store/store.js";
-import { raced } from "../connection/runner-link.js";
 
 const readPiece = 65_536;
 
@@ -84,7 +84,7 @@ export class LogSpool {
       } else if (this.#ended) {
         return;
       } else {
-        await raced(growth, signal);
+        await withSignal(growth, signal);
       }
     }
   }

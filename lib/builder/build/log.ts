@@ -1,8 +1,9 @@
 /** The log of one build on its way to the runner: one call, made while the build runs. */
+import { withSignal } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { encodeLog } from "../../rpc/index.js";
-import { type RunnerLink, raced } from "../connection/runner-link.js";
+import type { RunnerLink } from "../connection/runner-link.js";
 import type { MutableCounters } from "../counters.js";
 import { LogSpool } from "./log-spool.js";
 
@@ -56,7 +57,7 @@ export class BuildLog {
       patienceMs,
     );
     try {
-      await raced(this.#sent, signal);
+      await withSignal(this.#sent, signal);
     } finally {
       clearTimeout(timer);
       await this.close();

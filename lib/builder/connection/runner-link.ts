@@ -5,7 +5,7 @@
  * therefore be such that doing them twice is harmless. With any other runner a cut is the end of every build, which the
  * builds' own signal tells them.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { atMost, withSignal } from "../../async/index.js";
 import { RpcError } from "../../rpc/index.js";
 import type { RunnerApi } from "../../rpc/types.js";
 
@@ -62,18 +62,12 @@ export class RunnerLink {
     for (;;) {
       signal.throwIfAborted();
       if (this.#api !== undefined) return this.#api;
-      await raced(this.#change, signal);
+      await withSignal(this.#change, signal);
     }
   }
 
   async #isGone(api: RunnerApi, signal: AbortSignal): Promise<boolean> {
-    if (this.#api === api) {
-      const timer = new AbortController();
-      await raced(
-        Promise.race([this.#change, sleep(settleMs, undefined, { signal: timer.signal })]),
-        signal,
-      ).finally(() => timer.abort());
-    }
+    if (this.#api === api) await withSignal(atMost(this.#change, settleMs), signal);
     return this.#api !== api;
   }
 
@@ -93,19 +87,4 @@ export class RunnerLink {
 /** What a call ends with when its connection is lost, here or by the runner's shutdown. */
 function isCut(error: unknown): boolean {
   return error instanceof RpcError && (error.code === "unavailable" || error.code === "cancelled");
-}
-
-/** Waits for `promise`, but not after the signal. */
-export async function raced<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  let onAbort: () => void = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason as Error);
-    signal.addEventListener("abort", onAbort, { once: true });
-  });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
-  }
 }

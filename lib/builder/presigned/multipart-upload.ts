@@ -2,9 +2,9 @@
 import { Semaphore } from "../../async/index.js";
 import type { MultipartCompletion, PresignedUpload } from "../../rpc/types.js";
 import type { SpoolFile } from "../build/spool-file.js";
-import type { Patience } from "../connection/patience.js";
 import { PutError, putObject } from "./put-object.js";
 import { type PresignedTarget, UploadLostError } from "./target.js";
+import type { UploadRetries } from "./upload-retries.js";
 
 const partsAtOnce = 8;
 
@@ -12,7 +12,7 @@ export interface MultipartUploadOptions {
   readonly upload: PresignedUpload & { readonly multipart: NonNullable<PresignedUpload["multipart"]> };
   readonly target: PresignedTarget;
   readonly spool: SpoolFile;
-  readonly patience?: Patience | undefined;
+  readonly retries?: UploadRetries | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -52,12 +52,12 @@ export class MultipartUpload {
   }
 
   #send(length: number): void {
-    const { spool, target, patience, signal } = this.#options;
+    const { spool, target, retries, signal } = this.#options;
     const partNumber = this.#etags.length + 1;
     const body = spool.range(this.#sentUpTo, length);
     this.#sentUpTo += length;
     const etag = this.#slots.run(async () => {
-      const answer = await putObject(target.part(partNumber), body, { patience, signal }).catch(uploadIsGone);
+      const answer = await putObject(target.part(partNumber), body, { retries, signal }).catch(uploadIsGone);
       if (answer.etag === undefined) throw new Error(`part ${partNumber} was stored without an ETag`);
       return answer.etag;
     }, signal);

@@ -8,11 +8,11 @@ import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { ByteStream } from "../../nix/store/store.js";
 import type { MultipartCompletion, PresignedUpload } from "../../rpc/types.js";
 import { SpoolFile } from "../build/spool-file.js";
-import type { Patience } from "../connection/patience.js";
 import { MultipartUpload } from "./multipart-upload.js";
 import { tapListing } from "./nar-listing-tap.js";
 import { bytesBody, putObject } from "./put-object.js";
 import type { PresignedTarget } from "./target.js";
+import type { UploadRetries } from "./upload-retries.js";
 
 const linksAtOnce = 25;
 const debugInfoPrefix = "debuginfo/";
@@ -30,13 +30,13 @@ export interface PresignedNarOptions {
   readonly target: PresignedTarget;
   readonly nar: ByteStream;
   readonly spoolDirectory: string;
-  readonly patience?: Patience | undefined;
+  readonly retries?: UploadRetries | undefined;
   readonly signal: AbortSignal;
 }
 
 /** Uploads everything that belongs to the path, in one pass over its NAR. */
 export async function uploadPresignedNar(options: PresignedNarOptions): Promise<UploadedNar> {
-  const { target, spoolDirectory, patience, signal } = options;
+  const { target, spoolDirectory, retries, signal } = options;
   const { narUpload } = target.nar;
   const spool = await SpoolFile.create(spoolDirectory);
   const { multipart } = narUpload;
@@ -52,7 +52,7 @@ export async function uploadPresignedNar(options: PresignedNarOptions): Promise<
     const { alreadyPresent } = await putObject(target.whole(narUpload), spool.range(0, spool.size), {
       headers: { "Content-Type": "application/x-nix-nar" },
       ifAbsent: true,
-      patience,
+      retries,
       signal,
     });
     return { ...file, multipart: undefined, alreadyPresent };
@@ -109,7 +109,7 @@ async function uploadDescriptions(options: PresignedNarOptions, listing: NarList
 }
 
 async function putJson(
-  { target, patience, signal }: PresignedNarOptions,
+  { target, retries, signal }: PresignedNarOptions,
   upload: PresignedUpload,
   text: string,
 ): Promise<void> {
@@ -124,7 +124,7 @@ async function putJson(
       "Content-Type": "application/json",
       ...(codec.method === "none" ? {} : { "Content-Encoding": codec.method }),
     },
-    patience,
+    retries,
     signal,
   });
 }

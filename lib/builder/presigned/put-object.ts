@@ -2,10 +2,11 @@
 import { request as requestHttp } from "node:http";
 import { request as requestHttps } from "node:https";
 import { pipeline } from "node:stream/promises";
+import { type Retryability, retry } from "../../async/index.js";
 import { HydraError, toError } from "../../errors.js";
 import type { ByteStream } from "../../nix/store/store.js";
-import { type Patience, type Prospect, patiently, usualPatience } from "../connection/patience.js";
 import type { PutAddress } from "./target.js";
+import { type UploadRetries, uploadRetryOptions, usualUploadRetries } from "./upload-retries.js";
 
 /** The store did not take an object. Presigned URLs are secrets, so messages name only the place without the query. */
 export class PutError extends HydraError {
@@ -31,7 +32,8 @@ export interface PutOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Write only if there is no such object yet; one that is there already is no error. */
   readonly ifAbsent?: boolean;
-  readonly patience?: Patience | undefined;
+  /** Default: 20 minutes. */
+  readonly retries?: UploadRetries | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -54,13 +56,13 @@ export async function putObject(
   body: ObjectBody,
   options: PutOptions,
 ): Promise<PutAnswer> {
-  const { patience = usualPatience, signal } = options;
+  const { retries = usualUploadRetries, signal } = options;
   let renewable = false;
-  const judge = (error: unknown): Prospect => {
+  const classify = (error: unknown): Retryability => {
     if (!(error instanceof PutError)) return "final";
-    return isRefusal(error) && renewable ? "passing" : prospectOf(error);
+    return isRefusal(error) && renewable ? "passing" : retryabilityOf(error);
   };
-  return patiently(
+  return retry(
     async () => {
       const url = await address.url();
       try {
@@ -73,7 +75,7 @@ export async function putObject(
         throw error;
       }
     },
-    { patience, judge, signal },
+    uploadRetryOptions(retries, classify, signal),
   );
 }
 
@@ -82,7 +84,7 @@ function isRefusal({ status }: PutError): boolean {
   return status === 401 || status === 403;
 }
 
-function prospectOf({ status }: PutError): Prospect {
+function retryabilityOf({ status }: PutError): Retryability {
   if (status === undefined || status >= 500 || status === 408 || status === 429) return "passing";
   return "doubtful";
 }

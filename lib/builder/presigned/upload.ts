@@ -1,19 +1,19 @@
 /** Uploads straight to the cache, with URLs that the runner signs: the whole closure, as far as the cache lacks it. */
 
 import { setMaxListeners } from "node:events";
-import { mapLimited, Semaphore } from "../../async/index.js";
+import { mapLimited, type Retryability, retry, Semaphore, withSignal } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { Store } from "../../nix/store/store.js";
 import { RpcError, type RpcStatus } from "../../rpc/index.js";
 import type { PresignedNar, PresignedNarRequest, RunnerApi } from "../../rpc/types.js";
-import { type Patience, type Prospect, patiently, usualPatience } from "../connection/patience.js";
-import { type RunnerLink, raced } from "../connection/runner-link.js";
+import type { RunnerLink } from "../connection/runner-link.js";
 import { counted, type MutableCounters } from "../counters.js";
 import { debugInfoIds } from "./debug-info-ids.js";
 import { uploadPresignedNar } from "./nar-upload.js";
 import { PresignedTarget, UploadLostError } from "./target.js";
+import { type UploadRetries, uploadRetryOptions, usualUploadRetries } from "./upload-retries.js";
 
 /** NARs in transfer, all builds together. */
 const narsAtOnce = 16;
@@ -34,7 +34,8 @@ export interface PresignedUploaderOptions {
   readonly logger: Logger;
   readonly spoolDirectory: string;
   /** With a bucket that is out of order. Default: twenty minutes. */
-  readonly patience?: Patience | undefined;
+  /** Default: 20 minutes. */
+  readonly retries?: UploadRetries | undefined;
 }
 
 export interface PresignedUploadJob {
@@ -148,7 +149,7 @@ export class PresignedUploader {
 
   /** A narinfo is published after those of the path's references, so that the cache is closed at any moment. */
   async #uploadOnce({ info, request, before, job }: PathUpload, nar: PresignedNar): Promise<void> {
-    const { store, counters, spoolDirectory, patience } = this.#options;
+    const { store, counters, spoolDirectory, retries } = this.#options;
     const { machineId, signal } = job;
     const { narUpload, bucket } = nar;
     const target = new PresignedTarget(nar, {
@@ -170,12 +171,12 @@ export class PresignedUploader {
           target,
           nar: store.narFromPath(info.path, { signal }),
           spoolDirectory,
-          patience,
+          retries,
           signal,
         }),
       signal,
     );
-    await raced(Promise.all(before), signal);
+    await withSignal(Promise.all(before), signal);
     const { fileHash, fileSize, multipart, alreadyPresent } = uploaded;
     const { compression } = narUpload;
     const narInfo = { ...info, url: nar.narUrl, compression, fileHash, fileSize };
@@ -200,8 +201,8 @@ export class PresignedUploader {
 
   /** The runner needs the bucket for its answers, so an outage of the bucket shows here, too. */
   #call<T>(work: (api: RunnerApi) => Promise<T>, signal: AbortSignal): Promise<T> {
-    const { link, patience = usualPatience } = this.#options;
-    return patiently(() => link.call(work, signal), { patience, judge: prospectOfCall, signal });
+    const { link, retries = usualUploadRetries } = this.#options;
+    return retry(() => link.call(work, signal), uploadRetryOptions(retries, retryabilityOfCall, signal));
   }
 }
 
@@ -209,7 +210,7 @@ const outage: ReadonlySet<RpcStatus> = new Set(["unavailable", "resource-exhaust
 /** Runners of the other kind answer almost everything like this. */
 const accident: ReadonlySet<RpcStatus> = new Set(["internal", "unknown", "aborted"]);
 
-function prospectOfCall(error: unknown): Prospect {
+function retryabilityOfCall(error: unknown): Retryability {
   if (!(error instanceof RpcError)) return "final";
   if (outage.has(error.code)) return "passing";
   return accident.has(error.code) ? "doubtful" : "final";

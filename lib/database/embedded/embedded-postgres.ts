@@ -5,12 +5,12 @@
  * killed process left behind is stopped first; one that another live process looks after (the active runner, when we
  * are its standby) is shared, and started by us once it is gone.
  */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile, rm } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
+import { Backoff, pause } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
-import { Backoff } from "../backoff.js";
 import { connectionSettings } from "../connection-settings.js";
 import { driver } from "../driver.js";
 import { DatabaseError } from "../errors.js";
@@ -134,7 +134,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
           cause: new Error(await this.#lastLines()),
         });
       }
-      await sleep(100);
+      await pause(100, { signal: this.#abort.signal });
     }
   }
 
@@ -180,7 +180,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
         await writeOwner(this.#places);
         return true;
       }
-      await sleep(20, undefined, { signal: ended.signal }).catch(() => {});
+      await pause(20, { signal: ended.signal });
     }
     if (!ended.signal.aborted) {
       const exited = once(child, "exit");
@@ -203,7 +203,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
   /** Starts the server anew whenever it is gone. */
   async #keepUp(): Promise<void> {
     const { signal } = this.#abort;
-    const backoff = new Backoff(200, 10_000);
+    const backoff = new Backoff({ firstMs: 200, longestMs: 10_000 });
     while (!signal.aborted) {
       await this.#untilGone(signal);
       if (signal.aborted) return;
@@ -224,7 +224,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
     const child = this.#child;
     if (child === undefined) {
       while (!signal.aborted && (await runningPostmaster(this.#places)) !== undefined) {
-        await sleep(sharedCheckMs, undefined, { signal, ref: false }).catch(() => {});
+        await pause(sharedCheckMs, { signal, ref: false });
       }
       return;
     }

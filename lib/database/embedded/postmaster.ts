@@ -1,7 +1,8 @@
 /** The server's main process as the file system and /proc tell of it, and stopping it from outside. */
+
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
+import { sleep } from "../../async/index.js";
 import type { EmbeddedPlaces } from "./places.js";
 
 /** A process, told apart from a later one with the same id. */

@@ -4,13 +4,14 @@
  * The database stays the truth: a number that turns out to be taken is given up and the counter is raised above what
  * is there. A number reserved before a transaction also is the mark by which a repeated transaction finds its own row.
  */
+import { BoundedMap } from "../../async/index.js";
 import { integer, type SqlSession } from "./session.js";
 
 const builds = 200_000;
 
 export class StepNumbers {
-  /** Highest number known for a build. Insertion order is age. */
-  readonly #highest = new Map<number, number>();
+  /** Highest number known for a build. */
+  readonly #highest = new BoundedMap<number, number>({ capacity: builds });
 
   /** Reads the highest number of those builds of which none is known yet. */
   async load(session: SqlSession, ids: readonly number[]): Promise<void> {
@@ -45,10 +46,6 @@ export class StepNumbers {
     for (const row of rows) {
       const build = integer(row, "build");
       this.#highest.set(build, Math.max(integer(row, "highest"), this.#highest.get(build) ?? 0));
-    }
-    for (const build of this.#highest.keys()) {
-      if (this.#highest.size <= builds) break;
-      this.#highest.delete(build);
     }
   }
 }

@@ -1,9 +1,11 @@
 /** The bytes between us and a daemon: a unix socket, or the pipes of a `nix-daemon --stdio` of our own. */
+
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { Readable, Writable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
+import { backoffDelay, retry } from "../../async/index.js";
+import { isSystemError } from "../../errors.js";
 import { abortError, cleanDaemonText, DaemonError } from "./error.js";
 import type { ByteSource } from "./protocol/reader.js";
 import type { StoreAddress } from "./store-uri.js";
@@ -100,24 +102,29 @@ export async function openTransport(address: StoreAddress, signal?: AbortSignal)
 const crowdPatience = 30_000;
 
 async function connectSocket(path: string, signal?: AbortSignal): Promise<Transport> {
-  const until = Date.now() + crowdPatience;
-  for (let delay = 5; ; delay = Math.min(200, delay * 2)) {
+  const connected = async (): Promise<Transport> => {
     const socket = connect({ path });
     try {
       await once(socket, "connect", signal === undefined ? {} : { signal });
       return streamTransport(socket, socket);
     } catch (error) {
       socket.destroy();
-      if (signal?.aborted) throw abortError(signal);
-      // Only a handful of connections may wait for a daemon to take them; one more is turned away at once.
-      const crowded = (error as NodeJS.ErrnoException).code === "EAGAIN";
-      if (!crowded || Date.now() >= until) {
-        throw new DaemonError("connect", `Cannot connect to the nix-daemon at ${path}; is it running?`, {
-          cause: error,
-        });
-      }
+      throw error;
     }
-    await sleep(delay * (0.5 + Math.random()), undefined, { signal }).catch(() => undefined);
+  };
+  try {
+    return await retry(connected, {
+      // Only a handful of connections may wait for a daemon to take them; one more is turned away at once.
+      classify: (error) => (isSystemError(error) && error.code === "EAGAIN" ? "passing" : "final"),
+      delayMs: (failures) => backoffDelay(failures, { firstMs: 6, longestMs: 250 }),
+      budget: { totalMs: crowdPatience },
+      signal,
+    });
+  } catch (cause) {
+    if (signal?.aborted) throw abortError(signal);
+    throw new DaemonError("connect", `Cannot connect to the nix-daemon at ${path}; is it running?`, {
+      cause,
+    });
   }
 }
 

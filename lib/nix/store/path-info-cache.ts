@@ -1,5 +1,5 @@
 /** Remembers path infos, least recently used ones fall out. */
-
+import { BoundedMap } from "../../async/index.js";
 import type { StorePath } from "../path/store-path.js";
 import type { ValidPathInfo } from "./path-info.js";
 
@@ -8,34 +8,25 @@ import type { ValidPathInfo } from "./path-info.js";
  * of a valid path, so those are valid too, and nothing that matters in a path info ever changes.
  */
 export class PathInfoCache {
-  readonly #capacity: number;
-  readonly #infos = new Map<StorePath, ValidPathInfo>();
+  readonly #infos: BoundedMap<StorePath, ValidPathInfo>;
 
+  /** `capacity`: infos kept at most; default 50 000. */
   constructor(capacity = 50_000) {
-    this.#capacity = capacity;
+    this.#infos = new BoundedMap({ capacity, evictBy: "use" });
   }
 
+  /** Infos that are remembered. */
   get size(): number {
     return this.#infos.size;
   }
 
+  /** The info of a path, if it is remembered. */
   get(path: StorePath): ValidPathInfo | undefined {
-    const info = this.#infos.get(path);
-    if (info !== undefined) {
-      // A Map iterates in order of insertion: the oldest use is first.
-      this.#infos.delete(path);
-      this.#infos.set(path, info);
-    }
-    return info;
+    return this.#infos.get(path);
   }
 
+  /** Remembers an info. */
   put(info: ValidPathInfo): void {
-    this.#infos.delete(info.path);
     this.#infos.set(info.path, info);
-    if (this.#infos.size <= this.#capacity) return;
-    for (const oldest of this.#infos.keys()) {
-      this.#infos.delete(oldest);
-      return;
-    }
   }
 }

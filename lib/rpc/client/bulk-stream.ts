@@ -1,9 +1,10 @@
 /** Opening and breaking off the streams of bulk calls. */
+
 import { type ClientHttp2Stream, constants, type OutgoingHttpHeaders } from "node:http2";
+import { withSignal } from "../../async/index.js";
 import type { CallOptions } from "../types.js";
 import { type CallScope, timeoutHeader } from "./call-scope.js";
 import type { ClientConnection } from "./connection.js";
-import { raced } from "./raced.js";
 
 export interface BulkChannel {
   readonly connection: ClientConnection;
@@ -25,7 +26,7 @@ export async function openBulkStream(
     ...channel.headers,
     ...(timeoutMs === undefined ? {} : { "grpc-timeout": timeoutHeader(timeoutMs) }),
   });
-  const stream = await raced(opening, scope.signal).catch((error: unknown) => {
+  const stream = await withSignal(opening, scope.signal).catch((error: unknown) => {
     // One that comes too late is not used any more.
     opening.then(breakOff, () => {});
     throw error;

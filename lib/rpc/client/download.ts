@@ -1,12 +1,13 @@
 /** Bulk bytes from the runner: a head and then a stream that is read at the caller's pace. */
+
 import type { ClientHttp2Stream } from "node:http2";
+import { withSignal } from "../../async/index.js";
 import { RpcError } from "../errors.js";
 import { type BulkEvent, BulkReader, maxMessageBytes, messageFrame } from "../stream/index.js";
 import type { CallOptions } from "../types.js";
 import { Answer } from "./answer.js";
 import { type BulkChannel, cancel, openBulkStream } from "./bulk-stream.js";
 import { CallScope } from "./call-scope.js";
-import { raced } from "./raced.js";
 
 export interface Download {
   /** Field 1 of the first message. */
@@ -51,7 +52,7 @@ function eventsOf(
   const reader = new BulkReader(stream, { maxMessageBytes, checkEnd: () => answer.status });
   return async () => {
     try {
-      return await raced(reader.next(), signal);
+      return await withSignal(reader.next(), signal);
     } catch (error) {
       signal.throwIfAborted();
       // A stream that broke says less than the status; after anything else the stream goes on, without us.

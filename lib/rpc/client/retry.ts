@@ -1,7 +1,8 @@
 /** Trying again, for calls that may be made twice. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { retry } from "../../async/index.js";
 import { RpcError, type RpcStatus } from "../errors.js";
 
+/** How a call is retried. */
 export interface RetryOptions {
   /** Milliseconds before each further try. */
   readonly delaysMs: readonly number[];
@@ -11,6 +12,7 @@ export interface RetryOptions {
   readonly signal: AbortSignal | undefined;
   /** Whether trying again makes sense at all, as long as there is a connection. */
   readonly worthwhile: () => boolean;
+  /** Called before each wait, with its length in milliseconds. */
   readonly onRetry: (error: RpcError, delayMs: number) => void;
 }
 
@@ -30,21 +32,35 @@ const final: ReadonlySet<RpcStatus> = new Set<RpcStatus>([
   "unauthenticated",
 ]);
 
-/** @throws RpcError of the last try */
+/** @throws RpcError of the last try; `cancelled` when `signal` aborts before the next one */
 export async function retried<T>(call: () => Promise<T>, options: RetryOptions): Promise<T> {
   const { delaysMs, random, signal, worthwhile, onRetry } = options;
-  for (const delay of delaysMs) {
+  let waiting = false;
+  let last: RpcError | undefined;
+  const attempt = async (): Promise<T> => {
+    waiting = false;
     try {
       return await call();
-    } catch (thrown) {
-      const error = RpcError.from(thrown);
-      if (final.has(error.code) || signal?.aborted === true || !worthwhile()) throw error;
-      const wait = delay * (1 + random() / 2);
-      onRetry(error, wait);
-      await sleep(wait, undefined, signal === undefined ? {} : { signal }).catch(() => {
-        throw new RpcError("cancelled", "the call was given up", { cause: error });
-      });
+    } catch (error) {
+      last = RpcError.from(error);
+      throw last;
     }
+  };
+  try {
+    return await retry(attempt, {
+      classify: (error) => (final.has(RpcError.from(error).code) || !worthwhile() ? "final" : "passing"),
+      delayMs: (failures) => {
+        const delay = delaysMs[failures - 1];
+        return delay === undefined ? undefined : delay * (1 + random() / 2);
+      },
+      signal,
+      onRetry: ({ error, delayMs }) => {
+        waiting = true;
+        onRetry(RpcError.from(error), delayMs);
+      },
+    });
+  } catch (error) {
+    if (waiting) throw new RpcError("cancelled", "the call was given up", { cause: last });
+    throw last ?? RpcError.from(error);
   }
-  return call();
 }

@@ -3,14 +3,15 @@
  *
  * Only an upload whose source came to its end is ended; every other one is reset, so that it cannot look complete.
  */
+
 import type { ClientHttp2Stream } from "node:http2";
+import { withSignal } from "../../async/index.js";
 import { RpcError } from "../errors.js";
 import { bulkHead, messageFrame, writeWithPressure } from "../stream/index.js";
 import type { CallOptions } from "../types.js";
 import { Answer } from "./answer.js";
 import { type BulkChannel, breakOff, openBulkStream } from "./bulk-stream.js";
 import { CallScope } from "./call-scope.js";
-import { raced } from "./raced.js";
 
 /** The deployed peers never send larger pieces. */
 const maxChunk = 65_536;
@@ -41,7 +42,7 @@ export async function upload(channel: BulkChannel, what: Upload, options: CallOp
     stream.resume();
     const sent = send(stream, what, source, halt.signal);
     // The status may come early, and then it counts, whatever else there is to send.
-    await raced(Promise.race([answer.status, sent.then(() => answer.status)]), scope.signal);
+    await withSignal(Promise.race([answer.status, sent.then(() => answer.status)]), scope.signal);
     done = await Promise.race([sent, Promise.resolve(false)]);
   } catch (error) {
     throw RpcError.from(error);
@@ -74,7 +75,7 @@ async function send(
   if (first !== undefined && !(await write([messageFrame(first)]))) return false;
   let pending = head;
   for (;;) {
-    const result = await raced(Promise.resolve(source.next()), halt);
+    const result = await withSignal(Promise.resolve(source.next()), halt);
     if (result.done === true) break;
     for (let at = 0; at < result.value.length; at += maxChunk) {
       const piece = result.value.subarray(at, at + maxChunk);

@@ -1,6 +1,8 @@
 /** The calls that carry single messages and the tunnel: conversions around the handlers, errors into statuses. */
+
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type ConnectRouter, type HandlerContext } from "@connectrpc/connect";
+import { pause } from "../../async/index.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
 import * as convert from "../convert/index.js";
 import { RpcError } from "../errors.js";
@@ -118,17 +120,9 @@ export function addRoutes(router: ConnectRouter, options: RoutesOptions): void {
         const status = statusOf(service);
         if (status !== last) yield { status };
         last = status;
-        await pause(1_000, signal);
+        await pause(1_000, { signal, ref: false });
       }
     },
-  });
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    timer.unref();
-    signal.addEventListener("abort", () => resolve(), { once: true });
   });
 }
 

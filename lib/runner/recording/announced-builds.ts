@@ -1,19 +1,16 @@
 /** Which builds were announced as started: once for each build and try, not for each of its steps. */
+import { BoundedMap } from "../../async/index.js";
 import type { BuildId } from "../../scheduler/ids.js";
 
 const kept = 200_000;
 
 export class AnnouncedBuilds {
-  readonly #ids = new Set<BuildId>();
+  readonly #ids = new BoundedMap<BuildId, true>({ capacity: kept });
 
   /** Those of the builds that were not announced yet; they count as announced now. */
   take(builds: readonly BuildId[]): BuildId[] {
     const fresh = [...new Set(builds)].filter((build) => !this.#ids.has(build));
-    for (const build of fresh) this.#ids.add(build);
-    for (const build of this.#ids) {
-      if (this.#ids.size <= kept) break;
-      this.#ids.delete(build);
-    }
+    for (const build of fresh) this.#ids.set(build, true);
     return fresh;
   }
 

@@ -5,6 +5,7 @@
  * derivations are large and are kept only for a short while, because ingestion and dispatch both want them.
  */
 
+import { BoundedMap } from "../../async/index.js";
 import { DaemonError } from "../../nix/daemon/error.js";
 import {
   type Derivation,
@@ -86,13 +87,14 @@ export function definedOutputs({ outputs }: Pick<StepFacts, "outputs">): Map<str
 
 export class DerivationCatalog {
   readonly #store: RunnerStore;
-  readonly #capacity: number;
-  readonly #parsed = new Map<StorePath, Promise<Derivation>>();
-  readonly #facts = new Map<StorePath, StepFacts>();
+  readonly #parsed: BoundedMap<StorePath, Promise<Derivation>>;
+  readonly #facts: BoundedMap<StorePath, StepFacts>;
 
   constructor(store: RunnerStore, options?: { readonly capacity?: number }) {
     this.#store = store;
-    this.#capacity = options?.capacity ?? 4096;
+    const capacity = options?.capacity ?? 4096;
+    this.#parsed = new BoundedMap({ capacity });
+    this.#facts = new BoundedMap({ capacity: capacity * 8 });
   }
 
   /**
@@ -105,7 +107,6 @@ export class DerivationCatalog {
     if (known !== undefined) return known;
     const reading = this.#read(drv);
     this.#parsed.set(drv, reading);
-    trimOldest(this.#parsed, this.#capacity);
     reading.catch(() => this.#parsed.delete(drv));
     return reading;
   }
@@ -126,7 +127,6 @@ export class DerivationCatalog {
     const derivation = await this.derivation(drv);
     const facts = sensible(drv, () => stepFacts(this.#store, drv, derivation));
     this.#facts.set(drv, facts);
-    trimOldest(this.#facts, this.#capacity * 8);
     return facts;
   }
 }
@@ -146,11 +146,4 @@ function sensible<T>(drv: StorePath, look: () => T): T {
 /** The store was not reached, which says nothing of the derivation. */
 function isOutage(error: unknown): boolean {
   return error instanceof DaemonError && ["connect", "closed", "aborted"].includes(error.code);
-}
-
-function trimOldest<K, V>(map: Map<K, V>, capacity: number): void {
-  for (const key of map.keys()) {
-    if (map.size <= capacity) return;
-    map.delete(key);
-  }
 }

@@ -4,6 +4,7 @@
  * Most output paths are written in the input derivations themselves. Where only a build could tell (content-addressed
  * derivations), the path comes from results of this run, else from the database.
  */
+import { BoundedMap } from "../../async/index.js";
 import type { HydraDatabase } from "../../database/index.js";
 import {
   type BasicDerivation,
@@ -43,7 +44,7 @@ const chainKey = (root: StorePath, outputs: readonly string[]): string => `${roo
 export class InputResolver {
   readonly #options: InputResolverOptions;
   /** Results of this run for outputs that only a build can tell. */
-  readonly #built = new Map<string, StorePath>();
+  readonly #built = new BoundedMap<string, StorePath>({ capacity: 100_000 });
 
   constructor(options: InputResolverOptions) {
     this.#options = options;
@@ -52,10 +53,6 @@ export class InputResolver {
   /** Remembers outputs that were just built (or found). */
   learn(drv: StorePath, outputs: ReadonlyMap<string, StorePath>): void {
     for (const [name, path] of outputs) this.#built.set(chainKey(drv, [name]), path);
-    for (const key of this.#built.keys()) {
-      if (this.#built.size <= 100_000) break;
-      this.#built.delete(key);
-    }
   }
 
   /** @throws RunnerError `unresolved-input` when the path of some input is not known */

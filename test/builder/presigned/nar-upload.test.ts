@@ -6,11 +6,11 @@ import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { Patience } from "../../../lib/builder/connection/patience.js";
 import { tapListing } from "../../../lib/builder/presigned/nar-listing-tap.js";
 import { uploadPresignedNar } from "../../../lib/builder/presigned/nar-upload.js";
 import { putObject } from "../../../lib/builder/presigned/put-object.js";
 import { PresignedTarget, type PutAddress, type UrlSource } from "../../../lib/builder/presigned/target.js";
+import type { UploadRetries } from "../../../lib/builder/presigned/upload-retries.js";
 import type { NarListing } from "../../../lib/nix/nar/listing.js";
 import { dumpTree, type NarTree } from "../../../lib/nix/nar/writer.js";
 import { hashBytes, printHash } from "../../../lib/nix/path/hash.js";
@@ -82,8 +82,8 @@ function narTarget(changes: Partial<PresignedNar> = {}): PresignedNar {
   };
 }
 
-/** Patience without long pauses; `totalMs` is as long as a test may wait. */
-const quick: Patience = { totalMs: 5_000, delays: { first: 1, longest: 10, random: Math.random } };
+/** Retries without long pauses; `totalMs` is as long as a test may wait. */
+const quick: UploadRetries = { totalMs: 5_000, backoff: { firstMs: 1, longestMs: 10 } };
 
 async function upload(
   nar: Uint8Array,
@@ -105,7 +105,7 @@ async function upload(
     target: new PresignedTarget(narTarget(changes), { again, parts, ...source }),
     nar: stream(nar),
     spoolDirectory,
-    patience: quick,
+    retries: quick,
     signal,
   });
   return { uploaded, asked };
@@ -272,7 +272,7 @@ describe("an address that the store refuses", () => {
       expire: () => false,
     };
     const body = { length: 1, open: () => stream(Buffer.from("x")) };
-    const error: unknown = await putObject(only, body, { signal, patience: quick }).catch(
+    const error: unknown = await putObject(only, body, { signal, retries: quick }).catch(
       (reason: unknown) => reason,
     );
     expect(error).toMatchObject({ code: "refused", status: 403 });
@@ -289,12 +289,12 @@ describe("an outage", () => {
     expect(server.puts).toHaveLength(10);
   });
 
-  test("ends the upload when patience is over", async () => {
+  test("ends the upload when the retry budget is spent", async () => {
     server.refuse = () => 503;
     const only: PutAddress = { url: async () => `${server.url}/x`, expire: () => true };
     const body = { length: 1, open: () => stream(Buffer.from("x")) };
-    const patience = { ...quick, totalMs: 0 };
-    await expect(putObject(only, body, { signal, patience })).rejects.toMatchObject({ status: 503 });
+    const retries = { ...quick, totalMs: 0 };
+    await expect(putObject(only, body, { signal, retries })).rejects.toMatchObject({ status: 503 });
     expect(server.puts).toHaveLength(4);
   });
 

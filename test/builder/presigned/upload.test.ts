@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openBinaryCache, PresignedCache } from "../../../lib/binary-cache/index.js";
-import type { Patience } from "../../../lib/builder/connection/patience.js";
 import { RunnerLink } from "../../../lib/builder/connection/runner-link.js";
 import { newCounters } from "../../../lib/builder/counters.js";
 import { PresignedUploader } from "../../../lib/builder/presigned/upload.js";
+import type { UploadRetries } from "../../../lib/builder/presigned/upload-retries.js";
 import { silentLogger } from "../../../lib/log.js";
 import type { StorePath } from "../../../lib/nix/path/store-path.js";
 import type { Store } from "../../../lib/nix/store/store.js";
@@ -21,7 +21,7 @@ import { type Fault, type S3Request, type S3Server, startS3Server } from "../../
 
 const buildId = "6d9ad3a5-53a5-4b6f-8b28-2b3a4f3b7c11";
 const machine = "0c9a8b0e-1b1f-4a26-9b7c-7a1b7b1e0a11";
-const patience: Patience = { totalMs: 60_000, delays: { first: 50, longest: 200, random: Math.random } };
+const retries: UploadRetries = { totalMs: 60_000, backoff: { firstMs: 50, longestMs: 200 } };
 
 let server: S3Server;
 let scratch: string;
@@ -80,7 +80,7 @@ async function upload(samples: readonly Sample[], options: UploadOptions = {}): 
     counters: newCounters(),
     logger: silentLogger,
     spoolDirectory: scratch,
-    patience,
+    retries,
   });
   await uploader.upload(
     samples.map(({ info }) => info),
