@@ -52,8 +52,7 @@ export const run: Benchmark = async ([steps = "60000"]) => {
       database,
       listener: { onChange: () => () => {}, onResync: () => () => {} },
       logger: silentLogger,
-      now: Date.now,
-      random: Math.random,
+      clock: { now: Date.now, random: Math.random },
       openEdges: () => idleEdges,
     });
     const pass = async (done: () => boolean): Promise<{ seconds: number; longestMs: number }> => {
@@ -65,7 +64,7 @@ export const run: Benchmark = async ([steps = "60000"]) => {
     };
     parts.monitor.start();
     const first = await pass(() => parts.monitor.loaded);
-    const { builds, steps: inMemory } = parts.scheduler.sizes();
+    const { builds, steps: inMemory } = parts.scheduler.view.sizes();
     globalThis.gc?.();
     const memory = process.memoryUsage().heapUsed - before;
     const passes = parts.metrics.value("queueChecksFinished");

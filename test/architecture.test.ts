@@ -125,6 +125,35 @@ describe("imports", () => {
   });
 });
 
+/** Inner rooms by the order of a build's life; a file imports from its own room and from floors below it only. */
+const innerFloors: Readonly<Record<string, readonly (readonly string[])[]>> = {
+  runner: [["state"], ["recording", "outputs"], ["ingestion"], ["attempt"], ["service"]],
+};
+/** Files beside inner rooms that put them together. No inner room imports them. */
+const innerTops = ["lib/runner/index.ts", "lib/runner/queue-runner.ts", "lib/runner/assembly.ts"];
+
+describe("inner rooms", () => {
+  const innerRoomOf = (path: string): string | undefined => /^lib\/[^/]+\/([^/]+)\//.exec(path)?.[1];
+  const innerFloorOf = (room: string, path: string): number =>
+    (innerFloors[room] ?? []).findIndex((floor) => floor.includes(innerRoomOf(path) ?? ""));
+
+  it.each(Object.keys(innerFloors))("of %s are all known", (room) => {
+    const inner = files.filter((path) => roomOf(path) === room && innerRoomOf(path) !== undefined);
+    expect(inner.length).toBeGreaterThan(0);
+    expect(inner.filter((path) => innerFloorOf(room, path) < 0)).toEqual([]);
+  });
+
+  it.each(Object.keys(innerFloors))("of %s import from earlier ones only", (room) => {
+    const within = imports.filter(({ from, to }) => roomOf(from) === room && roomOf(to) === room);
+    const wrong = within.filter(({ from, to }) => {
+      if (innerRoomOf(from) === undefined || innerRoomOf(from) === innerRoomOf(to)) return false;
+      if (innerRoomOf(to) === undefined) return innerTops.includes(to);
+      return innerFloorOf(room, to) >= innerFloorOf(room, from);
+    });
+    expect(wrong.map(show)).toEqual([]);
+  });
+});
+
 describe("the scheduler", () => {
   const heart = files.filter((path) => roomOf(path) === "scheduler");
 
@@ -145,6 +174,17 @@ describe("the scheduler", () => {
       );
       return forbidden.test(code);
     });
+    expect(wrong).toEqual([]);
+  });
+});
+
+describe("the runner", () => {
+  it("changes the scheduler through the running one only", () => {
+    const owner = "lib/runner/state/running-scheduler.ts";
+    const others = files.filter((path) => roomOf(path) === "runner" && path !== owner);
+    const wrong = others.filter((path) =>
+      /\bSchedulerApi\b|\bScheduler\b/.test(withoutComments(readFileSync(join(root, path), "utf8"))),
+    );
     expect(wrong).toEqual([]);
   });
 });

@@ -1,34 +1,38 @@
 /**
- * Puts the runner's parts together. No part starts by itself; `QueueRunner` owns their life.
+ * The runner's parts, each made from those above it. No part starts by itself; `QueueRunner` owns their life.
  *
- * Some parts need each other: effects of the scheduler go to sessions, sessions feed the scheduler. Those knots are
- * tied here and nowhere else.
+ * The order is that of a build: what is remembered, where outputs go and what is recorded, ingestion, attempts. The one
+ * loop in it, from the scheduler's choices back to the parts that carry them out, is closed by `scheduler.connect`.
  */
 import { randomUUID } from "node:crypto";
-import { TaskGroup } from "../async/index.js";
+import { Mutex, TaskGroup } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase, Listener } from "../database/index.js";
 import type { TransactionRunner } from "../database/recording/index.js";
 import type { Logger } from "../log.js";
-import type { StorePath } from "../nix/path/store-path.js";
 import { type AttemptId, attemptId } from "../scheduler/ids.js";
-import { Scheduler } from "../scheduler/index.js";
-import type { DynamicContinuation } from "../scheduler/types.js";
 import { Metrics } from "../status/index.js";
+import { Adoption } from "./attempt/adoption.js";
+import { AttemptEndings } from "./attempt/attempt-endings.js";
 import { BuilderSessions } from "./attempt/builder-sessions.js";
+import { BuiltOutputs } from "./attempt/built-outputs.js";
 import { Dispatcher } from "./attempt/dispatcher.js";
-import { createEffects } from "./attempt/effects.js";
+import { Effects } from "./attempt/effects.js";
 import { AttemptLauncher } from "./attempt/launcher.js";
 import { ResolvedSteps } from "./attempt/resolved-steps.js";
 import { Results } from "./attempt/results.js";
 import { CachedBuilds } from "./ingestion/cached-builds.js";
 import { EarlierAttempts } from "./ingestion/earlier-attempts.js";
+import { GraphGrowth } from "./ingestion/graph-growth.js";
+import { GraphSurveys } from "./ingestion/graph-survey.js";
 import { Ingestion } from "./ingestion/ingestion.js";
 import { OverflowCopies } from "./ingestion/overflow-copies.js";
 import { QueueMonitor } from "./ingestion/queue-monitor.js";
 import { type EdgesOptions, openEdges, type RunnerEdges } from "./outputs/edges.js";
 import { IncomingOutputs } from "./outputs/incoming-outputs.js";
 import { PresignedUploads } from "./outputs/presigned-uploads.js";
+import { Publisher } from "./outputs/publisher.js";
+import { uploadModeOf } from "./outputs/upload-mode.js";
 import { Recorder } from "./recording/recorder.js";
 import { buildsAtOnce, schedulerSettings, timerMs } from "./scheduler-settings.js";
 import { AttemptRegistry } from "./state/attempts.js";
@@ -37,8 +41,9 @@ import { RunnerCounters } from "./state/counters.js";
 import { DerivationCatalog } from "./state/derivation-catalog.js";
 import { InputResolver } from "./state/input-resolver.js";
 import type { RunnerStore } from "./state/runner-store.js";
+import { type Clock, RunningScheduler } from "./state/running-scheduler.js";
 
-/** What the runner asks and tells Hydra's database. */
+/** What the runner reads from and writes into Hydra's database. */
 export type RunnerDatabase = TransactionRunner &
   Pick<
     HydraDatabase,
@@ -53,6 +58,7 @@ export type RunnerDatabase = TransactionRunner &
     | "earlierBuildOfOutputs"
   >;
 
+/** What the parts stand on; nothing in it is closed by them. */
 export interface RunnerContext {
   /** Read at each use: a reload changes it. */
   readonly config: () => QueueRunnerConfig;
@@ -60,16 +66,16 @@ export interface RunnerContext {
   readonly database: RunnerDatabase;
   readonly listener: Pick<Listener, "onChange" | "onResync">;
   readonly logger: Logger;
-  readonly now: () => number;
-  readonly random: () => number;
+  readonly clock: Clock;
   /** Default: random UUIDs. */
   readonly newAttemptId?: (() => AttemptId) | undefined;
   /** Default: those of production. */
   readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
 }
 
+/** The parts that others start, stop or ask. */
 export interface RunnerParts {
-  readonly scheduler: Scheduler;
+  readonly scheduler: RunningScheduler;
   readonly metrics: Metrics;
   readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
@@ -79,113 +85,58 @@ export interface RunnerParts {
   readonly sessions: BuilderSessions;
   readonly incoming: IncomingOutputs;
   readonly recorder: Recorder;
+  readonly endings: AttemptEndings;
   readonly results: Results;
   readonly logs: RunnerEdges["logs"];
   readonly uploads: RunnerEdges["uploads"];
   readonly presigned: PresignedUploads;
   readonly earlierAttempts: EarlierAttempts;
-  readonly ingestion: Ingestion;
   readonly monitor: QueueMonitor;
   readonly dispatcher: Dispatcher;
 }
 
+/** Makes the parts. Nothing is read or written yet. */
 export function assemble(context: RunnerContext): RunnerParts {
-  const { config, store, database, listener, logger, now, random } = context;
+  const { config, store, database, listener, logger, clock } = context;
+  const { now, random } = clock;
+  const uploadMode = () => uploadModeOf(config());
+  const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
+
+  // What is remembered.
   const metrics = new Metrics();
   const counters = new RunnerCounters(metrics);
-  const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
-  const scheduler = new Scheduler(schedulerSettings(config()));
+  const scheduler = new RunningScheduler(schedulerSettings(config()), clock);
   const attempts = new AttemptRegistry();
-  const incoming = new IncomingOutputs(store, attempts);
   const registry = new BuildRegistry();
   const catalog = new DerivationCatalog(store);
   const resolver = new InputResolver({ store, database, catalog });
-  const presignedInForce = (): boolean => config().usePresignedUploads;
-  const { logs, uploads, readNixSupport } = (context.openEdges ?? openEdges)({
-    config,
-    store,
-    logger,
-    tasks,
-  });
-  const presigned = new PresignedUploads({
-    cacheOf: (attempt) => uploads.presignedCache(attempt),
-    attempts,
-    logger,
-  });
+
+  // Where outputs and logs go.
+  const edges = (context.openEdges ?? openEdges)({ config, uploadMode, store, logger, tasks });
+  const { logs, uploads, readNixSupport } = edges;
+  const incoming = new IncomingOutputs(store, attempts);
+  const presigned = new PresignedUploads({ uploads, attempts });
+  const publisher = new Publisher({ logs, uploads, presigned, tasks, logger });
+
+  // What is recorded.
   const recorder = new Recorder({
     database,
     storeDir: store.storeDir,
-    logPath: (drv: StorePath) => logs.pathOf(drv),
-    outputsAreLocal: () => !presignedInForce(),
+    logPath: (drv) => logs.pathOf(drv),
     rememberFailures: () => true,
-    random,
-    onReleased: (builds) => tasks.start(() => monitor.lookAgain(builds)),
     onEnded: (id, result) => {
       registry.ended(id, result);
       metrics.add("buildsFinished");
     },
     logger,
     now,
+    random,
   });
+
+  // From rows to steps.
+  const earlierAttempts = new EarlierAttempts({ retry: () => scheduler.view.options.retry, random });
   const cached = new CachedBuilds({ store, database, recorder, readNixSupport, uploads, counters });
-  const onChange = (): void => dispatcher.trigger();
-  const onDynamic = (continuation: DynamicContinuation, drv: StorePath): void => {
-    const build = scheduler.step(continuation.dependent)?.lowestBuild;
-    if (build === undefined) return;
-    tasks.start(() => ingestion.continueDynamic(continuation, drv, build));
-  };
-  const results = new Results({
-    scheduler,
-    attempts,
-    store,
-    catalog,
-    recorder,
-    counters,
-    logger,
-    now,
-    random,
-    publish: (publication) => uploads.publish(publication),
-    onChange,
-    onLogComplete: (drv) =>
-      logs.finish(drv).catch((error: unknown) => logger.warn("log could not be compressed", { drv, error })),
-    unpublished: (attempt, outputs) => presigned.lacking(attempt, outputs),
-    onOver: (attempt, row, kind) => {
-      tasks.start(() => presigned.abandon(attempt));
-      if (kind === "finished") return;
-      const name = row === undefined ? attempt.id : `${row.build}-${row.stepNumber}`;
-      tasks.start(() => uploads.putLog(attempt, name, kind === "failed"));
-    },
-    onDynamic,
-    onOutputs: (drv, outputs) => {
-      incoming.complete(outputs.values());
-      resolved.learnOutputs(drv, outputs);
-    },
-  });
-  const perform = createEffects({
-    attempts,
-    sessions: () => sessions,
-    results,
-    counters,
-    tasks,
-    logger,
-    systemOf: async (completion) => (await catalog.facts(completion.step as unknown as StorePath)).system,
-  });
-  const sessions = new BuilderSessions({
-    scheduler,
-    logger,
-    now,
-    random,
-    perform,
-    onChange,
-    maxConcurrentDownloads: () => config().maxConcurrentDownloads,
-    queueLoaded: () => monitor.loaded,
-    onAdopted: (assignment) => {
-      const startedAt = scheduler.attempt(assignment.attempt)?.startedAt ?? now();
-      return launcher.adopt(assignment, startedAt);
-    },
-  });
-  const earlierAttempts = new EarlierAttempts({ retry: () => scheduler.options.retry, random });
-  const ingestion = new Ingestion({
+  const surveys = new GraphSurveys({
     scheduler,
     earlierAttempts,
     store,
@@ -193,43 +144,27 @@ export function assemble(context: RunnerContext): RunnerParts {
     catalog,
     resolver,
     recorder,
-    registry,
-    cached,
     incoming,
     uploads,
     counters,
     logger,
-    now,
     useSubstitutes: () => config().useSubstitutes,
-    onChange,
-    onGated: (facts) => overflowCopies.start(facts),
+    uploadMode,
   });
-  const overflowCopies = new OverflowCopies({
+  const copies = new OverflowCopies({ scheduler, uploads, recorder, cached, counters, tasks, logger });
+  const turns = new Mutex();
+  const growth = new GraphGrowth({ scheduler, surveys, copies, uploads, turns, tasks, logger });
+  const ingestion = new Ingestion({
     scheduler,
+    surveys,
+    growth,
     uploads,
     recorder,
+    registry,
     cached,
     counters,
-    tasks,
+    turns,
     logger,
-    now,
-    perform,
-    onChange,
-    onDynamic,
-    buildAfterAll: (facts) => ingestion.buildAfterAll(facts),
-  });
-  const resolved = new ResolvedSteps({
-    scheduler,
-    attempts,
-    ingestion,
-    resolver,
-    recorder,
-    results,
-    cached,
-    now,
-    random,
-    onChange,
-    onGated: (facts) => overflowCopies.start(facts),
   });
   const monitor = new QueueMonitor({
     scheduler,
@@ -240,13 +175,38 @@ export function assemble(context: RunnerContext): RunnerParts {
     registry,
     storeDir: store.storeDir,
     counters,
+    tasks,
     logger,
-    now,
-    perform,
-    onChange,
     intervalMs: () => timerMs(config().queueTriggerTimerInS),
     stopAfterMs: () => timerMs(config().stopQueueRunAfterInS),
     buildsAtOnce: () => buildsAtOnce(config()),
+  });
+
+  // From a machine to a result.
+  const builtOutputs = new BuiltOutputs({ scheduler, incoming, resolver, growth });
+  const endings = new AttemptEndings({ catalog, recorder, publisher, listener: builtOutputs, counters });
+  const results = new Results({
+    scheduler,
+    attempts,
+    outputCheck: { store, presigned, uploadMode },
+    endings,
+    listener: builtOutputs,
+    counters,
+    logger,
+  });
+  const resolvedSteps = new ResolvedSteps({
+    scheduler,
+    attempts,
+    growth,
+    builtOutputs,
+    recorder,
+    results,
+    cached,
+  });
+  const sessions = new BuilderSessions({
+    scheduler,
+    logger,
+    maxConcurrentDownloads: () => config().maxConcurrentDownloads,
   });
   const launcher = new AttemptLauncher({
     scheduler,
@@ -254,32 +214,28 @@ export function assemble(context: RunnerContext): RunnerParts {
     sessions,
     catalog,
     resolver,
+    resolvedSteps,
     recorder,
     results,
+    uploads,
     counters,
     logger,
-    now,
-    random,
-    limits: () => ({ maxLogSize: config().maxLogSize, maxOutputSize: config().maxOutputSize }),
-    presigned: () => (presignedInForce() ? { uploadDebugInfo: uploads.wantsDebugInfo() } : undefined),
-    onResolved: (attempt, drv) => resolved.replace(attempt, drv),
+    limits: config,
+    uploadMode,
   });
+  const adoption = new Adoption({ scheduler, sessions, launcher, monitor, logger });
   const dispatcher = new Dispatcher({
     scheduler,
+    adoption,
+    launcher,
+    tasks,
+    metrics,
     newAttemptId: context.newAttemptId ?? (() => attemptId(randomUUID())),
-    launch: (assignment) => tasks.start(() => launcher.launch(assignment)),
-    beforeAssign: () => sessions.adopt(),
-    perform,
     safetyIntervalMs: () => timerMs(config().dispatchTriggerTimerInS),
-    onRound: ({ milliseconds, waitedMs }) => {
-      metrics.add("dispatcherWakeups");
-      metrics.add("dispatchMs", milliseconds);
-      metrics.add("dispatcherRunningUs", milliseconds * 1000);
-      metrics.add("dispatcherWaitingUs", waitedMs * 1000);
-    },
-    now,
-    random,
   });
+  const effects = new Effects({ attempts, sessions, results, catalog, counters, tasks, logger });
+  scheduler.connect(effects, dispatcher);
+
   return {
     scheduler,
     metrics,
@@ -291,12 +247,12 @@ export function assemble(context: RunnerContext): RunnerParts {
     sessions,
     incoming,
     recorder,
+    endings,
     results,
     logs,
     uploads,
     presigned,
     earlierAttempts,
-    ingestion,
     monitor,
     dispatcher,
   };

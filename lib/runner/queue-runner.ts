@@ -33,6 +33,7 @@ import {
 import { assemble, type RunnerParts } from "./assembly.js";
 import { giveBack, takeOver } from "./attempt/resume.js";
 import type { QueueRunnerOptions } from "./options.js";
+import { uploadModeOf } from "./outputs/upload-mode.js";
 import { schedulerSettings } from "./scheduler-settings.js";
 import { createRpcHandlers } from "./service/rpc-handlers.js";
 import { onlyWhenActive, whileActive } from "./service/state-guards.js";
@@ -148,14 +149,14 @@ export class QueueRunner implements AsyncDisposable {
     }
     if (tls !== undefined) this.#grpc?.reloadTls(tls);
     this.#config = config;
-    parts.scheduler.setOptions(schedulerSettings(config), this.#now());
+    parts.scheduler.setOptions(schedulerSettings(config));
     parts.logs.setMaxBytes(config.maxLogSize);
     this.#router = this.#makeRouter(opened);
     parts.sessions.broadcast({
       kind: "configUpdate",
       maxConcurrentDownloads: config.maxConcurrentDownloads,
     });
-    parts.dispatcher.trigger();
+    parts.scheduler.requestRound();
   }
 
   /** Stops: nothing new is handed out, what runs gets `drainTimeoutInS` to end, then it is given back to the queue. */
@@ -189,8 +190,7 @@ export class QueueRunner implements AsyncDisposable {
         database,
         listener,
         logger,
-        now: this.#now,
-        random,
+        clock: { now: this.#now, random },
       });
       await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
       const source = createStatusSource({
@@ -199,11 +199,6 @@ export class QueueRunner implements AsyncDisposable {
         store,
         database,
         health: () => this.#health(),
-        pendingUploads: () => parts.uploads.pending(),
-        pendingUploadCount: () => parts.uploads.pendingCount(),
-        remoteStores: () => parts.uploads.traffic(),
-        now: this.#now,
-        onChange: () => parts.dispatcher.trigger(),
       });
       return { database, listener, lock, parts, source: whileActive(source, () => this.#state) };
     } catch (error) {
@@ -228,12 +223,12 @@ export class QueueRunner implements AsyncDisposable {
     this.#lockFile = await this.#acquireLockFile();
     lock.lost.addEventListener("abort", () => this.#lockLost(), { once: true });
     database.fence(lock);
-    await takeOver(parts, this.#now, this.#logger);
+    await takeOver(parts, this.#logger);
     listener.start();
     this.#state = "active";
     this.#activeSince = this.#now();
     if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
-    parts.dispatcher.trigger();
+    parts.scheduler.requestRound();
     this.#logger.info("active");
   }
 
@@ -278,18 +273,17 @@ export class QueueRunner implements AsyncDisposable {
       ...parts,
       store,
       logger,
-      now: this.#now,
-      onChange: () => parts.dispatcher.trigger(),
       ownVersion: () => this.#config.protocolVersion,
       acceptedVersions: () => this.#config.acceptedPeerVersions,
       tokensNameHosts: () => this.#config.bindTokensToHosts,
-      forcedSubstituters: () => (this.#config.usePresignedUploads ? this.#config.forcedSubstituters : []),
+      forcedSubstituters: () =>
+        uploadModeOf(this.#config) === "from-builders" ? this.#config.forcedSubstituters : [],
     });
     this.#grpc = await RunnerServer.start({
       handlers: onlyWhenActive(
         handlers,
         () => this.#state,
-        (machine) => parts.scheduler.hasMachine(machineId(machine)),
+        (machine) => parts.scheduler.view.hasMachine(machineId(machine)),
       ),
       storeDir: store.storeDir,
       listeners: [grpc],

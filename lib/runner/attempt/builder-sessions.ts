@@ -1,7 +1,7 @@
 /**
  * The builders that are connected: one session for each open tunnel.
  *
- * A session feeds the scheduler with what the machine says of itself and carries orders down. Orders are put into the
+ * A session feeds the scheduler with what the machine reports of itself and carries orders down. Orders are put into the
  * tunnel without waiting; a tunnel that does not drain is closed by the transport, which counts as a lost machine.
  */
 import type { Logger } from "../../log.js";
@@ -12,11 +12,12 @@ import type {
   RunningBuild,
   TunnelConnection,
 } from "../../rpc/types.js";
-import type { SchedulerApi } from "../../scheduler/api.js";
-import { attemptId, type MachineId, machineId, stepId } from "../../scheduler/ids.js";
+import { attemptId, type MachineId, machineId } from "../../scheduler/ids.js";
 import type { MachineInfo, MachineLoad } from "../../scheduler/machines/machine-types.js";
-import type { Assignment, Effect } from "../../scheduler/types.js";
+import type { RunningScheduler } from "../state/running-scheduler.js";
+import { ResumedBuild } from "./resumed-build.js";
 
+/** What other parts see of a session. */
 export interface BuilderSession {
   readonly id: MachineId;
   readonly join: BuilderJoin;
@@ -27,148 +28,102 @@ export interface BuilderSession {
   readonly lastPing: BuilderPing | undefined;
   /** Milliseconds since the epoch; undefined before the first ping. */
   readonly lastPingAt: number | undefined;
+  /** Builds that it came with and that are not settled yet. */
+  readonly resumed: readonly ResumedBuild[];
+  /** Milliseconds since the epoch; resumed builds that are still unmatched by then are not wanted. */
+  readonly adoptionDeadline: number;
 }
 
+/** What sessions work with. */
 export interface BuilderSessionsOptions {
-  readonly scheduler: SchedulerApi;
+  readonly scheduler: RunningScheduler;
   readonly logger: Logger;
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly perform: (effects: readonly Effect[]) => void;
-  /** Something about the machines changed that may allow new assignments. */
-  readonly onChange: () => void;
   readonly maxConcurrentDownloads: () => number;
   /** Milliseconds between pings down the tunnel; they only show that the stream is alive. Default 30 s. */
   readonly pingIntervalMs?: number;
   /** Milliseconds that a builder which keeps its builds going may take to come back; it tries every second or so. Default 10 s. */
   readonly rejoinGraceMs?: number;
-  /** The queue is in memory: what is not wanted now is not wanted at all. */
-  readonly queueLoaded: () => boolean;
-  /** A build of a rejoined builder was taken over; it needs a row, but no order. Must not reject. */
-  readonly onAdopted: (assignment: Assignment) => Promise<void>;
   /** Milliseconds that a build which a builder came with waits for its step to become known. Default 10 s. */
   readonly adoptionGraceMs?: number;
-}
-
-/** A build that a builder came with and whose step is not (yet) known here. */
-interface Stranger {
-  readonly build: RunningBuild;
-  /** It is being taken over. */
-  taken: boolean;
-  /** Resolves when the build is taken over, or is not wanted. */
-  readonly decided: Promise<void>;
-  readonly decide: () => void;
 }
 
 interface OpenSession extends BuilderSession {
   lastPing: BuilderPing | undefined;
   lastPingAt: number | undefined;
   readonly tunnel: TunnelConnection;
-  strangers: readonly Stranger[];
-  /** Milliseconds since the epoch; strangers that are still unknown by then are not wanted. */
-  readonly strangersUntil: number;
+  resumed: readonly ResumedBuild[];
   /** Its tunnel was ended by us: it is not expected back. */
   leaving: boolean;
 }
 
+/** The open sessions by machine. */
 export class BuilderSessions {
-  readonly #options: BuilderSessionsOptions;
+  readonly #scheduler: RunningScheduler;
+  readonly #logger: Logger;
+  readonly #maxConcurrentDownloads: () => number;
+  readonly #pingIntervalMs: number;
+  readonly #rejoinGraceMs: number;
+  readonly #adoptionGraceMs: number;
   readonly #open = new Map<MachineId, OpenSession>();
 
   constructor(options: BuilderSessionsOptions) {
-    this.#options = options;
+    this.#scheduler = options.scheduler;
+    this.#logger = options.logger;
+    this.#maxConcurrentDownloads = options.maxConcurrentDownloads;
+    this.#pingIntervalMs = options.pingIntervalMs ?? 30_000;
+    this.#rejoinGraceMs = options.rejoinGraceMs ?? 10_000;
+    this.#adoptionGraceMs = options.adoptionGraceMs ?? 10_000;
   }
 
-  /** Serves one tunnel until it ends, whoever ends it. */
+  /** Serves one tunnel until either end closes it. */
   async serve(join: BuilderJoin, tunnel: TunnelConnection): Promise<void> {
-    const { scheduler, logger, now, random, perform, onChange } = this.#options;
+    const scheduler = this.#scheduler;
+    const logger = this.#logger;
     const id = machineId(join.machineId);
-    const graceMs = this.#options.adoptionGraceMs ?? 10_000;
+    const joinedAt = scheduler.now();
     const session: OpenSession = {
       id,
       join,
       peer: tunnel.peer.address,
-      joinedAt: now(),
+      joinedAt,
       lastPing: undefined,
       lastPingAt: undefined,
       tunnel,
-      strangers: [],
-      strangersUntil: now() + graceMs,
+      resumed: [],
+      adoptionDeadline: joinedAt + this.#adoptionGraceMs,
       leaving: false,
     };
     const before = this.#open.get(id);
     this.#open.set(id, session);
     const running = join.running ?? [];
-    const known = running.map((build) => attemptId(build.buildId));
-    perform(scheduler.addMachine(machineInfo(id, join), now(), random, known));
-    session.strangers = running
-      .filter((build) => scheduler.attempt(attemptId(build.buildId))?.machine !== id)
-      .map(stranger);
+    scheduler.addMachine(
+      machineInfo(id, join),
+      running.map((build) => attemptId(build.buildId)),
+    );
+    this.#resume(session, running);
     // A round of the dispatcher decides on the rest.
-    const graceOver =
-      session.strangers.length === 0 ? undefined : setTimeout(() => this.#options.onChange(), graceMs + 1);
+    const deadlinePassed =
+      session.resumed.length === 0
+        ? undefined
+        : setTimeout(() => scheduler.requestRound(), this.#adoptionGraceMs + 1);
     before?.tunnel.close("the builder joined again");
     logger.info("builder joined", { machine: id, hostname: join.hostname, systems: join.systems.join(",") });
     tunnel.send({
       kind: "joinResponse",
       machineId: id,
-      maxConcurrentDownloads: this.#options.maxConcurrentDownloads(),
+      maxConcurrentDownloads: this.#maxConcurrentDownloads(),
     });
     tunnel.send({ kind: "ping", message: "ping" });
-    const pings = setInterval(
-      () => tunnel.send({ kind: "ping", message: "ping" }),
-      this.#options.pingIntervalMs ?? 30_000,
-    );
-    onChange();
+    const pings = setInterval(() => tunnel.send({ kind: "ping", message: "ping" }), this.#pingIntervalMs);
     try {
       for await (const ping of tunnel.messages) this.#pinged(session, ping);
     } catch (error) {
       logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
     } finally {
       clearInterval(pings);
-      clearTimeout(graceOver);
-      for (const { decide } of session.strangers) decide();
+      clearTimeout(deadlinePassed);
+      for (const resumed of session.resumed) resumed.settle();
       this.#ended(session);
-    }
-  }
-
-  /**
-   * Takes over builds that builders kept going while we were away, as far as their steps are wanted and free; what
-   * nobody wants is aborted once the queue is known. A step may also become known a little later, when another one is
-   * resolved to it. Call it before steps are handed out.
-   */
-  adopt(): void {
-    const { scheduler, queueLoaded, onAdopted, now, logger } = this.#options;
-    for (const session of this.#open.values()) {
-      if (session.strangers.length === 0) continue;
-      const mayAppear = !queueLoaded() || now() < session.strangersUntil;
-      session.strangers = session.strangers.filter((one) => {
-        const { build, decide } = one;
-        if (one.taken) return true;
-        const assignment = scheduler.adoptAttempt(
-          {
-            attempt: attemptId(build.buildId),
-            step: stepId(build.drv),
-            machine: session.id,
-            startedAt: now() - build.ageMs,
-          },
-          now(),
-        );
-        if (assignment !== undefined) {
-          logger.info("running build taken over", { drv: build.drv, hostname: session.join.hostname });
-          one.taken = true;
-          void onAdopted(assignment).then(() => {
-            session.strangers = session.strangers.filter((other) => other !== one);
-            decide();
-          });
-          return true;
-        }
-        if (mayAppear && !scheduler.hasStep(stepId(build.drv))) return true;
-        logger.info("running build not wanted", { drv: build.drv, hostname: session.join.hostname });
-        session.tunnel.send({ kind: "abort", buildId: build.buildId });
-        decide();
-        return false;
-      });
     }
   }
 
@@ -176,10 +131,10 @@ export class BuilderSessions {
    * Waits until it is known what becomes of a build that one of the machines came with; at once for all other builds.
    * Calls about a build that overtake its adoption would be refused otherwise.
    */
-  async decided(machines: Iterable<string>, isIt: (build: RunningBuild) => boolean): Promise<void> {
+  async whenSettled(machines: Iterable<string>, isIt: (build: RunningBuild) => boolean): Promise<void> {
     for (const id of machines) {
-      for (const { build, decided } of this.#open.get(machineId(id))?.strangers ?? []) {
-        if (isIt(build)) await decided;
+      for (const { build, whenSettled } of this.#open.get(machineId(id))?.resumed ?? []) {
+        if (isIt(build)) await whenSettled;
       }
     }
   }
@@ -213,36 +168,39 @@ export class BuilderSessions {
     return [...this.#open.values()];
   }
 
+  /** Remembers the builds that are not attempts of the machine yet, until they are settled. */
+  #resume(session: OpenSession, running: readonly RunningBuild[]): void {
+    const { view } = this.#scheduler;
+    session.resumed = running
+      .filter((build) => view.attempt(attemptId(build.buildId))?.machine !== session.id)
+      .map((build) => new ResumedBuild(build));
+    for (const one of session.resumed) {
+      void one.whenSettled.then(() => {
+        session.resumed = session.resumed.filter((other) => other !== one);
+      });
+    }
+  }
+
   #pinged(session: OpenSession, ping: BuilderPing): void {
-    const { scheduler, now, onChange } = this.#options;
     // The id inside the message is what counts on the wire, but a builder speaks for itself only.
     if (machineId(ping.machineId) !== session.id) return;
     const pressure = ping.pressure ?? session.lastPing?.pressure;
     session.lastPing = pressure === undefined ? ping : { ...ping, pressure };
-    session.lastPingAt = now();
-    scheduler.updateMachine(session.id, machineLoad(ping), now());
-    onChange();
+    session.lastPingAt = this.#scheduler.now();
+    this.#scheduler.updateMachine(session.id, machineLoad(ping));
   }
 
   #ended(session: OpenSession): void {
-    const { scheduler, logger, now, random, perform, onChange } = this.#options;
-    if (this.#open.get(session.id) !== session) return;
-    this.#open.delete(session.id);
-    logger.info("builder left", { machine: session.id, hostname: session.join.hostname });
-    const keepsBuilding = session.join.running !== undefined && !session.leaving;
-    if (keepsBuilding && (scheduler.machine(session.id, now())?.attempts.length ?? 0) > 0) {
-      scheduler.disconnectMachine(session.id, now() + (this.#options.rejoinGraceMs ?? 10_000), now());
-    } else perform(scheduler.removeMachine(session.id, now(), random));
-    onChange();
+    const scheduler = this.#scheduler;
+    const { id, join } = session;
+    if (this.#open.get(id) !== session) return;
+    this.#open.delete(id);
+    this.#logger.info("builder left", { machine: id, hostname: join.hostname });
+    const keepsBuilding = join.running !== undefined && !session.leaving;
+    const hasAttempts = (scheduler.machine(id)?.attempts.length ?? 0) > 0;
+    if (keepsBuilding && hasAttempts) scheduler.disconnectMachine(id, this.#rejoinGraceMs);
+    else scheduler.removeMachine(id);
   }
-}
-
-function stranger(build: RunningBuild): Stranger {
-  let decide: () => void = () => {};
-  const decided = new Promise<void>((resolve) => {
-    decide = resolve;
-  });
-  return { build, taken: false, decided, decide };
 }
 
 function machineInfo(id: MachineId, join: BuilderJoin): MachineInfo {

@@ -1,57 +1,55 @@
 /**
  * Turns the scheduler's choices into work.
  *
- * A round is synchronous: timers that ran out, then every assignment that is possible now. All I/O starts after the
- * choice, for all assignments side by side. Between rounds it sleeps until somebody triggers it or the scheduler's
- * earliest event is due; there is no polling, except for an optional safety timer.
+ * A round is synchronous: timers that ran out, builds to adopt, then every assignment that is possible now. All I/O
+ * starts after the choice, for all assignments side by side. Between rounds it sleeps until a change triggers it or the
+ * scheduler's earliest event is due; there is no polling, except for an optional safety timer.
  */
 import { performance } from "node:perf_hooks";
-import type { SchedulerApi } from "../../scheduler/api.js";
+import type { TaskGroup } from "../../async/index.js";
 import type { AttemptId } from "../../scheduler/ids.js";
-import type { Assignment, Effect } from "../../scheduler/types.js";
+import type { Metrics } from "../../status/index.js";
+import type { DispatchRounds, RunningScheduler } from "../state/running-scheduler.js";
+import type { Adoption } from "./adoption.js";
+import type { AttemptLauncher } from "./launcher.js";
 
-/** What a round did and how long it took. */
-export interface DispatchRound {
-  readonly assigned: number;
-  /** Duration of the round. */
-  readonly milliseconds: number;
-  /** Time since the round before, or since the dispatcher was made. */
-  readonly waitedMs: number;
-}
-
+/** What a dispatcher works with. */
 export interface DispatcherOptions {
-  readonly scheduler: SchedulerApi;
+  readonly scheduler: RunningScheduler;
+  readonly adoption: Adoption;
+  readonly launcher: AttemptLauncher;
+  readonly tasks: TaskGroup;
+  readonly metrics: Metrics;
   readonly newAttemptId: () => AttemptId;
-  /** Starts the I/O of one assignment; must not throw. */
-  readonly launch: (assignment: Assignment) => void;
-  /** Called before steps are handed out; must not throw. */
-  readonly beforeAssign?: () => void;
-  /** Carries out what the scheduler asks for; must not throw. */
-  readonly perform: (effects: readonly Effect[]) => void;
   /** Milliseconds between rounds that nothing asked for; undefined = none. Read before each wait. */
   readonly safetyIntervalMs: () => number | undefined;
-  /** Called after each round. */
-  readonly onRound?: (round: DispatchRound) => void;
-  readonly now?: () => number;
-  readonly random?: () => number;
 }
 
 /** Node's timers cannot wait longer than this; a longer wait is cut and simply finds nothing to do. */
 const longestTimeoutMs = 2_000_000_000;
 
-export class Dispatcher {
-  readonly #options: DispatcherOptions;
-  readonly #now: () => number;
-  readonly #random: () => number;
+/** Runs the dispatch rounds. */
+export class Dispatcher implements DispatchRounds {
+  readonly #scheduler: RunningScheduler;
+  readonly #adoption: Adoption;
+  readonly #launcher: AttemptLauncher;
+  readonly #tasks: TaskGroup;
+  readonly #metrics: Metrics;
+  readonly #newAttemptId: () => AttemptId;
+  readonly #safetyIntervalMs: () => number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
   #closed = false;
   #idleSince = performance.now();
 
   constructor(options: DispatcherOptions) {
-    this.#options = options;
-    this.#now = options.now ?? Date.now;
-    this.#random = options.random ?? Math.random;
+    this.#scheduler = options.scheduler;
+    this.#adoption = options.adoption;
+    this.#launcher = options.launcher;
+    this.#tasks = options.tasks;
+    this.#metrics = options.metrics;
+    this.#newAttemptId = options.newAttemptId;
+    this.#safetyIntervalMs = options.safetyIntervalMs;
   }
 
   /** Something changed; a round follows as soon as the current work of the event loop is done. Bursts coalesce. */
@@ -72,29 +70,28 @@ export class Dispatcher {
   }
 
   #round(): void {
-    const { scheduler, launch, perform, beforeAssign, newAttemptId, onRound } = this.#options;
     const started = performance.now();
-    const now = this.#now();
-    perform(scheduler.advance(now, this.#random));
-    beforeAssign?.();
-    const assignments = scheduler.assign(now, newAttemptId);
-    for (const assignment of assignments) launch(assignment);
+    this.#scheduler.advance();
+    this.#adoption.adoptWanted();
+    for (const assignment of this.#scheduler.assign(this.#newAttemptId)) {
+      this.#tasks.start(() => this.#launcher.launch(assignment));
+    }
     const ended = performance.now();
-    onRound?.({
-      assigned: assignments.length,
-      milliseconds: ended - started,
-      waitedMs: started - this.#idleSince,
-    });
+    const milliseconds = ended - started;
+    this.#metrics.add("dispatcherWakeups");
+    this.#metrics.add("dispatchMs", milliseconds);
+    this.#metrics.add("dispatcherRunningUs", milliseconds * 1000);
+    this.#metrics.add("dispatcherWaitingUs", (started - this.#idleSince) * 1000);
     this.#idleSince = ended;
-    this.#sleep(now);
+    this.#sleep();
   }
 
-  #sleep(now: number): void {
+  #sleep(): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
-    const event = this.#options.scheduler.nextEventAt();
-    const safety = this.#options.safetyIntervalMs();
-    const waits = [event === undefined ? undefined : event - now, safety].filter((ms) => ms !== undefined);
+    const event = this.#scheduler.view.nextEventAt();
+    const untilEvent = event === undefined ? undefined : event - this.#scheduler.now();
+    const waits = [untilEvent, this.#safetyIntervalMs()].filter((ms) => ms !== undefined);
     if (waits.length === 0) return;
     const wait = Math.min(longestTimeoutMs, Math.max(1, Math.min(...waits)));
     this.#timer = setTimeout(() => this.trigger(), wait);

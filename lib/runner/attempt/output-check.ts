@@ -7,18 +7,16 @@ import { hashesEqual } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import { RunnerError } from "../errors.js";
-import type { Recorder } from "../recording/recorder.js";
+import type { PresignedUploads } from "../outputs/presigned-uploads.js";
+import type { UploadMode } from "../outputs/upload-mode.js";
 import type { Attempt } from "../state/attempts.js";
 import type { RunnerStore } from "../state/runner-store.js";
 
+/** Where outputs should be. */
 export interface OutputCheckOptions {
-  readonly store: RunnerStore;
-  readonly recorder: Pick<Recorder, "outputsAreLocal">;
-  /** Outputs that the cache lacks although a builder that uploads for itself reports success. @throws RunnerError, BinaryCacheError */
-  readonly unpublished: (
-    attempt: Attempt,
-    outputs: ReadonlyMap<string, BuiltOutput>,
-  ) => Promise<readonly StorePath[]>;
+  readonly store: Pick<RunnerStore, "queryPathInfos" | "queryValidPaths">;
+  readonly presigned: Pick<PresignedUploads, "lacking">;
+  readonly uploadMode: () => UploadMode;
 }
 
 /**
@@ -44,7 +42,7 @@ export async function checkOutputs(
     }
   }
   const paths = [...outputs.values()].map((output) => output.path);
-  if (!options.recorder.outputsAreLocal()) return checkPublished(options, attempt, outputs);
+  if (options.uploadMode() === "from-builders") return checkPublished(options, attempt, outputs);
   const infos = await options.store.queryPathInfos(paths);
   for (const [name, output] of outputs) {
     const info = infos.get(output.path);
@@ -63,10 +61,10 @@ const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;
 
 /**
- * As `checkOutputs`, but a store that does not answer is asked again as long as the attempt `isWanted`: a daemon that
- * restarts must not cost hours of work.
+ * As `checkOutputs`, but a store that does not answer is asked again for as long as the attempt `isWanted`: a daemon
+ * that restarts must not cost hours of work.
  */
-export async function checkOutputsPatiently(
+export async function checkOutputsWhileWanted(
   options: OutputCheckOptions & { readonly logger: Logger },
   attempt: Attempt,
   outputs: ReadonlyMap<string, BuiltOutput>,
@@ -90,11 +88,11 @@ export async function checkOutputsPatiently(
 
 /** What the builder did not upload must be in our own store, from where we upload it. */
 async function checkPublished(
-  { store, unpublished }: OutputCheckOptions,
+  { store, presigned }: OutputCheckOptions,
   attempt: Attempt,
   outputs: ReadonlyMap<string, BuiltOutput>,
 ): Promise<readonly StorePath[]> {
-  const lacking = await unpublished(attempt, outputs);
+  const lacking = await presigned.lacking(attempt, outputs);
   if (lacking.length === 0) return [];
   const valid = await store.queryValidPaths(lacking);
   const lost = lacking.filter((path) => !valid.has(path));

@@ -7,91 +7,88 @@
  */
 import { stepStatus } from "../../database/status-numbers.js";
 import type { StorePath } from "../../nix/path/store-path.js";
-import type { SchedulerApi } from "../../scheduler/api.js";
-import { stepId } from "../../scheduler/ids.js";
 import type { CachedBuilds } from "../ingestion/cached-builds.js";
-import type { Ingestion } from "../ingestion/ingestion.js";
+import type { GraphGrowth } from "../ingestion/graph-growth.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
 import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";
-import type { InputResolver } from "../state/input-resolver.js";
+import type { RunningScheduler } from "../state/running-scheduler.js";
+import type { BuiltOutputs } from "./built-outputs.js";
 import type { Results } from "./results.js";
 
+/** What resolved steps work with. */
 export interface ResolvedStepsOptions {
-  readonly scheduler: SchedulerApi;
+  readonly scheduler: RunningScheduler;
   readonly attempts: AttemptRegistry;
-  readonly ingestion: Ingestion;
-  readonly resolver: InputResolver;
+  readonly growth: GraphGrowth;
+  readonly builtOutputs: BuiltOutputs;
   readonly recorder: Recorder;
   readonly results: Results;
   readonly cached: CachedBuilds;
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly onChange: () => void;
-  /** A step that waits behind its gate until its outputs are where they belong. */
-  readonly onGated: (facts: StepFacts) => void;
 }
 
+/** Replaces steps by what they were resolved to. */
 export class ResolvedSteps {
-  readonly #options: ResolvedStepsOptions;
+  readonly #scheduler: RunningScheduler;
+  readonly #attempts: AttemptRegistry;
+  readonly #growth: GraphGrowth;
+  readonly #builtOutputs: BuiltOutputs;
+  readonly #recorder: Recorder;
+  readonly #results: Results;
+  readonly #cached: CachedBuilds;
 
   constructor(options: ResolvedStepsOptions) {
-    this.#options = options;
+    this.#scheduler = options.scheduler;
+    this.#attempts = options.attempts;
+    this.#growth = options.growth;
+    this.#builtOutputs = options.builtOutputs;
+    this.#recorder = options.recorder;
+    this.#results = options.results;
+    this.#cached = options.cached;
   }
 
   /** The step of `attempt` is really `resolved`; the attempt is over. */
   async replace(attempt: Attempt, resolved: StorePath): Promise<void> {
-    const { ingestion, recorder, attempts, scheduler, results, now, onChange } = this.#options;
-    const { verdict, step } = await ingestion.adopt(resolved, attempt.assignment.build, attempt.jobsets);
-    // Lost, cancelled or out of time while we were looking: that event has dealt with it.
-    if (attempts.get(attempt.id) === undefined) return;
-    await recorder.resolved(attempt, resolved);
-    if (attempts.get(attempt.id) === undefined) return;
+    const { assignment, jobsets } = attempt;
+    const { verdict, step } = await this.#growth.examineReplacement(resolved, assignment.build, jobsets);
+    // Lost, cancelled or out of time meanwhile: that event has dealt with it.
+    if (!this.#isRunning(attempt)) return;
+    await this.#recorder.resolved(attempt, resolved);
+    if (!this.#isRunning(attempt)) return;
     switch (verdict.kind) {
       case "complete":
         await this.#alreadyBuilt(attempt, verdict.facts);
         return;
       case "failedBefore":
-        await results.end(attempt, {
+        await this.#results.end(attempt, {
           kind: "failed",
           status: stepStatus.cachedFailure,
           reason: "failed before",
         });
         return;
-      case "unreadable":
-        await results.end(attempt, { kind: "retryable", reason: verdict.reason, blame: "other" });
-        return;
       case "missing":
       case "uploading":
-      case "scheduled":
-        attempts.remove(attempt.id);
-        scheduler.replaceStep(attempt.assignment.step, step, now());
-        if (verdict.kind === "uploading") this.#options.onGated(verdict.facts);
-        onChange();
+        this.#attempts.remove(attempt.id);
+        this.#scheduler.replaceStep(assignment.step, step);
+        if (verdict.kind === "uploading") this.#growth.startCopy(verdict.facts);
         return;
-    }
-  }
-
-  /** The outputs of the built step are also those of every derivation that was resolved to it. */
-  learnOutputs(drv: StorePath, outputs: ReadonlyMap<string, StorePath>): void {
-    const { resolver, scheduler } = this.#options;
-    resolver.learn(drv, outputs);
-    for (const from of scheduler.step(stepId(drv))?.resolvedFrom ?? []) {
-      resolver.learn(from as unknown as StorePath, outputs);
     }
   }
 
   async #alreadyBuilt(attempt: Attempt, facts: StepFacts): Promise<void> {
-    const { attempts, scheduler, recorder, cached, now, random, onChange } = this.#options;
     const outputs = definedOutputs(facts);
-    this.learnOutputs(attempt.drv, outputs);
+    this.#builtOutputs.learn(attempt.drv, outputs);
     // The front-end looks for the resolved step in the same build; without a row it says "not yet scheduled".
-    await recorder.substituted(attempt.assignment.build, facts, outputs, now(), now());
-    if (attempts.get(attempt.id) === undefined) return;
-    const completion = scheduler.complete(attempt.id, { kind: "succeeded" }, now(), random);
-    attempts.remove(attempt.id);
-    onChange();
+    const now = this.#scheduler.now();
+    await this.#recorder.substituted(attempt.assignment.build, facts, outputs, now, now);
+    if (!this.#isRunning(attempt)) return;
+    const completion = this.#scheduler.complete(attempt.id, { kind: "succeeded" });
+    this.#attempts.remove(attempt.id);
     if (completion.kind !== "finished" || completion.ownBuilds.length === 0) return;
-    await cached.finishAll(completion.ownBuilds, outputs, facts.system);
+    await this.#cached.finishAll(completion.ownBuilds, outputs, facts.system);
+  }
+
+  #isRunning(attempt: Attempt): boolean {
+    return this.#attempts.get(attempt.id) !== undefined;
   }
 }

@@ -7,7 +7,7 @@ import type { NewStep, StepInput } from "../../scheduler/types.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
-import type { Verdict } from "./plan.js";
+import type { Verdict } from "./verdict.js";
 
 export interface StepHistoriesOptions {
   readonly database: Pick<HydraDatabase, "stepDurations" | "earlierTries">;

@@ -9,86 +9,96 @@ import type { TaskGroup } from "../../async/index.js";
 import { BinaryCacheError } from "../../binary-cache/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
-import type { SchedulerApi } from "../../scheduler/api.js";
 import { type StepId, stepId } from "../../scheduler/ids.js";
-import type { DynamicContinuation, Effect } from "../../scheduler/types.js";
+import type { DynamicContinuation } from "../../scheduler/types.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { RunnerCounters } from "../state/counters.js";
 import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";
+import type { RunningScheduler } from "../state/running-scheduler.js";
 import type { CachedBuilds } from "./cached-builds.js";
 
+/** What copies work with. */
 export interface OverflowCopiesOptions {
-  readonly scheduler: SchedulerApi;
-  readonly uploads: RunnerEdges["uploads"];
-  readonly recorder: Recorder;
+  readonly scheduler: RunningScheduler;
+  readonly uploads: Pick<RunnerEdges["uploads"], "copyFromOverflow">;
+  readonly recorder: Pick<Recorder, "outputsFound">;
   readonly cached: CachedBuilds;
   readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
   readonly logger: Logger;
-  readonly now: () => number;
-  readonly perform: (effects: readonly Effect[]) => void;
-  readonly onChange: () => void;
-  readonly onDynamic: (continuation: DynamicContinuation, drv: StorePath) => void;
-  /** Adds what is below a step that is to be built after all, and opens its gate. */
-  readonly buildAfterAll: (facts: StepFacts) => Promise<void>;
 }
 
+/** What a copy asks of the graph when it is over. */
+export interface GatedGraph {
+  /** Adds what is below a step that has to be built after all, and opens its gate. */
+  buildAfterAll(facts: StepFacts): Promise<void>;
+  continueDynamic(continuation: DynamicContinuation, drv: StorePath): void;
+}
+
+/** The copies under way. */
 export class OverflowCopies {
-  readonly #options: OverflowCopiesOptions;
+  readonly #scheduler: RunningScheduler;
+  readonly #uploads: OverflowCopiesOptions["uploads"];
+  readonly #recorder: OverflowCopiesOptions["recorder"];
+  readonly #cached: CachedBuilds;
+  readonly #counters: RunnerCounters;
+  readonly #tasks: TaskGroup;
+  readonly #logger: Logger;
   readonly #running = new Set<StepId>();
 
   constructor(options: OverflowCopiesOptions) {
-    this.#options = options;
+    this.#scheduler = options.scheduler;
+    this.#uploads = options.uploads;
+    this.#recorder = options.recorder;
+    this.#cached = options.cached;
+    this.#counters = options.counters;
+    this.#tasks = options.tasks;
+    this.#logger = options.logger;
   }
 
   /** Copies in the background. `facts` must know all output paths; their step must be gated. */
-  start(facts: StepFacts): void {
+  start(facts: StepFacts, graph: GatedGraph): void {
     const id = stepId(facts.drv);
     if (this.#running.has(id)) return;
     this.#running.add(id);
-    this.#options.counters.metrics.add("overflowQueued");
-    this.#options.tasks.start(() => this.#copy(facts).finally(() => this.#running.delete(id)));
+    this.#counters.metrics.add("overflowQueued");
+    this.#tasks.start(() => this.#copy(facts, graph).finally(() => this.#running.delete(id)));
   }
 
-  async #copy(facts: StepFacts): Promise<void> {
-    const { uploads, counters, logger, buildAfterAll } = this.#options;
+  async #copy(facts: StepFacts, graph: GatedGraph): Promise<void> {
     try {
-      await uploads.copyFromOverflow(facts);
+      await this.#uploads.copyFromOverflow(facts);
     } catch (error) {
       // The queue is closed, and so are we; the journal has the job.
       if (error instanceof BinaryCacheError && error.code === "unavailable") return;
-      counters.metrics.add("overflowFailed");
-      logger.warn("outputs cannot be copied from the overflow store and are built", {
+      this.#counters.metrics.add("overflowFailed");
+      this.#logger.warn("outputs cannot be copied from the overflow store and are built", {
         drv: facts.drv,
         error,
       });
-      if (this.#isGated(facts)) await buildAfterAll(facts);
+      if (this.#isGated(facts)) await graph.buildAfterAll(facts);
       return;
     }
-    counters.metrics.add("overflowSucceeded");
-    await this.#finish(facts);
+    this.#counters.metrics.add("overflowSucceeded");
+    await this.#finish(facts, graph);
   }
 
-  async #finish(facts: StepFacts): Promise<void> {
-    const { scheduler, recorder, cached, now, perform, onChange, onDynamic } = this.#options;
+  async #finish(facts: StepFacts, graph: GatedGraph): Promise<void> {
     const id = stepId(facts.drv);
-    await recorder.outputsFound([facts], () => scheduler.step(id)?.lowestBuild);
+    await this.#recorder.outputsFound([facts], () => this.#scheduler.view.step(id)?.lowestBuild);
     if (!this.#isGated(facts)) return;
-    const completion = scheduler.finishStep(id, now());
-    perform(completion.effects);
-    onChange();
+    const finish = this.#scheduler.finishStep(id);
     const outputs = definedOutputs(facts);
-    for (const continuation of completion.dynamic) {
+    for (const continuation of finish.dynamic) {
       const drv = outputs.get(continuation.chain.at(-1) ?? "");
-      if (drv !== undefined) onDynamic(continuation, drv);
+      if (drv !== undefined) graph.continueDynamic(continuation, drv);
     }
-    if (completion.ownBuilds.length > 0) await cached.finishAll(completion.ownBuilds, outputs, facts.system);
+    if (finish.ownBuilds.length > 0) await this.#cached.finishAll(finish.ownBuilds, outputs, facts.system);
   }
 
-  /** Nobody may want it any more. */
+  /** False as well when no build wants the step any more. */
   #isGated({ drv }: StepFacts): boolean {
-    const { scheduler, now } = this.#options;
-    return scheduler.why(stepId(drv), now()).code === "gated";
+    return this.#scheduler.why(stepId(drv)).code === "gated";
   }
 }

@@ -6,26 +6,16 @@
  */
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
+import type { Verdict } from "./verdict.js";
 
-/** What ingestion found out about one derivation. */
-export type Verdict =
-  /** All outputs are there; nobody has to wait for it. */
-  | { readonly kind: "complete"; readonly facts: StepFacts }
-  /** Outputs exist here but not yet where builders look for them. */
-  | { readonly kind: "uploading"; readonly facts: StepFacts }
-  | { readonly kind: "missing"; readonly facts: StepFacts }
-  | { readonly kind: "failedBefore"; readonly facts: StepFacts }
-  /** The `.drv` cannot be read, so nothing above it can be built. */
-  | { readonly kind: "unreadable"; readonly reason: string }
-  /** The scheduler has it already. */
-  | { readonly kind: "scheduled" };
-
+/** What becomes of a build, decided by what is below it. */
 export type BuildFate =
   | { readonly kind: "cached"; readonly facts: StepFacts }
   | { readonly kind: "failedBefore"; readonly step: StepFacts; readonly own: boolean }
   | { readonly kind: "unreadable"; readonly drv: StorePath; readonly reason: string }
   | { readonly kind: "queued" };
 
+/** What ingestion does with a set of builds. */
 export interface IngestionPlan {
   readonly fates: ReadonlyMap<StorePath, BuildFate>;
   /** Missing derivations below the queued builds; every input that is a step comes with it or is scheduled. */

@@ -6,23 +6,23 @@
  */
 
 import { performance } from "node:perf_hooks";
-import { turn } from "../../async/index.js";
+import { type TaskGroup, turn } from "../../async/index.js";
 import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../../database/index.js";
 import type { Listener } from "../../database/listener.js";
 import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import { parseFullStorePath, printStorePath, type StoreDir } from "../../nix/path/store-path.js";
-import type { SchedulerApi } from "../../scheduler/api.js";
 import { type BuildId, buildId, jobsetId } from "../../scheduler/ids.js";
-import type { Effect } from "../../scheduler/types.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";
 import type { QueuedBuild } from "../state/queued-build.js";
+import type { RunningScheduler } from "../state/running-scheduler.js";
 import type { Ingestion } from "./ingestion.js";
 
+/** What the monitor compares, and whom it informs. */
 export interface QueueMonitorOptions {
-  readonly scheduler: SchedulerApi;
+  readonly scheduler: RunningScheduler;
   readonly database: Pick<
     HydraDatabase,
     "unfinishedBuilds" | "unfinishedBuildDigest" | "jobsets" | "jobsetUsage"
@@ -33,10 +33,8 @@ export interface QueueMonitorOptions {
   readonly registry: BuildRegistry;
   readonly storeDir: StoreDir;
   readonly counters: RunnerCounters;
+  readonly tasks: TaskGroup;
   readonly logger: Logger;
-  readonly now: () => number;
-  readonly perform: (effects: readonly Effect[]) => void;
-  readonly onChange: () => void;
   /** Milliseconds after which a pass without a notification happens; undefined = only the slow safety pass. */
   readonly intervalMs: () => number | undefined;
   /** A pass stops taking builds in after this time and goes on in the next one; undefined = never. */
@@ -53,6 +51,7 @@ const firstRetryMs = 1_000;
 const longestRetryMs = 64_000;
 const usageWindowSeconds = 86_400;
 
+/** A row of `builds` that cannot be used. */
 export interface BadRow {
   readonly build: number;
   readonly reason: string;
@@ -60,8 +59,21 @@ export interface BadRow {
   readonly since: number;
 }
 
+/** Watches the rows of unfinished builds. */
 export class QueueMonitor {
-  readonly #options: QueueMonitorOptions;
+  readonly #scheduler: RunningScheduler;
+  readonly #database: QueueMonitorOptions["database"];
+  readonly #listener: QueueMonitorOptions["listener"];
+  readonly #ingestion: Ingestion;
+  readonly #recorder: Recorder;
+  readonly #registry: BuildRegistry;
+  readonly #storeDir: StoreDir;
+  readonly #counters: RunnerCounters;
+  readonly #tasks: TaskGroup;
+  readonly #logger: Logger;
+  readonly #intervalMs: () => number | undefined;
+  readonly #stopAfterMs: () => number | undefined;
+  readonly #buildsAtOnce: () => number;
   readonly #abort = new AbortController();
   readonly #knownJobsets = new Set<number>();
   #badRows = new Map<number, BadRow>();
@@ -73,7 +85,19 @@ export class QueueMonitor {
   #problem: string | undefined;
 
   constructor(options: QueueMonitorOptions) {
-    this.#options = options;
+    this.#scheduler = options.scheduler;
+    this.#database = options.database;
+    this.#listener = options.listener;
+    this.#ingestion = options.ingestion;
+    this.#recorder = options.recorder;
+    this.#registry = options.registry;
+    this.#storeDir = options.storeDir;
+    this.#counters = options.counters;
+    this.#tasks = options.tasks;
+    this.#logger = options.logger;
+    this.#intervalMs = options.intervalMs;
+    this.#stopAfterMs = options.stopAfterMs;
+    this.#buildsAtOnce = options.buildsAtOnce;
   }
 
   /** Rows that cannot be used and why; shown by the status API, retried at each pass. */
@@ -92,16 +116,16 @@ export class QueueMonitor {
   }
 
   start(): void {
-    const { listener } = this.#options;
-    listener.onChange((channels) => {
-      this.#options.counters.metrics.add("queueWakeups", channels.size);
+    this.#listener.onChange((channels) => {
+      this.#counters.metrics.add("queueWakeups", channels.size);
       if (channels.has("jobset_shares_changed")) this.#sharesChanged = true;
       this.trigger();
     });
-    listener.onResync(() => {
+    this.#listener.onResync(() => {
       this.#sharesChanged = true;
       this.trigger();
     });
+    this.#recorder.onReleased((builds) => this.#tasks.start(() => this.#recheckReleased(builds)));
     this.#loop = this.#run();
   }
 
@@ -117,42 +141,36 @@ export class QueueMonitor {
   }
 
   /** Takes one build in now, whatever the monitor is doing. Unknown and finished ids do nothing. */
-  takeIn(id: BuildId): Promise<void> {
-    return this.#takeIn([id]);
+  ingestNow(id: BuildId): Promise<void> {
+    return this.#ingestNow([id]);
   }
 
   /** Builds that a pass left alone because they were being recorded: one may have been restarted since. */
-  async lookAgain(ids: readonly BuildId[]): Promise<void> {
-    if (this.#loop === undefined || this.#abort.signal.aborted) return;
+  async #recheckReleased(ids: readonly BuildId[]): Promise<void> {
+    if (this.#abort.signal.aborted) return;
     try {
-      await this.#takeIn(ids);
+      await this.#ingestNow(ids);
     } catch (error) {
-      this.#options.logger.debug("builds cannot be looked at again; a pass does it", {
-        builds: ids.length,
-        error,
-      });
+      this.#logger.debug("builds cannot be looked at again; a pass does it", { builds: ids.length, error });
       this.trigger();
     }
   }
 
-  async #takeIn(ids: readonly BuildId[]): Promise<void> {
-    const { database, ingestion } = this.#options;
-    const { builds } = await database.unfinishedBuilds({ ids });
+  async #ingestNow(ids: readonly BuildId[]): Promise<void> {
+    const { builds } = await this.#database.unfinishedBuilds({ ids });
     if (builds.length === 0) return;
     await this.#loadUsage(builds);
-    await ingestion.ingest(this.#usable(builds), { urgent: true });
+    await this.#ingestion.ingest(this.#usable(builds), { urgent: true });
   }
 
   /** Until the next pass is due. */
   async #wait(): Promise<void> {
-    const { intervalMs, counters } = this.#options;
     const started = performance.now();
-    await this.#sleep(intervalMs() ?? safetyIntervalMs);
-    counters.metrics.add("monitorWaitingUs", (performance.now() - started) * 1000);
+    await this.#sleep(this.#intervalMs() ?? safetyIntervalMs);
+    this.#counters.metrics.add("monitorWaitingUs", (performance.now() - started) * 1000);
   }
 
   async #run(): Promise<void> {
-    const { metrics } = this.#options.counters;
     let failures = 0;
     while (!this.#abort.signal.aborted) {
       if (!this.#pending) await this.#wait();
@@ -161,7 +179,7 @@ export class QueueMonitor {
       try {
         const started = performance.now();
         const early = await this.#pass();
-        metrics.add("monitorRunningUs", (performance.now() - started) * 1000);
+        this.#counters.metrics.add("monitorRunningUs", (performance.now() - started) * 1000);
         failures = 0;
         this.#problem = undefined;
         if (!early) this.#loaded = true;
@@ -170,7 +188,7 @@ export class QueueMonitor {
         const delay = Math.min(firstRetryMs * 2 ** failures, longestRetryMs);
         failures++;
         this.#problem = errorChain(error);
-        this.#options.logger.error("queue pass failed", { error, retryInMs: delay });
+        this.#logger.error("queue pass failed", { error, retryInMs: delay });
         await this.#sleep(delay);
         this.#pending = true;
       }
@@ -179,31 +197,32 @@ export class QueueMonitor {
 
   /** One comparison of the database with memory; true when it stopped early. */
   async #pass(): Promise<boolean> {
-    const { database, counters, now } = this.#options;
-    const started = now();
-    counters.metrics.add("queueChecksStarted");
+    const started = this.#scheduler.now();
+    this.#counters.metrics.add("queueChecksStarted");
     if (this.#sharesChanged) {
       this.#sharesChanged = false;
       await this.#refreshShares();
     }
     // Taken before the query: a build that is taken in while it runs is not in its answer, and is not gone either.
-    const before = this.#options.scheduler.buildIds();
-    const digest = await database.unfinishedBuildDigest();
+    const before = this.#scheduler.view.buildIds();
+    const digest = await this.#database.unfinishedBuildDigest();
     const missing = await this.#compare(digest, before);
-    const stopAfter = this.#options.stopAfterMs();
+    const stopAfter = this.#stopAfterMs();
     for (let from = 0, to = 0; from < missing.length; from = to) {
-      to = from + this.#options.buildsAtOnce();
+      to = from + this.#buildsAtOnce();
       if (this.#abort.signal.aborted) return false;
-      if (stopAfter !== undefined && from > 0 && now() - started > stopAfter) {
-        counters.metrics.add("queueChecksEarlyExits");
+      if (stopAfter !== undefined && from > 0 && this.#scheduler.now() - started > stopAfter) {
+        this.#counters.metrics.add("queueChecksEarlyExits");
         return true;
       }
-      const { builds, bad } = await database.unfinishedBuilds({ ids: missing.slice(from, to) });
+      const { builds, bad } = await this.#database.unfinishedBuilds({
+        ids: missing.slice(from, to),
+      });
       for (const row of bad) this.#report(row.id, row.reason);
       await this.#loadUsage(builds);
-      await this.#options.ingestion.ingest(this.#usable(builds));
+      await this.#ingestion.ingest(this.#usable(builds));
     }
-    counters.metrics.add("queueChecksFinished");
+    this.#counters.metrics.add("queueChecksFinished");
     return false;
   }
 
@@ -212,45 +231,39 @@ export class QueueMonitor {
    * row when its turn comes: in a long queue other things happen in between.
    */
   async #compare(digest: readonly BuildDigest[], before: readonly BuildId[]): Promise<BuildId[]> {
-    const { scheduler, recorder, registry, perform, onChange, now, storeDir } = this.#options;
+    const scheduler = this.#scheduler;
     const listed = new Set<BuildId>();
     const missing: { id: BuildId; globalPriority: number; priority: number }[] = [];
-    let changed = false;
     for (const [index, row] of digest.entries()) {
       if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
       const id = buildId(row.id);
       listed.add(id);
-      const build = scheduler.build(id);
+      const build = scheduler.view.build(id);
       if (build === undefined) {
-        if (!recorder.holds(id))
+        if (!this.#recorder.holds(id))
           missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
         continue;
       }
-      const taken = registry.get(id);
-      if (taken !== undefined && row.drvPath !== printStorePath(storeDir, taken.drv)) {
-        // The evaluator repointed the build to another derivation: take it in anew.
-        perform(scheduler.removeBuild(id, now()));
-        registry.remove(id);
+      const taken = this.#registry.get(id);
+      if (taken !== undefined && row.drvPath !== printStorePath(this.#storeDir, taken.drv)) {
+        // The evaluator repointed the build to another derivation: it is taken in again.
+        scheduler.removeBuild(id);
+        this.#registry.remove(id);
         missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
-        changed = true;
       } else if (build.globalPriority !== row.globalPriority || build.localPriority !== row.priority) {
-        scheduler.setBuildPriority(
-          id,
-          { globalPriority: row.globalPriority, localPriority: row.priority },
-          now(),
-        );
-        changed = true;
+        scheduler.setBuildPriority(id, {
+          globalPriority: row.globalPriority,
+          localPriority: row.priority,
+        });
       }
     }
     for (const [index, id] of before.entries()) {
       if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
-      if (listed.has(id) || recorder.holds(id) || scheduler.build(id) === undefined) continue;
-      perform(scheduler.removeBuild(id, now()));
-      registry.remove(id);
-      changed = true;
+      if (listed.has(id) || this.#recorder.holds(id) || scheduler.view.build(id) === undefined) continue;
+      scheduler.removeBuild(id);
+      this.#registry.remove(id);
     }
     for (const id of this.#badRows.keys()) if (!listed.has(buildId(id))) this.#badRows.delete(id);
-    if (changed) onChange();
     return missing
       .sort((a, b) => b.globalPriority - a.globalPriority || b.priority - a.priority || a.id - b.id)
       .map((row) => row.id);
@@ -267,7 +280,7 @@ export class QueueMonitor {
           jobsetName: row.jobset,
           shares: row.shares,
           job: row.job,
-          drv: parseFullStorePath(this.#options.storeDir, row.drvPath),
+          drv: parseFullStorePath(this.#storeDir, row.drvPath),
           timestamp: row.timestamp,
           maxSilent: row.maxSilent ?? undefined,
           timeout: row.timeout ?? undefined,
@@ -284,36 +297,33 @@ export class QueueMonitor {
 
   #report(build: number, reason: string): void {
     const known = this.#badRows.get(build);
-    if (known === undefined) this.#options.logger.error("unusable build row skipped", { build, reason });
-    this.#badRows.set(build, { build, reason, since: known?.since ?? this.#options.now() });
+    if (known === undefined) this.#logger.error("unusable build row skipped", { build, reason });
+    this.#badRows.set(build, { build, reason, since: known?.since ?? this.#scheduler.now() });
   }
 
   async #refreshShares(): Promise<void> {
-    for (const jobset of await this.#options.database.jobsets()) {
+    for (const jobset of await this.#database.jobsets()) {
       if (!this.#knownJobsets.has(jobset.id)) continue;
-      this.#options.scheduler.upsertJobset({ ...jobset, id: jobsetId(jobset.id) });
+      this.#scheduler.upsertJobset({ ...jobset, id: jobsetId(jobset.id) });
     }
-    this.#options.onChange();
   }
 
   /** The machine time that jobsets used before this run, once for each jobset. */
   async #loadUsage(rows: readonly UnfinishedBuild[]): Promise<void> {
-    const { database, scheduler, now } = this.#options;
     const fresh = new Map<number, UnfinishedBuild>();
     for (const row of rows) if (!this.#knownJobsets.has(row.jobsetId)) fresh.set(row.jobsetId, row);
     if (fresh.size === 0) return;
-    const since = Math.floor(now() / 1000) - usageWindowSeconds;
-    const usage = await database.jobsetUsage([...fresh.keys()], since);
+    const since = Math.floor(this.#scheduler.now() / 1000) - usageWindowSeconds;
+    const usage = await this.#database.jobsetUsage([...fresh.keys()], since);
     for (const row of fresh.values()) {
       const id = jobsetId(row.jobsetId);
-      scheduler.upsertJobset({ id, project: row.project, name: row.jobset, shares: row.shares });
-      scheduler.loadJobsetUsage(
+      this.#scheduler.upsertJobset({ id, project: row.project, name: row.jobset, shares: row.shares });
+      this.#scheduler.loadJobsetUsage(
         id,
         (usage.get(row.jobsetId) ?? []).map((step) => ({
           start: step.startTime * 1000,
           duration: Math.max(0, step.stopTime - step.startTime) * 1000,
         })),
-        now(),
       );
       this.#knownJobsets.add(row.jobsetId);
     }

@@ -1,4 +1,9 @@
-/** Finds out of derivations whether they are built, failed before, or are still to be built. */
+/**
+ * Finds out whether derivations are built, failed before, or have to be built.
+ *
+ * Evidence is gathered with one query of each kind for a whole level of derivations, `judge` decides from it, and what
+ * follows from the verdicts is done before anything hears of them.
+ */
 
 import { mapLimited } from "../../async/index.js";
 import type { HydraDatabase } from "../../database/index.js";
@@ -9,28 +14,38 @@ import { RunnerError } from "../errors.js";
 import type { Destination } from "../outputs/cache-targets.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { IncomingOutputs } from "../outputs/incoming-outputs.js";
+import type { UploadMode } from "../outputs/upload-mode.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { RunnerCounters } from "../state/counters.js";
 import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";
 import type { InputResolver } from "../state/input-resolver.js";
 import type { RunnerStore } from "../state/runner-store.js";
-import type { Verdict } from "./plan.js";
+import { type EvidenceVerdict, judge, type OutputEvidence } from "./verdict.js";
 
+/** What a judge asks, and whom it informs. */
 export interface StepJudgeOptions {
-  readonly store: RunnerStore;
+  readonly store: Pick<RunnerStore, "storeDir" | "queryValidPaths" | "ensurePath">;
   readonly database: Pick<HydraDatabase, "failedPaths">;
   readonly resolver: InputResolver;
-  readonly recorder: Recorder;
-  readonly uploads: RunnerEdges["uploads"];
-  readonly incoming: IncomingOutputs;
+  readonly recorder: Pick<Recorder, "outputsFound" | "substituted">;
+  readonly uploads: Pick<RunnerEdges["uploads"], "presence" | "inOverflow" | "uploadLater">;
+  readonly incoming: Pick<IncomingOutputs, "found">;
   readonly counters: RunnerCounters;
   readonly logger: Logger;
+  /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Whether to ask the store's substituters for missing outputs. Read at each use. */
   readonly useSubstitutes: () => boolean;
+  /** Read at each use. */
+  readonly uploadMode: () => UploadMode;
 }
+
+/** The build that rows of a derivation are accounted to; undefined when there is none. */
+export type Account = (drv: StorePath) => BuildId | undefined;
 
 const substitutionsAtOnce = 10;
 
+/** Judges derivations level by level. */
 export class StepJudge {
   readonly #options: StepJudgeOptions;
 
@@ -38,81 +53,39 @@ export class StepJudge {
     this.#options = options;
   }
 
-  /** One verdict for each derivation, in order. One query of each kind for all of them. */
+  /**
+   * One verdict for each derivation, in order.
+   *
+   * @throws RunnerError `cache-unknown` when a cache that decides did not answer; what the store and database throw
+   */
   async judge(
     level: readonly StepFacts[],
-    account: (drv: StorePath) => BuildId | undefined,
+    account: Account,
     destination: Destination,
-  ): Promise<Verdict[]> {
+  ): Promise<EvidenceVerdict[]> {
     if (level.length === 0) return [];
-    const { store, database, recorder, uploads, resolver, incoming } = this.#options;
     const known = await this.#withEarlierOutputs(level);
-    const paths = [...new Set(known.flatMap((facts) => [...facts.outputs.values()]))].filter(
-      (path) => path !== undefined,
+    const evidence = await this.#gatherEvidence(known, destination);
+    const fromEvidence = known.map((facts) => judge(facts, evidence));
+    const substituted = await this.#substituteMissing(fromEvidence, account);
+    const verdicts = fromEvidence.map(
+      (verdict): EvidenceVerdict =>
+        substituted.has(verdict.facts) ? { kind: "complete", facts: verdict.facts } : verdict,
     );
-    const [valid, failed] = await Promise.all([
-      store.queryValidPaths(paths),
-      database.failedPaths(paths.map((path) => printStorePath(store.storeDir, path))),
-    ]);
-    // Where builders upload for themselves, outputs are complete when the cache has them.
-    const local = recorder.outputsAreLocal();
-    const asked = local ? paths.filter((path) => valid.has(path)) : paths;
-    const presence = await uploads.presence(asked, destination);
-    if (paths.some((path) => !valid.has(path) && presence.get(path) === "unknown")) {
-      throw new RunnerError("cache-unknown", "the binary cache cannot be asked what it has");
-    }
-    const elsewhere =
-      local || destination === "overflow"
-        ? new Set<StorePath>()
-        : await uploads.inOverflow(
-            paths.filter((path) => !valid.has(path) && presence.get(path) !== "present"),
-          );
-    const isThere = (path: StorePath): boolean =>
-      valid.has(path) || (!local && presence.get(path) === "present");
-    const verdicts: Verdict[] = [];
-    const complete: StepFacts[] = [];
-    const absent: { index: number; facts: StepFacts }[] = [];
-    known.forEach((facts, index) => {
-      const outputs = [...facts.outputs.values()];
-      const failedBefore = outputs.some(
-        (path) => path !== undefined && failed.has(printStorePath(store.storeDir, path)),
-      );
-      const there = outputs.every((path) => path !== undefined && isThere(path));
-      if (failedBefore) verdicts[index] = { kind: "failedBefore", facts };
-      else if (there) {
-        verdicts[index] = { kind: "complete", facts };
-        complete.push(facts);
-      } else if (outputs.every((path) => path !== undefined && (isThere(path) || elsewhere.has(path)))) {
-        verdicts[index] = { kind: "uploading", facts };
-      } else {
-        verdicts[index] = { kind: "missing", facts };
-        absent.push({ index, facts });
-      }
-    });
-    if (this.#options.useSubstitutes()) {
-      await mapLimited(absent, substitutionsAtOnce, async ({ index, facts }) => {
-        if (await this.#substitute(facts, account(facts.drv))) {
-          verdicts[index] = { kind: "complete", facts };
-          complete.push(facts);
-          for (const path of definedOutputs(facts).values()) valid.add(path);
-        }
-      });
-    }
-    for (const verdict of verdicts) {
-      if (verdict.kind !== "missing") continue;
-      const outputs = [...definedOutputs(verdict.facts).values()];
-      incoming.found(outputs.filter((path) => valid.has(path)));
-    }
-    for (const facts of complete) resolver.learn(facts.drv, definedOutputs(facts));
-    await recorder.outputsFound(complete, account);
-    // Before anybody hears that they are there: what is here and not (surely) in the caches.
-    const found = complete.flatMap((facts) => [...definedOutputs(facts).values()]);
-    const toUpload = found.filter((path) => valid.has(path) && presence.get(path) !== "present");
-    await uploads.uploadLater(toUpload, destination);
+    const valid = new Set(evidence.valid);
+    for (const facts of substituted) for (const path of definedOutputs(facts).values()) valid.add(path);
+    const complete = [
+      ...fromEvidence.filter(({ kind }) => kind === "complete").map(({ facts }) => facts),
+      ...substituted,
+    ];
+    this.#noteLeftBehind(verdicts, valid);
+    this.#learnOutputs(complete);
+    await this.#options.recorder.outputsFound(complete, account);
+    await this.#uploadFound(complete, valid, evidence, destination);
     return verdicts;
   }
 
-  /** Fills in outputs that only a build could tell, where an earlier build told. */
+  /** Fills in outputs that only a build can tell, from the results of earlier builds. */
   async #withEarlierOutputs(level: readonly StepFacts[]): Promise<StepFacts[]> {
     const chains = level.flatMap((facts) =>
       [...facts.outputs]
@@ -130,12 +103,54 @@ export class StepJudge {
     });
   }
 
+  async #gatherEvidence(level: readonly StepFacts[], destination: Destination): Promise<OutputEvidence> {
+    const { store, database, uploads } = this.#options;
+    const paths = [...new Set(level.flatMap((facts) => [...definedOutputs(facts).values()]))];
+    const printed = (path: StorePath): string => printStorePath(store.storeDir, path);
+    const [valid, failedPaths] = await Promise.all([
+      store.queryValidPaths(paths),
+      database.failedPaths(paths.map(printed)),
+    ]);
+    const uploadMode = this.#options.uploadMode();
+    // Outputs that builders upload themselves are complete when the cache has them.
+    const asked = uploadMode === "through-runner" ? paths.filter((path) => valid.has(path)) : paths;
+    const presence = await uploads.presence(asked, destination);
+    if (paths.some((path) => !valid.has(path) && presence.get(path) === "unknown")) {
+      throw new RunnerError(
+        "cache-unknown",
+        "the binary cache did not answer, so it is unknown which outputs it has",
+      );
+    }
+    const inOverflow =
+      uploadMode === "through-runner" || destination === "overflow"
+        ? new Set<StorePath>()
+        : await uploads.inOverflow(
+            paths.filter((path) => !valid.has(path) && presence.get(path) !== "present"),
+          );
+    const failed = new Set(paths.filter((path) => failedPaths.has(printed(path))));
+    return { valid, failed, presence, inOverflow, uploadMode };
+  }
+
+  /** Fetches the outputs of missing derivations from substituters, where there are any; returns those it got. */
+  async #substituteMissing(
+    verdicts: readonly EvidenceVerdict[],
+    account: Account,
+  ): Promise<ReadonlySet<StepFacts>> {
+    const substituted = new Set<StepFacts>();
+    if (!this.#options.useSubstitutes()) return substituted;
+    const missing = verdicts.filter(({ kind }) => kind === "missing");
+    await mapLimited(missing, substitutionsAtOnce, async ({ facts }) => {
+      if (await this.#substitute(facts, account(facts.drv))) substituted.add(facts);
+    });
+    return substituted;
+  }
+
   async #substitute(facts: StepFacts, build: BuildId | undefined): Promise<boolean> {
-    const { store, counters, recorder, logger } = this.#options;
+    const { store, counters, recorder, logger, now } = this.#options;
     const outputs = definedOutputs(facts);
     if (outputs.size < facts.outputs.size) return false;
     for (const [name, path] of outputs) {
-      const started = this.#options.now();
+      const started = now();
       counters.metrics.add("substitutesStarted");
       try {
         await store.ensurePath(path);
@@ -146,9 +161,33 @@ export class StepJudge {
       }
       counters.metrics.add("substitutesSucceeded");
       if (build !== undefined) {
-        await recorder.substituted(build, facts, new Map([[name, path]]), started, this.#options.now());
+        await recorder.substituted(build, facts, new Map([[name, path]]), started, now());
       }
     }
     return true;
+  }
+
+  /** Valid outputs of a step that will be built are replaced by those of its next execution. */
+  #noteLeftBehind(verdicts: readonly EvidenceVerdict[], valid: ReadonlySet<StorePath>): void {
+    for (const { kind, facts } of verdicts) {
+      if (kind !== "missing") continue;
+      this.#options.incoming.found([...definedOutputs(facts).values()].filter((path) => valid.has(path)));
+    }
+  }
+
+  #learnOutputs(complete: readonly StepFacts[]): void {
+    for (const facts of complete) this.#options.resolver.learn(facts.drv, definedOutputs(facts));
+  }
+
+  /** Enqueues what is in our store and not (surely) in the caches. */
+  async #uploadFound(
+    complete: readonly StepFacts[],
+    valid: ReadonlySet<StorePath>,
+    { presence }: OutputEvidence,
+    destination: Destination,
+  ): Promise<void> {
+    const found = complete.flatMap((facts) => [...definedOutputs(facts).values()]);
+    const toUpload = found.filter((path) => valid.has(path) && presence.get(path) !== "present");
+    await this.#options.uploads.uploadLater(toUpload, destination);
   }
 }

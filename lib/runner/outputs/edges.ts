@@ -1,6 +1,6 @@
 /**
- * Where the runner touches disks and binary caches on its own. All other effects go through what it is made with: the
- * store, the database, the tunnels. A simulation has edges of its own.
+ * Where the runner itself touches disks and binary caches. All other effects go through what it is given: the store,
+ * the database, the tunnels. A simulation has its own edges.
  */
 import { join } from "node:path";
 import type { TaskGroup } from "../../async/index.js";
@@ -12,8 +12,10 @@ import type { NixSupport } from "../../rpc/types.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { GcRoots } from "./gc-roots.js";
 import { LogStore } from "./log-store.js";
+import type { UploadMode } from "./upload-mode.js";
 import { Uploads } from "./uploads.js";
 
+/** The parts of a runner that a simulation replaces. */
 export interface RunnerEdges {
   readonly logs: Pick<LogStore, keyof LogStore>;
   readonly uploads: Pick<Uploads, keyof Uploads>;
@@ -21,16 +23,18 @@ export interface RunnerEdges {
   readonly readNixSupport: (outputName: string, output: StorePath) => Promise<NixSupport>;
 }
 
+/** What edges are opened with. */
 export interface EdgesOptions {
   /** Read at each use: a reload changes it. */
   readonly config: () => QueueRunnerConfig;
+  readonly uploadMode: () => UploadMode;
   readonly store: RunnerStore;
   readonly logger: Logger;
   readonly tasks: TaskGroup;
 }
 
 /** The edges of a runner in production: files below its data folder, the stores of its configuration. */
-export function openEdges({ config, store, logger, tasks }: EdgesOptions): RunnerEdges {
+export function openEdges({ config, uploadMode, store, logger, tasks }: EdgesOptions): RunnerEdges {
   const logs = new LogStore({
     directory: join(config().hydraDataDir, "build-logs"),
     maxBytes: config().maxLogSize,
@@ -42,7 +46,7 @@ export function openEdges({ config, store, logger, tasks }: EdgesOptions): Runne
     roots,
     tasks,
     logger,
-    outputsAreLocal: () => !config().usePresignedUploads,
+    uploadMode,
     concurrency: () => Math.max(1, config().concurrentUploadLimit),
     journalFolder: join(config().hydraDataDir, "queue-runner"),
   });

@@ -2,7 +2,7 @@
  * Uploads that builders make themselves, with URLs that the runner signs.
  *
  * An upload belongs to the attempt it was asked for: only the machine that has the attempt may ask for URLs, and when
- * the attempt is over whatever was not completed is aborted.
+ * the attempt is over, everything that was not completed is aborted.
  */
 import {
   BinaryCacheError,
@@ -10,7 +10,6 @@ import {
   type MintedUpload,
   type PresignedCache,
 } from "../../binary-cache/index.js";
-import type { Logger } from "../../log.js";
 import { hashesEqual } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import {
@@ -26,12 +25,12 @@ import {
 import { type AttemptId, attemptId, machineId } from "../../scheduler/ids.js";
 import { RunnerError } from "../errors.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
+import type { RunnerEdges } from "./edges.js";
 
+/** What presigned uploads work with. */
 export interface PresignedUploadsOptions {
-  /** The bucket that outputs of an attempt go to; undefined when there is none. */
-  readonly cacheOf: (attempt: Attempt) => PresignedCache | undefined;
+  readonly uploads: Pick<RunnerEdges["uploads"], "presignedCache">;
   readonly attempts: AttemptRegistry;
-  readonly logger: Logger;
 }
 
 interface Sender {
@@ -39,13 +38,16 @@ interface Sender {
   readonly machineId: string;
 }
 
+/** The uploads of attempts that run. */
 export class PresignedUploads {
-  readonly #options: PresignedUploadsOptions;
+  readonly #uploads: PresignedUploadsOptions["uploads"];
+  readonly #attempts: AttemptRegistry;
   /** An attempt stays with the bucket it began with, also when the configuration or its jobsets change. */
   readonly #caches = new WeakMap<Attempt, PresignedCache>();
 
-  constructor(options: PresignedUploadsOptions) {
-    this.#options = options;
+  constructor({ uploads, attempts }: PresignedUploadsOptions) {
+    this.#uploads = uploads;
+    this.#attempts = attempts;
   }
 
   /** URLs for those of the requested paths that the bucket lacks. */
@@ -75,7 +77,7 @@ export class PresignedUploads {
    * @throws RunnerError `output-mismatch`; BinaryCacheError when the bucket cannot be asked
    */
   async lacking(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<readonly StorePath[]> {
-    const cache = this.#caches.get(attempt) ?? this.#options.cacheOf(attempt);
+    const cache = this.#caches.get(attempt) ?? this.#uploads.presignedCache(attempt);
     const lacking: StorePath[] = [];
     if (cache === undefined) return lacking;
     for (const [name, { path, narHash, narSize }] of outputs) {
@@ -102,14 +104,14 @@ export class PresignedUploads {
     readonly attempt: Attempt & { readonly id: AttemptId };
     readonly cache: PresignedCache;
   } {
-    const attempt = this.#options.attempts.of(machineId(sender.machineId), attemptId(sender.buildId));
+    const attempt = this.#attempts.of(machineId(sender.machineId), attemptId(sender.buildId));
     if (attempt === undefined) {
       throw new RpcError(
         "failed-precondition",
         `build ${sender.buildId} is not running on machine ${sender.machineId}`,
       );
     }
-    const cache = this.#caches.get(attempt) ?? this.#options.cacheOf(attempt);
+    const cache = this.#caches.get(attempt) ?? this.#uploads.presignedCache(attempt);
     if (cache === undefined) {
       throw new RpcError("failed-precondition", "this runner has no S3 store for presigned uploads");
     }

@@ -26,6 +26,7 @@ import { CacheTargets, type Destination, presenceInAll, type UploadTargets } fro
 import { readCachedOutput } from "./cached-outputs.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
+import type { UploadMode } from "./upload-mode.js";
 
 /** Outputs of a step that succeeded. */
 export interface Publication {
@@ -45,8 +46,8 @@ export interface UploadsOptions {
   readonly roots: GcRoots;
   readonly tasks: TaskGroup;
   readonly logger: Logger;
-  /** False with presigned uploads: the builders have put outputs into the bucket themselves. */
-  readonly outputsAreLocal: () => boolean;
+  /** Read at each use: a reload changes it. */
+  readonly uploadMode: () => UploadMode;
   /** Upload jobs at once. */
   readonly concurrency: () => number;
   /** Folder of the journal. */
@@ -88,7 +89,7 @@ export class Uploads {
       concurrency,
       logger,
     });
-    if (!this.#options.outputsAreLocal()) this.#options.tasks.start(() => this.#abortStale());
+    if (this.#options.uploadMode() === "from-builders") this.#options.tasks.start(() => this.#abortStale());
   }
 
   /** Uploads in parts whose builder or runner died: nobody else frees the space they take. */
@@ -228,7 +229,7 @@ export class Uploads {
 
   /** What its builder put into one bucket goes from there to the others, and where it is wanted by now. */
   async #spread({ attempt, outputs, toUpload }: Publication, destination: Destination): Promise<void> {
-    if (this.#options.outputsAreLocal()) return;
+    if (this.#options.uploadMode() === "through-runner") return;
     const bucket = this.presignedCache(attempt);
     const ours = new Set(toUpload);
     const paths = [...outputs.values()].filter((path) => !ours.has(path));
@@ -255,7 +256,8 @@ export class Uploads {
 
   /** Builders fill one bucket; what is there is spread from it. */
   #asked(destination: Destination): readonly BinaryCache[] {
-    const bucket = this.#options.outputsAreLocal() ? undefined : this.#targets.presigned(destination);
+    const bucket =
+      this.#options.uploadMode() === "from-builders" ? this.#targets.presigned(destination) : undefined;
     return bucket === undefined ? this.#targets.of(destination) : [bucket];
   }
 

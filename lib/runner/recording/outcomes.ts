@@ -7,7 +7,7 @@ import type { BuiltOutput } from "../../rpc/types.js";
 import type { BuildId } from "../../scheduler/ids.js";
 import type { FailedBuild, FailureStatus } from "../../scheduler/types.js";
 import type { Attempt, StepRow } from "../state/attempts.js";
-import type { BuildSummary } from "../state/build-report.js";
+import { type BuildSummary, outputPathsOf } from "../state/build-report.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
 import { buildResult, failureCopy, outputPaths, sharedFailure } from "./rows.js";
 
@@ -39,12 +39,9 @@ export interface StepFailure {
 /** Builds that fail in one transaction, and whose rows are made without a pause. */
 const failuresAtOnce = 500;
 
-export function pathsOf(outputs: ReadonlyMap<string, BuiltOutput>): Map<string, StorePath> {
-  return new Map([...outputs].map(([name, output]) => [name, output.path]));
-}
-
+/** A step that is built, and the builds that it finishes. */
 export function successOutcome(storeDir: StoreDir, step: EndedStep, success: StepSuccess): Outcome {
-  const result = buildResult(storeDir, pathsOf(success.outputs), success.summary);
+  const result = buildResult(storeDir, outputPathsOf(success.outputs), success.summary);
   return {
     step,
     builds: success.builds.map((id) => ({

@@ -30,7 +30,7 @@ import { printStorePath, type StoreDir, type StorePath } from "../../nix/path/st
 import type { BuildId } from "../../scheduler/ids.js";
 import type { Attempt, StepRow } from "../state/attempts.js";
 import type { EndedBuild } from "../state/build-registry.js";
-import type { BuildSummary } from "../state/build-report.js";
+import { type BuildSummary, outputPathsOf } from "../state/build-report.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
 import { AnnouncedBuilds } from "./announced-builds.js";
 import { RecordingBatch } from "./batch.js";
@@ -42,7 +42,6 @@ import {
   type EndedStep,
   failedBeforeOutcome,
   failureOutcomes,
-  pathsOf,
   type StepFailure,
   type StepSuccess,
   successOutcome,
@@ -57,12 +56,8 @@ export interface RecorderOptions {
   readonly storeDir: StoreDir;
   /** Absolute path of a derivation's log, for the services that compress and show it. */
   readonly logPath: (drv: StorePath) => string;
-  /** False when builders upload to the cache themselves. Default: true. */
-  readonly outputsAreLocal?: () => boolean;
   /** A result is in the database: ours, or that of whoever was faster. */
   readonly onEnded?: (build: BuildId, result: Omit<EndedBuild, "build">) => void;
-  /** Builds that were asked for while they were held, and are not any more. */
-  readonly onReleased?: (builds: readonly BuildId[]) => void;
   /** Put the outputs of failed steps into FailedPaths, so that they are not tried again. Default: false. */
   readonly rememberFailures?: () => boolean;
   readonly logger?: Logger;
@@ -87,6 +82,7 @@ export class Recorder {
   readonly #now: () => number;
   readonly #numbers = new StepNumbers();
   readonly #holds = new Holds();
+  readonly #releaseListeners: ((builds: readonly BuildId[]) => void)[] = [];
   readonly #announced = new AnnouncedBuilds();
   readonly #transactions: RetryingTransactions;
   readonly #starts: RecordingBatch<StartedStep, DraftResult>;
@@ -138,16 +134,16 @@ export class Recorder {
   /** Undoes one `hold` of the same builds. */
   release(builds: readonly BuildId[]): void {
     const missed = this.#holds.release(builds);
-    if (missed.length > 0) this.#options.onReleased?.(missed);
+    if (missed.length > 0) for (const listener of this.#releaseListeners) listener(missed);
+  }
+
+  /** `listener` gets builds that were asked for while they were held, as soon as they are free. */
+  onReleased(listener: (builds: readonly BuildId[]) => void): void {
+    this.#releaseListeners.push(listener);
   }
 
   holds(build: BuildId): boolean {
     return this.#holds.has(build);
-  }
-
-  /** Whether outputs pass through the runner's store; false when builders upload to the cache themselves. */
-  outputsAreLocal(): boolean {
-    return this.#options.outputsAreLocal?.() ?? true;
   }
 
   /** Transactions that had to be repeated so far. */
@@ -226,7 +222,7 @@ export class Recorder {
       status: stepStatus.succeeded,
       error: undefined,
       overheadMs: success.overheadMs,
-      outputs: outputPaths(this.#storeDir, pathsOf(success.outputs)),
+      outputs: outputPaths(this.#storeDir, outputPathsOf(success.outputs)),
     });
     await this.#record(successOutcome(this.#storeDir, step, success), attempt);
   }

@@ -1,22 +1,22 @@
 /** The connected builders as the status API shows them. */
 import type { PressureState } from "../../rpc/types.js";
-import type { SchedulerApi } from "../../scheduler/api.js";
 import type { MachinePressures, MachineReport } from "../../status/index.js";
 import type { BuilderSession, BuilderSessions } from "../attempt/builder-sessions.js";
 import type { AttemptRegistry } from "../state/attempts.js";
 import type { RunnerCounters } from "../state/counters.js";
+import type { RunningScheduler } from "../state/running-scheduler.js";
 
+/** One report for each connected builder that the scheduler knows. */
 export function machineReports(options: {
-  readonly scheduler: SchedulerApi;
+  readonly scheduler: RunningScheduler;
   readonly sessions: BuilderSessions;
   readonly attempts: AttemptRegistry;
   readonly counters: RunnerCounters;
-  readonly now: number;
 }): MachineReport[] {
-  const { scheduler, sessions, attempts, counters, now } = options;
+  const { scheduler, sessions, attempts, counters } = options;
   const reports: MachineReport[] = [];
   for (const session of sessions.all()) {
-    const view = scheduler.machine(session.id, now);
+    const view = scheduler.machine(session.id);
     if (view === undefined) continue;
     reports.push({
       view,

@@ -1,72 +1,71 @@
 /** What the status API sees of a running queue runner. */
 import type { HydraDatabase } from "../../database/index.js";
 import { isDerivationPath, parseStorePath, printStorePath } from "../../nix/path/store-path.js";
-import type { SchedulerApi } from "../../scheduler/api.js";
 import { buildId, type MachineId, machineId, stepId } from "../../scheduler/ids.js";
 import type { BuildView } from "../../scheduler/views.js";
 import {
   type HealthReport,
   type NewBuildRequest,
-  type RemoteStoreReport,
   StatusError,
   type StatusSource,
   type StepExplanation,
 } from "../../status/index.js";
+import type { AttemptEndings } from "../attempt/attempt-endings.js";
 import type { BuilderSessions } from "../attempt/builder-sessions.js";
-import type { Results } from "../attempt/results.js";
 import type { QueueMonitor } from "../ingestion/queue-monitor.js";
+import type { RunnerEdges } from "../outputs/edges.js";
 import type { AttemptRegistry } from "../state/attempts.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";
 import type { DerivationCatalog } from "../state/derivation-catalog.js";
 import type { RunnerStore } from "../state/runner-store.js";
+import type { RunningScheduler } from "../state/running-scheduler.js";
 import { machineReports } from "./machine-reports.js";
 
+/** What status requests are answered from. */
 export interface StatusSourceOptions {
   readonly startedAt: number;
   readonly store: RunnerStore;
   readonly database: HydraDatabase;
-  readonly scheduler: SchedulerApi;
+  readonly scheduler: RunningScheduler;
   readonly sessions: BuilderSessions;
   readonly attempts: AttemptRegistry;
   readonly registry: BuildRegistry;
   readonly catalog: DerivationCatalog;
   readonly monitor: QueueMonitor;
-  readonly results: Results;
+  readonly endings: AttemptEndings;
   readonly counters: RunnerCounters;
   readonly health: () => HealthReport;
-  readonly pendingUploads: () => readonly string[];
-  readonly pendingUploadCount: () => number;
-  readonly remoteStores: () => readonly RemoteStoreReport[];
-  readonly now: () => number;
-  readonly onChange: () => void;
+  readonly uploads: Pick<RunnerEdges["uploads"], "pending" | "pendingCount" | "traffic">;
 }
 
+/** One answer for each kind of status request. */
 export function createStatusSource(options: StatusSourceOptions): StatusSource {
-  const { store, scheduler, sessions, attempts, registry, counters, monitor, database, now } = options;
+  const { store, scheduler, sessions, attempts, registry, counters, monitor, database, uploads } = options;
+  const { view } = scheduler;
   return {
     startedAt: options.startedAt,
     storeDir: store.storeDir,
     health: options.health,
-    machines: () => machineReports({ scheduler, sessions, attempts, counters, now: now() }),
-    jobsets: () => scheduler.jobsets(),
-    builds: (limit) => firstBuilds(scheduler.builds(), limit),
-    steps: () => scheduler.steps(),
+    machines: () => machineReports({ scheduler, sessions, attempts, counters }),
+    jobsets: () => view.jobsets(),
+    builds: (limit) => firstBuilds(view.builds(), limit),
+    steps: () => view.steps(),
     queues: (limit) =>
-      scheduler
+      view
         .queues()
         .map((queue) => (limit === undefined ? queue : { ...queue, steps: queue.steps.slice(0, limit) })),
-    queueStats: () => scheduler.queueStats(),
-    attempts: () => scheduler.attempts(),
-    reasonCounts: () => scheduler.reasons(),
+    queueStats: () => view.queueStats(),
+    attempts: () => view.attempts(),
+    reasonCounts: () => view.reasons(),
     counts: () => {
-      const { builds, jobsets, steps } = scheduler.sizes();
-      const runnable = scheduler.queueStats().reduce((sum, queue) => sum + queue.running + queue.ready, 0);
+      const { builds, jobsets, steps } = view.sizes();
+      const runnable = view.queueStats().reduce((sum, queue) => sum + queue.running + queue.ready, 0);
       return { builds, jobsets, steps, runnable };
     },
-    pendingUploads: options.pendingUploads,
-    pendingUploadCount: options.pendingUploadCount,
-    remoteStores: options.remoteStores,
+    pendingUploads: () => uploads.pending(),
+    pendingUploadCount: () => uploads.pendingCount(),
+    remoteStores: () => uploads.traffic(),
     recentBuilds: () =>
       registry.recent.map(({ build, ...result }) => ({
         id: build.id,
@@ -79,17 +78,16 @@ export function createStatusSource(options: StatusSourceOptions): StatusSource {
     skippedBuilds: () => monitor.badRows.map(({ build, ...row }) => ({ id: build, ...row })),
     isBuildActive: (id) => database.isBuildActive(id),
     submitBuild: (request) => submit(options, request),
-    buildOne: (id) => monitor.takeIn(buildId(id)),
+    buildOne: (id) => monitor.ingestNow(buildId(id)),
     whyNotRunning: (drv) => explain(options, drv),
     drainMachine: (machine) => {
       const ids = machinesNamed(sessions, machine);
-      for (const id of ids) scheduler.drainMachine(id, now());
+      for (const id of ids) scheduler.drainMachine(id);
       return ids;
     },
     resumeMachine: (machine) => {
       const ids = machinesNamed(sessions, machine);
-      for (const id of ids) scheduler.resumeMachine(id, now());
-      options.onChange();
+      for (const id of ids) scheduler.resumeMachine(id);
       return ids;
     },
   };
@@ -127,16 +125,16 @@ async function submit(options: StatusSourceOptions, request: NewBuildRequest): P
   });
   if (id === undefined)
     throw new StatusError("not-found", `jobsetId: there is no jobset ${request.jobsetId}`);
-  await options.monitor.takeIn(buildId(id));
+  await options.monitor.ingestNow(buildId(id));
   return id;
 }
 
 async function explain(options: StatusSourceOptions, drv: string): Promise<StepExplanation> {
-  const { scheduler, results, database, store, now } = options;
-  const answer = scheduler.why(stepId(drv), now());
+  const { scheduler, endings, database, store } = options;
+  const answer = scheduler.why(stepId(drv));
   if (answer.code !== "unknown") return answer;
   const path = parseStorePath(drv);
-  if (results.isPublishing(path)) return { code: "gated", gate: "upload" };
+  if (endings.isPublishing(path)) return { code: "gated", gate: "upload" };
   const state = await database.stepState(printStorePath(store.storeDir, path));
   if (state === undefined) return { code: "unknown" };
   return {

@@ -1,6 +1,7 @@
 /** What a builder says of an attempt when it is over, in the runner's own words. */
 
 import { buildStatus, type SuccessStatus, stepStatus } from "../../database/status-numbers.js";
+import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuildCompletion, BuildMetric, BuildProduct, BuiltOutput } from "../../rpc/types.js";
 import type { AttemptId, MachineId } from "../../scheduler/ids.js";
 import type { AttemptOutcome, FailureStatus } from "../../scheduler/types.js";
@@ -26,6 +27,11 @@ export function outcomeOf(report: Pick<BuildReport, "state" | "error">): Attempt
   return status === undefined
     ? { kind: "retryable", reason: report.error ?? report.state, blame: "machine" }
     : { kind: "failed", status, reason: report.error };
+}
+
+/** The store paths of outputs, by output name. */
+export function outputPathsOf(outputs: ReadonlyMap<string, BuiltOutput>): Map<string, StorePath> {
+  return new Map([...outputs].map(([name, output]) => [name, output.path]));
 }
 
 /** The result of a whole build: its outputs taken together, in name order. */

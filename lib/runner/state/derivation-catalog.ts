@@ -16,6 +16,7 @@ import {
 } from "../../nix/derivation/derivation.js";
 import { byteStringToText } from "../../nix/path/byte-string.js";
 import { isDerivationPath, type StorePath } from "../../nix/path/store-path.js";
+import type { StepId } from "../../scheduler/ids.js";
 import { RunnerError } from "../errors.js";
 import type { RunnerStore } from "./runner-store.js";
 
@@ -26,6 +27,7 @@ export interface InputReference {
   readonly chain: readonly string[];
 }
 
+/** What the runner knows of a derivation. */
 export interface StepFacts {
   readonly drv: StorePath;
   /** Without hash and `.drv`. */
@@ -38,6 +40,12 @@ export interface StepFacts {
   readonly inputs: readonly InputReference[];
   /** Outputs depend on what inputs turn out to be: the derivation is resolved to another one before it is built. */
   readonly needsResolution: boolean;
+}
+
+/** The derivation that a step of the scheduler builds; steps are named by it. */
+export function drvOf(step: StepId): StorePath {
+  const name: string = step;
+  return name as StorePath;
 }
 
 function flattenInput(drv: StorePath, input: DerivedInput): InputReference[] {

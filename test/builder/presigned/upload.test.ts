@@ -53,7 +53,7 @@ function newRunner(): PresignedUploads {
   const attempts = new AttemptRegistry();
   const facts = { outputs: new Map([["out", upper.info.path]]) };
   attempts.add({ id: attemptId(buildId), machine: machineId(machine), facts } as unknown as Attempt);
-  return new PresignedUploads({ cacheOf: () => cache, attempts, logger: silentLogger });
+  return new PresignedUploads({ uploads: { presignedCache: () => cache }, attempts });
 }
 
 interface UploadOptions {

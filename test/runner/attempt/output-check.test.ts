@@ -4,7 +4,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { openBinaryCache, PresignedCache } from "../../../lib/binary-cache/index.js";
-import { silentLogger } from "../../../lib/log.js";
 import { hashBytes } from "../../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
 import type { Store } from "../../../lib/nix/store/store.js";
@@ -40,7 +39,7 @@ beforeEach(async () => {
   cache = opened;
   const attempts = new AttemptRegistry();
   attempts.add(attempt);
-  presigned = new PresignedUploads({ cacheOf: () => cache, attempts, logger: silentLogger });
+  presigned = new PresignedUploads({ uploads: { presignedCache: () => cache }, attempts });
 });
 afterEach(async () => {
   cache.close();
@@ -61,11 +60,7 @@ function check(valid: readonly StorePath[] = []): Promise<readonly StorePath[]> 
     nixSupport: undefined,
   };
   return checkOutputs(
-    {
-      store,
-      recorder: { outputsAreLocal: () => false },
-      unpublished: (of, outputs) => presigned.lacking(of, outputs),
-    },
+    { store, presigned, uploadMode: () => "from-builders" },
     attempt,
     new Map([["out", reported]]),
   );

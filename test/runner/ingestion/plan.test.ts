@@ -1,7 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { StorePath } from "../../../lib/nix/path/store-path.js";
-import { planIngestion, type Verdict } from "../../../lib/runner/ingestion/plan.js";
+import { planIngestion } from "../../../lib/runner/ingestion/plan.js";
+import type { Verdict } from "../../../lib/runner/ingestion/verdict.js";
 import type { StepFacts } from "../../../lib/runner/state/derivation-catalog.js";
 
 function path(n: number | string): StorePath {

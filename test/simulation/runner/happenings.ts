@@ -75,7 +75,7 @@ export function happen(world: RunnerWorld, { kind, seed }: RunnerEvent): void {
     }
     case "takeIn": {
       const row = build(false);
-      if (row !== undefined) world.life?.parts.monitor.takeIn(buildId(row.id)).catch(() => {});
+      if (row !== undefined) world.life?.parts.monitor.ingestNow(buildId(row.id)).catch(() => {});
       return;
     }
     case "shares": {

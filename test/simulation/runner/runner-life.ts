@@ -45,27 +45,21 @@ export class RunnerLife {
       database,
       listener,
       logger: silentLogger,
-      now: time.now,
-      random: random.next,
+      clock: { now: time.now, random: random.next },
       newAttemptId: () => attemptId(`attempt-${lives}-${++attempts}`),
       openEdges: () => this.#edges(random),
     });
     // As in production, only shorter: hours of virtual time cost real time.
-    this.parts.scheduler.setOptions(
-      {
-        deadlines: { acknowledgeMs: 30_000, graceMs: 60_000, uploadMs: 120_000, cancelMs: 15_000 },
-        breaker: { holdMs: 5_000, maxHoldMs: 30_000, jitterMs: 1_000 },
-      },
-      time.now(),
-    );
+    this.parts.scheduler.setOptions({
+      deadlines: { acknowledgeMs: 30_000, graceMs: 60_000, uploadMs: 120_000, cancelMs: 15_000 },
+      breaker: { holdMs: 5_000, maxHoldMs: 30_000, jitterMs: 1_000 },
+    });
     this.#side = {
       life: lives,
       handlers: createRpcHandlers({
         ...this.parts,
         store,
         logger: silentLogger,
-        now: time.now,
-        onChange: () => this.parts.dispatcher.trigger(),
         ownVersion: () => "simulated",
         acceptedVersions: () => [],
         forcedSubstituters: () => [],
@@ -90,7 +84,7 @@ export class RunnerLife {
   /** Nothing is left to do. */
   get idle(): boolean {
     const { attempts, tasks, scheduler } = this.parts;
-    const { builds, steps } = scheduler.sizes();
+    const { builds, steps } = scheduler.view.sizes();
     return this.#active && attempts.size === 0 && tasks.size === 0 && builds === 0 && steps === 0;
   }
 
@@ -103,8 +97,8 @@ export class RunnerLife {
     const { scheduler, attempts, registry } = this.parts;
     return JSON.stringify([
       this.#world.database.tables.digest(),
-      scheduler.attempts(),
-      scheduler.steps(),
+      scheduler.view.attempts(),
+      scheduler.view.steps(),
       attempts.size,
       registry.size,
     ]);
@@ -134,7 +128,7 @@ export class RunnerLife {
   }
 
   async #activate(): Promise<void> {
-    await takeOver(this.parts, this.#world.time.now, silentLogger);
+    await takeOver(this.parts, silentLogger);
     this.#active = true;
     this.#world.runnerActive();
     this.parts.monitor.start();

@@ -21,11 +21,11 @@ export function checkState(world: RunnerWorld): void {
   if (life === undefined) return;
   checkProgress(world, life);
   const { scheduler, attempts, recorder } = life.parts;
-  for (const { id } of scheduler.builds()) {
+  for (const { id } of scheduler.view.builds()) {
     demand(!recorder.holds(id), "a build that is being recorded is not taken in", () => `build ${id}`);
   }
   const running = new Set<string>();
-  for (const { step, attempt } of scheduler.attempts()) {
+  for (const { step, attempt } of scheduler.view.attempts()) {
     demand(!running.has(step), "one owner per derivation", () => step);
     running.add(step);
     const known = attempts.get(attempt);
@@ -43,8 +43,8 @@ function checkProgress(world: RunnerWorld, life: RunnerLife): void {
     "passes fail only when their neighbours do",
     () => String(monitor.problem),
   );
-  const machines = scheduler.machines(now).filter(({ block }) => block === undefined);
-  const assignable = scheduler
+  const machines = scheduler.machines().filter(({ block }) => block === undefined);
+  const assignable = scheduler.view
     .steps()
     .filter(
       (step) => step.state === "ready" && step.tries === 0 && machines.some((machine) => fits(step, machine)),
@@ -56,7 +56,7 @@ function checkProgress(world: RunnerWorld, life: RunnerLife): void {
   if (!world.calmFor(calmMs)) return;
   const missing = world.database
     .unfinished()
-    .filter(({ id }) => !scheduler.hasBuild(buildId(id)) && !recorder.holds(buildId(id)));
+    .filter(({ id }) => !scheduler.view.hasBuild(buildId(id)) && !recorder.holds(buildId(id)));
   keepSince(life.missingSince, new Set(missing.map(({ id }) => id)), now);
   for (const [id, since] of life.missingSince) {
     demand(now - since <= 10_000, "no build waits for the queue monitor", () => `build ${id}`);
@@ -174,9 +174,9 @@ function checkOutcome(world: RunnerWorld, row: BuildRow): void {
 /** Builders have left and a day has passed. */
 export function checkDrained(world: RunnerWorld, life: RunnerLife): void {
   const { scheduler, attempts, registry, tasks, sessions } = life.parts;
-  scheduler.advance(world.time.now(), world.random.next);
-  scheduler.advance(world.time.now(), world.random.next);
-  const { jobsets: _, ...sizes } = scheduler.sizes();
+  scheduler.advance();
+  scheduler.advance();
+  const { jobsets: _, ...sizes } = scheduler.view.sizes();
   const left = Object.entries({
     ...sizes,
     attempts: attempts.size,

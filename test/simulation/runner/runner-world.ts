@@ -235,9 +235,9 @@ export class RunnerWorld {
   }
 
   describe(): string {
-    const why = this.life?.parts.scheduler
+    const why = this.life?.parts.scheduler.view
       .steps()
-      .map((step) => this.life?.parts.scheduler.why(step.id, this.time.now()));
+      .map((step) => this.life?.parts.scheduler.why(step.id));
     return JSON.stringify({
       at: this.time.now() - start,
       unfinished: this.database.unfinished().map(({ id }) => id),

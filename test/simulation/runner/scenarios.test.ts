@@ -88,7 +88,7 @@ describe("what seeds have found", () => {
       addBuild(world, "d0");
       addBuild(world, "d1");
       await world.advance(100);
-      expect(world.life?.parts.scheduler.attempts()).toHaveLength(1);
+      expect(world.life?.parts.scheduler.view.attempts()).toHaveLength(1);
       world.store.faults = noStoreFaults;
       await world.drain();
     }));

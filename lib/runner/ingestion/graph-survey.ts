@@ -1,0 +1,186 @@
+/**
+ * Surveys of the derivation graph: what is known of some derivations and of everything below them.
+ *
+ * Derivations are read level by level; each level costs one validity query to the store, one look at the failed paths
+ * and, where outputs are unknown, one at earlier results.
+ */
+
+import { mapLimited } from "../../async/index.js";
+import type { HydraDatabase } from "../../database/index.js";
+import { errorChain } from "../../errors.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import { type BuildId, stepId } from "../../scheduler/ids.js";
+import type { NewStep } from "../../scheduler/types.js";
+import type { Metrics } from "../../status/index.js";
+import { RunnerError } from "../errors.js";
+import type { Destination } from "../outputs/cache-targets.js";
+import type { DerivationCatalog, StepFacts } from "../state/derivation-catalog.js";
+import type { RunningScheduler, SchedulerView } from "../state/running-scheduler.js";
+import type { EarlierAttempts } from "./earlier-attempts.js";
+import { newStep, StepHistories } from "./new-steps.js";
+import { type IngestionPlan, planIngestion } from "./plan.js";
+import { StepJudge, type StepJudgeOptions } from "./step-judge.js";
+import type { EvidenceVerdict, Verdict } from "./verdict.js";
+
+/** What surveys ask. */
+export interface GraphSurveysOptions extends Omit<StepJudgeOptions, "now"> {
+  readonly scheduler: RunningScheduler;
+  readonly database: Pick<HydraDatabase, "failedPaths" | "stepDurations" | "earlierTries">;
+  readonly earlierAttempts: EarlierAttempts;
+  readonly catalog: DerivationCatalog;
+}
+
+/** Derivations read at the same time. */
+const readsAtOnce = 32;
+
+/** Makes surveys; holds what they all ask. */
+export class GraphSurveys {
+  readonly #options: GraphSurveysOptions;
+  readonly #scheduler: RunningScheduler;
+  readonly #catalog: DerivationCatalog;
+  readonly #judge: StepJudge;
+
+  constructor(options: GraphSurveysOptions) {
+    this.#options = options;
+    this.#scheduler = options.scheduler;
+    this.#catalog = options.catalog;
+    this.#judge = new StepJudge({ ...options, now: () => options.scheduler.now() });
+  }
+
+  /**
+   * Reads and judges the derivations in `accounts` and everything below them that is not complete.
+   *
+   * @param accounts the build that rows of each derivation are accounted to; their inputs inherit it
+   * @param destination where the outputs belong
+   */
+  async survey(accounts: ReadonlyMap<StorePath, BuildId>, destination: Destination): Promise<GraphSurvey> {
+    const survey = new GraphSurvey({
+      view: this.#scheduler.view,
+      catalog: this.#catalog,
+      judge: this.#judge,
+      histories: this.#newHistories(),
+      metrics: this.#options.counters.metrics,
+      logger: this.#options.logger,
+      accounts,
+      destination,
+    });
+    await survey.examine([...accounts.keys()]);
+    return survey;
+  }
+
+  /** One derivation on its own, as a step without inputs: they are all there. */
+  async surveyAlone(
+    drv: StorePath,
+    build: BuildId,
+    destination: Destination,
+  ): Promise<{ readonly facts: StepFacts; readonly verdict: EvidenceVerdict; readonly step: NewStep }> {
+    const facts = await this.#catalog.facts(drv);
+    const [found] = await this.#judge.judge([facts], () => build, destination);
+    const verdict: EvidenceVerdict = found ?? { kind: "missing", facts };
+    const histories = this.#newHistories();
+    await histories.read([facts]);
+    const step = newStep(facts, verdict.kind === "uploading", new Map(), histories);
+    return { facts, verdict, step };
+  }
+
+  #newHistories(): StepHistories {
+    return new StepHistories({ ...this.#options, now: () => this.#scheduler.now() });
+  }
+}
+
+interface GraphSurveyOptions {
+  readonly view: SchedulerView;
+  readonly catalog: DerivationCatalog;
+  readonly judge: StepJudge;
+  readonly histories: StepHistories;
+  readonly metrics: Metrics;
+  readonly logger: GraphSurveysOptions["logger"];
+  readonly accounts: ReadonlyMap<StorePath, BuildId>;
+  readonly destination: Destination;
+}
+
+/** One survey. What it found may be outdated after a wait; `settle` makes it current. */
+export class GraphSurvey {
+  readonly #options: GraphSurveyOptions;
+  readonly #roots: ReadonlySet<StorePath>;
+  readonly #verdicts = new Map<StorePath, Verdict>();
+  readonly #accounts: Map<StorePath, BuildId>;
+
+  constructor(options: GraphSurveyOptions) {
+    this.#options = options;
+    this.#roots = new Set(options.accounts.keys());
+    this.#accounts = new Map(options.accounts);
+  }
+
+  /** Reads and judges everything below `start` that is not complete. */
+  async examine(start: readonly StorePath[]): Promise<void> {
+    const { judge, destination } = this.#options;
+    let frontier = start;
+    while (frontier.length > 0) {
+      const facts = await this.#read(frontier);
+      const judged = await judge.judge(facts, (drv) => this.#accounts.get(drv), destination);
+      const next = new Set<StorePath>();
+      facts.forEach((fact, index) => {
+        const verdict = judged[index] ?? { kind: "missing", facts: fact };
+        this.#verdicts.set(fact.drv, verdict);
+        if (verdict.kind !== "missing") return;
+        const account = this.#accounts.get(fact.drv);
+        for (const input of fact.inputs) {
+          if (account !== undefined && !this.#accounts.has(input.drv)) this.#accounts.set(input.drv, account);
+          if (!this.#verdicts.has(input.drv)) next.add(input.drv);
+        }
+      });
+      frontier = [...next];
+    }
+  }
+
+  /**
+   * Completes what is known and makes the plan. Steps that were scheduled when they were examined may be over by now,
+   * so they are examined again until nothing has changed since the last wait: the caller must not wait either before it
+   * adds the steps.
+   */
+  async settle(): Promise<{ readonly plan: IngestionPlan; readonly steps: readonly NewStep[] }> {
+    const { view, histories } = this.#options;
+    for (;;) {
+      const gone = [...this.#verdicts]
+        .filter(([drv, verdict]) => verdict.kind === "scheduled" && !view.hasStep(stepId(drv)))
+        .map(([drv]) => drv);
+      if (gone.length > 0) {
+        for (const drv of gone) this.#verdicts.delete(drv);
+        await this.examine(gone);
+        continue;
+      }
+      const plan = planIngestion(this.#roots, this.#verdicts);
+      const unread = histories.unread(plan.steps.map((step) => step.facts));
+      if (unread.length === 0) {
+        const steps = plan.steps
+          .filter((step) => !view.hasStep(stepId(step.facts.drv)))
+          .map((step) => newStep(step.facts, step.gated, this.#verdicts, histories));
+        return { plan, steps };
+      }
+      await histories.read(unread);
+    }
+  }
+
+  /** Facts of those derivations that are neither scheduled nor unreadable; for the others the verdict is clear. */
+  async #read(drvs: readonly StorePath[]): Promise<StepFacts[]> {
+    const { view, catalog, metrics, logger } = this.#options;
+    const facts: StepFacts[] = [];
+    await mapLimited(drvs, readsAtOnce, async (drv) => {
+      if (view.hasStep(stepId(drv))) {
+        this.#verdicts.set(drv, { kind: "scheduled" });
+        return;
+      }
+      try {
+        const found = await catalog.facts(drv);
+        metrics.observeInputs(found.system, new Set(found.inputs.map((input) => input.drv)).size);
+        facts.push(found);
+      } catch (error) {
+        if (!(error instanceof RunnerError) || error.code !== "unreadable-derivation") throw error;
+        logger.warn("derivation cannot be read", { drv, error });
+        this.#verdicts.set(drv, { kind: "unreadable", reason: errorChain(error) });
+      }
+    });
+    return facts;
+  }
+}
