@@ -12,51 +12,51 @@ import {
   type RunnerGateway,
   runnerGateways,
 } from "../lib/builder/index.js";
-import {
-  type BuilderConfig,
-  builderConfigChanges,
-  loadBuilderConfig,
-  programLogFormat,
-  programLogLevel,
-} from "../lib/config/index.js";
+import { type BuilderConfig, builderConfigChanges, loadBuilderConfig } from "../lib/config/index.js";
 import { errorChain, UsageError } from "../lib/errors.js";
-import { createLogger, type Logger, silentLogger } from "../lib/log.js";
-import { DaemonError, type DaemonStore, openStore, type StorePath } from "../lib/nix/index.js";
+import type { Logger } from "../lib/log.js";
+import { DaemonError, type DaemonStore, openStore, parseStoreUri, type StorePath } from "../lib/nix/index.js";
 import { defaultStoreDir, type StoreDir } from "../lib/nix/path/store-path.js";
-import { onReloadSignal, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
-import { packageVersion } from "../lib/version.js";
+import { runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
+import {
+  type CommonFlags,
+  LiveSettings,
+  programLogger,
+  readSettings,
+  reportValid,
+  withCommonFlags,
+} from "./common.js";
 
-interface Flags {
+interface Flags extends CommonFlags {
   readonly gatewayEndpoint: readonly string[];
-  readonly configPath: string;
   readonly serverRootCaCertPath?: string;
   readonly clientCertPath?: string;
   readonly clientKeyPath?: string;
   readonly domainName?: string;
   readonly authorizationFile?: string;
-  readonly checkConfig?: boolean;
 }
 
 const defaultGateway = "http://[::1]:50051";
 
-const program = new Command("hydra-builder")
-  .description("builds on this machine what a Hydra queue runner orders")
-  .version(`hydra-builder ${packageVersion}`, "-V, --version")
-  .option(
-    "-g, --gateway-endpoint <address>",
-    `runner: http://…, https://… or unix://<path>; may be given several times (default: ${defaultGateway})`,
-    (value: string, before: readonly string[]) => [...before, value],
-    [],
-  )
-  .option("-c, --config-path <file>", "settings (TOML)", "config.toml")
-  .option("--server-root-ca-cert-path <file>", "authority that the runner's certificate must come from (PEM)")
-  .option("--client-cert-path <file>", "certificate of this builder (PEM)")
-  .option("--client-key-path <file>", "its key (PEM)")
-  .option("--domain-name <name>", "name that the runner's certificate must bear")
-  .option("--authorization-file <file>", "file with the token that the runner wants")
-  .option("--check-config", "check settings, addresses and files, say so, and end")
-  .showHelpAfterError()
-  .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
+const program = withCommonFlags(
+  new Command("hydra-builder")
+    .description("Builds on this machine what a Hydra queue runner assigns to it.")
+    .option(
+      "-g, --gateway-endpoint <address>",
+      `queue runner: http://…, https://… or unix://<path>; repeat to give alternatives (default: ${defaultGateway})`,
+      (value: string, before: readonly string[]) => [...before, value],
+      [],
+    )
+    .option(
+      "--server-root-ca-cert-path <file>",
+      "CA certificate that the runner's certificate must be signed by (PEM)",
+    )
+    .option("--client-cert-path <file>", "TLS client certificate of this builder (PEM)")
+    .option("--client-key-path <file>", "private key for --client-cert-path (PEM)")
+    .option("--domain-name <name>", "host name that the runner's certificate must be valid for")
+    .option("--authorization-file <file>", "file with the bearer token for the runner")
+    .showHelpAfterError(),
+);
 
 function activity(drvs: readonly StorePath[]): string {
   return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;
@@ -72,14 +72,13 @@ async function openLocalStore(maxJobs: number, logger: Logger): Promise<DaemonSt
     }
     return store;
   } catch (error) {
-    if (!(error instanceof DaemonError)) throw error;
-    if (error.code === "address") throw new UsageError(error.message, { cause: error });
+    if (!(error instanceof DaemonError) || error.code === "address") throw error;
     logger.error(errorChain(error));
     return undefined;
   }
 }
 
-/** Ends the client in order, or at once when there is no time for that or a second signal comes. */
+/** Drains the client for up to `drainTimeoutInS`, or closes it immediately when that is 0 or a second signal comes. */
 async function stop(client: BuilderClient, config: BuilderConfig, second: AbortSignal): Promise<void> {
   if (config.drainTimeoutInS === 0) return client.close();
   const timer = setTimeout(() => void client.close(), config.drainTimeoutInS * 1000);
@@ -103,46 +102,24 @@ function gatewaysOf(flags: Flags, storeDir: StoreDir, logger: Logger): Promise<R
   });
 }
 
-/** The settings in force afterwards. */
-async function reload(
-  client: BuilderClient,
-  before: BuilderConfig,
-  path: string,
-  systemd: SystemdNotifier,
-  logger: Logger,
-): Promise<BuilderConfig> {
-  await systemd.notify({ reloading: true });
+/** @throws UsageError when `NIX_REMOTE` is not an address of a store */
+function checkStoreAddress(): void {
   try {
-    const { config, warnings } = await loadBuilderConfig({ path, explicit: true });
-    for (const warning of warnings) logger.warn(warning);
-    const { live, atRestart } = builderConfigChanges(before, config);
-    const known = client.reload(config);
-    logger.info("settings reloaded", {
-      changed: live.join(","),
-      waitForRestart: atRestart.join(","),
-      runnerKnows: { now: "now", later: "when the builder joins again" }[known],
-    });
-    await systemd.notify({ status: "Configuration reloaded", ready: true });
-    return config;
-  } catch (error) {
-    logger.error("settings not reloaded; the old ones stay in force", { error });
-    await systemd.notify({ status: "Reload failed", errno: 1, ready: true });
-    return before;
+    parseStoreUri(process.env.NIX_REMOTE);
+  } catch (cause) {
+    throw new UsageError(`NIX_REMOTE: ${errorChain(cause)}`, { cause });
   }
 }
 
 async function main(): Promise<number> {
   program.parse();
   const flags = program.opts<Flags>();
-  const format = programLogFormat(process.env);
-  const level = programLogLevel("hydra_builder", process.env);
-  const logger = level === "off" ? silentLogger : createLogger({ target: "hydra_builder", level, format });
-  const explicit = program.getOptionValueSource("configPath") === "cli";
-  const { config, warnings } = await loadBuilderConfig({ path: flags.configPath, explicit });
-  for (const warning of warnings) logger.warn(warning);
+  const logger = programLogger({ filter: "hydra_builder", target: "hydra_builder" });
+  const config = await readSettings(program, loadBuilderConfig, logger);
+  checkStoreAddress();
   if (flags.checkConfig === true) {
     await gatewaysOf(flags, defaultStoreDir, logger);
-    process.stdout.write(`${flags.configPath}: no mistakes\n`);
+    reportValid(flags);
     return 0;
   }
 
@@ -162,17 +139,21 @@ async function main(): Promise<number> {
     logger,
     onActivity: (drvs) => void systemd.notify({ status: activity(drvs), ready: true }),
   });
-  let current = config;
+  using settings = new LiveSettings(config, {
+    load: () => loadBuilderConfig({ path: flags.configPath, explicit: true }),
+    changes: builderConfigChanges,
+    apply: async (changed) => {
+      const known = client.reload(changed);
+      return { runnerKnows: { now: "now", later: "when the builder joins again" }[known] };
+    },
+    status: "Configuration reloaded",
+    systemd,
+    logger,
+  });
   signals.first.addEventListener("abort", () => {
     void systemd.notify({ stopping: true });
-    void stop(client, current, signals.second);
+    void stop(client, settings.current, signals.second);
   });
-  using _reload = onReloadSignal(
-    async () => {
-      current = await reload(client, current, flags.configPath, systemd, logger);
-    },
-    (error) => logger.error("reload failed", { error }),
-  );
   systemd.startWatchdog(() => true);
   await client.start().catch((error: unknown) => {
     if (!(error instanceof BuilderError)) throw error;

@@ -97,6 +97,11 @@ class Parameters {
     return method;
   }
 
+  /** Names that were asked for. */
+  known(): string[] {
+    return [...this.#used];
+  }
+
   unknown(): string[] {
     return [...this.#values.keys()].filter((name) => !this.#used.has(name) && !harmless.has(name));
   }
@@ -116,6 +121,10 @@ export function parseCacheUri(uri: string): {
   readonly settings: CacheSettings;
   /** What was ignored, for the log. */
   readonly warnings: readonly string[];
+  /** Parameters that mean nothing, in Nix or here; also among the warnings. */
+  readonly unknownParameters: readonly string[];
+  /** All parameters that mean something, for "did you mean". */
+  readonly knownParameters: readonly string[];
 } {
   const trimmed = uri.trim();
   const queryAt = trimmed.indexOf("?");
@@ -184,7 +193,12 @@ export function parseCacheUri(uri: string): {
       if (method !== "none") warnings.push(`parameter '${name}' means nothing for a folder and is ignored`);
     }
   }
-  return { settings, warnings };
+  return {
+    settings,
+    warnings,
+    unknownParameters: parameters.unknown(),
+    knownParameters: [...parameters.known(), ...harmless],
+  };
 }
 
 function decodePath(text: string): string {

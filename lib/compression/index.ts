@@ -4,6 +4,7 @@
  * In this room lives everything that knows how a compression method is run: in Node's zlib, by a child process, or in
  * TypeScript. It knows nothing of caches, builds or the wire.
  */
+export { hasProgram } from "./child-codec.js";
 export { type CompressOptions, compress } from "./compress.js";
 export { type DecompressOptions, decompress } from "./decompress.js";
 export { CompressionError, type CompressionErrorCode } from "./errors.js";
@@ -15,5 +16,6 @@ export {
   methodExtension,
   parseCompressionMethod,
 } from "./method.js";
+export { missingProgram } from "./requirements.js";
 export { type DecodeFrameOptions, decodeZstdFrame } from "./zstd-decode.js";
 export { type ZstdFrameOptions, zstdFrame } from "./zstd-frame.js";

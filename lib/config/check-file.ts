@@ -67,11 +67,11 @@ class FileChecker {
     switch (setting.kind) {
       case "integer":
         // The parser gives integers as bigint, so that 1.0 is not taken for one.
-        if (typeof value === "bigint") return this.#inRange(Number(value), setting, key);
+        if (typeof value === "bigint") return this.#inRange(value, setting, key);
         break;
       case "number":
         if (typeof value === "bigint" || typeof value === "number") {
-          return this.#inRange(Number(value), setting, key);
+          return this.#inRange(value, setting, key);
         }
         break;
       case "boolean":
@@ -108,14 +108,15 @@ class FileChecker {
   }
 
   #inRange(
-    value: number,
+    written: number | bigint,
     setting: Setting & { readonly min: number; readonly max: number },
     key: string,
   ): number {
-    if (value >= setting.min && value <= setting.max) return value;
+    // Compared before it is rounded, and shown as it was written.
+    if (written >= setting.min && written <= setting.max) return Number(written);
     throw configError(
       this.#file,
-      `key '${key}' is ${value}; it must be between ${setting.min} and ${setting.max}`,
+      `key '${key}' is ${written}; it must be between ${setting.min} and ${setting.max}`,
     );
   }
 

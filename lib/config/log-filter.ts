@@ -64,16 +64,32 @@ export function levelForTarget(filter: LogFilter, target: string): FilterLevel {
   return found?.level ?? filter.level;
 }
 
+/** A bare word that is neither a level nor the program's own target: a misspelt level rather than a filter. */
+function misspeltLevel(text: string, target: string): string | undefined {
+  return text
+    .split(/,(?![^[]*\])/)
+    .map((directive) => directive.trim())
+    .find((word) => /^[^=[]+$/.test(word) && parseLevel(word) === undefined && normalTarget(word) !== target);
+}
+
 /**
- * The level of a program by its environment: `LOG_LEVEL`, else `RUST_LOG`, else `info`. What cannot be understood
- * counts as `info`.
+ * The log level of a program by its environment: `LOG_LEVEL`, else `RUST_LOG`, else `info`. A `RUST_LOG` that is not a
+ * filter counts as `info`, because other programs read it as well.
+ *
+ * @throws UsageError when `LOG_LEVEL` is not a filter
  */
 export function programLogLevel(
   target: string,
   env: Readonly<Record<string, string | undefined>>,
 ): FilterLevel {
-  const text = env.LOG_LEVEL ?? env.RUST_LOG;
+  const { LOG_LEVEL: own } = env;
+  const text = own ?? env.RUST_LOG;
   const filter = text === undefined ? undefined : parseLogFilter(text);
+  if (own !== undefined && (filter === undefined || misspeltLevel(own, target) !== undefined)) {
+    throw new UsageError(
+      `LOG_LEVEL: ${JSON.stringify(own)} is not a log filter; use off, error, warn, info, debug, trace or a list like ${target}=debug,info`,
+    );
+  }
   return filter === undefined ? "info" : levelForTarget(filter, target);
 }
 
@@ -81,5 +97,5 @@ export function programLogLevel(
 export function programLogFormat(env: Readonly<Record<string, string | undefined>>): LogFormat {
   const format = env.LOG_FORMAT ?? "text";
   if (format === "text" || format === "json") return format;
-  throw new UsageError(`LOG_FORMAT: ${JSON.stringify(format)} is neither text nor json`);
+  throw new UsageError(`LOG_FORMAT: ${JSON.stringify(format)} is not a log format; use text or json`);
 }

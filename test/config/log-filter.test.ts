@@ -45,6 +45,17 @@ describe("log filters", () => {
     );
   });
 
+  it.each(["nonsense", "inof", "debug,inof", "what is this", "a=loud"])("LOG_LEVEL=%s is refused", (text) => {
+    expect(() => programLogLevel("hydra_builder", { LOG_LEVEL: text })).toThrow(
+      /^LOG_LEVEL: ".*" is not a log filter/,
+    );
+  });
+
+  it("LOG_LEVEL may name the program", () => {
+    expect(programLogLevel("hydra_builder", { LOG_LEVEL: "hydra-builder" })).toBe("trace");
+    expect(programLogLevel("hydra_builder", { LOG_LEVEL: "hydra_queue_runner=debug,warn" })).toBe("warn");
+  });
+
   it("of a program come from LOG_LEVEL, then RUST_LOG, then are info", () => {
     expect(programLogLevel("x", {})).toBe("info");
     expect(programLogLevel("x", { RUST_LOG: "debug" })).toBe("debug");

@@ -149,6 +149,13 @@ describe.each(programs)("%s", (_name, settings, loader) => {
     },
   );
 
+  it("shows a number that is too large as it was written", async () => {
+    const [key] = keys.find(([, setting]) => setting.kind === "integer") ?? [""];
+    for (const written of ["9007199254740993", "-9007199254740993", "9223372036854775807"]) {
+      expect(await fault(loader, `${key} = ${written}`)).toContain(`key '${key}' is ${written};`);
+    }
+  });
+
   it.each(keys.filter(([, setting]) => setting.kind === "choice"))(
     "takes only the names of %s, to the letter",
     async (key, setting) => {

@@ -111,14 +111,14 @@ describe("--check-config", () => {
   // Nobody listens there, and nobody has to.
   const away = 'dbUrl = "postgres://hydra@127.0.0.1:1/hydra"\n';
 
-  test("says that there are no mistakes, and contacts nobody", async () => {
+  test("says that the configuration is valid, and contacts nobody", async () => {
     expect(await check(queueRunnerProgram, away)).toEqual({
       code: 0,
-      said: expect.stringMatching(/some\.toml: no mistakes$/),
+      said: expect.stringMatching(/some\.toml: configuration is valid$/),
     });
     expect(await check(builderProgram, "maxJobs = 3\n", [], { NIX_REMOTE: "unix:///nowhere" })).toEqual({
       code: 0,
-      said: expect.stringMatching(/some\.toml: no mistakes$/),
+      said: expect.stringMatching(/some\.toml: configuration is valid$/),
     });
   });
 
@@ -132,6 +132,29 @@ describe("--check-config", () => {
       ["--server-cert-path", "/nowhere", "--server-key-path", "/x"],
       /nowhere/,
     ],
+    ["a port", queueRunnerProgram, 'dbUrl = "postgres://h:99999/d"\n', [], /some\.toml: key 'dbUrl'.*99999/],
+    [
+      "a key file",
+      queueRunnerProgram,
+      `${away}remoteStoreAddr = ["s3://b?secret-key=/etc/hostname"]\n`,
+      [],
+      /remoteStoreAddr.*\/etc\/hostname/,
+    ],
+    ["a store", queueRunnerProgram, `${away}remoteStoreAddr = ["file:///a%zz"]\n`, [], /remoteStoreAddr.*%/],
+    [
+      "a method",
+      queueRunnerProgram,
+      `${away}remoteStoreAddr = ["s3://b?compression=lz4"]\n`,
+      [],
+      /remoteStoreAddr.*'compression'.*lz4/,
+    ],
+    [
+      "a parameter",
+      queueRunnerProgram,
+      `${away}remoteStoreAddr = ["s3://b?compresion=zstd"]\n`,
+      [],
+      /remoteStoreAddr.*'compresion'.*did you mean 'compression'/,
+    ],
     ["a key", builderProgram, "maxJobs = -1\n", [], /maxJobs/],
     ["an address", builderProgram, "", ["--gateway-endpoint", "ftp://x"], /ftp/],
     ["a file", builderProgram, "", ["--authorization-file", "/nowhere/token"], /nowhere/],
@@ -140,6 +163,40 @@ describe("--check-config", () => {
     expect(code).toBe(2);
     expect(said).toMatch(message);
     expect(said.split("\n")).toHaveLength(1);
+  });
+});
+
+describe("the surroundings", () => {
+  const unused = `dbUrl = "postgres://hydra@127.0.0.1:1/hydra"\n`;
+  const oneLine = async (program: string, config: string, env: Readonly<Record<string, string>>) => {
+    const child = await start(program, config, ["--check-config"], env);
+    expect(await child.ended).toEqual({ code: 2, signal: null });
+    const lines = child.output().trimEnd().split("\n");
+    expect(lines).toHaveLength(1);
+    return lines[0];
+  };
+
+  test("without the program of a compression method are refused", async () => {
+    const PATH = join(folder, "no-programs");
+    const store = `${unused}remoteStoreAddr = ["file:///cache"]\n`;
+    expect(await oneLine(queueRunnerProgram, store, { PATH })).toMatch(/'compression'.*'xz' is not on PATH/);
+    const nix = `${unused}remoteStoreAddr = ["ssh://host"]\n`;
+    expect(await oneLine(queueRunnerProgram, nix, { PATH })).toMatch(/remoteStoreAddr.*'nix' on PATH/);
+  });
+
+  test.each(programs)("of %s with a nonsensical store or log level are refused", async (_name, program) => {
+    expect(await oneLine(program, "", { NIX_REMOTE: "ssh-ng://x" })).toMatch(/NIX_REMOTE: .*ssh-ng/);
+    expect(await oneLine(program, "", { LOG_LEVEL: "nonsense" })).toMatch(/LOG_LEVEL: "nonsense"/);
+  });
+
+  test("without a nix-daemon end the start of the runner in one line", async () => {
+    const child = await start(queueRunnerProgram, unused, ["--rest-bind", "127.0.0.1:0"], {
+      NIX_REMOTE: "unix:///nowhere",
+    });
+    expect(await child.ended).toEqual({ code: 2, signal: null });
+    const lines = child.output().trimEnd().split("\n");
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(/^queue-runner: .*\/nowhere/);
   });
 });
 

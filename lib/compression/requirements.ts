@@ -1,0 +1,20 @@
+/** Programs that a method needs on this machine. */
+import { hasProgram } from "./child-codec.js";
+import type { CompressionMethod } from "./method.js";
+import { hasZstdPackage } from "./package-zstd.js";
+import { nativeZstd } from "./zlib-codec.js";
+
+/** The program that compressing with a method needs and that is not on PATH; undefined when nothing is missing. */
+export async function missingProgram(method: CompressionMethod): Promise<string | undefined> {
+  switch (method) {
+    case "none":
+    case "gzip":
+    case "br":
+      return undefined;
+    case "xz":
+    case "bzip2":
+      return hasProgram(method) ? undefined : method;
+    case "zstd":
+      return nativeZstd !== undefined || hasProgram("zstd") || (await hasZstdPackage()) ? undefined : "zstd";
+  }
+}
