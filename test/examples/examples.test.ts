@@ -1,5 +1,6 @@
 /** The small programs run as they stand and print what they promise; the README quotes the first one to the letter. */
 import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,12 +60,25 @@ describe("README.md", () => {
     "docs/operations.md",
     "docs/differences.md",
     "docs/configuration.md",
+    "CONTRIBUTING.md",
   ])("%s links to files that exist", async (path) => {
     const links = [...(await read(path)).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(
       (match) => match[1] ?? "",
     );
     for (const link of links)
       await expect(readFile(join(root, path, "..", link)), link).resolves.toBeDefined();
+  });
+});
+
+describe.each(["CONTRIBUTING.md", "docs/architecture.md"])("%s", (document) => {
+  it("names files that exist", async () => {
+    const names = [...(await read(document)).matchAll(/`((?:[\w.-]+\/)+[\w-]+(?:\.\w+)+)`/g)].map(
+      ([, name = ""]) => name,
+    );
+    expect(names.length).toBeGreaterThan(10);
+    const exists = (name: string): boolean =>
+      existsSync(join(root, name)) || existsSync(join(root, "lib", name));
+    expect(names.filter((name) => !exists(name))).toEqual([]);
   });
 });
 
