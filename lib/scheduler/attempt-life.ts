@@ -61,7 +61,7 @@ export function start(
   step.attempt = attempt;
   step.state = "running";
   step.bucket.running++;
-  machine.attempts.add(attempt);
+  machine.attempts.add(attempt.id);
   machine.recent.push(attempt);
   machine.jobs++;
   machine.idleSince = 0;
@@ -141,7 +141,7 @@ function detach(core: Core, attempt: Attempt): EndedAttempt {
   const { step, machine } = attempt;
   if (attempt.holdsSlot) releaseSlot(core, attempt);
   else machine.uploads--;
-  machine.attempts.delete(attempt);
+  machine.attempts.delete(attempt.id);
   machine.stepsDone++;
   if (machine.attempts.size === 0) machine.idleSince = core.now;
   core.attempts.delete(attempt.id);

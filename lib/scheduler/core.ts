@@ -45,7 +45,7 @@ export class Core {
   readonly holder: OrderHolder;
   readonly shares: JobsetShares;
   readonly graph: StepGraph;
-  readonly board: QueueBoard;
+  readonly board: QueueBoard<Step>;
   readonly pool: MachinePool;
   readonly builds = new Map<BuildId, Build>();
   readonly attempts = new Map<AttemptId, Attempt>();
@@ -87,6 +87,7 @@ export class Core {
     this.shares = new JobsetShares((jobsets, change) => this.board.rekey(jobsets, change));
     this.board = new QueueBoard(
       this.holder,
+      this.shares,
       this.timers,
       () => this.options,
       (step, context) => hooks.unsupported(this, step, context),

@@ -84,7 +84,7 @@ export function machineView(core: Core, machine: Machine): MachineView {
     score: core.pool.scoreWithoutJobs(machine),
     jobs: machine.jobs,
     uploads: machine.uploads,
-    attempts: [...machine.attempts].map((attempt) => attempt.id),
+    attempts: [...machine.attempts],
     joinedAt: machine.joinedAt,
     idleSince: machine.idleSince,
     lastPing: machine.lastPing,
@@ -153,18 +153,13 @@ function systemsOf(core: Core): Set<string> {
 
 export function sizes(core: SettledCore): SchedulerSizes {
   let queued = 0;
-  let lanes = 0;
-  for (const bucket of core.board.buckets.values()) {
-    queued += bucket.ready.size;
-    for (const queue of bucket.queues.values()) lanes += queue.lanes.size;
-  }
+  for (const bucket of core.board.buckets.values()) queued += bucket.ready.size;
   return {
     steps: core.graph.steps.size,
     edges: core.graph.edges,
     builds: core.builds.size,
     attempts: core.attempts.size,
     aliases: core.graph.aliases.size,
-    lanes,
     jobsetSets: core.shares.setCount,
     buckets: core.board.buckets.size,
     queues: core.board.queueCount,

@@ -2,7 +2,8 @@
 import type { AttemptId, BuildId, MachineId, StepId } from "./ids.js";
 import type { Machine } from "./machines/machine.js";
 import type { Jobset, UsageEntry } from "./queue/jobset-shares.js";
-import type { Bucket, LaneEntry, ReadyQueue } from "./queue/ready-queue.js";
+import type { RankedNode } from "./queue/ranked-tree.js";
+import type { Bucket, QueuedStep, ReadyQueue } from "./queue/ready-queue.js";
 import type { StepKeys } from "./queue/step-keys.js";
 import type { Timer } from "./timers.js";
 import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "./types.js";
@@ -48,11 +49,11 @@ export class Attempt {
     readonly build: BuildId,
     readonly startedAt: number,
     readonly limits: AttemptLimits,
-    readonly usage: readonly UsageEntry[],
+    readonly usage: UsageEntry,
   ) {}
 }
 
-export class Step {
+export class Step implements QueuedStep<Step> {
   readonly id: StepId;
   readonly name: string;
   expectedMs: number;
@@ -89,13 +90,13 @@ export class Step {
   /** Machine of the last failed try. */
   avoid: MachineId | undefined;
   attempt: Attempt | undefined;
-  queue: ReadyQueue | undefined;
-  entries: readonly LaneEntry[] = [];
+  queue: ReadyQueue<Step> | undefined;
+  node: RankedNode<Step> | undefined;
   aliases: StepId[] | undefined;
 
   constructor(
     from: NewStep,
-    readonly bucket: Bucket,
+    readonly bucket: Bucket<Step>,
     /** Last resort between otherwise equal steps: first come, first served. */
     readonly sequence: number,
     none: StepKeys,

@@ -1,6 +1,6 @@
 /** The scheduler's only notion of "later": a heap of due times, advanced by the caller. */
 
-import { type HeapItem, IndexedHeap } from "./queue/indexed-heap.js";
+import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
 import type { Random } from "./random.js";
 import type { Effect } from "./types.js";
 

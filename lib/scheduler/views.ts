@@ -154,7 +154,6 @@ export interface SchedulerSizes {
   readonly builds: number;
   readonly attempts: number;
   readonly aliases: number;
-  readonly lanes: number;
   readonly jobsetSets: number;
   readonly buckets: number;
   readonly queues: number;

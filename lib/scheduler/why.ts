@@ -78,7 +78,7 @@ function positionOf(core: SettledCore, step: Step): number {
   return position;
 }
 
-function blockedMachines(queue: ReadyQueue): BlockedMachine[] {
+function blockedMachines(queue: ReadyQueue<Step>): BlockedMachine[] {
   const result: BlockedMachine[] = [];
   for (const cls of queue.bucket.classes) {
     for (const { info, block } of cls.machines) {

@@ -73,8 +73,8 @@ function loseAttempts(
   random: Random,
 ): Effect[] {
   const effects: Effect[] = [];
-  const lost = [...machine.attempts].filter((attempt) => isLost(attempt.id));
-  for (const attempt of lost) {
+  for (const attempt of [...machine.attempts].filter(isLost).map((id) => core.attempts.get(id))) {
+    if (attempt === undefined) continue;
     const outcome = attempt.onItsWay
       ? ({ kind: "retryable", reason: "the machine was lost", blame: "other" } as const)
       : ({ kind: "postponed", reason: "the machine was lost", delayMs: 0 } as const);

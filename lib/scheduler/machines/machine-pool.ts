@@ -1,7 +1,6 @@
 /** Who could take a step now. */
 import type { MachineId } from "../ids.js";
 import type { SchedulerOptions } from "../options.js";
-import type { ReadyQueue } from "../queue/ready-queue.js";
 import type { Timers } from "../timers.js";
 import { Machine, MachineClass, machineClassKey } from "./machine.js";
 import { diskBlock, machineFree } from "./machine-free.js";
@@ -14,6 +13,13 @@ export interface MachinePoolHooks {
   classRemoved(cls: MachineClass): void;
   /** Some queue that found no machine in this class may find one now. */
   opened(cls: MachineClass): void;
+}
+
+/** A queue as the pool sees it. */
+export interface MatchedQueue {
+  readonly bucket: { readonly classes: ReadonlySet<MachineClass> };
+  /** Machine that its steps avoid while another one can do them. */
+  readonly avoid: MachineId | undefined;
 }
 
 export class MachinePool {
@@ -94,7 +100,7 @@ export class MachinePool {
   }
 
   /** The best free machine for the head of a queue. */
-  pick(queue: ReadyQueue): Machine | undefined {
+  pick(queue: MatchedQueue): Machine | undefined {
     const avoided = this.avoidedMachine(queue);
     let best: Machine | undefined;
     for (const cls of queue.bucket.classes) {
@@ -106,7 +112,7 @@ export class MachinePool {
   }
 
   /** The machine that this queue must not use, because another one can do its steps. */
-  avoidedMachine(queue: ReadyQueue): Machine | undefined {
+  avoidedMachine(queue: MatchedQueue): Machine | undefined {
     if (queue.avoid === undefined) return undefined;
     const machine = this.machines.get(queue.avoid);
     if (machine === undefined || !queue.bucket.classes.has(machine.cls)) return undefined;

@@ -1,11 +1,24 @@
 /** Machines and their classes: machines that offer the same are matched with queues once, as one. */
 
-import { type HeapItem, IndexedHeap } from "../queue/indexed-heap.js";
-import type { Bucket } from "../queue/ready-queue.js";
-import type { Attempt } from "../step.js";
+import type { AttemptId } from "../ids.js";
+import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
 import type { Timer } from "../timers.js";
 import { CircuitBreaker } from "./circuit-breaker.js";
 import type { MachineBlock, MachineInfo, MachineLoad, MachineState } from "./machine-types.js";
+
+/** What a step asks of a machine. */
+export interface Requirements {
+  /** `builtin` runs anywhere. */
+  readonly system: string;
+  readonly features: readonly string[];
+  readonly featureSet: ReadonlySet<string>;
+  readonly preferLocal: boolean;
+}
+
+/** An attempt, as far as the burst guard looks at it. */
+export interface StartedJob {
+  readonly startedAt: number;
+}
 
 export class Machine implements MachineState, HeapItem {
   /** Place among the free machines of its class; -1 while it takes no work. */
@@ -13,9 +26,9 @@ export class Machine implements MachineState, HeapItem {
   jobs = 0;
   uploads = 0;
   load: MachineLoad | undefined;
-  readonly attempts = new Set<Attempt>();
+  readonly attempts = new Set<AttemptId>();
   /** Attempts handed out within the burst window that still run, oldest first. */
-  recent: Attempt[] = [];
+  recent: StartedJob[] = [];
   recentUntil = 0;
   burstLimit = 0;
   draining = false;
@@ -60,8 +73,6 @@ export class MachineClass {
   readonly free = new IndexedHeap<Machine>(
     (a, b) => a.score > b.score || (a.score === b.score && (a.jobs - b.jobs || a.order - b.order) < 0),
   );
-  /** Buckets that machines of this class fit. */
-  readonly buckets = new Set<Bucket>();
   /** Machines that have capacity or will have it as soon as their own work ends. */
   able = 0;
 
@@ -77,12 +88,12 @@ export class MachineClass {
    * Every mandatory feature is asked for and every feature asked for is supported. `preferLocal` counts as asking
    * for `local`, so that a machine with that mandatory feature takes nothing else.
    */
-  fits(bucket: Bucket): boolean {
-    if (bucket.system !== "builtin" && !this.systems.has(bucket.system)) return false;
+  fits(step: Requirements): boolean {
+    if (step.system !== "builtin" && !this.systems.has(step.system)) return false;
     for (const feature of this.info.mandatoryFeatures) {
-      if (!bucket.featureSet.has(feature) && !(feature === "local" && bucket.preferLocal)) return false;
+      if (!step.featureSet.has(feature) && !(feature === "local" && step.preferLocal)) return false;
     }
-    return bucket.features.every((feature) => this.supported.has(feature));
+    return step.features.every((feature) => this.supported.has(feature));
   }
 }
 

@@ -6,9 +6,9 @@
  */
 import { SchedulerError } from "../errors.js";
 import type { JobsetId } from "../ids.js";
+import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
 import type { JobsetUsage, NewJobset } from "../types.js";
-import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
-import type { Lane } from "./ready-queue.js";
+import { eachIndex, type JobsetMask, maskOf, setBit } from "./jobset-mask.js";
 
 export const usageWindowMs = 86_400_000;
 /** Share used of a step without jobsets: behind everything that has one. */
@@ -25,12 +25,12 @@ export class Jobset {
   builds = 0;
   /** The set of just this jobset. */
   readonly single: JobsetSet;
-  /** Where its runnable steps stand in the queues. */
-  readonly lanes = new Set<Lane>();
   loaded: UsageEntry[] = [];
 
   constructor(
     readonly id: JobsetId,
+    /** Its bit in masks of jobsets. */
+    readonly index: number,
     from: NewJobset,
   ) {
     this.project = from.project;
@@ -45,13 +45,14 @@ export class Jobset {
   }
 }
 
-/** One charge; stays until its start leaves the window. */
+/** What one step is charged to each of its jobsets; stays until its start leaves the window. */
 export class UsageEntry implements HeapItem {
   heapIndex = -1;
 
   constructor(
-    readonly jobset: Jobset,
+    readonly jobsets: readonly Jobset[],
     readonly start: number,
+    /** Charged to each of them. */
     public ms: number,
   ) {}
 }
@@ -60,12 +61,18 @@ export class UsageEntry implements HeapItem {
 export class JobsetSet {
   refs = 0;
   #key: string | undefined;
+  #mask: JobsetMask | undefined;
 
   constructor(readonly jobsets: readonly Jobset[]) {}
 
   get key(): string {
     this.#key ??= this.jobsets.map((jobset) => jobset.id).join(",");
     return this.#key;
+  }
+
+  get mask(): JobsetMask {
+    this.#mask ??= maskOf(this.jobsets.map((jobset) => jobset.index));
+    return this.#mask;
   }
 
   /** The least share used among its jobsets: a step goes with the one that has had least. */
@@ -100,9 +107,12 @@ export class JobsetSet {
 export class JobsetShares {
   readonly empty = new JobsetSet([]);
   readonly #jobsets = new Map<JobsetId, Jobset>();
+  readonly #byIndex: Jobset[] = [];
   readonly #sets = new Map<string, JobsetSet>();
   readonly #entries = new IndexedHeap<UsageEntry>((a, b) => a.start < b.start);
-  /** Runs `change`, which alters the shares of exactly these jobsets, with their lanes taken out meanwhile. */
+  /** Changes whenever the share of some jobset does. */
+  version = 0;
+  /** Runs `change`, which alters the shares of exactly these jobsets; queues that are ordered by them move. */
   readonly #rekey: (jobsets: readonly Jobset[], change: () => void) => void;
 
   constructor(rekey: (jobsets: readonly Jobset[], change: () => void) => void) {
@@ -132,7 +142,9 @@ export class JobsetShares {
   upsert(from: NewJobset): void {
     const known = this.#jobsets.get(from.id);
     if (known === undefined) {
-      this.#jobsets.set(from.id, new Jobset(from.id, from));
+      const jobset = new Jobset(from.id, this.#byIndex.length, from);
+      this.#byIndex.push(jobset);
+      this.#jobsets.set(from.id, jobset);
       return;
     }
     known.project = from.project;
@@ -149,31 +161,26 @@ export class JobsetShares {
     jobset.loaded = [];
     for (const { start, duration } of usage) {
       if (start <= now - usageWindowMs || duration <= 0) continue;
-      jobset.loaded.push(this.#add(jobset, start, duration));
+      jobset.loaded.push(this.#add([jobset], start, duration));
     }
     this.#shareChanged([jobset]);
   }
 
   /** Charges a starting step; give the result to `correct` when it ends. */
-  charge(set: JobsetSet, start: number, expectedMs: number): readonly UsageEntry[] {
-    const part = expectedMs / Math.max(1, set.jobsets.length);
-    const entries = set.jobsets.map((jobset) => this.#add(jobset, start, part));
+  charge(set: JobsetSet, start: number, expectedMs: number): UsageEntry {
+    const entry = this.#add(set.jobsets, start, expectedMs / Math.max(1, set.jobsets.length));
     this.#shareChanged(set.jobsets);
-    return entries;
+    return entry;
   }
 
-  /** Replaces the expected duration by the real one. Entries that left the window stay out. */
-  correct(entries: readonly UsageEntry[], ms: number): void {
-    const part = ms / Math.max(1, entries.length);
-    const changed: Jobset[] = [];
-    for (const entry of entries) {
-      if (entry.heapIndex < 0 || entry.ms === part) continue;
-      entry.jobset.used += part - entry.ms;
-      entry.ms = part;
-      changed.push(entry.jobset);
-      if (part <= 0) this.#drop(entry);
-    }
-    this.#shareChanged(changed);
+  /** Replaces the expected duration by the real one. An entry that left the window stays out. */
+  correct(entry: UsageEntry, ms: number): void {
+    const part = ms / Math.max(1, entry.jobsets.length);
+    if (entry.heapIndex < 0 || entry.ms === part) return;
+    for (const jobset of entry.jobsets) jobset.used += part - entry.ms;
+    entry.ms = part;
+    if (part <= 0) this.#drop(entry);
+    this.#shareChanged(entry.jobsets);
   }
 
   /** When the next entry leaves the window. */
@@ -188,9 +195,11 @@ export class JobsetShares {
       const entry = this.#entries.peek();
       if (entry === undefined || entry.start > now - usageWindowMs) break;
       this.#drop(entry);
-      changed.add(entry.jobset);
-      const { loaded } = entry.jobset;
-      if (loaded.length > 0 && loaded.every((e) => e.heapIndex < 0)) entry.jobset.loaded = [];
+      for (const jobset of entry.jobsets) {
+        changed.add(jobset);
+        const { loaded } = jobset;
+        if (loaded.length > 0 && loaded.every((e) => e.heapIndex < 0)) jobset.loaded = [];
+      }
     }
     this.#shareChanged([...changed]);
   }
@@ -206,23 +215,38 @@ export class JobsetShares {
     if (--set.refs === 0 && set !== this.empty) this.#sets.delete(set.key);
   }
 
-  #add(jobset: Jobset, start: number, ms: number): UsageEntry {
-    const entry = new UsageEntry(jobset, start, ms);
-    this.#entries.push(entry);
-    jobset.used += ms;
+  /** The lowest share used among these jobsets, and those of them that have it. */
+  lowestOf(mask: JobsetMask): { readonly share: number; readonly jobsets: JobsetMask } {
+    let share = Number.POSITIVE_INFINITY;
+    let jobsets: JobsetMask = [];
+    eachIndex(mask, (index) => {
+      const { shareUsed } = this.#byIndex[index] ?? { shareUsed: Number.POSITIVE_INFINITY };
+      if (shareUsed > share) return;
+      if (shareUsed < share) jobsets = [];
+      share = shareUsed;
+      setBit(jobsets, index);
+    });
+    return { share, jobsets };
+  }
+
+  #add(jobsets: readonly Jobset[], start: number, ms: number): UsageEntry {
+    const entry = new UsageEntry(jobsets, start, ms);
+    if (jobsets.length > 0) this.#entries.push(entry);
+    for (const jobset of jobsets) jobset.used += ms;
     return entry;
   }
 
   #drop(entry: UsageEntry): void {
     if (entry.heapIndex < 0) return;
     this.#entries.remove(entry);
-    entry.jobset.used = Math.max(0, entry.jobset.used - entry.ms);
+    for (const jobset of entry.jobsets) jobset.used = Math.max(0, jobset.used - entry.ms);
   }
 
   #shareChanged(jobsets: readonly Jobset[]): void {
     const changed = jobsets.filter((jobset) => jobset.currentShare() !== jobset.shareUsed);
     if (changed.length === 0) return;
     this.#rekey(changed, () => {
+      this.version++;
       for (const jobset of changed) jobset.shareUsed = jobset.currentShare();
     });
   }

@@ -6,44 +6,48 @@
  * but the one that is handed out.
  */
 
+import { IndexedHeap } from "../indexed-heap.js";
 import type { MachineClass } from "../machines/machine.js";
-import type { Step } from "../step.js";
 import { Timer, type TimerContext, type Timers } from "../timers.js";
 import type { NewStep } from "../types.js";
-import { IndexedHeap } from "./indexed-heap.js";
-import type { Jobset } from "./jobset-shares.js";
-import { Bucket, laneBefore, type OrderHolder, ReadyQueue } from "./ready-queue.js";
+import { intersects, maskOf } from "./jobset-mask.js";
+import type { Jobset, JobsetShares } from "./jobset-shares.js";
+import { Bucket, type OrderHolder, type QueuedStep, ReadyQueue } from "./ready-queue.js";
 
 export interface QueueBoardSettings {
   readonly maxUnsupportedMs: number;
 }
 
-export class QueueBoard {
-  readonly buckets = new Map<string, Bucket>();
-  readonly #open: IndexedHeap<ReadyQueue>;
-  readonly #bySystem = new Map<string, Set<Bucket>>();
-  readonly #classes = new Set<MachineClass>();
+export class QueueBoard<S extends QueuedStep<S>> {
+  readonly buckets = new Map<string, Bucket<S>>();
+  readonly #open: IndexedHeap<ReadyQueue<S>>;
+  readonly #bySystem = new Map<string, Set<Bucket<S>>>();
+  /** The buckets that machines of a class fit. */
+  readonly #classes = new Map<MachineClass, Set<Bucket<S>>>();
   readonly #holder: OrderHolder;
+  readonly #shares: JobsetShares;
   readonly #timers: Timers;
   readonly #settings: () => QueueBoardSettings;
-  readonly #expired: (step: Step, context: TimerContext) => void;
+  readonly #expired: (step: S, context: TimerContext) => void;
   queueCount = 0;
 
   constructor(
     holder: OrderHolder,
+    shares: JobsetShares,
     timers: Timers,
     settings: () => QueueBoardSettings,
-    expired: (step: Step, context: TimerContext) => void,
+    expired: (step: S, context: TimerContext) => void,
   ) {
     this.#holder = holder;
+    this.#shares = shares;
     this.#timers = timers;
     this.#settings = settings;
     this.#expired = expired;
-    this.#open = new IndexedHeap((a, b) => laneBefore(holder.order, a.heap.peek(), b.heap.peek()));
+    this.#open = new IndexedHeap((a, b) => a.isBefore(b));
   }
 
   /** The bucket of a step to be; counts it in. */
-  enter(step: NewStep, now: number): Bucket {
+  enter(step: NewStep, now: number): Bucket<S> {
     const features = [...new Set(step.features)].sort();
     const preferLocal = step.preferLocal ?? false;
     const key = JSON.stringify([step.system, features, preferLocal]);
@@ -55,32 +59,33 @@ export class QueueBoard {
       const siblings = this.#bySystem.get(step.system);
       if (siblings === undefined) this.#bySystem.set(step.system, new Set([bucket]));
       else siblings.add(bucket);
-      for (const cls of this.#classes) if (cls.fits(bucket)) this.#match(cls, bucket);
+      for (const cls of this.#classes.keys()) if (cls.fits(bucket)) this.#match(cls, bucket);
     }
     bucket.steps++;
     return bucket;
   }
 
-  leave(bucket: Bucket): void {
+  leave(bucket: Bucket<S>): void {
     if (--bucket.steps > 0) return;
     this.buckets.delete(bucket.key);
     const siblings = this.#bySystem.get(bucket.system);
     siblings?.delete(bucket);
     if (siblings?.size === 0) this.#bySystem.delete(bucket.system);
-    for (const cls of bucket.classes) cls.buckets.delete(bucket);
+    for (const cls of bucket.classes) this.#classes.get(cls)?.delete(bucket);
     this.#timers.clear(bucket.unsupportedTimer);
   }
 
   addClass(cls: MachineClass): void {
-    this.#classes.add(cls);
+    this.#classes.set(cls, new Set());
     for (const system of new Set([...cls.systems, "builtin"])) {
       for (const bucket of this.#bySystem.get(system) ?? []) if (cls.fits(bucket)) this.#match(cls, bucket);
     }
   }
 
   removeClass(cls: MachineClass, now: number): void {
+    const buckets = this.#classes.get(cls) ?? [];
     this.#classes.delete(cls);
-    for (const bucket of cls.buckets) {
+    for (const bucket of buckets) {
       bucket.classes.delete(cls);
       if (bucket.classes.size === 0) {
         bucket.unsupportedSince = now;
@@ -91,33 +96,33 @@ export class QueueBoard {
 
   /** Brings back what was parked for lack of a machine of this class. O(buckets that fit the class). */
   unpark(cls: MachineClass): void {
-    for (const bucket of cls.buckets) {
+    for (const bucket of this.#classes.get(cls) ?? []) {
       for (const queue of bucket.queues.values()) if (queue.heapIndex < 0) this.#open.push(queue);
     }
   }
 
-  best(): ReadyQueue | undefined {
+  best(): ReadyQueue<S> | undefined {
     return this.#open.peek();
   }
 
-  park(queue: ReadyQueue): void {
+  park(queue: ReadyQueue<S>): void {
     this.#open.remove(queue);
   }
 
   /** Puts a step that just became ready into its queue. */
-  enqueue(step: Step): void {
+  enqueue(step: S): void {
     step.bucket.ready.add(step);
     this.attach(step);
     if (step.bucket.classes.size === 0 && step.bucket.ready.size === 1) this.#armUnsupported(step.bucket);
   }
 
-  dequeue(step: Step): void {
+  dequeue(step: S): void {
     step.bucket.ready.delete(step);
     this.detach(step);
   }
 
   /** Takes a step out only to change its keys. */
-  detach(step: Step): void {
+  detach(step: S): void {
     const { queue } = step;
     if (queue === undefined) return;
     queue.remove(step);
@@ -130,11 +135,11 @@ export class QueueBoard {
     }
   }
 
-  attach(step: Step): void {
+  attach(step: S): void {
     const { bucket, avoid } = step;
     let queue = bucket.queues.get(avoid);
     if (queue === undefined) {
-      queue = new ReadyQueue(bucket, avoid, this.#holder);
+      queue = new ReadyQueue(bucket, avoid, this.#holder, this.#shares);
       bucket.queues.set(avoid, queue);
       this.queueCount++;
       queue.insert(step);
@@ -145,16 +150,16 @@ export class QueueBoard {
     if (queue.heapIndex >= 0) this.#open.update(queue);
   }
 
-  /** Changes the share of some jobsets: their lanes, and the queues of these, are taken out meanwhile. */
+  /** Changes the share of some jobsets: open queues that have steps of them are taken out meanwhile. */
   rekey(jobsets: readonly Jobset[], change: () => void): void {
-    const queues = new Set<ReadyQueue>();
-    for (const { lanes } of jobsets) {
-      for (const lane of lanes) if (lane.queue.heapIndex >= 0) queues.add(lane.queue);
+    if (this.#open.size < 2) {
+      change();
+      return;
     }
+    const mask = maskOf(jobsets.map((jobset) => jobset.index));
+    const queues = this.#open.values().filter((queue) => intersects(queue.mask, mask));
     for (const queue of queues) this.#open.remove(queue);
-    for (const { lanes } of jobsets) for (const lane of lanes) lane.queue.heap.remove(lane);
     change();
-    for (const { lanes } of jobsets) for (const lane of lanes) lane.queue.heap.push(lane);
     for (const queue of queues) this.#open.push(queue);
   }
 
@@ -168,28 +173,28 @@ export class QueueBoard {
   }
 
   /** When a ready step of an unsupported bucket fails. */
-  failsAt(step: Step): number {
+  failsAt(step: S): number {
     const since = Math.max(step.readySince, step.bucket.unsupportedSince ?? step.readySince);
     return since + this.#settings().maxUnsupportedMs;
   }
 
-  #match(cls: MachineClass, bucket: Bucket): void {
-    cls.buckets.add(bucket);
+  #match(cls: MachineClass, bucket: Bucket<S>): void {
+    this.#classes.get(cls)?.add(bucket);
     bucket.classes.add(cls);
     bucket.unsupportedSince = undefined;
     this.#timers.clear(bucket.unsupportedTimer);
   }
 
-  #armUnsupported(bucket: Bucket): void {
+  #armUnsupported(bucket: Bucket<S>): void {
     const [first] = bucket.ready;
     if (first === undefined) return;
     bucket.unsupportedTimer ??= new Timer((context) => this.#failUnsupported(bucket, context));
     this.#timers.set(bucket.unsupportedTimer, this.failsAt(first));
   }
 
-  #failUnsupported(bucket: Bucket, context: TimerContext): void {
+  #failUnsupported(bucket: Bucket<S>, context: TimerContext): void {
     if (bucket.classes.size > 0) return;
-    const due: Step[] = [];
+    const due: S[] = [];
     for (const step of bucket.ready) {
       if (this.failsAt(step) > context.now) break;
       due.push(step);

@@ -4,144 +4,122 @@
  * ```
  * Bucket        what a machine must offer: (system, feature set, preferLocal)
  *   ReadyQueue  one per machine to avoid, and the usual one that avoids none
- *     Lane        one per jobset: its runnable steps, best first
- *       Step
+ *     Step        in a tree by global priority and the keys after the share
  * ```
  *
- * Each level is a heap over the heads of the next, so the best step is found in O(1) and any change costs O(log n).
- * A step of several jobsets stands in the lane of each. Within a lane the share used is the same for all, so the
- * lane's own share may be used for its head: the step that is best of all heads the lane of its jobset with the
- * lowest share, and in any other lane it only looks worse than it is. So a change of a jobset's share moves its lanes,
- * however many steps and sets of jobsets there are.
+ * The share used stands between those keys, and changes with every start and end of a step. So it is not a key of the
+ * tree: the queue finds the jobsets that have had least among those with steps of the highest global priority, and
+ * then the first step of any of them. A change of shares moves no step, however many jobsets the steps have.
  */
 import type { MachineId } from "../ids.js";
+import type { HeapItem } from "../indexed-heap.js";
 import type { MachineClass } from "../machines/machine.js";
-import type { Step } from "../step.js";
 import type { Timer } from "../timers.js";
-import { type HeapItem, IndexedHeap } from "./indexed-heap.js";
-import type { Jobset } from "./jobset-shares.js";
-import { compareInLane, type StepOrder } from "./step-order.js";
+import type { JobsetMask } from "./jobset-mask.js";
+import type { JobsetShares } from "./jobset-shares.js";
+import { type RankedNode, RankedTree } from "./ranked-tree.js";
+import type { RankedStep, StepOrder } from "./step-order.js";
 
 /** The active order; a setting, so it lives behind one reference. */
 export interface OrderHolder {
   order: StepOrder;
 }
 
-/** A step's place in one lane. */
-export class LaneEntry implements HeapItem {
-  heapIndex = -1;
-
-  constructor(
-    readonly step: Step,
-    readonly lane: Lane,
-  ) {}
+/** What the queues know of a step. Its place is theirs to write. */
+export interface QueuedStep<S extends QueuedStep<S>> extends RankedStep {
+  readonly bucket: Bucket<S>;
+  /** Machine of the last failed try. */
+  readonly avoid: MachineId | undefined;
+  /** When it last entered a queue. */
+  readonly readySince: number;
+  /** Both undefined outside all queues. */
+  queue: ReadyQueue<S> | undefined;
+  node: RankedNode<S> | undefined;
 }
 
-export class Lane implements HeapItem {
-  heapIndex = -1;
-  readonly entries: IndexedHeap<LaneEntry>;
-
-  constructor(
-    readonly queue: ReadyQueue,
-    readonly jobset: Jobset,
-    holder: OrderHolder,
-  ) {
-    this.entries = new IndexedHeap((a, b) => compareInLane(holder.order, a.step, b.step) < 0);
-  }
-
-  get head(): Step | undefined {
-    return this.entries.peek()?.step;
-  }
-}
-
-export class ReadyQueue implements HeapItem {
+export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   /** Place in the heap of queues that may have a free machine; -1 while parked or empty. */
   heapIndex = -1;
   size = 0;
-  readonly lanes = new Map<Jobset, Lane>();
-  readonly heap: IndexedHeap<Lane>;
   readonly #holder: OrderHolder;
+  readonly #shares: JobsetShares;
+  #tree: RankedTree<S>;
+  /** The best step and the share it goes with, as of `#version` of the shares; undefined: to be found. */
+  #head: S | undefined;
+  #share = 0;
+  #version = -1;
 
   constructor(
-    readonly bucket: Bucket,
+    readonly bucket: Bucket<S>,
     readonly avoid: MachineId | undefined,
     holder: OrderHolder,
+    shares: JobsetShares,
   ) {
     this.#holder = holder;
-    this.heap = new IndexedHeap((a, b) => laneBefore(holder.order, a, b));
+    this.#shares = shares;
+    this.#tree = new RankedTree(holder.order);
   }
 
-  get head(): Step | undefined {
-    return this.heap.peek()?.head;
-  }
-
-  insert(step: Step): void {
-    const entries: LaneEntry[] = [];
-    for (const jobset of step.keys.jobsets.jobsets) {
-      let lane = this.lanes.get(jobset);
-      if (lane === undefined) {
-        lane = new Lane(this, jobset, this.#holder);
-        this.lanes.set(jobset, lane);
-        jobset.lanes.add(lane);
-      }
-      const entry = new LaneEntry(step, lane);
-      entries.push(entry);
-      lane.entries.push(entry);
-      if (lane.heapIndex < 0) this.heap.push(lane);
-      else if (entry.heapIndex === 0) this.heap.update(lane);
+  get head(): S | undefined {
+    if (this.#head === undefined || this.#version !== this.#shares.version) {
+      const { share, jobsets } = this.#shares.lowestOf(this.#tree.topMask());
+      this.#head = this.#tree.firstOf(jobsets);
+      this.#share = share;
+      this.#version = this.#shares.version;
     }
+    return this.#head;
+  }
+
+  /** Jobsets that have a step here. */
+  get mask(): JobsetMask {
+    return this.#tree.mask;
+  }
+
+  insert(step: S): void {
     step.queue = this;
-    step.entries = entries;
+    step.node = this.#tree.insert(step);
     this.size++;
+    this.#head = undefined;
   }
 
-  remove(step: Step): void {
-    for (const entry of step.entries) {
-      const { lane } = entry;
-      const wasHead = entry.heapIndex === 0;
-      lane.entries.remove(entry);
-      if (lane.entries.size === 0) {
-        this.heap.remove(lane);
-        this.lanes.delete(lane.jobset);
-        lane.jobset.lanes.delete(lane);
-      } else if (wasHead) {
-        this.heap.update(lane);
-      }
-    }
+  remove(step: S): void {
+    if (step.node !== undefined) this.#tree.remove(step.node);
     step.queue = undefined;
-    step.entries = [];
+    step.node = undefined;
     this.size--;
+    this.#head = undefined;
   }
 
-  /** After the order of steps changed altogether. */
+  /** After the order of steps changed altogether. O(n log n). */
   rebuild(): void {
-    for (const lane of this.lanes.values()) lane.entries.rebuild();
-    this.heap.rebuild();
+    const steps = [...this.#tree];
+    this.#tree = new RankedTree(this.#holder.order);
+    for (const step of steps) step.node = this.#tree.insert(step);
+    this.#head = undefined;
+  }
+
+  /** The head of this queue goes before that of the other. Queues without steps go last. */
+  isBefore(other: ReadyQueue<S>): boolean {
+    const mine = this.head;
+    const theirs = other.head;
+    if (mine === undefined) return false;
+    if (theirs === undefined) return true;
+    const { globalPriority } = mine.keys;
+    if (globalPriority !== theirs.keys.globalPriority) return globalPriority > theirs.keys.globalPriority;
+    if (this.#share !== other.#share) return this.#share < other.#share;
+    return this.#holder.order.inner(mine, theirs) < 0;
   }
 }
 
-/** Heads of non-empty lanes and queues always exist; an absent one goes last. */
-export function laneBefore(order: StepOrder, a: Lane | undefined, b: Lane | undefined): boolean {
-  const first = a?.head;
-  const second = b?.head;
-  if (a === undefined || first === undefined) return false;
-  if (b === undefined || second === undefined) return true;
-  const { globalPriority } = first.keys;
-  const other = second.keys.globalPriority;
-  if (globalPriority !== other) return globalPriority > other;
-  if (a.jobset.shareUsed !== b.jobset.shareUsed) return a.jobset.shareUsed < b.jobset.shareUsed;
-  return order.inner(first, second) < 0;
-}
-
-export class Bucket {
+export class Bucket<S extends QueuedStep<S>> {
   readonly featureSet: ReadonlySet<string>;
   /** Machine classes that fit; empty = unsupported. */
   readonly classes = new Set<MachineClass>();
-  readonly queues = new Map<MachineId | undefined, ReadyQueue>();
+  readonly queues = new Map<MachineId | undefined, ReadyQueue<S>>();
   /** Steps that name this bucket; it is dropped with the last. */
   steps = 0;
   /** Ready steps, longest waiting first; the front ones are the first to fail when no machine fits. */
-  readonly ready = new Set<Step>();
+  readonly ready = new Set<S>();
   delayed = 0;
   running = 0;
   /** Since when no machine fits. */

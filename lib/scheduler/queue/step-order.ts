@@ -5,15 +5,28 @@
  * differ in what decides after that.
  */
 import type { StepOrderName } from "../options.js";
-import type { Step } from "../step.js";
+import type { StepKeys } from "./step-keys.js";
+
+/** What orders look at. */
+export interface RankedStep {
+  readonly keys: StepKeys;
+  /** Steps that wait for it directly. */
+  readonly dependentCount: number;
+  /** Milliseconds of expected work on the longest chain above, itself included; 0 unless an order uses it. */
+  readonly criticalPath: number;
+  /** Order of arrival; unique. */
+  readonly sequence: number;
+}
 
 /** Negative when `a` goes first, 0 when undecided. */
-export type StepComparison = (a: Step, b: Step) => number;
+export type StepComparison = (a: RankedStep, b: RankedStep) => number;
 
 export interface StepOrder {
   readonly name: StepOrderName;
   /** The keys after global priority and share. */
   readonly inner: StepComparison;
+  /** The first of these keys as a number, larger first. */
+  readonly weight: (step: RankedStep) => number;
   /** The graph has to keep `Step.criticalPath` up to date. */
   readonly usesCriticalPath: boolean;
 }
@@ -26,6 +39,7 @@ const byArrival: StepComparison = (a, b) => a.sequence - b.sequence;
 export const legacy: StepOrder = {
   name: "Legacy",
   inner: (a, b) => byLocalPriority(a, b) || byLowestBuild(a, b) || byArrival(a, b),
+  weight: (step) => step.keys.localPriority,
   usesCriticalPath: false,
 };
 
@@ -33,6 +47,7 @@ export const legacy: StepOrder = {
 export const withRdeps: StepOrder = {
   name: "WithRdeps",
   inner: (a, b) => b.dependentCount - a.dependentCount || legacy.inner(a, b),
+  weight: (step) => step.dependentCount,
   usesCriticalPath: false,
 };
 
@@ -40,6 +55,7 @@ export const withRdeps: StepOrder = {
 export const withCriticalPath: StepOrder = {
   name: "WithCriticalPath",
   inner: (a, b) => b.criticalPath - a.criticalPath || legacy.inner(a, b),
+  weight: (step) => step.criticalPath,
   usesCriticalPath: true,
 };
 
@@ -53,20 +69,16 @@ export function stepOrder(name: StepOrderName): StepOrder {
   return orders[name];
 }
 
-/** Of two steps that both belong to the lane's jobset, so that its share does not tell them apart. */
-export function compareInLane(order: StepOrder, a: Step, b: Step): number {
+/** The whole comparison; the steps may be of different jobsets and queues. */
+export function compareSteps(order: StepOrder, a: RankedStep, b: RankedStep): number {
   const mine = a.keys.globalPriority;
   const other = b.keys.globalPriority;
-  return mine === other ? order.inner(a, b) : mine > other ? -1 : 1;
-}
-
-/** The whole comparison; both steps may be of different jobsets and queues. */
-export function compareSteps(order: StepOrder, a: Step, b: Step): number {
-  if (a.keys.globalPriority === b.keys.globalPriority && a.keys.jobsets !== b.keys.jobsets) {
+  if (mine !== other) return mine > other ? -1 : 1;
+  if (a.keys.jobsets !== b.keys.jobsets) {
     const shareA = a.keys.jobsets.share;
     const shareB = b.keys.jobsets.share;
     if (shareA < shareB) return -1;
     if (shareA > shareB) return 1;
   }
-  return compareInLane(order, a, b);
+  return order.inner(a, b);
 }

@@ -1,0 +1,187 @@
+/**
+ * Runnable steps in order, such that the first step of any given jobsets is found in O(log n).
+ *
+ * A search tree whose nodes also know which jobsets have a step in their subtree. It is kept balanced as a treap: each
+ * node has a number that looks random (a hash of its order of arrival, so that runs are repeatable) and goes above all
+ * nodes with smaller ones; whatever the order of arrival, the expected depth is logarithmic.
+ */
+import { addMask, intersects, type JobsetMask } from "./jobset-mask.js";
+import type { RankedStep, StepOrder } from "./step-order.js";
+
+/** A step's place in the tree. The keys that mostly decide are copied, so that a comparison need not look further. */
+export class RankedNode<S extends RankedStep> {
+  parent: RankedNode<S> | undefined;
+  left: RankedNode<S> | undefined;
+  right: RankedNode<S> | undefined;
+  /** Jobsets of this step and of all below it. */
+  mask: JobsetMask;
+  readonly own: JobsetMask;
+  readonly globalPriority: number;
+  readonly weight: number;
+
+  constructor(
+    readonly step: S,
+    order: StepOrder,
+    /** The largest of a subtree is its root. */
+    readonly heat: number,
+  ) {
+    this.own = step.keys.jobsets.mask;
+    this.mask = this.own.slice();
+    this.globalPriority = step.keys.globalPriority;
+    this.weight = order.weight(step);
+  }
+}
+
+export class RankedTree<S extends RankedStep> {
+  #root: RankedNode<S> | undefined;
+  #arrivals = 0;
+  readonly #order: StepOrder;
+
+  constructor(order: StepOrder) {
+    this.#order = order;
+  }
+
+  /** Jobsets that have a step here. */
+  get mask(): JobsetMask {
+    return this.#root?.mask ?? [];
+  }
+
+  /** Keep the result: it is what `remove` takes. */
+  insert(step: S): RankedNode<S> {
+    const node = new RankedNode(step, this.#order, hash(this.#arrivals++));
+    let above = this.#root;
+    if (above === undefined) {
+      this.#root = node;
+      return node;
+    }
+    for (;;) {
+      addMask(above.mask, node.own);
+      const isBefore = this.#isBefore(node, above);
+      const next: RankedNode<S> | undefined = isBefore ? above.left : above.right;
+      if (next === undefined) {
+        if (isBefore) above.left = node;
+        else above.right = node;
+        node.parent = above;
+        break;
+      }
+      above = next;
+    }
+    while (node.parent !== undefined && node.parent.heat < node.heat) this.#rotateUp(node);
+    return node;
+  }
+
+  remove(node: RankedNode<S>): void {
+    for (;;) {
+      const { left, right } = node;
+      if (left === undefined || right === undefined) break;
+      this.#rotateUp(left.heat > right.heat ? left : right);
+    }
+    const { parent } = node;
+    const child = node.left ?? node.right;
+    if (child !== undefined) child.parent = parent;
+    this.#replace(node, parent, child);
+    for (let above = parent; above !== undefined && shrinkMask(above); above = above.parent);
+  }
+
+  /** Jobsets of the steps with the highest global priority. */
+  topMask(): JobsetMask {
+    const mask: JobsetMask = [];
+    let first = this.#root;
+    while (first?.left !== undefined) first = first.left;
+    let node = this.#root;
+    while (node !== undefined && first !== undefined) {
+      if (node.globalPriority < first.globalPriority) {
+        node = node.left;
+        continue;
+      }
+      addMask(mask, node.own);
+      if (node.left !== undefined) addMask(mask, node.left.mask);
+      node = node.right;
+    }
+    return mask;
+  }
+
+  /** The best step that belongs to any of these jobsets. */
+  firstOf(jobsets: JobsetMask): S | undefined {
+    let node = this.#root;
+    while (node !== undefined) {
+      if (node.left !== undefined && intersects(node.left.mask, jobsets)) node = node.left;
+      else if (intersects(node.own, jobsets)) return node.step;
+      else node = node.right;
+    }
+    return undefined;
+  }
+
+  /** All steps, best first. */
+  *[Symbol.iterator](): Generator<S> {
+    const path: RankedNode<S>[] = [];
+    let node = this.#root;
+    while (node !== undefined || path.length > 0) {
+      for (; node !== undefined; node = node.left) path.push(node);
+      const next = path.pop();
+      if (next === undefined) return;
+      yield next.step;
+      node = next.right;
+    }
+  }
+
+  #isBefore(a: RankedNode<S>, b: RankedNode<S>): boolean {
+    if (a.globalPriority !== b.globalPriority) return a.globalPriority > b.globalPriority;
+    if (a.weight !== b.weight) return a.weight > b.weight;
+    return this.#order.inner(a.step, b.step) < 0;
+  }
+
+  /** The node takes its parent's place and the parent goes below it; the order stays. */
+  #rotateUp(node: RankedNode<S>): void {
+    const { parent } = node;
+    if (parent === undefined) return;
+    const grandparent = parent.parent;
+    let moved: RankedNode<S> | undefined;
+    if (parent.left === node) {
+      moved = node.right;
+      parent.left = moved;
+      node.right = parent;
+    } else {
+      moved = node.left;
+      parent.right = moved;
+      node.left = parent;
+    }
+    if (moved !== undefined) moved.parent = parent;
+    this.#replace(parent, grandparent, node);
+    node.parent = grandparent;
+    parent.parent = node;
+    const whole = parent.mask;
+    parent.mask = node.mask;
+    node.mask = whole;
+    shrinkMask(parent);
+  }
+
+  #replace(child: RankedNode<S>, parent: RankedNode<S> | undefined, by: RankedNode<S> | undefined): void {
+    if (parent === undefined) this.#root = by;
+    else if (parent.left === child) parent.left = by;
+    else parent.right = by;
+  }
+}
+
+/** Counts the mask of a node from its children; false when it stays as it was. */
+function shrinkMask<S extends RankedStep>(node: RankedNode<S>): boolean {
+  const { mask, own, left, right } = node;
+  let changed = false;
+  const words = Math.max(mask.length, own.length, left?.mask.length ?? 0, right?.mask.length ?? 0);
+  for (let word = 0; word < words; word++) {
+    const bits = (own[word] ?? 0) | (left?.mask[word] ?? 0) | (right?.mask[word] ?? 0);
+    if (bits === (mask[word] ?? 0)) continue;
+    changed = true;
+    while (mask.length <= word) mask.push(0);
+    mask[word] = bits;
+  }
+  return changed;
+}
+
+/** Mixes the bits of a counter (the finalizer of MurmurHash3). */
+function hash(counter: number): number {
+  let bits = Math.imul(counter + 1, 0x9e3779b1);
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
+}
