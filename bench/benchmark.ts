@@ -1,3 +1,5 @@
+/** What every benchmark is. */
+
 /** What a benchmark gives: named figures, in the order in which they are printed. Units belong into the names. */
 export type Figures = Readonly<Record<string, number | string>>;
 

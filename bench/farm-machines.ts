@@ -1,3 +1,4 @@
+/** Descriptions of machines for benchmarks. */
 import { type MachineInfo, machineId } from "../lib/scheduler/index.js";
 
 /** Machines that differ in nothing. */

@@ -45,6 +45,7 @@ export function trivialExpressions(count: number, salt: string): string[] {
   );
 }
 
+/** The middle value; of an even number of values, the mean of the two in the middle. NaN without any. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);

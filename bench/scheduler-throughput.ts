@@ -142,13 +142,13 @@ export const run: Benchmark = async (args) => {
   return {
     steps: count,
     "steps added per second": large.addPerSecond,
-    "steps handed out and finished per second": large.eventsPerSecond,
+    "steps assigned and finished per second": large.eventsPerSecond,
     "bumps per second": large.bumpsPerSecond,
     "heap bytes per step": large.bytesPerStep,
     "cost of an event, large queue / tenth of it": small.eventsPerSecond / large.eventsPerSecond,
     "cost of adding a step, large queue / tenth of it": small.addPerSecond / large.addPerSecond,
     "20 jobsets on one graph: steps added per second": shared.addPerSecond,
-    "20 jobsets on one graph: steps handed out and finished per second": shared.eventsPerSecond,
+    "20 jobsets on one graph: steps assigned and finished per second": shared.eventsPerSecond,
     "20 jobsets on one graph: bumps per second": shared.bumpsPerSecond,
     "20 jobsets on one graph: cost of an event, large queue / tenth of it":
       sharedSmall.eventsPerSecond / shared.eventsPerSecond,

@@ -1,4 +1,4 @@
-/** One hand-out from the reserved slot to its end, however it ends. */
+/** Lifecycle of an attempt: from reserving a slot to its outcome. */
 
 import type { Core, SettledCore } from "./core.js";
 import { SchedulerError } from "./errors.js";
@@ -23,7 +23,7 @@ import {
 /** An attempt that ended before it reached its machine, unasked, is not tried again at once. */
 const notStartedDelayMs = 1000;
 
-/** Hands out the best steps as long as some fit somewhere. */
+/** Assigns the best steps as long as one fits a machine. */
 export function assign(core: SettledCore, newAttemptId: () => AttemptId, limit: number): Assignment[] {
   const result: Assignment[] = [];
   while (result.length < limit) {
@@ -103,7 +103,7 @@ export function acknowledge(core: Core, attempt: Attempt): void {
   armDeadline(core, attempt);
 }
 
-/** The step's own time-out, plus a grace for everything around it. */
+/** The step's own timeout, plus a grace for everything around it. */
 function armDeadline(core: Core, attempt: Attempt): void {
   const { timer, limits } = attempt;
   if (timer === undefined) return;
@@ -246,7 +246,7 @@ function cancelled(core: Core, step: Step, ended: EndedAttempt): Completion {
   return { kind: "cancelled", step: step.id, ended, wantedAgain };
 }
 
-/** The attempt's deadline passed: acknowledgement, time-out plus grace, upload, or confirmation of an abort. */
+/** The attempt's deadline passed: acknowledgement, timeout plus grace, upload, or confirmation of an abort. */
 function expire(core: SettledCore, attempt: Attempt, random: Random): Effect {
   const { phase, machine } = attempt;
   core.counters.deadlinesMissed++;

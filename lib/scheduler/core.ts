@@ -128,7 +128,7 @@ export class Core {
     return this;
   }
 
-  /** Sees to it that charges leave the window in time. */
+  /** Arms the timer that drops charges when they leave the window. */
   armPrune(): void {
     const at = this.shares.nextExpiry;
     if (at === undefined) this.timers.clear(this.#pruneTimer);

@@ -1,3 +1,4 @@
+/** The scheduler's one error class. */
 import { HydraError } from "../errors.js";
 
 /** What a caller did that the scheduler cannot make sense of. Nothing has been changed when one of these is thrown. */
@@ -12,6 +13,7 @@ export type SchedulerErrorCode =
   | "step-busy"
   | "cycle";
 
+/** Thrown for calls that contradict what the scheduler knows. */
 export class SchedulerError extends HydraError {
   constructor(
     readonly code: SchedulerErrorCode,

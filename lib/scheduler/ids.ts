@@ -7,27 +7,32 @@ export type BuildId = Brand<number, "BuildId">;
 export type JobsetId = Brand<number, "JobsetId">;
 /** UUID of a connected builder, lower case. */
 export type MachineId = Brand<string, "MachineId">;
-/** UUID of one hand-out of a step to a machine; this is what the wire calls `build_id`. Never used twice. */
+/** UUID of one attempt: a step assigned to a machine; this is what the wire calls `build_id`. Never used twice. */
 export type AttemptId = Brand<string, "AttemptId">;
 /** Base name of a derivation (`<hash>-<name>.drv`). */
 export type StepId = Brand<string, "StepId">;
 
+/** Brands a number as it is in the database. */
 export function buildId(value: number): BuildId {
   return value as BuildId;
 }
 
+/** Brands a number as it is in the database. */
 export function jobsetId(value: number): JobsetId {
   return value as JobsetId;
 }
 
+/** Brands a UUID; letters become lower case. */
 export function machineId(value: string): MachineId {
   return value.toLowerCase() as MachineId;
 }
 
+/** Brands a UUID; letters become lower case. */
 export function attemptId(value: string): AttemptId {
   return value.toLowerCase() as AttemptId;
 }
 
+/** Brands the base name of a derivation; not checked. */
 export function stepId(value: string): StepId {
   return value as StepId;
 }

@@ -6,8 +6,10 @@ import type {
   MachineOrderName,
 } from "./machines/machine-types.js";
 
+/** See `queue/step-order.ts`. */
 export type StepOrderName = "Legacy" | "WithRdeps" | "WithCriticalPath";
 
+/** When a step that failed for reasons other than its derivation is tried again. */
 export interface RetryOptions {
   /** Tries in all, the first included. @default 5 */
   readonly maxTries: number;
@@ -21,6 +23,7 @@ export interface RetryOptions {
   readonly maxDelayMs: number;
 }
 
+/** When a machine is put on hold. */
 export interface BreakerOptions {
   /** Infrastructure failures in a row, of different steps, that put a machine on hold. @default 3 */
   readonly failures: number;
@@ -34,10 +37,11 @@ export interface BreakerOptions {
   readonly jitterMs: number;
 }
 
+/** How long the scheduler waits for each stage of an attempt, in milliseconds. */
 export interface DeadlineOptions {
-  /** A hand-out must be acknowledged within this time after it was sent; 0 = no such deadline. @default 60_000 */
+  /** An attempt must be acknowledged within this time after it was sent; 0 = no such deadline. @default 60_000 */
   readonly acknowledgeMs: number;
-  /** Added to the step's own time-out: inputs have to be fetched, results to be imported. @default 30 min */
+  /** Added to the step's own timeout: inputs have to be fetched, results to be imported. @default 30 min */
   readonly graceMs: number;
   /** From the end of the build to the final report; 0 = none. @default 2 h */
   readonly uploadMs: number;
@@ -47,17 +51,19 @@ export interface DeadlineOptions {
   readonly heartbeatMs: number;
 }
 
+/** Bound of new jobs on a machine whose reported load lags behind. */
 export interface BurstOptions {
-  /** Jobs handed out within the window that still run; more are refused in the dynamic modes. @default 4 */
+  /** Jobs assigned within the window that still run; more are refused in the dynamic modes. @default 4 */
   readonly jobs: number;
   /** @default 30_000 */
   readonly windowMs: number;
 }
 
+/** All settings, complete. */
 export interface SchedulerOptions {
   /** @default "WithRdeps" */
   readonly stepOrder: StepOrderName;
-  /** A name, or a function of one's own. @default "BogomipsWithSpeedFactor" */
+  /** A name, or your own function. @default "BogomipsWithSpeedFactor" */
   readonly machineOrder: MachineOrderName | MachineOrder;
   /** @default "Static" */
   readonly machineFree: MachineFreeName | MachineFree;
@@ -73,7 +79,7 @@ export interface SchedulerOptions {
   readonly defaultMaxSilent: number;
   /** Seconds, for builds that say nothing. @default 36000 */
   readonly defaultTimeout: number;
-  /** For steps without history. @default 60_000 */
+  /** Expected duration of steps without history, milliseconds. @default 60_000 */
   readonly defaultDurationMs: number;
   /**
    * A running step that no build needs any more is aborted when its builds were cancelled; when they *failed* its
@@ -92,6 +98,7 @@ export type SchedulerOptionsInput = Partial<
   readonly burst?: Partial<BurstOptions>;
 };
 
+/** What a scheduler uses for settings that are not given. */
 export const defaultOptions: SchedulerOptions = {
   stepOrder: "WithRdeps",
   machineOrder: "BogomipsWithSpeedFactor",

@@ -1,3 +1,4 @@
+/** Delays between tries. */
 import type { RetryOptions } from "./options.js";
 import type { Random } from "./random.js";
 

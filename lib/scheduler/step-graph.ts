@@ -6,8 +6,8 @@
  * since, and only where something really changed.
  */
 import { SchedulerError } from "./errors.js";
+import { HeightQueue } from "./height-queue.js";
 import type { StepId } from "./ids.js";
-import { HeightQueue } from "./queue/height-queue.js";
 import type { JobsetShares } from "./queue/jobset-shares.js";
 import { StepKeys } from "./queue/step-keys.js";
 import { type Build, Edge, type Step } from "./step.js";

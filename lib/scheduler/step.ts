@@ -9,6 +9,7 @@ import type { Timer } from "./timers.js";
 import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "./types.js";
 import type { StepState } from "./views.js";
 
+/** A build that is not finished, and the step it needs. */
 export class Build {
   constructor(
     readonly id: BuildId,
@@ -34,11 +35,12 @@ export class Edge {
   ) {}
 }
 
+/** One try of a step on a machine, from the reserved slot to its outcome. */
 export class Attempt {
   /** Builds occupy a slot; uploads do not. */
   holdsSlot = true;
   phase: AttemptPhase = "sent";
-  /** The order is in the machine's tunnel; before that nothing can have been tried. */
+  /** The build message was sent; before that nothing can have been tried. */
   onItsWay = false;
   timer: Timer | undefined;
 
@@ -53,20 +55,22 @@ export class Attempt {
   ) {}
 }
 
+/**
+ * A node of the graph. Members are grouped by the one part of the room that writes them; all others only read them.
+ */
 export class Step implements QueuedStep<Step> {
   readonly id: StepId;
   readonly name: string;
-  expectedMs: number;
+
+  // Written by StepGraph: how it hangs in the graph.
   readonly inputs: Edge[] = [];
   readonly dependents: Edge[] = [];
   readonly builds: Build[] = [];
   /** Larger than that of every input: the order in which changes travel down. */
   height = 0;
-  /** Waits to be visited by `StepGraph.settle`. */
-  dirty = false;
   removed = false;
 
-  /** Queue keys; written by `StepGraph.settle` only, as are the next two. */
+  // Written by StepGraph.settle: what orders it in a queue.
   keys: StepKeys;
   criticalPath = 0;
   dependentCount = 0;
@@ -75,6 +79,15 @@ export class Step implements QueuedStep<Step> {
   /** A contributor shrank or left: the pending keys may be too much. */
   stale = false;
 
+  // Written by HeightQueue.
+  /** Waits to be visited by `StepGraph.settle`. */
+  dirty = false;
+
+  // Written by ReadyQueue: its place there.
+  queue: ReadyQueue<Step> | undefined;
+  node: RankedNode<Step> | undefined;
+
+  // Written by the life of steps (step-life, ingest, Scheduler.ungate): what holds it back.
   state: StepState = "blocked";
   gate: "upload" | undefined;
   /** Finished dynamic inputs whose outputs still have to be looked into. */
@@ -83,16 +96,19 @@ export class Step implements QueuedStep<Step> {
   runnableSince = 0;
   /** When it last entered a queue. */
   readySince = 0;
+  retryTimer: Timer | undefined;
+  /** Derivations that were resolved to this one. */
+  aliases: StepId[] | undefined;
+  expectedMs: number;
+
+  // Written by the life of attempts: the running one, and what earlier ones left.
+  attempt: Attempt | undefined;
   tries: number;
+  /** Earliest start of the next try. */
   notBefore: number;
   lastReason: string | undefined;
-  retryTimer: Timer | undefined;
   /** Machine of the last failed try. */
   avoid: MachineId | undefined;
-  attempt: Attempt | undefined;
-  queue: ReadyQueue<Step> | undefined;
-  node: RankedNode<Step> | undefined;
-  aliases: StepId[] | undefined;
 
   constructor(
     from: NewStep,

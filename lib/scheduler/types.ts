@@ -24,6 +24,7 @@ export const failureStatus = {
 /** A value of {@link failureStatus}. */
 export type FailureStatus = (typeof failureStatus)[keyof typeof failureStatus];
 
+/** A jobset to add or change. */
 export interface NewJobset {
   readonly id: JobsetId;
   readonly project: string;
@@ -38,6 +39,7 @@ export interface JobsetUsage {
   readonly duration: number;
 }
 
+/** An input of a step. */
 export interface StepInput {
   /** A step that is known or in the same batch. Finished inputs are simply left out. */
   readonly id: StepId;
@@ -48,6 +50,7 @@ export interface StepInput {
   readonly chain?: readonly string[] | undefined;
 }
 
+/** A derivation to be built. */
 export interface NewStep {
   readonly id: StepId;
   /** Platform of the derivation; `builtin` runs anywhere. */
@@ -67,6 +70,7 @@ export interface NewStep {
   readonly notBefore?: number | undefined;
 }
 
+/** A row of `builds` that is not finished. */
 export interface NewBuild {
   readonly id: BuildId;
   readonly jobset: JobsetId;
@@ -88,13 +92,13 @@ export interface BuildPriorities {
   readonly localPriority: number;
 }
 
-/** Limits of one hand-out, in seconds (0 = none), as they are sent to the builder. */
+/** Limits of one attempt, in seconds (0 = none), as they are sent to the builder. */
 export interface AttemptLimits {
   readonly maxSilent: number;
   readonly timeout: number;
 }
 
-/** One step handed to one machine. The slot is reserved when this is returned. */
+/** One step assigned to one machine. The slot is reserved when this is returned. */
 export interface Assignment {
   readonly attempt: AttemptId;
   readonly step: StepId;
@@ -120,6 +124,7 @@ export interface RunningAttempt {
 /** Who is to blame for a retryable failure; `machine` counts for its circuit breaker. */
 export type Blame = "machine" | "other";
 
+/** How an attempt ended, as the caller reports it. */
 export type AttemptOutcome =
   | { readonly kind: "succeeded" }
   /** Permanent; the status of `buildsteps` that the step gets. */
@@ -147,6 +152,7 @@ export interface EndedAttempt {
   readonly startedAt: number;
 }
 
+/** The outputs of the step exist; it has left the scheduler. */
 export interface FinishedCompletion {
   readonly kind: "finished";
   readonly step: StepId;
@@ -161,12 +167,14 @@ export interface FinishedCompletion {
   readonly effects: readonly Effect[];
 }
 
+/** A build that failed with a step. */
 export interface FailedBuild {
   readonly id: BuildId;
   /** The failed step is the build's own derivation. */
   readonly own: boolean;
 }
 
+/** The step failed for good; it, all steps above it and their builds have left the scheduler. */
 export interface FailedCompletion {
   readonly kind: "failed";
   readonly step: StepId;
@@ -183,6 +191,7 @@ export interface FailedCompletion {
   readonly effects: readonly Effect[];
 }
 
+/** The attempt failed or was postponed; the step will be tried again. */
 export interface RetryCompletion {
   readonly kind: "retry";
   readonly step: StepId;
@@ -207,6 +216,7 @@ export interface StaleCompletion {
   readonly kind: "stale";
 }
 
+/** What the end of an attempt, or of a step without one, led to. */
 export type Completion =
   | StaleCompletion
   | FinishedCompletion
@@ -214,7 +224,7 @@ export type Completion =
   | RetryCompletion
   | CancelledCompletion;
 
-/** Why a machine left the pool. */
+/** Why a machine left the pool: removed by the caller, silent for too long, or not back in time. */
 export type MachineLossReason = "removed" | "heartbeat" | "disconnected";
 
 /** Something the runner has to do. The scheduler's own state already is as if it were done. */
@@ -251,7 +261,7 @@ export type Effect =
 export interface Replacement {
   readonly from: StepId;
   readonly to: StepId;
-  /** The hand-out during which the step was resolved; its slot is free again. */
+  /** The attempt during which the step was resolved; its slot is free again. */
   readonly ended: EndedAttempt | undefined;
   /** Builds that now wait for the new step, ascending. */
   readonly ownBuilds: readonly BuildId[];
@@ -300,8 +310,10 @@ export type WhyNotRunning =
     }
   | { readonly code: "nextInLine"; readonly position: number };
 
+/** The codes under which steps in memory are counted; see `SchedulerViews.reasons`. */
 export type ReasonCode = Exclude<WhyNotRunning["code"], "unknown" | "resolved">;
 
+/** A machine that fits the step but does not take it now. */
 export interface BlockedMachine {
   readonly machine: MachineId;
   readonly hostname: string;
@@ -309,7 +321,7 @@ export interface BlockedMachine {
 }
 
 /**
- * `sent`: handed out, not acknowledged. `building`: acknowledged. `uploading`: the build ended, the slot is free.
+ * `sent`: assigned, not acknowledged. `building`: acknowledged. `uploading`: the build ended, the slot is free.
  * `cancelling`: an abort was asked for.
  */
 export type AttemptPhase = "sent" | "building" | "uploading" | "cancelling";

@@ -3,6 +3,7 @@ import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
 import type { MachineBlock, MachineInfo, MachineLoad } from "./machines/machine-types.js";
 import type { AttemptPhase, ReasonCode } from "./types.js";
 
+/** An unfinished build. */
 export interface BuildView {
   readonly id: BuildId;
   /** Top-level step (the resolved one once a content-addressed derivation is resolved). */
@@ -57,6 +58,7 @@ export interface StepView {
   readonly resolvedFrom: readonly StepId[];
 }
 
+/** A running attempt. Times are milliseconds since the epoch, as everywhere here. */
 export interface AttemptView {
   readonly attempt: AttemptId;
   readonly step: StepId;
@@ -66,6 +68,7 @@ export interface AttemptView {
   readonly phase: AttemptPhase;
 }
 
+/** A machine in the pool. Times are milliseconds since the epoch; 0 = never. */
 export interface MachineView {
   readonly info: MachineInfo;
   readonly load: MachineLoad | undefined;
@@ -97,6 +100,7 @@ export interface MachineView {
   readonly hasDynamicCapacity: boolean;
 }
 
+/** A jobset and what it used. */
 export interface JobsetView {
   readonly id: JobsetId;
   readonly project: string;
@@ -108,21 +112,24 @@ export interface JobsetView {
   readonly unfinishedBuilds: number;
 }
 
+/** The steps of one system. */
 export interface QueueView {
   readonly system: string;
   /** Ready and running steps, best first (running ones in front). */
   readonly steps: readonly StepView[];
 }
 
+/** Numbers of steps of one system. */
 export interface QueueStats {
   readonly system: string;
   readonly running: number;
   readonly ready: number;
   readonly delayed: number;
-  /** Sum over all hand-outs of the time between runnable and handed out. */
+  /** Sum over all attempts of the time from ready to assigned. */
   readonly waitedMs: number;
 }
 
+/** Totals since the scheduler was made. */
 export interface SchedulerCounters {
   readonly stepsAdded: number;
   readonly buildsAdded: number;

@@ -1,5 +1,5 @@
 /**
- * Takes a machine out of service when the infrastructure fails there again and again.
+ * Takes a machine out of service when infrastructure failures repeat there.
  *
  * Closed: counts failures of different steps in a row. At the limit it opens: the machine is held. After the hold it
  * is half-open: one job at a time, whose failure holds it longer and whose success closes the breaker.

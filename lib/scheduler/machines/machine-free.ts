@@ -12,8 +12,8 @@ export const staticFree: MachineFree = ({ info, jobs }) =>
   jobs < info.maxJobs ? undefined : { kind: "full", jobs, maxJobs: info.maxJobs };
 
 /**
- * Pressure below the machine's thresholds, or load where the kernel tells no CPU pressure; and not too many recent
- * hand-outs, because the figures lag behind what was just started.
+ * Pressure below the machine's thresholds, or load where the kernel reports no CPU pressure; and not too many recent
+ * attempts, because the figures lag behind what was just started.
  */
 export const dynamicFree: MachineFree = (machine) => {
   const { info, load } = machine;
@@ -30,8 +30,10 @@ export const dynamicFree: MachineFree = (machine) => {
   return machine.recentJobs >= machine.burstLimit ? { kind: "burst", until: machine.recentUntil } : undefined;
 };
 
+/** Both of the above. */
 export const dynamicWithMaxJobLimit: MachineFree = (machine) => staticFree(machine) ?? dynamicFree(machine);
 
+/** The function of that name, or the given one. */
 export function machineFree(free: MachineFreeName | MachineFree): MachineFree {
   switch (free) {
     case "Static":

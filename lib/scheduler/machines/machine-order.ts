@@ -6,14 +6,18 @@
  */
 import type { MachineOrder, MachineOrderName } from "./machine-types.js";
 
+/** Speed factor per job. */
 export const speedFactorOnly: MachineOrder = ({ info, jobs }) => info.speedFactor / (1 + jobs);
 
+/** Speed factor times cores, per job. */
 export const cpuCoreCountWithSpeedFactor: MachineOrder = ({ info, jobs }) =>
   (info.speedFactor * info.cpuCount) / (1 + jobs);
 
+/** Speed factor times bogomips times cores, per job. */
 export const bogomipsWithSpeedFactor: MachineOrder = ({ info, jobs }) =>
   (info.speedFactor * Math.max(info.bogomips, 1) * info.cpuCount) / (1 + jobs);
 
+/** The order of that name, or the given function. */
 export function machineOrder(order: MachineOrderName | MachineOrder): MachineOrder {
   switch (order) {
     case "SpeedFactorOnly":

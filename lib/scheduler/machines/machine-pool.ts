@@ -1,4 +1,4 @@
-/** Who could take a step now. */
+/** The machines, and which of them can take a step now. */
 import type { MachineId } from "../ids.js";
 import type { SchedulerOptions } from "../options.js";
 import type { Timers } from "../timers.js";
@@ -7,6 +7,7 @@ import { diskBlock, machineFree } from "./machine-free.js";
 import { machineOrder } from "./machine-order.js";
 import type { MachineBlock, MachineFree, MachineInfo, MachineOrder } from "./machine-types.js";
 
+/** What the pool reports to the queues. */
 export interface MachinePoolHooks {
   /** A class came into being or is about to go. */
   classAdded(cls: MachineClass): void;
@@ -22,6 +23,7 @@ export interface MatchedQueue {
   readonly avoid: MachineId | undefined;
 }
 
+/** All connected machines, grouped by what they offer. */
 export class MachinePool {
   readonly machines = new Map<MachineId, Machine>();
   readonly classes = new Map<string, MachineClass>();
@@ -179,7 +181,7 @@ export class MachinePool {
   }
 }
 
-/** Blocked by nothing but its own work, which will end. */
+/** Blocked only by its own work, which will end. */
 function isBusy(block: MachineBlock | undefined): boolean {
   return block?.kind === "full" || block?.kind === "uploads" || block?.kind === "burst";
 }

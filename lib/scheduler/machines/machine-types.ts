@@ -21,7 +21,7 @@ export interface MachineInfo {
   readonly ioPsiThreshold?: number | undefined;
 }
 
-/** Pressure stall averages over 10 s, percent; a member is absent when the kernel does not tell. */
+/** Pressure stall averages over 10 s, percent; a member is absent when the kernel does not report it. */
 export interface MachinePressure {
   readonly cpuSomeAvg10?: number | undefined;
   readonly memFullAvg10?: number | undefined;
@@ -39,13 +39,13 @@ export interface MachineLoad {
 /** What order and free functions look at. */
 export interface MachineState {
   readonly info: MachineInfo;
-  /** Builds that hold a slot right now, hand-outs in flight included. */
+  /** Builds that hold a slot now, attempts not yet acknowledged included. */
   readonly jobs: number;
   /** Attempts whose build ended and whose outputs are still being uploaded. */
   readonly uploads: number;
   /** Undefined before the first ping. */
   readonly load: MachineLoad | undefined;
-  /** Hand-outs of the last moments that still run; for the burst guard. */
+  /** Attempts started within the burst window that still run; for the burst guard. */
   readonly recentJobs: number;
   /** When the oldest of `recentJobs` stops counting. */
   readonly recentUntil: number;
@@ -73,13 +73,16 @@ export type MachineBlock =
   /** The step's last try failed there and another machine can do it. */
   | { readonly kind: "avoided" };
 
+/** Which threshold a machine exceeds or falls short of. */
 export type MachineThreshold = "buildDir" | "store" | "load1" | "cpuPressure" | "memPressure" | "ioPressure";
 
-/** Higher is better; called anew at each assignment, `jobs` included. With `jobs` 0 it is the score shown in the status. */
+/** Higher is better; called again at each assignment, `jobs` included. With `jobs` 0 it is the score shown in the status. */
 export type MachineOrder = (machine: MachineState) => number;
 
 /** Undefined when the machine has capacity. */
 export type MachineFree = (machine: MachineState) => MachineBlock | undefined;
 
+/** Names of `machine-order.ts`, as in the configuration. */
 export type MachineOrderName = "SpeedFactorOnly" | "CpuCoreCountWithSpeedFactor" | "BogomipsWithSpeedFactor";
+/** Names of `machine-free.ts`, as in the configuration. */
 export type MachineFreeName = "Static" | "Dynamic" | "DynamicWithMaxJobLimit";

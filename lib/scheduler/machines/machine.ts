@@ -20,6 +20,7 @@ export interface StartedJob {
   readonly startedAt: number;
 }
 
+/** A connected machine: what it said of itself, its work, and its results. */
 export class Machine implements MachineState, HeapItem {
   /** Place among the free machines of its class; -1 while it takes no work. */
   heapIndex = -1;
@@ -27,7 +28,7 @@ export class Machine implements MachineState, HeapItem {
   uploads = 0;
   load: MachineLoad | undefined;
   readonly attempts = new Set<AttemptId>();
-  /** Attempts handed out within the burst window that still run, oldest first. */
+  /** Attempts assigned within the burst window that still run, oldest first. */
   recent: StartedJob[] = [];
   recentUntil = 0;
   burstLimit = 0;
@@ -65,6 +66,7 @@ export class Machine implements MachineState, HeapItem {
   }
 }
 
+/** Machines that offer the same. */
 export class MachineClass {
   readonly systems: ReadonlySet<string>;
   readonly supported: ReadonlySet<string>;

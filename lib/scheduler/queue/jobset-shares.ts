@@ -10,10 +10,12 @@ import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
 import type { JobsetUsage, NewJobset } from "../types.js";
 import { eachIndex, type JobsetMask, maskOf, setBit } from "./jobset-mask.js";
 
+/** How long machine time counts: 24 hours. */
 export const usageWindowMs = 86_400_000;
 /** Share used of a step without jobsets: behind everything that has one. */
 export const shareWithoutJobset = 1e9;
 
+/** A jobset and the machine time it used. */
 export class Jobset {
   project: string;
   name: string;
@@ -104,6 +106,7 @@ export class JobsetSet {
   }
 }
 
+/** All jobsets, their charges, and the sets of them that steps refer to. */
 export class JobsetShares {
   readonly empty = new JobsetSet([]);
   readonly #jobsets = new Map<JobsetId, Jobset>();

@@ -3,7 +3,7 @@
  *
  * A queue whose head finds no machine is *parked*: it leaves the heap of open queues and comes back when a machine
  * that fits its bucket gets capacity. So an assignment looks at open queues only, and no step is looked at at all
- * but the one that is handed out.
+ * but the one that is assigned.
  */
 
 import { IndexedHeap } from "../indexed-heap.js";
@@ -14,10 +14,12 @@ import { intersects, maskOf } from "./jobset-mask.js";
 import type { Jobset, JobsetShares } from "./jobset-shares.js";
 import { Bucket, type OrderHolder, type QueuedStep, ReadyQueue } from "./ready-queue.js";
 
+/** Settings that the board reads each time. */
 export interface QueueBoardSettings {
   readonly maxUnsupportedMs: number;
 }
 
+/** All buckets and their queues. */
 export class QueueBoard<S extends QueuedStep<S>> {
   readonly buckets = new Map<string, Bucket<S>>();
   readonly #open: IndexedHeap<ReadyQueue<S>>;

@@ -32,6 +32,7 @@ export class RankedNode<S extends RankedStep> {
   }
 }
 
+/** See the head of this file. */
 export class RankedTree<S extends RankedStep> {
   #root: RankedNode<S> | undefined;
   #arrivals = 0;
@@ -86,11 +87,10 @@ export class RankedTree<S extends RankedStep> {
   /** Jobsets of the steps with the highest global priority. */
   topMask(): JobsetMask {
     const mask: JobsetMask = [];
-    let first = this.#root;
-    while (first?.left !== undefined) first = first.left;
+    const highest = this.#highestPriority;
     let node = this.#root;
-    while (node !== undefined && first !== undefined) {
-      if (node.globalPriority < first.globalPriority) {
+    while (node !== undefined) {
+      if (node.globalPriority < highest) {
         node = node.left;
         continue;
       }
@@ -123,6 +123,12 @@ export class RankedTree<S extends RankedStep> {
       yield next.step;
       node = next.right;
     }
+  }
+
+  get #highestPriority(): number {
+    let first = this.#root;
+    while (first?.left !== undefined) first = first.left;
+    return first?.globalPriority ?? Number.NEGATIVE_INFINITY;
   }
 
   #isBefore(a: RankedNode<S>, b: RankedNode<S>): boolean {

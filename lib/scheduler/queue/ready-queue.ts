@@ -37,6 +37,7 @@ export interface QueuedStep<S extends QueuedStep<S>> extends RankedStep {
   node: RankedNode<S> | undefined;
 }
 
+/** Steps that need the same of a machine and avoid the same machine. */
 export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   /** Place in the heap of queues that may have a free machine; -1 while parked or empty. */
   heapIndex = -1;
@@ -111,6 +112,7 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   }
 }
 
+/** Steps that need the same of a machine. */
 export class Bucket<S extends QueuedStep<S>> {
   readonly featureSet: ReadonlySet<string>;
   /** Machine classes that fit; empty = unsupported. */

@@ -3,7 +3,7 @@
  *
  * Every key is a maximum (or a minimum, or a union), so one more contributor costs one comparison. Only when a
  * contributor shrinks or leaves has a step to look at all of them again, and it stops as soon as the old keys are
- * reached once more, which is usually at the first look.
+ * reached again, usually at the first one.
  */
 import type { JobsetSet } from "./jobset-shares.js";
 

@@ -21,6 +21,7 @@ export interface RankedStep {
 /** Negative when `a` goes first, 0 when undecided. */
 export type StepComparison = (a: RankedStep, b: RankedStep) => number;
 
+/** One way to order runnable steps. */
 export interface StepOrder {
   readonly name: StepOrderName;
   /** The keys after global priority and share. */
@@ -65,6 +66,7 @@ const orders: Readonly<Record<StepOrderName, StepOrder>> = {
   WithCriticalPath: withCriticalPath,
 };
 
+/** The order of that name. */
 export function stepOrder(name: StepOrderName): StepOrder {
   return orders[name];
 }

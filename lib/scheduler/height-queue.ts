@@ -1,4 +1,5 @@
-import type { Step } from "../step.js";
+/** Which steps the graph has to visit, in which order. */
+import type { Step } from "./step.js";
 
 /** Steps to visit, dependents before inputs, each at most once at a time. */
 export class HeightQueue {
