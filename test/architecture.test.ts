@@ -189,6 +189,44 @@ describe("the runner", () => {
   });
 });
 
+describe("waiting", () => {
+  /** Files outside lib/async that set timers, and what for. None of them retries anything. */
+  const timers: Readonly<Record<string, string>> = {
+    "lib/builder/build/log.ts": "deadline for the rest of a log",
+    "lib/builder/build/step-updates.ts": "a phase is reported only once it has lasted",
+    "lib/builder/connection/tunnel-session.ts": "pings, and a deadline that each order renews",
+    "lib/nix/daemon/connection.ts": "timeout on the daemon's greeting",
+    "lib/nix/daemon/pool.ts": "idle connections are closed",
+    "lib/nix/daemon/sessions.ts": "idle connections are closed",
+    "lib/nix/daemon/transport.ts": "a daemon of ours that does not stop is killed",
+    "lib/process/run-program.ts": "a process that does not exit is ended",
+    "lib/process/systemd-notify.ts": "watchdog messages",
+    "lib/rpc/client/call-scope.ts": "timeout on a call",
+    "lib/rpc/client/connection.ts": "timeout on connecting, and keepalive pings",
+    "lib/rpc/server/bulk-calls.ts": "deadline of a call",
+    "lib/rpc/server/connections.ts": "keepalive pings, and the grace of a close",
+    "lib/rpc/server/server-tunnel.ts": "a tunnel that does not close is reset",
+    "lib/runner/attempt/builder-sessions.ts": "pings, and the end of a grace",
+    "lib/runner/attempt/dispatcher.ts": "the scheduler's next event",
+    "lib/runner/attempt/results.ts": "answers are forgotten",
+    "lib/runner/ingestion/queue-monitor.ts": "periodic look at the queue, woken by notifications",
+    "lib/runner/recording/progress.ts": "pause between two batches",
+    "lib/status/page-script.ts": "runs in the browser",
+    "lib/status/status-server.ts": "connections that do not close are cut",
+  };
+
+  it("is the business of lib/async; other timers are known by name", () => {
+    const found = files.filter(
+      (path) =>
+        roomOf(path) !== "async" &&
+        /\bset(?:Timeout|Interval)\(|\btimers\/promises\b/.test(
+          withoutComments(readFileSync(join(root, path), "utf8")),
+        ),
+    );
+    expect(found.sort()).toEqual(Object.keys(timers).sort());
+  });
+});
+
 describe("every room", () => {
   it("has an entrance that says what may live there", () => {
     const rooms = [...new Set(files.flatMap((path) => roomOf(path) ?? []))];

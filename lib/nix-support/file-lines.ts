@@ -1,6 +1,7 @@
 /** Takes the bytes of a file apart into lines, each of which is UTF-8 or not. */
+
 import { isUtf8 } from "node:buffer";
-import { setImmediate as nextTurn } from "node:timers/promises";
+import { turn } from "../async/index.js";
 
 /** A line without its newline. */
 export interface FileLine {
@@ -21,7 +22,7 @@ export async function* fileLines(bytes: Buffer): AsyncGenerator<readonly FileLin
     yield lines;
     at += block.length;
     number += lines.length;
-    await nextTurn();
+    await turn();
   }
 }
 

@@ -67,6 +67,10 @@ export interface RunnerContext {
   readonly listener: Pick<Listener, "onChange" | "onResync">;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Aborts when the runner begins to close: nothing is retried for later any more. Default: never. */
+  readonly closing?: AbortSignal | undefined;
+  /** Aborts when the runner has drained and gives up the database: nothing can be recorded any more. Default: never. */
+  readonly stopped?: AbortSignal | undefined;
   /** Default: random UUIDs. */
   readonly newAttemptId?: (() => AttemptId) | undefined;
   /** Default: those of production. */
@@ -97,7 +101,7 @@ export interface RunnerParts {
 
 /** Makes the parts. Nothing is read or written yet. */
 export function assemble(context: RunnerContext): RunnerParts {
-  const { config, store, database, listener, logger, clock } = context;
+  const { config, store, database, listener, logger, clock, closing, stopped } = context;
   const { now, random } = clock;
   const uploadMode = () => uploadModeOf(config());
   const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
@@ -124,6 +128,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     storeDir: store.storeDir,
     logPath: (drv) => logs.pathOf(drv),
     rememberFailures: () => true,
+    signal: stopped,
     onEnded: (id, result) => {
       registry.ended(id, result);
       metrics.add("buildsFinished");
@@ -153,7 +158,17 @@ export function assemble(context: RunnerContext): RunnerParts {
   });
   const copies = new OverflowCopies({ scheduler, uploads, recorder, cached, counters, tasks, logger });
   const turns = new Mutex();
-  const growth = new GraphGrowth({ scheduler, surveys, copies, uploads, turns, tasks, logger });
+  const growth = new GraphGrowth({
+    scheduler,
+    surveys,
+    copies,
+    uploads,
+    turns,
+    tasks,
+    logger,
+    random,
+    closing,
+  });
   const ingestion = new Ingestion({
     scheduler,
     surveys,
@@ -188,7 +203,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const results = new Results({
     scheduler,
     attempts,
-    outputCheck: { store, presigned, uploadMode },
+    outputCheck: { store, presigned, uploadMode, logger, random, stopped },
     endings,
     listener: builtOutputs,
     counters,

@@ -32,6 +32,7 @@ import {
 } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
 import { giveBack, takeOver } from "./attempt/resume.js";
+import { RunnerError } from "./errors.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
 import { schedulerSettings } from "./scheduler-settings.js";
@@ -64,7 +65,10 @@ export class QueueRunner implements AsyncDisposable {
   readonly #options: QueueRunnerOptions;
   readonly #logger: Logger;
   readonly #now: () => number;
+  /** Aborts as soon as closing begins. */
   readonly #abort = new AbortController();
+  /** Aborts when running steps are drained or given back, before the database is given up. */
+  readonly #stopped = new AbortController();
   readonly #startedAt: number;
   #config: QueueRunnerConfig;
   #state: RunnerState = "starting";
@@ -191,6 +195,8 @@ export class QueueRunner implements AsyncDisposable {
         listener,
         logger,
         clock: { now: this.#now, random },
+        closing: this.#abort.signal,
+        stopped: this.#stopped.signal,
       });
       await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
       const source = createStatusSource({
@@ -339,6 +345,7 @@ export class QueueRunner implements AsyncDisposable {
     if (opened !== undefined) {
       await opened.parts.uploads.close();
       await opened.listener.close();
+      this.#stopped.abort(new RunnerError("closed", "the runner has stopped"));
       await opened.lock.release();
       await this.#lockFile?.release();
       await opened.database.close();

@@ -1,9 +1,11 @@
 /** What a route answers, and how it goes onto the wire. */
+
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { promisify } from "node:util";
 import { constants, gzip } from "node:zlib";
+import { turn } from "../async/index.js";
 
 import type { Json, JsonObject } from "./shapes.js";
 
@@ -46,7 +48,7 @@ async function* printList(
     }
     yield text;
     text = "";
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await turn();
   }
   yield `${text}],${tail}}`;
 }

@@ -2,12 +2,14 @@
  * One HTTP/2 connection to a runner, opened at the first call. Once it is lost it stays lost: whoever wants another one
  * makes another client, because to the runner a connection is a builder.
  */
+
 import type {
   ClientHttp2Session,
   ClientHttp2Stream,
   ClientSessionRequestOptions,
   OutgoingHttpHeaders,
 } from "node:http2";
+import { turn } from "../../async/index.js";
 import { errorChain, toError } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import { RpcError } from "../errors.js";
@@ -49,7 +51,7 @@ export class ClientConnection {
    * may end before the session does.
    */
   async blame(): Promise<RpcError | undefined> {
-    await new Promise((resolve) => setImmediate(resolve));
+    await turn();
     if (this.#current?.closed === true) return this.#lose("the runner closed the connection");
     return this.lost;
   }

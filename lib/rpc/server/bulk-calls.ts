@@ -4,6 +4,7 @@
  * Payload bytes are never copied together. An upload is complete only if the builder ended it: a reset or a lost
  * connection shows as an error to the handler, never as an end.
  */
+
 import {
   constants,
   type Http2ServerRequest,
@@ -11,6 +12,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { withSignal } from "../../async/index.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { pathInfoFromWire, pathInfoToWire, storePathFromWire, storePathsFromWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
@@ -84,7 +86,7 @@ export class BulkCalls {
     const call: BulkCall = { peer, signal: aborter.signal, stream, response, meter };
     try {
       checkEncoding(request.headers["grpc-encoding"]);
-      await untilAborted(this.#run(method, call), aborter.signal);
+      await withSignal(this.#run(method, call), aborter.signal);
       meter.succeeded();
       finish(response, undefined);
     } catch (error) {
@@ -152,7 +154,7 @@ export class BulkCalls {
     const iterator = chunks[Symbol.asyncIterator]();
     try {
       for (;;) {
-        const result = await untilAborted(iterator.next(), call.signal);
+        const result = await withSignal(iterator.next(), call.signal);
         if (result.done === true) break;
         for (let at = 0; at < result.value.length; at += maxChunk) {
           const piece = result.value.subarray(at, at + maxChunk);
@@ -199,23 +201,6 @@ function decode<S extends Parameters<typeof fromBinary>[0]>(
     return fromBinary(schema, bytes);
   } catch (cause) {
     throw new RpcError("internal", `undecodable ${schema.typeName}`, { cause });
-  }
-}
-
-/** Rejects with the reason of the signal as soon as it fires. */
-async function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => {});
-  let stop: () => void = () => {};
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(RpcError.from(signal.reason, "cancelled"));
-    if (signal.aborted) stop();
-    else signal.addEventListener("abort", stop, { once: true });
-  });
-  aborted.catch(() => {});
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener("abort", stop);
   }
 }
 

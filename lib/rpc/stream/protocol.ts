@@ -1,5 +1,7 @@
 /** Facts of gRPC over HTTP/2 that both ends need. */
+
 import type { Http2Stream } from "node:http2";
+import { turn } from "../../async/index.js";
 
 /** What the paths of the runner's calls begin with; the name of the method follows. */
 export const servicePath = "/runner.v1.RunnerService/";
@@ -33,6 +35,6 @@ export function decodeGrpcMessage(text: string): string {
  * Ask before closing one's own side.
  */
 export async function isEndedByPeer(stream: Http2Stream): Promise<boolean> {
-  await new Promise((resolve) => setImmediate(resolve));
+  await turn();
   return !stream.aborted && !stream.closed && !stream.destroyed;
 }

@@ -1,6 +1,6 @@
 /** Whether what a builder reports as built is what was asked for, and is where it should be by now. */
 
-import { sleep } from "../../async/index.js";
+import { backoffDelay, retry } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import { DaemonError } from "../../nix/daemon/error.js";
 import { hashesEqual } from "../../nix/path/hash.js";
@@ -60,30 +60,48 @@ export async function checkOutputs(
 const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;
 
+/** Where outputs should be, and how the store is asked again. */
+export interface OutputCheckRetries extends OutputCheckOptions {
+  readonly logger: Logger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Ends the waiting between two checks. Default: nothing does. */
+  readonly stopped?: AbortSignal | undefined;
+}
+
 /**
  * As `checkOutputs`, but a store that does not answer is asked again for as long as the attempt `isWanted`: a daemon
  * that restarts must not cost hours of work.
+ *
+ * @throws what `checkOutputs` throws, or the reason of `stopped`
  */
 export async function checkOutputsWhileWanted(
-  options: OutputCheckOptions & { readonly logger: Logger },
+  options: OutputCheckRetries,
   attempt: Attempt,
   outputs: ReadonlyMap<string, BuiltOutput>,
   isWanted: () => boolean,
 ): Promise<readonly StorePath[]> {
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, longestPauseMs)) {
-    try {
-      return await checkOutputs(options, attempt, outputs);
-    } catch (error) {
-      if (!(error instanceof DaemonError) || !isWanted()) throw error;
-      options.logger.warn("the store cannot say whether outputs arrived; asking again", {
+  const { random, stopped, logger } = options;
+  let failure: unknown;
+  const check = async (): Promise<readonly StorePath[]> => {
+    if (failure !== undefined && !isWanted()) throw failure;
+    return checkOutputs(options, attempt, outputs);
+  };
+  return retry(check, {
+    classify: (error) => (error instanceof DaemonError && isWanted() ? "passing" : "final"),
+    delayMs: (failures) =>
+      backoffDelay(failures, { firstMs: firstPauseMs, longestMs: longestPauseMs, random }),
+    signal: stopped,
+    ref: false,
+    onRetry: ({ error, delayMs }) => {
+      failure = error;
+      logger.warn("the store cannot say whether outputs arrived; asking again", {
         drv: attempt.drv,
-        retryInMs: pauseMs,
+        retryInMs: Math.round(delayMs),
         error,
       });
-      await sleep(pauseMs, { ref: false });
-      if (!isWanted()) throw error;
-    }
-  }
+    },
+  });
 }
 
 /** What the builder did not upload must be in our own store, from where we upload it. */

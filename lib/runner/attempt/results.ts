@@ -21,13 +21,13 @@ import type { RunningScheduler, SettledCompletion, SettledFailure } from "../sta
 import { wantingJobsets } from "../state/wanting-jobsets.js";
 import { type AttemptEndings, unreported } from "./attempt-endings.js";
 import type { OutcomeListener } from "./built-outputs.js";
-import { checkOutputsWhileWanted, type OutputCheckOptions } from "./output-check.js";
+import { checkOutputsWhileWanted, type OutputCheckRetries } from "./output-check.js";
 
 /** What results work with. */
 export interface ResultsOptions {
   readonly scheduler: RunningScheduler;
   readonly attempts: AttemptRegistry;
-  readonly outputCheck: OutputCheckOptions;
+  readonly outputCheck: OutputCheckRetries;
   readonly endings: AttemptEndings;
   readonly listener: OutcomeListener;
   readonly counters: RunnerCounters;
@@ -46,7 +46,7 @@ type Judged =
 export class Results {
   readonly #scheduler: RunningScheduler;
   readonly #attempts: AttemptRegistry;
-  readonly #outputCheck: OutputCheckOptions;
+  readonly #outputCheck: OutputCheckRetries;
   readonly #endings: AttemptEndings;
   readonly #listener: OutcomeListener;
   readonly #counters: RunnerCounters;
@@ -156,11 +156,7 @@ export class Results {
   }
 
   #checkOutputs(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<readonly StorePath[]> {
-    return checkOutputsWhileWanted(
-      { ...this.#outputCheck, logger: this.#logger },
-      attempt,
-      outputs,
-      () => this.#attempts.get(attempt.id) !== undefined,
-    );
+    const isWanted = (): boolean => this.#attempts.get(attempt.id) !== undefined;
+    return checkOutputsWhileWanted(this.#outputCheck, attempt, outputs, isWanted);
   }
 }

@@ -3,7 +3,7 @@
  * and what a gated step needs when its outputs cannot be copied.
  */
 
-import { type Mutex, sleep, type TaskGroup } from "../../async/index.js";
+import { backoffDelay, type Mutex, retry, type TaskGroup } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { type BuildId, type StepId, stepId } from "../../scheduler/ids.js";
@@ -27,6 +27,10 @@ export interface GraphGrowthOptions {
   readonly turns: Mutex;
   readonly tasks: TaskGroup;
   readonly logger: Logger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Aborts when the runner closes: nothing is retried any more. Default: never. */
+  readonly closing?: AbortSignal | undefined;
 }
 
 /** Pauses after a failure to read what a step in the scheduler waits for. */
@@ -42,6 +46,8 @@ export class GraphGrowth {
   readonly #turns: Mutex;
   readonly #tasks: TaskGroup;
   readonly #logger: Logger;
+  readonly #random: () => number;
+  readonly #closing: AbortSignal | undefined;
 
   constructor(options: GraphGrowthOptions) {
     this.#scheduler = options.scheduler;
@@ -51,6 +57,8 @@ export class GraphGrowth {
     this.#turns = options.turns;
     this.#tasks = options.tasks;
     this.#logger = options.logger;
+    this.#random = options.random;
+    this.#closing = options.closing;
   }
 
   /**
@@ -95,16 +103,21 @@ export class GraphGrowth {
     this.#copies.start(facts, this);
   }
 
+  /** Resolves when it worked, when `step` is not wanted any more, or when the runner closes. */
   async #retryWhileWanted(step: StepId, what: string, work: () => Promise<void>): Promise<void> {
-    for (let delayMs = firstRetryMs; ; delayMs = Math.min(2 * delayMs, longestRetryMs)) {
-      try {
-        await this.#turns.run(work, { urgent: true });
-        return;
-      } catch (error) {
-        if (!this.#scheduler.view.hasStep(step)) return;
-        this.#logger.warn(what, { dependent: step, error, retryInMs: delayMs });
-        await sleep(delayMs, { ref: false });
-      }
+    const backoff = { firstMs: firstRetryMs, longestMs: longestRetryMs, random: this.#random };
+    const isWanted = (): boolean => this.#scheduler.view.hasStep(step);
+    try {
+      await retry(() => this.#turns.run(work, { urgent: true }), {
+        classify: () => (isWanted() ? "passing" : "final"),
+        delayMs: (failures) => backoffDelay(failures, backoff),
+        signal: this.#closing,
+        ref: false,
+        onRetry: ({ error, delayMs }) =>
+          this.#logger.warn(what, { dependent: step, error, retryInMs: Math.round(delayMs) }),
+      });
+    } catch (error) {
+      if (isWanted() && this.#closing?.aborted !== true) throw error;
     }
   }
 

@@ -65,7 +65,7 @@ export interface RecorderOptions {
   readonly now?: () => number;
   readonly random?: () => number;
   /** Ends all waiting for the database. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Steps that start, and ends of steps, in one transaction. */

@@ -4,6 +4,7 @@
  * A result of hours must not be lost because PostgreSQL restarts, so trouble that passes is waited out without limit.
  * What is wrong with the data itself will not get better: after a few tries the error goes to the caller.
  */
+import { backoffDelay, type Retryability, retry } from "../../async/index.js";
 import { DatabaseError } from "../../database/errors.js";
 import { failureCode, failureKind } from "../../database/failure-kinds.js";
 import type { SqlSession, TransactionRunner } from "../../database/recording/index.js";
@@ -16,11 +17,8 @@ const doubtfulTries = 6;
 /** Resources of the server (a full disk, say), and a standby that is about to take over. */
 const passingCodes = /^(53...|25006)$/;
 
-/** `final`: we may not write any more, because another runner owns the database or we are shutting down. */
-export type Trouble = "passing" | "doubtful" | "final";
-
-/** Whether trying again makes sense. */
-export function troubleOf(error: unknown): Trouble {
+/** Whether trying again makes sense; not when another runner owns the database or we are shutting down. */
+export function troubleOf(error: unknown): Retryability {
   if (error instanceof DatabaseError) {
     switch (error.code) {
       case "fenced":
@@ -68,36 +66,17 @@ export class RetryingTransactions {
     work: (session: SqlSession) => Promise<T>,
     options?: { readonly doubtfulTries?: number },
   ): Promise<T> {
-    const { database, logger, signal } = this.#options;
-    const patience = options?.doubtfulTries ?? doubtfulTries;
-    let doubtful = 0;
-    for (let tries = 1; ; tries++) {
-      signal?.throwIfAborted();
-      try {
-        return await database.transaction(work, { idempotent: true, signal });
-      } catch (error) {
-        const trouble = troubleOf(error);
-        if (trouble === "doubtful") doubtful++;
-        if (trouble === "final" || doubtful >= patience) throw error;
+    const { database, logger, signal, random } = this.#options;
+    return retry(() => database.transaction(work, { idempotent: true, signal }), {
+      classify: troubleOf,
+      delayMs: (failures) =>
+        backoffDelay(failures, { firstMs: firstDelayMs, longestMs: longestDelayMs, random }),
+      budget: { doubtfulTries: options?.doubtfulTries ?? doubtfulTries },
+      signal,
+      onRetry: ({ error, failures }) => {
         this.#failures++;
-        logger.warn("recording has to be repeated", { what, tries, error });
-        await this.#pause(tries);
-      }
-    }
-  }
-
-  async #pause(tries: number): Promise<void> {
-    const { signal, random } = this.#options;
-    const delay =
-      Math.min(longestDelayMs, firstDelayMs * 2 ** Math.min(tries - 1, 10)) * (0.5 + random() / 2);
-    await new Promise<void>((resolve) => {
-      const done = (): void => {
-        clearTimeout(timer);
-        signal?.removeEventListener("abort", done);
-        resolve();
-      };
-      const timer = setTimeout(done, delay);
-      signal?.addEventListener("abort", done, { once: true });
+        logger.warn("recording has to be repeated", { what, tries: failures, error });
+      },
     });
   }
 }
