@@ -4,8 +4,8 @@ import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { type Codec, type InputState, runCodec } from "./codec.js";
 import { type CompressionMethod, clampLevel } from "./method.js";
-import { hasZstdPackage, packageZstdFrames } from "./package-zstd.js";
 import { nativeZstd, transformCodec } from "./zlib-codec.js";
+import { hasZstdPackage, packageZstdFrames } from "./zstd/package.js";
 
 export interface CompressOptions {
   readonly method: CompressionMethod;

@@ -1,30 +1,46 @@
 /** Decompression by method name. */
 import * as zlib from "node:zlib";
+import { bounded } from "./bounded.js";
 import { childCodec } from "./child-codec.js";
 import { runCodec } from "./codec.js";
 import { passThrough } from "./compress.js";
 import { CompressionError } from "./errors.js";
 import type { CompressionMethod } from "./method.js";
 import { transformCodec } from "./zlib-codec.js";
-import { decodeZstdFrame } from "./zstd-decode.js";
+import { decodeZstdFrame } from "./zstd/decode.js";
 
+/** How data is decompressed. */
 export interface DecompressOptions {
   readonly method: CompressionMethod;
+  /** Bytes of output after which it ends with `too-large`; `unlimitedOutput` only for data of our own. */
+  readonly maxOutput: number;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** `xz` sets aside as much as a file says, up to this. Its highest level needs 65 MiB. */
+const xzMemory = "256MiB";
+
 /**
- * Decompresses a stream; several members, streams or frames in a row count as one. Memory is constant and
- * back-pressure goes through to `source`.
+ * Decompresses a stream; several members, streams or frames in a row count as one. Output comes in slices of at most
+ * 256 KiB, memory is constant, and back-pressure goes through to `source`.
  *
- * @throws CompressionError, `truncated` when the input ends early (an empty input does); whatever `source` throws;
- *   `signal.reason` when aborted
+ * @throws CompressionError, `truncated` when the input ends early (an empty input does), `too-large`; whatever `source`
+ *   throws; `signal.reason` when aborted
  */
 export function decompress(
   source: AsyncIterable<Uint8Array>,
   options: DecompressOptions,
 ): AsyncGenerator<Uint8Array> {
-  const { method, signal } = options;
+  const { method, maxOutput, signal } = options;
+  if (method === "zstd") return decodeZstdFrame(source, { maxOutput, live: false, signal });
+  return bounded(decoded(source, method, signal), maxOutput, method);
+}
+
+function decoded(
+  source: AsyncIterable<Uint8Array>,
+  method: Exclude<CompressionMethod, "zstd">,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   switch (method) {
     case "none":
       return passThrough(source, signal);
@@ -34,14 +50,13 @@ export function decompress(
       const start = () => transformCodec("brotli", zlib.createBrotliDecompress());
       return runCodec(notEmpty(source, "brotli"), start, signal);
     }
-    case "xz":
-      return runCodec(notEmpty(source, "xz"), (state) => childCodec("xz", ["-dcq"], state), signal);
+    case "xz": {
+      const args = ["-dcq", "-T1", `--memlimit-decompress=${xzMemory}`];
+      return runCodec(notEmpty(source, "xz"), (state) => childCodec("xz", args, state), signal);
+    }
     case "bzip2":
       return runCodec(notEmpty(source, "bzip2"), (state) => childCodec("bzip2", ["-dc"], state), signal);
-    case "zstd":
-      break;
   }
-  return decodeZstdFrame(source, { live: false, signal });
 }
 
 /** Programs differ in what they say of no input at all. */

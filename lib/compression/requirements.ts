@@ -1,8 +1,8 @@
 /** Programs that a method needs on this machine. */
 import { hasProgram } from "./child-codec.js";
 import type { CompressionMethod } from "./method.js";
-import { hasZstdPackage } from "./package-zstd.js";
 import { nativeZstd } from "./zlib-codec.js";
+import { hasZstdPackage } from "./zstd/package.js";
 
 /** The program that compressing with a method needs and that is not on PATH; undefined when nothing is missing. */
 export async function missingProgram(method: CompressionMethod): Promise<string | undefined> {

@@ -57,15 +57,15 @@ async function load(entrance: string): Promise<Loaded> {
 
 /** The packages that each entrance may load. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  ".": ["@aws-sdk", "@connectrpc", "drizzle-orm", "fzstd", "pg", "prom-client", "smol-toml"],
+  ".": ["@connectrpc", "drizzle-orm", "pg", "prom-client", "smol-toml"],
   "./nix": [],
   "./scheduler": [],
   "./database": ["drizzle-orm", "pg"],
-  "./binary-cache": ["@aws-sdk", "fzstd"],
-  "./compression": ["fzstd"],
-  "./rpc": ["@connectrpc", "fzstd"],
-  "./runner": ["@aws-sdk", "@connectrpc", "drizzle-orm", "fzstd", "pg", "prom-client"],
-  "./builder": ["@connectrpc", "fzstd", "smol-toml"],
+  "./binary-cache": [],
+  "./compression": [],
+  "./rpc": ["@connectrpc"],
+  "./runner": ["@connectrpc", "drizzle-orm", "pg", "prom-client"],
+  "./builder": ["@connectrpc", "smol-toml"],
   "./status": ["prom-client"],
   "./config": ["smol-toml"],
 };

@@ -154,7 +154,7 @@ describe("every call, client against server", () => {
     const { client } = await pair({
       buildLog: async ({ drv, chunks }) => {
         expect(drv).toBe(values.helloDrv);
-        for await (const chunk of decodeLog(chunks)) {
+        for await (const chunk of decodeLog(chunks, { maxBytes: 2 ** 26 })) {
           log += Buffer.from(chunk).toString();
           if (log === "a line of the log\n") first.resolve();
         }
@@ -173,7 +173,7 @@ describe("every call, client against server", () => {
     let log: string | undefined;
     const { client } = await pair({
       buildLog: async ({ chunks }) => {
-        log = (await bytesOf(decodeLog(chunks))).toString();
+        log = (await bytesOf(decodeLog(chunks, { maxBytes: 2 ** 26 }))).toString();
       },
     });
     await client.buildLog(values.helloDrv, encodeLog(streamOf()));

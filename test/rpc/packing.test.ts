@@ -106,20 +106,38 @@ describe("NAR streams", () => {
 });
 
 describe("logs", () => {
+  const maxBytes = 2 ** 26;
+
+  it("end at their limit, and what follows is taken undecoded", async () => {
+    let sent = 0;
+    // Repeated blocks of 128 KiB: more than a gigabyte, and then no zstd at all.
+    async function* bomb(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from("28b52ffd0038", "hex");
+      for (; sent < 10_000; sent++) yield Buffer.from("02001041", "hex");
+      yield Buffer.from("this is not zstd");
+      sent += 1;
+    }
+    const text = await bytesOf(decodeLog(bomb(), { maxBytes: 1_000_001 }));
+    expect(text.equals(Buffer.alloc(1_000_001, "A"))).toBe(true);
+    expect(sent).toBe(10_001);
+  });
+
   it("come out as they went in", async () => {
     const text = [randomBytes(200_000), Buffer.from("line\n"), Buffer.alloc(0)];
-    expect((await bytesOf(decodeLog(encodeLog(streamOf(...text))))).equals(Buffer.concat(text))).toBe(true);
+    expect(
+      (await bytesOf(decodeLog(encodeLog(streamOf(...text)), { maxBytes }))).equals(Buffer.concat(text)),
+    ).toBe(true);
   });
 
   it("no bytes at all are no log", async () => {
-    await expect(bytesOf(decodeLog(streamOf()))).rejects.toMatchObject({ code: "internal" });
+    await expect(bytesOf(decodeLog(streamOf(), { maxBytes }))).rejects.toMatchObject({ code: "internal" });
   });
 
   it("what came before a break is delivered", async () => {
     const whole = await bytesOf(encodeLog(streamOf("a line of the log\n", "another line\n")));
     let got = "";
     const reading = (async () => {
-      for await (const chunk of decodeLog(streamOf(whole.subarray(0, -3))))
+      for await (const chunk of decodeLog(streamOf(whole.subarray(0, -3)), { maxBytes }))
         got += Buffer.from(chunk).toString();
     })();
     await expect(reading).rejects.toMatchObject({ code: "internal" });

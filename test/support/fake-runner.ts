@@ -125,7 +125,7 @@ export class FakeRunner {
       buildLog: (drv, chunks) =>
         call("buildLog", async () => {
           this.logs.set(drv, "");
-          for await (const text of decodeLog(chunks)) {
+          for await (const text of decodeLog(chunks, { maxBytes: 2 ** 26 })) {
             this.logs.set(drv, this.logs.get(drv) + Buffer.from(text).toString());
             this.look();
           }

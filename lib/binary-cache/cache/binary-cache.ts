@@ -112,9 +112,13 @@ export class BinaryCache {
     return text === undefined ? undefined : parseListing(text);
   }
 
-  /** The uncompressed NAR; whoever reads it compares size and hash. @throws BinaryCacheError (`missing`) */
+  /**
+   * The uncompressed NAR, which ends with `too-large` beyond its size. The reader compares size and hash.
+   *
+   * @throws BinaryCacheError (`missing`), CompressionError
+   */
   openNar(
-    info: Pick<NarInfo, "path" | "url" | "compression">,
+    info: Pick<NarInfo, "path" | "url" | "compression" | "narSize">,
     options: ReadOptions = {},
   ): AsyncGenerator<Uint8Array> {
     return this.#nars.open(info, options);

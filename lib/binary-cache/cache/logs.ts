@@ -1,5 +1,5 @@
 /** Logs of derivations in a binary cache. */
-import { compress, decompress, parseCompressionMethod } from "../../compression/index.js";
+import { compress, decompress, parseCompressionMethod, unlimitedOutput } from "../../compression/index.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { unknownEncoding } from "../errors.js";
@@ -45,6 +45,7 @@ export class CacheLogs {
     const named = object.contentEncoding ?? "";
     const method = named === "" ? "none" : parseCompressionMethod(named);
     if (method === undefined) throw unknownEncoding(this.#objects.name, key, named);
-    return decompress(object.body, { method, signal });
+    // Written by a queue runner, which had counted it, and read in constant memory.
+    return decompress(object.body, { method, maxOutput: unlimitedOutput, signal });
   }
 }

@@ -53,7 +53,7 @@ export class StoredNars {
 
   /** The uncompressed NAR. @throws BinaryCacheError (`missing`) */
   async *open(
-    info: Pick<NarInfo, "path" | "url" | "compression">,
+    info: Pick<NarInfo, "path" | "url" | "compression" | "narSize">,
     options: ReadOptions,
   ): AsyncGenerator<Uint8Array> {
     const method = parseCompressionMethod(info.compression);
@@ -65,7 +65,7 @@ export class StoredNars {
     }
     const object = await this.#objects.get(info.url, options);
     if (object === undefined) throw missingObject(this.#objects.name, info.url);
-    yield* decompress(object.body, { method, signal: options.signal });
+    yield* decompress(object.body, { method, maxOutput: oneMoreThan(info), signal: options.signal });
   }
 
   /** Writes the NAR, unless a sound one is there; that one is then measured. @throws BinaryCacheError (`mismatch`) */
@@ -110,7 +110,11 @@ export class StoredNars {
     const meter = new FileMeter();
     const inspection = options.inspection ?? new NarInspection(info, { listing: false });
     const method = options.compression ?? this.#settings.compression;
-    const nar = decompress(meter.pass(object.body), { method, signal: options.signal });
+    const nar = decompress(meter.pass(object.body), {
+      method,
+      maxOutput: oneMoreThan(info),
+      signal: options.signal,
+    });
     for await (const _ of inspection.pass(nar));
     return { fileHash: meter.finish(), fileSize: meter.size };
   }
@@ -140,6 +144,11 @@ export class StoredNars {
     if (result === "present") return undefined;
     return { inspection, fileHash: meter.finish(), fileSize: meter.size };
   }
+}
+
+/** The bytes to decode at most: a reader that counts sees that a NAR is longer than promised. */
+function oneMoreThan({ narSize }: Pick<ValidPathInfo, "narSize">): number {
+  return narSize + 1;
 }
 
 function required<T>(value: T | undefined, error: Error): T {

@@ -10,6 +10,9 @@ import { unknownEncoding } from "../errors.js";
 import { collect, oneChunk } from "../objects/byte-streams.js";
 import type { ObjectStore, PutOptions, ReadOptions } from "../objects/object-store.js";
 
+/** Bytes of a narinfo or listing, stored or decoded. */
+const largestText = 64 << 20;
+
 export class CacheTexts {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;
@@ -38,7 +41,7 @@ export class CacheTexts {
     const object = await this.#objects.get(key, options);
     if (object === undefined) return undefined;
     const named = object.contentEncoding;
-    const body = await collect(object.body);
+    const body = await collect(object.body, largestText);
     // Without a name it was written plain (with other settings, perhaps), or something on the way lost the name.
     const nameless = named === undefined || named === "";
     const guess = isPlainText(body) ? "none" : this.encoding(fallback);
@@ -46,7 +49,8 @@ export class CacheTexts {
     if (method === undefined) {
       throw unknownEncoding(this.#objects.name, key, named ?? "");
     }
-    return (await collect(decompress(oneChunk(body), { method, signal: options.signal }))).toString();
+    const text = decompress(oneChunk(body), { method, maxOutput: largestText, signal: options.signal });
+    return (await collect(text, largestText)).toString();
   }
 
   /** A folder cannot say how its files are encoded. */

@@ -1,6 +1,6 @@
 /** What a job of the upload queue is made of: from our store, or from another cache, into one cache. */
 import { type FileHandle, open } from "node:fs/promises";
-import { decompress } from "../../compression/index.js";
+import { decompress, unlimitedOutput } from "../../compression/index.js";
 import { isSystemError } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -87,7 +87,9 @@ async function putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): 
     const plain = file.createReadStream({ autoClose: false });
     try {
       signal.throwIfAborted();
-      const text = method === "none" ? plain : decompress(plain, { method, signal });
+      // A file of our own, read in constant memory.
+      const text =
+        method === "none" ? plain : decompress(plain, { method, maxOutput: unlimitedOutput, signal });
       await cache.putLog(drv, text, { signal, attempt });
       return true;
     } finally {

@@ -1,5 +1,5 @@
 /** Log text on the wire: one zstd frame, flushed so that the runner can show each line as it comes. */
-import { decodeZstdFrame, zstdFrame } from "../../compression/index.js";
+import { CompressionError, decodeZstdFrame, usualWindow, zstdFrame } from "../../compression/index.js";
 import { RpcError } from "../errors.js";
 import { asCallErrors } from "./frame-error.js";
 
@@ -12,18 +12,43 @@ export function encodeLog(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint
 }
 
 /**
- * The text, as it comes. Size is not limited here: a little data can stand for very much text.
+ * The text, as it comes, up to `maxBytes`. What follows is taken from the stream and dropped without being decoded: a
+ * little data can stand for very much text, and the sender is not kept waiting.
  *
- * @throws RpcError `internal` when it is no whole zstd frame; whatever `chunks` throws
+ * @throws RpcError `internal` when it is not a whole zstd frame; whatever `chunks` throws
  */
-export async function* decodeLog(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
+export async function* decodeLog(
+  chunks: AsyncIterable<Uint8Array>,
+  options: { readonly maxBytes: number },
+): AsyncGenerator<Uint8Array, undefined> {
+  const iterator = chunks[Symbol.asyncIterator]();
   let bytes = 0;
+  // Without `return`: the decoder may stop early, and the rest is still to be taken.
   async function* counted(): AsyncGenerator<Uint8Array> {
-    for await (const chunk of chunks) {
-      bytes += chunk.length;
-      yield chunk;
+    for (let next = await iterator.next(); next.done !== true; next = await iterator.next()) {
+      bytes += next.value.length;
+      yield next.value;
     }
   }
-  yield* asCallErrors(decodeZstdFrame(counted()), "the log does not decode");
+  const decoded = decodeZstdFrame(counted(), { maxOutput: options.maxBytes, maxWindow: usualWindow });
+  let ended = false;
+  try {
+    try {
+      yield* asCallErrors(decoded, "the log does not decode");
+    } catch (error) {
+      if (!isTooLarge(error)) throw error;
+      while ((await iterator.next()).done !== true);
+    }
+    ended = true;
+  } finally {
+    // Not awaited: it may be waiting for data that need not come.
+    if (!ended) void iterator.return?.()?.catch(() => undefined);
+  }
   if (bytes === 0) throw new RpcError("internal", "the log stream holds no zstd frame");
+}
+
+function isTooLarge(error: unknown): boolean {
+  return (
+    error instanceof RpcError && error.cause instanceof CompressionError && error.cause.code === "too-large"
+  );
 }

@@ -1,5 +1,5 @@
 /** One stream back into NARs. */
-import { decodeZstdFrame } from "../../compression/index.js";
+import { decodeZstdFrame, usualWindow } from "../../compression/index.js";
 import { ByteReader } from "../../nix/nar/byte-reader.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { RpcError } from "../errors.js";
@@ -23,8 +23,14 @@ const maxPiece = 1024 * 1024;
  *   stream throws, in particular when the transfer broke off
  */
 export async function* unpackNars(stream: NarStream): AsyncGenerator<UnpackedNar, undefined> {
-  // A decoder that is fast but not live is good enough: nobody waits for half a NAR.
-  const decoded = decodeZstdFrame(stream.chunks, { live: false });
+  const promised = stream.infos.reduce((sum, { narSize }) => sum + narSize, 0);
+  const decoded = decodeZstdFrame(stream.chunks, {
+    // One byte more shows that there are more.
+    maxOutput: promised + 1,
+    maxWindow: usualWindow,
+    // A decoder that is fast but not live is good enough: half a NAR is of no use.
+    live: false,
+  });
   const reader = new ByteReader(asCallErrors(decoded, "the NARs do not decode"));
   try {
     for (const info of stream.infos) {

@@ -32,6 +32,8 @@ const smallLog = 4096;
 /** Receives one log in pieces; whatever was written can be read at once. */
 export interface LogWriter {
   readonly path: string;
+  /** Bytes that are written at most; what is beyond is dropped with a note. */
+  readonly maxBytes: number;
   write(chunk: Uint8Array): Promise<void>;
   close(): Promise<void>;
 }
@@ -137,26 +139,26 @@ async function namesIn(folder: string): Promise<string[]> {
 
 class FileLogWriter implements LogWriter {
   readonly path: string;
+  readonly maxBytes: number;
   readonly #file: FileHandle;
-  readonly #maxBytes: number;
   #written = 0;
   #cut = false;
 
   constructor(path: string, file: FileHandle, maxBytes: number) {
     this.path = path;
     this.#file = file;
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes === 0 ? Number.POSITIVE_INFINITY : maxBytes;
   }
 
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#cut) return;
-    const room = this.#maxBytes === 0 ? chunk.length : this.#maxBytes - this.#written;
+    const room = this.maxBytes - this.#written;
     const part = chunk.length <= room ? chunk : chunk.subarray(0, Math.max(0, room));
     await this.#writeAll(part);
     this.#written += part.length;
     if (part.length < chunk.length) {
       this.#cut = true;
-      await this.#writeAll(Buffer.from(`\n[log cut after ${this.#maxBytes} bytes]\n`));
+      await this.#writeAll(Buffer.from(`\n[log cut after ${this.maxBytes} bytes]\n`));
     }
   }
 

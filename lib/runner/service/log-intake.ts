@@ -27,7 +27,8 @@ export class LogIntake {
     const again = attempt.log !== undefined || attempt.adopted === true;
     const writer = await this.#logs.create(attempt.drv, again ? { since: attempt.startedAt } : {});
     try {
-      for await (const chunk of decodeLog(chunks)) {
+      // One byte more than it takes lets the writer note that the log was cut.
+      for await (const chunk of decodeLog(chunks, { maxBytes: writer.maxBytes + 1 })) {
         this.#counters.metrics.add("logBytes", chunk.length);
         await writer.write(chunk);
       }

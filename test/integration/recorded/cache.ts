@@ -45,7 +45,7 @@ export async function recordedLogs(): Promise<ReadonlyMap<string, string>> {
       for (const chunk of chunks) yield chunk.data;
     }
     const parts: Uint8Array[] = [];
-    for await (const part of decodeLog(data())) parts.push(part);
+    for await (const part of decodeLog(data(), { maxBytes: 2 ** 26 })) parts.push(part);
     logs.set(drv, Buffer.concat(parts).toString());
   }
   return logs;

@@ -1,5 +1,5 @@
 /** zstd by the optional package, for machines that have neither a new Node nor the `zstd` program. */
-import { CompressionError } from "./errors.js";
+import { CompressionError } from "../errors.js";
 
 /** Input bytes of one frame; readers of NARs take many frames in a row as one stream. */
 const frameInput = 1 << 20;

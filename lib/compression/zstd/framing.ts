@@ -1,17 +1,22 @@
 /**
  * Follows the framing of zstd data (RFC 8878, sections 3.1.1 and 3.1.2) without decoding it.
  *
- * Decoders differ in what they say of data that breaks off and of frames that want gigabytes of window; this makes both
- * the same everywhere.
+ * Decoders disagree about truncated input and about frames with huge windows or blocks; this check rejects them
+ * consistently.
  */
-import { CompressionError } from "./errors.js";
-
-const frameMagic = 0xfd2fb528;
-/** The low four bits of the magic number of a frame to skip are free. */
-const skippableMagic = 0x184d2a50;
+import { CompressionError } from "../errors.js";
+import {
+  type FrameHeader,
+  frameMagic,
+  headerLength,
+  isSkippable,
+  readBlockHeader,
+  readFrameHeader,
+} from "./frame-header.js";
 
 type Part = "magic" | "descriptor" | "header" | "blockHeader" | "payload" | "skipSize";
 
+/** Counts the frames of a stream that is given in pieces of any size. */
 export class ZstdFraming {
   readonly #maximalWindow: number;
   #part: Part = "magic";
@@ -20,9 +25,12 @@ export class ZstdFraming {
   #filled = 0;
   #skip = 0;
   #descriptor = 0;
+  #frame: FrameHeader | undefined;
+  #largestWindow = 0;
   #lastBlock = false;
   #frames = 0;
 
+  /** `maximalWindow` in bytes; frames that need more are refused. */
   constructor(maximalWindow: number) {
     this.#maximalWindow = maximalWindow;
   }
@@ -30,6 +38,11 @@ export class ZstdFraming {
   /** Whole frames seen. */
   get frames(): number {
     return this.#frames;
+  }
+
+  /** Bytes of the largest window that a frame needs so far. */
+  get largestWindow(): number {
+    return this.#largestWindow;
   }
 
   /** Nothing of a frame is missing. */
@@ -95,75 +108,32 @@ export class ZstdFraming {
       case "magic": {
         const magic = bytes.readUInt32LE(0);
         if (magic === frameMagic) this.#expect("descriptor", 1);
-        else if ((magic & 0xfffffff0) === skippableMagic) this.#expect("skipSize", 4);
-        else throw new CompressionError("corrupt", "zstd: this is no zstd data");
+        else if (isSkippable(magic)) this.#expect("skipSize", 4);
+        else throw new CompressionError("corrupt", "zstd: the data is not in zstd format");
         break;
       }
       case "skipSize":
         this.#lastBlock = true;
         this.#payload(bytes.readUInt32LE(0));
         break;
-      case "descriptor": {
+      case "descriptor":
         this.#descriptor = bytes[0] ?? 0;
-        if ((this.#descriptor & 0x08) !== 0)
-          throw new CompressionError("corrupt", "zstd: reserved bit is set");
-        const size = this.#windowBytes() + this.#dictionaryBytes() + this.#contentSizeBytes();
-        this.#expect("header", size);
+        this.#expect("header", headerLength(this.#descriptor));
         break;
-      }
       case "header":
-        this.#checkWindow();
+        this.#frame = readFrameHeader(this.#descriptor, bytes, this.#maximalWindow);
+        this.#largestWindow = Math.max(this.#largestWindow, this.#frame.window);
         this.#expect("blockHeader", 3);
         break;
       case "blockHeader": {
-        const header = bytes.readUIntLE(0, 3);
-        this.#lastBlock = (header & 1) === 1;
-        const kind = (header >> 1) & 3;
-        if (kind === 3) throw new CompressionError("corrupt", "zstd: a block of unknown type");
-        const checksum = this.#lastBlock && (this.#descriptor & 0x04) !== 0 ? 4 : 0;
-        this.#payload((kind === 1 ? 1 : header >> 3) + checksum);
+        if (this.#frame === undefined) break;
+        const { last, payload } = readBlockHeader(bytes, this.#frame);
+        this.#lastBlock = last;
+        this.#payload(payload + (last && this.#frame.hasChecksum ? 4 : 0));
         break;
       }
       case "payload":
         break;
-    }
-  }
-
-  #singleSegment(): boolean {
-    return (this.#descriptor & 0x20) !== 0;
-  }
-
-  #windowBytes(): number {
-    return this.#singleSegment() ? 0 : 1;
-  }
-
-  #dictionaryBytes(): number {
-    return [0, 1, 2, 4][this.#descriptor & 3] ?? 0;
-  }
-
-  #contentSizeBytes(): number {
-    const flag = this.#descriptor >> 6;
-    if (flag === 0) return this.#singleSegment() ? 1 : 0;
-    return 1 << flag;
-  }
-
-  #checkWindow(): void {
-    let window: number;
-    if (this.#singleSegment()) {
-      const at = this.#dictionaryBytes();
-      const width = this.#contentSizeBytes();
-      window =
-        width === 8 ? Number(this.#gathered.readBigUInt64LE(at)) : this.#gathered.readUIntLE(at, width);
-    } else {
-      const byte = this.#gathered[0] ?? 0;
-      const base = 2 ** (10 + (byte >> 3));
-      window = base + (base / 8) * (byte & 7);
-    }
-    if (window > this.#maximalWindow) {
-      throw new CompressionError(
-        "corrupt",
-        `zstd: the data needs a window of ${window} bytes, which is too much`,
-      );
     }
   }
 }

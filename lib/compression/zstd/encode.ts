@@ -1,10 +1,10 @@
 /** One zstd frame of a stream, for the wire. */
-import { bySize } from "./by-size.js";
-import { childCodec, hasProgram } from "./child-codec.js";
-import { runCodec } from "./codec.js";
-import { passThrough, smallZstd, zstdArguments } from "./compress.js";
-import { clampLevel } from "./method.js";
-import { nativeZstd, transformCodec } from "./zlib-codec.js";
+import { bySize } from "../by-size.js";
+import { childCodec, hasProgram } from "../child-codec.js";
+import { runCodec } from "../codec.js";
+import { passThrough, smallZstd, zstdArguments } from "../compress.js";
+import { clampLevel } from "../method.js";
+import { nativeZstd, transformCodec } from "../zlib-codec.js";
 
 export interface ZstdFrameOptions {
   readonly level?: number | undefined;

@@ -1,0 +1,170 @@
+/** Decoding of zstd, by whatever this machine has: Node itself, the `zstd` program, or TypeScript. */
+import { bounded } from "../bounded.js";
+import { bySize } from "../by-size.js";
+import { childCodec, hasProgram } from "../child-codec.js";
+import { type Codec, runCodec } from "../codec.js";
+import { type NativeZstd, nativeZstd, transformCodec } from "../zlib-codec.js";
+import { ZstdFraming } from "./framing.js";
+import { decodeInScript } from "./script-decoder.js";
+
+/** How zstd data is decoded. */
+export interface DecodeFrameOptions {
+  /** Bytes of output after which decoding ends with `too-large`. */
+  readonly maxOutput: number;
+  /**
+   * Bytes: frames that need a larger window are refused. A decoder keeps that much of its output in memory. Default
+   * 128 MiB, as the `zstd` program has it; `usualWindow` is enough for every level up to 19.
+   */
+  readonly maxWindow?: number | undefined;
+  /**
+   * Yield what a block holds as soon as the block has arrived (default). False allows to use a program that is faster
+   * but waits until its buffers are full: for NARs.
+   */
+  readonly live?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Bytes: the window that RFC 8878 asks every decoder to have. */
+export const usualWindow: number = 8 * 1024 * 1024;
+const largestWindow = 2 ** 27;
+
+/**
+ * Decodes one zstd frame, or several in a row, in slices of at most 256 KiB. Decoders do not all check the optional
+ * checksum of a frame.
+ *
+ * @throws CompressionError (`truncated`, `corrupt`, `too-large`); whatever `source` throws; `signal.reason` when aborted
+ */
+export function decodeZstdFrame(
+  source: AsyncIterable<Uint8Array>,
+  options: DecodeFrameOptions,
+): AsyncGenerator<Uint8Array> {
+  return bounded(decodeUnbounded(source, options), options.maxOutput, "zstd");
+}
+
+function decodeUnbounded(
+  source: AsyncIterable<Uint8Array>,
+  options: DecodeFrameOptions,
+): AsyncGenerator<Uint8Array> {
+  const { live = true, signal, maxWindow = largestWindow } = options;
+  if (nativeZstd !== undefined) return decodeNatively(source, nativeZstd, { signal, maxWindow });
+  const script = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> =>
+    decodeInScript(abortable(all, signal), maxWindow);
+  if (live || !hasProgram("zstd")) return script(source);
+  const program = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> => {
+    const args = ["-dcq", `--memory=${memoryFor(maxWindow)}`];
+    return runCodec(
+      framed(all, new ZstdFraming(maxWindow)),
+      (state) => childCodec("zstd", args, state),
+      signal,
+    );
+  };
+  async function* small(all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const { chunks, needsLargeWindow } = await gather(all, maxWindow);
+    yield* needsLargeWindow ? program(chunks) : script(chunks);
+  }
+  return bySize(source, { small, large: program }, signal);
+}
+
+/** The program compares the window with this, and it takes nothing below 1 MiB. */
+function memoryFor(maxWindow: number): string {
+  return `${Math.max(1, Math.ceil(maxWindow / 2 ** 20))}MiB`;
+}
+
+/** Small data that makes a decoder keep very much in memory is left to a process of its own. */
+async function gather(
+  all: AsyncIterable<Uint8Array>,
+  maxWindow: number,
+): Promise<{ readonly chunks: AsyncIterable<Uint8Array>; readonly needsLargeWindow: boolean }> {
+  const chunks: Uint8Array[] = [];
+  const framing = new ZstdFraming(maxWindow);
+  for await (const chunk of framed(all, framing)) chunks.push(chunk);
+  async function* again(): AsyncGenerator<Uint8Array> {
+    yield* chunks;
+  }
+  return { chunks: again(), needsLargeWindow: framing.largestWindow > usualWindow };
+}
+
+/** Passes data on and complains when it ends in the middle of a frame. */
+async function* framed(source: AsyncIterable<Uint8Array>, framing: ZstdFraming): AsyncGenerator<Uint8Array> {
+  for await (const chunk of source) {
+    for (let offset = 0; offset < chunk.length; ) offset += framing.push(chunk.subarray(offset));
+    yield chunk;
+  }
+  framing.end();
+}
+
+/** Node's decoder ends silently after the first frame, so each frame gets a decoder of its own. */
+async function* decodeNatively(
+  source: AsyncIterable<Uint8Array>,
+  native: NativeZstd,
+  { signal, maxWindow }: { readonly signal: AbortSignal | undefined; readonly maxWindow: number },
+): AsyncGenerator<Uint8Array> {
+  const framing = new ZstdFraming(maxWindow);
+  const chunks = source[Symbol.asyncIterator]();
+  let rest: Uint8Array = new Uint8Array(0);
+  let ended = false;
+  const more = async (): Promise<boolean> => {
+    while (rest.length === 0 && !ended) {
+      const next = await chunks.next();
+      if (next.done === true) ended = true;
+      else rest = next.value;
+    }
+    return rest.length > 0;
+  };
+  async function* frame(): AsyncGenerator<Uint8Array> {
+    const before = framing.frames;
+    while (framing.frames === before && (await more())) {
+      const size = framing.push(rest);
+      const piece = rest.subarray(0, size);
+      rest = rest.subarray(size);
+      yield piece;
+    }
+    if (framing.frames === before) framing.end();
+  }
+  try {
+    while (await more()) {
+      const start = (): Codec => ({
+        ...transformCodec("zstd", native.decompress(Math.ceil(Math.log2(maxWindow)))),
+        drainOnSourceError: true,
+      });
+      yield* runCodec(frame(), start, signal);
+    }
+    framing.end();
+  } finally {
+    // Not awaited: it may be waiting for data that need not come soon.
+    if (!ended) void chunks.return?.()?.catch(() => undefined);
+  }
+}
+
+/** Ends the wait for the next chunk when `signal` aborts. */
+async function* abortable(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  if (signal === undefined) {
+    yield* source;
+    return;
+  }
+  signal.throwIfAborted();
+  const chunks = source[Symbol.asyncIterator]();
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(signal.reason);
+  });
+  aborted.catch(() => undefined);
+  signal.addEventListener("abort", onAbort, { once: true });
+  let ended = false;
+  try {
+    for (;;) {
+      const next = await Promise.race([chunks.next(), aborted]);
+      if (next.done === true) {
+        ended = true;
+        return;
+      }
+      yield next.value;
+    }
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    if (!ended) void chunks.return?.()?.catch(() => undefined);
+  }
+}
