@@ -15,13 +15,13 @@ import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
 import type { TrafficReport } from "../objects/traffic.js";
 import { type CopyTarget, closureToCopy, copyPath } from "./cache-copy.js";
 import { inClosureOrder } from "./closure-upload.js";
-import { Descriptions } from "./descriptions.js";
+import { ListingsAndDebugLinks } from "./listings-and-debug-links.js";
 import { CacheLogs, type PutLogOptions } from "./logs.js";
 import { PresenceCache } from "./presence-cache.js";
 import { type Presence, queryPresence } from "./presence-query.js";
 import { writeRealisation } from "./realisations.js";
+import { SmallObjects } from "./small-objects.js";
 import { type OpenNar, type StoredNar, StoredNars, type VerifyOptions } from "./stored-nars.js";
-import { CacheTexts } from "./texts.js";
 
 export type { Presence } from "./presence-query.js";
 export type { OpenNar } from "./stored-nars.js";
@@ -55,9 +55,9 @@ export class BinaryCache {
   readonly signers: readonly Signer[];
   readonly #logger: Logger;
   readonly #presence: PresenceCache;
-  readonly #texts: CacheTexts;
+  readonly #smallObjects: SmallObjects;
   readonly #nars: StoredNars;
-  readonly #descriptions: Descriptions;
+  readonly #listings: ListingsAndDebugLinks;
   readonly #logs: CacheLogs;
   /** Paths being written: whoever else wants the same waits for it. */
   readonly #writing = new Map<StorePath, Promise<"uploaded" | "present">>();
@@ -70,10 +70,10 @@ export class BinaryCache {
     this.signers = options.signers;
     this.#logger = options.logger ?? silentLogger;
     this.#presence = new PresenceCache(options.settings.presenceTtl, options.now);
-    this.#texts = new CacheTexts(this.objects, this.settings);
+    this.#smallObjects = new SmallObjects(this.objects, this.settings);
     this.#nars = new StoredNars(this.objects, this.settings, this.#logger);
-    this.#descriptions = new Descriptions(this.objects, this.settings, this.#texts);
-    this.#logs = new CacheLogs(this.objects, this.settings, this.#texts);
+    this.#listings = new ListingsAndDebugLinks(this.objects, this.settings, this.#smallObjects);
+    this.#logs = new CacheLogs(this.objects, this.settings, this.#smallObjects);
   }
 
   /** Bucket, or folder. */
@@ -96,7 +96,7 @@ export class BinaryCache {
 
   /** @throws BinaryCacheError, NixFormatError */
   async narInfo(path: StorePath, options: ReadOptions = {}): Promise<NarInfo | undefined> {
-    const text = await this.#texts.read(narInfoKey(path), this.settings.narinfoCompression, options);
+    const text = await this.#smallObjects.read(narInfoKey(path), this.settings.narinfoCompression, options);
     if (text === undefined) {
       this.#presence.forget(path);
       return undefined;
@@ -108,7 +108,7 @@ export class BinaryCache {
 
   /** What is in a path, where the cache has a listing. @throws BinaryCacheError, NixFormatError */
   async listing(path: StorePath, options: ReadOptions = {}): Promise<NarListing | undefined> {
-    const text = await this.#texts.read(listingKey(path), this.settings.lsCompression, options);
+    const text = await this.#smallObjects.read(listingKey(path), this.settings.lsCompression, options);
     return text === undefined ? undefined : parseListing(text);
   }
 
@@ -180,7 +180,7 @@ export class BinaryCache {
     const target: CopyTarget = {
       objects: this.objects,
       nars: this.#nars,
-      descriptions: this.#descriptions,
+      listings: this.#listings,
       publish: (info) => this.publish(info, options),
     };
     const copied = await inClosureOrder(
@@ -227,7 +227,7 @@ export class BinaryCache {
     const signed = { ...info, signatures: signatures.length > 0 ? signatures : info.signatures };
     const text = printNarInfo(this.storeDir, signed);
     const { narinfoCompression } = this.settings;
-    const result = await this.#texts.put(narInfoKey(info.path), text, narinfoCompression, {
+    const result = await this.#smallObjects.put(narInfoKey(info.path), text, narinfoCompression, {
       contentType: contentTypes.narInfo,
       ifAbsent: options.repair !== true,
       signal: options.signal,
@@ -306,7 +306,7 @@ export class BinaryCache {
     const { compression: method } = this.settings;
     const url = narKey(info.narHash, method);
     const stored = await this.#nars.store(info, url, openNar, {
-      listing: this.#descriptions.wanted,
+      listing: this.#listings.wanted,
       repair,
       signal,
     });
@@ -315,7 +315,7 @@ export class BinaryCache {
     if (listingFault !== undefined) {
       this.#logger.warn("no listing can be made of a path", { path: info.path, error: listingFault });
     }
-    if (listing !== undefined) await this.#descriptions.put(info.path, url, listing, options);
+    if (listing !== undefined) await this.#listings.put(info.path, url, listing, options);
     await options.beforePublish?.();
     await this.publish({ ...info, url, compression: method, fileHash, fileSize }, options);
     return "uploaded";

@@ -1,5 +1,5 @@
 /**
- * From one binary cache into another: stored NARs as they are, narinfos signed anew.
+ * From one binary cache into another: stored NARs as they are, narinfos signed with our keys.
  *
  * A path is taken only with its whole closure, references before referrers, and its narinfo is written last.
  */
@@ -13,7 +13,7 @@ import { dependenciesFirst } from "../../nix/store/closure.js";
 import { BinaryCacheError, missingObject } from "../errors.js";
 import { contentTypes, narInfoKey } from "../layout.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
-import type { Descriptions } from "./descriptions.js";
+import type { ListingsAndDebugLinks } from "./listings-and-debug-links.js";
 import type { Presence } from "./presence-query.js";
 import type { StoredNar, StoredNars } from "./stored-nars.js";
 
@@ -71,7 +71,7 @@ export async function closureToCopy(
 export interface CopyTarget {
   readonly objects: ObjectStore;
   readonly nars: StoredNars;
-  readonly descriptions: Descriptions;
+  readonly listings: ListingsAndDebugLinks;
   /** Signs and writes the narinfo. */
   readonly publish: (info: NarInfo) => Promise<void>;
 }
@@ -90,17 +90,17 @@ export async function copyPath(
   options: CopyOptions,
 ): Promise<"uploaded"> {
   const { signal } = options;
-  const found = await soundNar(to, info, options);
+  const found = await reusableNar(to, info, options);
   if (found === undefined) await copyNar(from.objects, to.objects, info, { signal });
-  const listing = to.descriptions.wanted ? await from.listing(info.path, { signal }) : undefined;
-  if (listing !== undefined) await to.descriptions.put(info.path, info.url, listing, options);
+  const listing = to.listings.wanted ? await from.listing(info.path, { signal }) : undefined;
+  if (listing !== undefined) await to.listings.put(info.path, info.url, listing, options);
   await options.beforePublish?.();
   await to.publish({ ...info, ...found });
   return "uploaded";
 }
 
 /** The NAR of that name that is there already, measured, when it can be used: its file may be another one. */
-async function soundNar(
+async function reusableNar(
   { objects, nars }: CopyTarget,
   info: NarInfo,
   { signal, repair }: CopyOptions,
@@ -109,7 +109,7 @@ async function soundNar(
   const compression = parseCompressionMethod(info.compression);
   if (repair === true || compression === undefined) return undefined;
   if ((await objects.head(key, { signal })) === undefined) return undefined;
-  return nars.ifSound(key, signal, () => nars.verify(info, key, { signal, compression }));
+  return nars.ifReusable(key, signal, () => nars.verify(info, key, { signal, compression }));
 }
 
 /** The stored NAR, as it is, over one that is there. */

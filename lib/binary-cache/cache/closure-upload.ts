@@ -25,7 +25,7 @@ export async function inClosureOrder<T extends Pick<ValidPathInfo, "path" | "ref
   const uploaded: StorePath[] = [];
   let failure: { readonly error: unknown } | undefined;
   await mapLimited(paths, options.concurrency ?? pathsAtOnce, async (item) => {
-    // Whoever waits, waits only for those that have begun, so nobody waits in a circle.
+    // Each upload waits only for uploads that have already started, so they cannot deadlock.
     const earlier = item.references.flatMap((reference) => published.get(reference) ?? []);
     const beforePublish = async (): Promise<void> => {
       await Promise.all(earlier);

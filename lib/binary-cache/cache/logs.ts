@@ -5,7 +5,7 @@ import type { CacheSettings } from "../cache-uri.js";
 import { unknownEncoding } from "../errors.js";
 import { contentTypes, logKey } from "../layout.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
-import { type CacheTexts, contentEncoding } from "./texts.js";
+import { contentEncoding, type SmallObjects } from "./small-objects.js";
 
 export interface PutLogOptions extends ReadOptions {
   /** Name of a try that another one followed. */
@@ -15,12 +15,12 @@ export interface PutLogOptions extends ReadOptions {
 export class CacheLogs {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;
-  readonly #texts: CacheTexts;
+  readonly #smallObjects: SmallObjects;
 
-  constructor(objects: ObjectStore, settings: CacheSettings, texts: CacheTexts) {
+  constructor(objects: ObjectStore, settings: CacheSettings, smallObjects: SmallObjects) {
     this.#objects = objects;
     this.#settings = settings;
-    this.#texts = texts;
+    this.#smallObjects = smallObjects;
   }
 
   async put(
@@ -29,7 +29,7 @@ export class CacheLogs {
     { attempt, signal }: PutLogOptions,
   ): Promise<void> {
     const { logCompression, compressionLevel: level } = this.#settings;
-    const method = this.#texts.encoding(logCompression);
+    const method = this.#smallObjects.encoding(logCompression);
     await this.#objects.put(logKey(drv, attempt), compress(log, { method, level, signal }), {
       contentType: contentTypes.log,
       contentEncoding: contentEncoding(method),

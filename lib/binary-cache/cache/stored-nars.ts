@@ -80,7 +80,7 @@ export class StoredNars {
     // Two store paths can have the same contents, and an upload that broke off may have left its NAR behind. Who reads
     // the older narinfo relies on the hash of the file, so a sound NAR is never replaced.
     if (!repair && (await this.#objects.head(key, options)) !== undefined) {
-      const found = await this.ifSound(key, signal, () => this.#adopt(info, key, options));
+      const found = await this.ifReusable(key, signal, () => this.#adopt(info, key, options));
       return found ?? required(await this.#write(info, key, openNar, false, options), absent);
     }
     const written = await this.#write(info, key, openNar, !repair, options);
@@ -88,7 +88,7 @@ export class StoredNars {
   }
 
   /** What `read` gives of the NAR; undefined, with a warning, when it is damaged and has to be replaced. */
-  async ifSound<T>(
+  async ifReusable<T>(
     key: string,
     signal: AbortSignal | undefined,
     read: () => Promise<T | undefined>,

@@ -13,7 +13,8 @@ import type { ObjectStore, PutOptions, ReadOptions } from "../objects/object-sto
 /** Bytes of a narinfo or listing, stored or decoded. */
 const largestText = 64 << 20;
 
-export class CacheTexts {
+/** Reads and writes narinfos and listings. */
+export class SmallObjects {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;
 

@@ -6,19 +6,20 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { contentTypes, debugInfoKey, listingKey } from "../layout.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
-import type { CacheTexts } from "./texts.js";
+import type { SmallObjects } from "./small-objects.js";
 
 const linksAtOnce = 25;
 
-export class Descriptions {
+/** Writes the listing and the debug links of a path, as far as the settings ask for them. */
+export class ListingsAndDebugLinks {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;
-  readonly #texts: CacheTexts;
+  readonly #smallObjects: SmallObjects;
 
-  constructor(objects: ObjectStore, settings: CacheSettings, texts: CacheTexts) {
+  constructor(objects: ObjectStore, settings: CacheSettings, smallObjects: SmallObjects) {
     this.#objects = objects;
     this.#settings = settings;
-    this.#texts = texts;
+    this.#smallObjects = smallObjects;
   }
 
   /** Whether there is anything to say. */
@@ -36,7 +37,7 @@ export class Descriptions {
     const { writeNarListing, writeDebugInfo, lsCompression } = this.#settings;
     const put = { contentType: contentTypes.json, ifAbsent: options.repair !== true, signal: options.signal };
     if (writeNarListing) {
-      await this.#texts.put(listingKey(path), printListing(listing), lsCompression, put);
+      await this.#smallObjects.put(listingKey(path), printListing(listing), lsCompression, put);
     }
     if (!writeDebugInfo) return;
     await mapLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {
