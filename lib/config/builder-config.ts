@@ -14,7 +14,7 @@ export async function loadBuilderConfig(options: LoadOptions = {}): Promise<Load
     supportedFeatures && mandatoryFeatures.filter((feature) => !supportedFeatures.includes(feature));
   if (unsupported !== undefined && unsupported.length > 0) {
     warnings.push(
-      `${file}: key 'mandatoryFeatures': ${unsupported.join(", ")} must also stand in 'supportedFeatures', or the machine gets no work`,
+      `${file}: key 'mandatoryFeatures': ${unsupported.join(", ")} must also be listed in 'supportedFeatures', or the machine gets no work`,
     );
   }
   return { config, path, warnings };

@@ -2,6 +2,7 @@
 import { referenceProtocolVersion } from "./queue-runner-settings.js";
 import { integerMax, type SettingTable, uint32Max } from "./setting.js";
 
+/** Key, type, range, default and meaning of each setting of the builder. */
 export const builderSettings = {
   pingInterval: {
     kind: "integer",
@@ -10,7 +11,7 @@ export const builderSettings = {
     max: 3600,
     default: 10,
     live: "yes",
-    meaning: "Time between two pings. Keep it well below the runner's `machineHeartbeatTimeoutInS`.",
+    meaning: "Interval between pings. Keep it well below the runner's `machineHeartbeatTimeoutInS`.",
   },
   speedFactor: {
     kind: "number",
@@ -19,7 +20,7 @@ export const builderSettings = {
     max: 1e6,
     default: 1,
     live: "yes",
-    meaning: "Speed against other machines; weighs in the runner's `machineSortFn`.",
+    meaning: "Speed relative to other machines, used by the runner's `machineSortFn`.",
   },
   maxJobs: {
     kind: "integer",
@@ -29,7 +30,7 @@ export const builderSettings = {
     default: 4,
     live: "yes",
     meaning:
-      "Builds at once. Announced to the runner, which keeps to it unless `machineFreeFn` is `Dynamic`.",
+      "Concurrent builds. Announced to the runner, which enforces it unless `machineFreeFn` is `Dynamic`.",
   },
   buildCores: {
     kind: "integer",
@@ -46,20 +47,20 @@ export const builderSettings = {
     unit: "% free",
     min: 0,
     max: 100,
-    special: "0: not looked at",
+    special: "0: no check",
     default: 10,
     live: "yes",
-    meaning: "No new builds while less of the build folder's disk is free.",
+    meaning: "No new builds while less than this is free on the disk of the build directory.",
   },
   storeAvailThreshold: {
     kind: "number",
     unit: "% free",
     min: 0,
     max: 100,
-    special: "0: not looked at",
+    special: "0: no check",
     default: 10,
     live: "yes",
-    meaning: "No new builds while less of the store's disk is free.",
+    meaning: "No new builds while less than this is free on the disk of the store.",
   },
   load1Threshold: {
     kind: "number",
@@ -69,7 +70,7 @@ export const builderSettings = {
     default: 8,
     live: "yes",
     meaning:
-      "No new builds above this load. Only where the kernel has no pressure figures, and in dynamic modes.",
+      "No new builds while the 1-minute load average is above this. Used only in the dynamic modes of `machineFreeFn`, and only where the kernel has no pressure figures.",
   },
   cpuPsiThreshold: {
     kind: "number",
@@ -79,7 +80,7 @@ export const builderSettings = {
     special: "100 and more: not looked at",
     default: 75,
     live: "yes",
-    meaning: "No new builds while some task waits for a CPU for a larger part of the time. In dynamic modes.",
+    meaning: "No new builds while the CPU pressure (`some avg10`) is above this. In dynamic modes.",
   },
   memPsiThreshold: {
     kind: "number",
@@ -89,7 +90,7 @@ export const builderSettings = {
     special: "100 and more: not looked at",
     default: 80,
     live: "yes",
-    meaning: "The same for all tasks waiting for memory.",
+    meaning: "The same for memory pressure (`full avg10`).",
   },
   ioPsiThreshold: {
     kind: "number",
@@ -97,9 +98,9 @@ export const builderSettings = {
     min: 0,
     max: 1e6,
     default: undefined,
-    defaultText: "absent: not looked at",
+    defaultText: "absent: no check",
     live: "yes",
-    meaning: "The same for all tasks waiting for I/O.",
+    meaning: "The same for I/O pressure (`full avg10`).",
   },
   systems: {
     kind: "list",
@@ -120,13 +121,13 @@ export const builderSettings = {
     default: [],
     live: "yes",
     meaning:
-      "Only steps that require all of these are taken. Each must also stand in `supportedFeatures`, or the machine gets no work.",
+      "Only steps that require all of these features are assigned to this machine. Each must also be listed in `supportedFeatures`, or the machine gets no work.",
   },
   useSubstitutes: {
     kind: "boolean",
     default: false,
     live: "yes",
-    meaning: "Take inputs from the builder's own substituters before asking the runner.",
+    meaning: "Fetch inputs from the builder's own substituters before asking the runner.",
   },
   hostname: {
     kind: "text",
@@ -135,25 +136,26 @@ export const builderSettings = {
     live: "no",
     own: true,
     meaning:
-      "Name of this machine in the status API and in the database. Two builders on one machine need a name each.",
+      "Name of this machine in the status API and in the database. Two builders on one machine need different names.",
   },
   protocolVersion: {
     kind: "text",
     default: referenceProtocolVersion,
     live: "no",
     own: true,
-    meaning: "API version that is told to the runner; a Rust runner wants exactly its own.",
+    meaning: "API version sent to the runner; a Rust runner accepts exactly its own.",
   },
   reconnectTimeoutInS: {
     kind: "integer",
     unit: "s",
     min: 0,
     max: integerMax,
-    special: "0: end at once, as the Rust builder does",
+    special: "0: exit immediately, as the Rust builder does",
     default: 600,
     live: "no",
     own: true,
-    meaning: "When the runner is away the builder keeps building and tries to join again for so long.",
+    meaning:
+      "While the runner is down the builder keeps building and tries to rejoin for this long; then it exits.",
   },
   drainTimeoutInS: {
     kind: "integer",
@@ -163,6 +165,6 @@ export const builderSettings = {
     default: 0,
     live: "yes",
     own: true,
-    meaning: "After SIGTERM running builds get this time to end before they are stopped.",
+    meaning: "After SIGTERM running builds get this much time to finish before they are aborted.",
   },
 } as const satisfies SettingTable;

@@ -11,10 +11,11 @@ function plain(value: unknown): unknown {
   return Array.isArray(value) ? value.map(plain) : value;
 }
 
+/** Keys of the file that a reload changes, by when the new value applies. */
 export interface ConfigChanges<K extends string> {
-  /** Keys whose new value counts from now on. */
+  /** Applied by the reload. */
   readonly live: readonly K[];
-  /** Keys whose new value counts after a restart only. */
+  /** Applied by the next restart. */
   readonly atRestart: readonly K[];
 }
 
@@ -41,6 +42,7 @@ export function configChanges(
   });
 }
 
+/** Keys of the builder's file whose value differs. */
 export function builderConfigChanges(
   before: BuilderConfig,
   after: BuilderConfig,

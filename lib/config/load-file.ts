@@ -4,12 +4,12 @@ import { checkFile, configError } from "./check-file.js";
 import type { SettingTable, ValuesOf } from "./setting.js";
 import type { Loaded, LoadOptions } from "./types.js";
 
-/** Name the programs look for when none is given. */
+/** File to read when none is given. */
 const defaultPath = "config.toml";
 
 /**
- * Reads and checks a file. A missing file that nobody asked for means the defaults; anything else that cannot be
- * read is an error, for the defaults would open what the file had closed.
+ * Reads and checks a file. A missing file means the defaults when its path was not given explicitly; any other failure
+ * to read is an error, because the defaults would switch off the authentication that the file may configure.
  * @throws UsageError
  */
 export async function loadFile<T extends SettingTable>(

@@ -1,12 +1,14 @@
 /**
  * Log filters: comma-separated directives `level` or `target=level`, as operators write them into `RUST_LOG`. Spans
- * and fields in brackets are accepted and not looked at.
+ * and fields in brackets are accepted and ignored.
  */
 import { UsageError } from "../errors.js";
 import type { LogFormat, LogLevel } from "../log.js";
 
+/** A log level, or nothing at all. */
 export type FilterLevel = LogLevel | "off";
 
+/** A parsed filter. */
 export interface LogFilter {
   /** For targets without a directive of their own. */
   readonly level: FilterLevel;

@@ -76,7 +76,7 @@ async function checkKeyFiles(file: string, key: string, addresses: readonly stri
 
 /**
  * Reads, checks and completes the settings of the queue-runner.
- * @throws UsageError with one line that names file and key; nothing is half taken over
+ * @throws UsageError with one line that names file and key
  */
 export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<Loaded<QueueRunnerConfig>> {
   const env = options.env ?? process.env;
@@ -86,7 +86,7 @@ export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<
   for (const address of values.remoteStoreAddr) {
     if (usable.includes(address)) continue;
     warnings.push(
-      `${file}: key 'remoteStoreAddr': '${printableAddress(address)}' is left out; it must begin with s3://, file://, ssh:// or /`,
+      `${file}: key 'remoteStoreAddr': '${printableAddress(address)}' is ignored; it must begin with s3://, file://, ssh:// or /`,
     );
   }
   if (values.usePresignedUploads && !(usable[0] ?? "").startsWith("s3://")) {

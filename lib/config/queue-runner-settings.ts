@@ -4,6 +4,7 @@ import { int32Max, integerMax, type SettingTable, uint32Max } from "./setting.js
 /** API version of the Rust programs we speak with by default. */
 export const referenceProtocolVersion = "0.1.0-5f82f0f0";
 
+/** Key, type, range, default and meaning of each setting of the queue runner. */
 export const queueRunnerSettings = {
   hydraDataDir: {
     kind: "path",
@@ -17,7 +18,7 @@ export const queueRunnerSettings = {
     default: "postgres://hydra@%2Frun%2Fpostgresql:5432/hydra",
     live: "no",
     meaning:
-      "PostgreSQL of Hydra: `postgres://user[:password]@host:port/database`; a percent-encoded host that begins with `/` is a socket folder. `embedded:` starts a PostgreSQL of its own below `hydraDataDir`. `HYDRA_DATABASE_URL` in the environment wins over the file.",
+      "PostgreSQL of Hydra: `postgres://user[:password]@host:port/database`; a percent-encoded host that begins with `/` is a socket folder. `embedded:` starts a private PostgreSQL below `hydraDataDir`. `HYDRA_DATABASE_URL` in the environment takes precedence over the file.",
   },
   maxDbConnections: {
     kind: "integer",
@@ -33,7 +34,7 @@ export const queueRunnerSettings = {
     choices: ["SpeedFactorOnly", "CpuCoreCountWithSpeedFactor", "BogomipsWithSpeedFactor"],
     default: "BogomipsWithSpeedFactor",
     live: "yes",
-    meaning: "Which of the machines that can take a step gets it.",
+    meaning: "How to choose among the machines that can take a step.",
   },
   machineFreeFn: {
     kind: "choice",
@@ -41,7 +42,7 @@ export const queueRunnerSettings = {
     default: "Static",
     live: "yes",
     meaning:
-      "When a machine has room: by its job limit (`Static`), by load and pressure (`Dynamic`), or by both (`DynamicWithMaxJobLimit`). The disk thresholds always count.",
+      "When a machine has capacity: by its job limit (`Static`), by load and pressure (`Dynamic`), or by both (`DynamicWithMaxJobLimit`). The disk thresholds always apply.",
   },
   stepSortFn: {
     kind: "choice",
@@ -49,7 +50,7 @@ export const queueRunnerSettings = {
     default: "WithRdeps",
     live: "yes",
     meaning:
-      "Order of steps of one jobset and priority: as the C++ runner did, by the number of dependents, or by the expected time of the longest chain above.",
+      "Order of steps with the same jobset and priority: as in the C++ runner (`Legacy`), by number of dependents (`WithRdeps`), or by expected duration of the longest chain of dependents (`WithCriticalPath`).",
   },
   dispatchTriggerTimerInS: {
     kind: "integer",
@@ -59,30 +60,30 @@ export const queueRunnerSettings = {
     special: "0 or less: no timer",
     default: 120,
     live: "yes",
-    meaning: "Longest time between two looks at the queues when nothing happens.",
+    meaning: "Longest interval between two dispatch rounds when nothing happens.",
   },
   queueTriggerTimerInS: {
     kind: "integer",
     unit: "s",
     min: -integerMax,
     max: integerMax,
-    special: "0 or less: only the built-in slow poll",
+    special: "0 or less: only the built-in poll every 5 minutes",
     default: -1,
     live: "yes",
-    meaning: "Time between two reads of the builds table when no notification comes.",
+    meaning: "Interval between scans of the builds table when no notification arrives.",
   },
   remoteStoreAddr: {
     kind: "list",
     default: [],
     live: "yes",
     meaning:
-      "Stores the outputs are copied to: `s3://bucket?…`, `file:///folder?…`, `ssh://host` or `/folder`. The first S3 store is the binary cache. Files named by `secret-key` and `secret-keys` are checked when the file is loaded. Other forms are left out with a warning.",
+      "Stores the outputs are copied to: `s3://bucket?…`, `file:///folder?…`, `ssh://host` or `/folder`. The first S3 store is the binary cache. Files named by `secret-key` and `secret-keys` are checked when the file is loaded. Addresses of other forms are ignored with a warning.",
   },
   useSubstitutes: {
     kind: "boolean",
     default: false,
     live: "yes",
-    meaning: "Take outputs from substituters before building them.",
+    meaning: "Fetch outputs from substituters instead of building them, where possible.",
   },
   rootsDir: {
     kind: "path",
@@ -97,10 +98,10 @@ export const queueRunnerSettings = {
     unit: "tries",
     min: 0,
     max: uint32Max,
-    special: "counts tries: 0 and 1 both mean never again",
+    special: "counts tries: 0 and 1 both mean no retry",
     default: 5,
     live: "yes",
-    meaning: "Tries of a step that fails for a reason that is not its own.",
+    meaning: "Tries of a step whose failures are not its own fault (machine lost, disk full).",
   },
   retryInterval: {
     kind: "integer",
@@ -125,11 +126,11 @@ export const queueRunnerSettings = {
     unit: "s",
     min: -integerMax,
     max: integerMax,
-    special: "0 or less: give up at the first look",
+    special: "0 or less: fail immediately",
     default: 120,
     live: "yes",
     meaning:
-      "How long a step may wait for a machine that supports it before it fails as unsupported. A machine that reboots takes minutes: an hour is a good value.",
+      "How long a step may wait for a machine that supports it before it fails as unsupported. A reboot of a machine takes minutes, so an hour is a good value.",
   },
   stopQueueRunAfterInS: {
     kind: "integer",
@@ -139,7 +140,7 @@ export const queueRunnerSettings = {
     special: "0 or less: never",
     default: 60,
     live: "yes",
-    meaning: "A pass over the queue pauses after this time and goes on where it stopped.",
+    meaning: "A scan of the queue is interrupted after this time and continued by the next one.",
   },
   maxConcurrentDownloads: {
     kind: "integer",
@@ -148,7 +149,7 @@ export const queueRunnerSettings = {
     max: uint32Max,
     default: 5,
     live: "yes",
-    meaning: "Paths a builder fetches at once; sent to all builders at a reload.",
+    meaning: "Paths a builder fetches concurrently; sent to all builders on reload.",
   },
   concurrentUploadLimit: {
     kind: "integer",
@@ -158,7 +159,7 @@ export const queueRunnerSettings = {
     special: "0 and 1: one at a time",
     default: 5,
     live: "yes",
-    meaning: "Uploads to the remote stores at once.",
+    meaning: "Concurrent uploads to the remote stores.",
   },
   tokenPaths: {
     kind: "paths",
@@ -166,7 +167,7 @@ export const queueRunnerSettings = {
     defaultText: "absent: no authentication",
     live: "yes",
     meaning:
-      "Files with one bearer token each; a builder must send one of them. An empty list lets nobody in. A file that is missing, unreadable or empty is an error, never an open door.",
+      "Files with one bearer token each; a builder must send one of them. With an empty list every builder is refused. A file that is missing, unreadable or empty is an error; it never disables authentication.",
   },
   bindTokensToHosts: {
     kind: "boolean",
@@ -188,7 +189,8 @@ export const queueRunnerSettings = {
     kind: "boolean",
     default: false,
     live: "yes",
-    meaning: "Builders upload outputs to S3 themselves. Needs an S3 store first in `remoteStoreAddr`.",
+    meaning:
+      "Builders upload outputs to S3 directly, with presigned URLs. The first entry of `remoteStoreAddr` must be an S3 store.",
   },
   maxOutputSize: {
     kind: "integer",
@@ -198,7 +200,7 @@ export const queueRunnerSettings = {
     special: "0: no limit",
     default: 0,
     live: "yes",
-    meaning: "Largest NAR of one output.",
+    meaning: "Maximum NAR size of an output.",
   },
   maxSilentTime: {
     kind: "integer",
@@ -208,7 +210,7 @@ export const queueRunnerSettings = {
     special: "0: no limit",
     default: 3600,
     live: "yes",
-    meaning: "A build that prints nothing for so long is stopped, unless the job says otherwise.",
+    meaning: "A build that prints nothing for this long is aborted; a job can override it.",
   },
   buildTimeout: {
     kind: "integer",
@@ -218,7 +220,7 @@ export const queueRunnerSettings = {
     special: "0: no limit",
     default: 36_000,
     live: "yes",
-    meaning: "Longest time of a build, unless the job says otherwise.",
+    meaning: "Maximum duration of a build; a job can override it.",
   },
   maxLogSize: {
     kind: "integer",
@@ -228,20 +230,20 @@ export const queueRunnerSettings = {
     special: "0: no limit",
     default: 67_108_864,
     live: "yes",
-    meaning: "Longest log of a build.",
+    meaning: "Maximum size of a build log.",
   },
   forcedSubstituters: {
     kind: "list",
     default: [],
     live: "yes",
     meaning:
-      "With presigned uploads: a builder that does not use all of these substituters is refused. Compared letter by letter.",
+      "With presigned uploads: a builder that does not use all of these substituters is refused. Compared as strings.",
   },
   overflowStore: {
     kind: "table",
     default: undefined,
     live: "yes",
-    meaning: "A second S3 store that takes the outputs of some jobsets.",
+    meaning: "A second S3 store for the outputs of some jobsets.",
     members: {
       store: { kind: "text", default: undefined, live: "yes", meaning: "`s3://…`; required." },
       jobsets: {
@@ -257,7 +259,7 @@ export const queueRunnerSettings = {
     default: referenceProtocolVersion,
     live: "no",
     own: true,
-    meaning: "API version that is told to builders.",
+    meaning: "API version sent to builders.",
   },
   acceptedPeerVersions: {
     kind: "list",
@@ -271,12 +273,12 @@ export const queueRunnerSettings = {
     unit: "builds",
     min: 0,
     max: uint32Max,
-    special: "0: no bound",
+    special: "0: no limit",
     default: 4,
     live: "yes",
     own: true,
     meaning:
-      "A slot is free when the build ends. A machine with so many builds still uploading their outputs gets no new one.",
+      "A slot is free when the build ends. A machine gets no new build while this many are still uploading their outputs.",
   },
   machineHeartbeatTimeoutInS: {
     kind: "integer",
@@ -287,7 +289,8 @@ export const queueRunnerSettings = {
     default: 60,
     live: "yes",
     own: true,
-    meaning: "A machine that sends nothing for so long is given up; its steps are tried elsewhere.",
+    meaning:
+      "A machine that sends nothing for this long is considered lost; its steps are retried elsewhere.",
   },
   drainTimeoutInS: {
     kind: "integer",
@@ -298,7 +301,7 @@ export const queueRunnerSettings = {
     live: "yes",
     own: true,
     meaning:
-      "After SIGTERM nothing new is handed out, and running builds get this time to end. Keep it below the service manager's stop time-out.",
+      "After SIGTERM no new steps are started, and running builds get this much time to finish. Keep it below the stop timeout of the service manager.",
   },
   maxConcurrentIngestion: {
     kind: "integer",
@@ -319,6 +322,6 @@ export const queueRunnerSettings = {
     live: "yes",
     own: true,
     meaning:
-      "File with a bearer token that requests to the status API must carry if they change something (`PUT /build`, `POST …`). The Perl front-end sends none.",
+      "File with the bearer token that modifying requests to the status API (`PUT /build`, `POST …`) must send. The Perl front-end sends none.",
   },
 } as const satisfies SettingTable;

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 
-/** A value that no log, dump or JSON shows; only `reveal()` gives it away. */
+/** A value that logs, dumps and JSON show as `[redacted]`; only `reveal()` returns it. */
 export class Secret {
   readonly #value: string;
 
@@ -13,10 +13,12 @@ export class Secret {
     return this.#value;
   }
 
+  /** Always `[redacted]`. */
   toString(): string {
     return "[redacted]";
   }
 
+  /** Always `[redacted]`. */
   toJSON(): string {
     return "[redacted]";
   }

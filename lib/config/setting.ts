@@ -33,12 +33,14 @@ export type Setting = Described &
     | { readonly kind: "table"; readonly members: SettingTable; readonly default: undefined }
   );
 
+/** Settings by key. */
 export type SettingTable = Readonly<Record<string, Setting>>;
 
-/** Limits of the integer types that other programs read the same keys with. */
+/** Limit of the 32-bit integers that other programs read some keys into. */
 export const int32Max = 2 ** 31 - 1;
+/** Limit of unsigned 32-bit integers. */
 export const uint32Max = 2 ** 32 - 1;
-/** Beyond it JavaScript numbers are not exact. */
+/** Largest integer that a JavaScript number holds exactly. */
 export const integerMax = Number.MAX_SAFE_INTEGER;
 
 type Plain<S extends Setting> = S extends { readonly kind: "integer" | "number" }

@@ -6,6 +6,7 @@ import { UsageError } from "../errors.js";
 /** An environment that variables are removed from, so that child processes do not take the sockets for theirs. */
 export type MutableEnvironment = Record<string, string | undefined>;
 
+/** Where to look for inherited sockets. */
 export interface InheritedSocketsOptions {
   /** Names we listen under, in the order that nameless sockets are given to them. Default `rest`, `grpc`. */
   readonly names?: readonly string[];

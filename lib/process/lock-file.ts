@@ -22,6 +22,7 @@ export interface LockFile extends AsyncDisposable {
   release(): Promise<void>;
 }
 
+/** How a lock file is taken. */
 export interface LockFileOptions {
   /** Program that locks an inherited descriptor: `<program> -x -n 3`. Default `flock`. */
   readonly flockProgram?: string;

@@ -1,5 +1,6 @@
 /** SIGHUP as "read your configuration again". */
 
+/** A subscription to SIGHUP; disposing of it ends it. */
 export interface ReloadSignal extends Disposable {
   /** Does what a SIGHUP does; resolves when a reload that began after this call is over. */
   reload(): Promise<void>;

@@ -1,6 +1,7 @@
 /** The frame of a program's `main`: exit codes, and how errors look to the person in front of it. */
 import { toError, UsageError } from "../errors.js";
 
+/** How a program is run. */
 export interface ProgramOptions {
   /** Stands in front of messages. */
   readonly name: string;

@@ -1,6 +1,7 @@
 /** The two steps of stopping: the first SIGTERM or SIGINT asks for it, the second one insists. */
 import { constants } from "node:os";
 
+/** Abort signals for the two steps of stopping. */
 export interface ShutdownSignals extends Disposable {
   /** Aborted by the first SIGTERM or SIGINT, with the signal's name as reason: end in order. */
   readonly first: AbortSignal;

@@ -26,6 +26,7 @@ export interface ServiceState {
   readonly extendTimeoutMs?: number;
 }
 
+/** How messages reach the service manager. */
 export interface NotifyOptions {
   /** Default `process.env`. */
   readonly env?: Environment;

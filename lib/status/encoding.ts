@@ -29,6 +29,7 @@ export function average(total: number, count: number): number {
   return count > 0 ? Math.trunc(total / count) : 0;
 }
 
+/** Order of two texts by UTF-16 code units, for `sort`. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }

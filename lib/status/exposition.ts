@@ -1,5 +1,6 @@
 /** Printing of metric families in the Prometheus text format 0.0.4, always in the same order. */
 
+/** One line of a family: labels and value. */
 export interface Sample {
   /** Appended to the family's name: `_bucket`, `_sum`, `_count`. */
   readonly suffix?: string;
@@ -7,6 +8,7 @@ export interface Sample {
   readonly value: number;
 }
 
+/** A metric with its help text, type and samples. `name` is complete, prefix included. */
 export interface Family {
   readonly name: string;
   readonly help: string;
@@ -14,6 +16,7 @@ export interface Family {
   readonly samples: readonly Sample[];
 }
 
+/** Content type of the Prometheus text format. */
 export const expositionContentType = "text/plain; version=0.0.4; charset=utf-8";
 
 function printNumber(value: number): string {

@@ -1,4 +1,4 @@
-/** What a route answers, and how it goes onto the wire. */
+/** Replies of routes and how they are sent. */
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -9,6 +9,7 @@ import { turn } from "../async/index.js";
 
 import type { Json, JsonObject } from "./shapes.js";
 
+/** Response of a route: status number, type, body and further headers. */
 export interface Reply {
   readonly status: number;
   readonly contentType: string;
@@ -25,10 +26,12 @@ const minimalCompressedSize = 1400;
 /** Lists longer than this are printed in slices, so that other work gets its turn. */
 const sliceLength = 1000;
 
+/** A JSON response; `status` defaults to 200. */
 export function jsonReply(value: JsonObject, status = 200): Reply {
   return { status, contentType: jsonContentType, body: JSON.stringify(value) };
 }
 
+/** `{"error": "<message>"}` with a status number. */
 export function errorReply(status: number, message: string): Reply {
   return jsonReply({ error: message }, status);
 }

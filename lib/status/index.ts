@@ -1,8 +1,8 @@
 /**
- * The runner's window: JSON status, Prometheus metrics and the live page, over plain HTTP/1.1.
+ * The status API of the runner: JSON, Prometheus metrics and the live page, over plain HTTP/1.1.
  *
- * In this room live the shapes of the answers, the counters and the router. It asks a `StatusSource` for data and
- * knows nothing of how the runner gets it.
+ * In this room live the JSON shapes, the metrics, the router and the server. It reads from a `StatusSource` and does not
+ * know how the runner implements it.
  */
 export { StatusError } from "./errors.js";
 export type { CounterName } from "./metrics.js";

@@ -5,14 +5,15 @@ import type { Family, Sample } from "./exposition.js";
 
 export type { CounterName } from "./counters.js";
 
+/** Which families a `Metrics` has. */
 export interface MetricsOptions {
   /** Families about the process and the JavaScript runtime. Default true. */
   readonly runtime?: boolean;
 }
 
 /**
- * What the runner counts while it works. Everything that is a present state (queue lengths, machines) is not here:
- * it is taken from the `StatusSource` at each scrape, so that one exposition shows one moment.
+ * Counters and histograms of the runner. Gauges (queue lengths, machines) are not kept here: they are read from the
+ * `StatusSource` at each scrape, so that one exposition shows one moment.
  */
 export class Metrics {
   /** Holds the histograms; further families registered here appear in the exposition. */
@@ -42,22 +43,22 @@ export class Metrics {
       });
     this.#inputs = perSystem(
       "build_input_drvs_seconds",
-      "Number of input derivations of the derivations read (no time, in spite of the name)",
+      "Number of input derivations of each derivation read (a count, despite the name)",
       [0, 1, 5, 10, 25, 50, 100, 250, 500],
     );
     this.#closures = perSystem(
       "build_closure_size_bytes",
-      "Closure size of cached builds read from the store",
+      "Closure size of cached builds whose outputs were read from a store",
       [1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9],
     );
     this.#waits = perSystem(
       "job_wait_time_seconds",
-      "Time between runnable and handed to a machine",
+      "Time from runnable to assigned to a machine",
       [1, 10, 60, 300, 900, 3600, 7200, 86400],
     );
     this.#durations = new Histogram({
       name: `${metricPrefix}step_duration_seconds`,
-      help: "Time of step attempts by result",
+      help: "Duration of step attempts by result",
       buckets: [1, 5, 15, 60, 300, 900, 3600, 10800, 36000],
       labelNames: ["machine_type", "result"],
       registers,
@@ -83,6 +84,7 @@ export class Metrics {
     if (amount > 0 && Number.isFinite(amount)) this.#values[name] += amount;
   }
 
+  /** Present value of a counter. */
   value(name: CounterName): number {
     return this.#values[name];
   }
@@ -92,6 +94,7 @@ export class Metrics {
     this.#maxTries = Math.max(this.#maxTries, tries);
   }
 
+  /** Highest number of tries that `noteTries` was given; 0 when no step was retried. */
   get maxTries(): number {
     return this.#maxTries;
   }
@@ -106,7 +109,7 @@ export class Metrics {
     this.#closures.observe({ machine_type: system }, bytes);
   }
 
-  /** A step was handed out `seconds` after it became runnable. */
+  /** A step was assigned to a machine `seconds` after it became runnable. */
   observeWait(system: string, seconds: number): void {
     this.#waits.observe({ machine_type: system }, Math.max(0, seconds));
   }

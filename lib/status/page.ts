@@ -16,6 +16,7 @@ export const livePageHeaders: Readonly<Record<string, string>> = {
   "cache-control": "no-cache",
 };
 
+/** The whole page. */
 export const livePage = `<!doctype html>
 <html lang="en">
 <head>

@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 
 import { StatusError } from "./errors.js";
 
-/** No request of ours is anywhere near it. */
+/** Largest accepted body in bytes; requests of Hydra's front-end are far smaller. */
 export const bodyLimit = 1024 * 1024;
 
 /** @throws StatusError when the body is too long, cut short, not UTF-8 or not a JSON object */
@@ -48,18 +48,19 @@ function field(object: Readonly<Record<string, unknown>>, name: string): unknown
   return object[name];
 }
 
-/** @throws StatusError when the field is missing or no string */
+/** A string member. @throws StatusError when it is missing or not a string */
 export function stringField(object: Readonly<Record<string, unknown>>, name: string): string {
   const value = field(object, name);
   if (typeof value !== "string") throw new StatusError("bad-request", `field '${name}' must be a string`);
   return value;
 }
 
+/** Whether a value is an id as Hydra's database has them: a 32-bit integer. */
 export function isDatabaseId(value: unknown): value is number {
   return typeof value === "number" && Number.isInteger(value) && value >= -2147483648 && value <= 2147483647;
 }
 
-/** An id of Hydra's database. @throws StatusError when the field is missing or no 32-bit integer */
+/** An id of Hydra's database. @throws StatusError when it is missing or not a 32-bit integer */
 export function idField(object: Readonly<Record<string, unknown>>, name: string): number {
   const value = field(object, name);
   if (!isDatabaseId(value)) throw new StatusError("bad-request", `field '${name}' must be a 32-bit integer`);

@@ -1,4 +1,4 @@
-/** The table of routes: which request is answered by what. */
+/** The table of routes: method, path pattern and handler. */
 import type { IncomingMessage } from "node:http";
 
 import { isDerivationPath, parseAnyStorePath } from "../nix/path/store-path.js";
@@ -15,6 +15,7 @@ import { buildJson, jobsetsJson, machinesJson, queuedStepJson, stepJson } from "
 import { stateFamilies } from "./state-families.js";
 import type { StatusSource } from "./types.js";
 
+/** What a handler gets. `now` is in milliseconds since the epoch. */
 export interface RouteContext {
   readonly source: StatusSource;
   readonly metrics: Metrics;
@@ -25,6 +26,7 @@ export interface RouteContext {
   readonly parameter: string;
 }
 
+/** One route and its handler. */
 export interface Route {
   readonly method: "GET" | "PUT" | "POST";
   /** `{}` stands for one path segment. Patterns without it also match with one trailing slash. */
@@ -120,6 +122,7 @@ function uploads({ source }: RouteContext): Reply {
   return listReply("paths", source.pendingUploads(), "pathCount", (path) => path);
 }
 
+/** All routes of the status API. */
 export const routes: readonly Route[] = [
   {
     method: "GET",
@@ -219,7 +222,7 @@ for (const route of routes) {
   }
 }
 
-/** The route of a request; the path is compared byte by byte, the query is not looked at. HEAD goes where GET goes. */
+/** The route of a request; the path is compared byte by byte, the query is ignored, HEAD is handled as GET. Undefined: not found. */
 export function findRoute(
   method: string,
   url: string,

@@ -9,6 +9,7 @@ import type { MachinePressures, MachineReport, PressureAverages, RemoteStoreRepo
 
 /** `null` stands for "not known"; members are never left out. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
+/** A JSON object. */
 export type JsonObject = { readonly [name: string]: Json };
 
 function pressureJson(line: PressureAverages | undefined): Json {
@@ -70,6 +71,7 @@ function machineStatsJson(machine: MachineReport, now: number): JsonObject {
   };
 }
 
+/** One machine as `/status/machines` shows it. `now` in milliseconds since the epoch. */
 export function machineJson(machine: MachineReport, now: number): JsonObject {
   const { view } = machine;
   const { info } = view;
@@ -125,6 +127,7 @@ export function machinesJson(machines: readonly MachineReport[], now: number): J
   return Object.fromEntries([...byName].sort(([a], [b]) => compareText(a, b)));
 }
 
+/** Jobsets by `project:jobset`, sorted. */
 export function jobsetsJson(jobsets: readonly JobsetView[]): JsonObject {
   return Object.fromEntries(
     jobsets
@@ -142,6 +145,7 @@ export function jobsetsJson(jobsets: readonly JobsetView[]): JsonObject {
   );
 }
 
+/** One unfinished build as `/status/builds` shows it. */
 export function buildJson(build: BuildView): JsonObject {
   return {
     id: build.id,
@@ -157,7 +161,7 @@ export function buildJson(build: BuildView): JsonObject {
   };
 }
 
-/** Finished steps leave the memory at once, hence the constants. */
+/** One step as `/status/steps` shows it. Finished steps leave memory immediately, hence the constants. */
 export function stepJson(step: StepView): JsonObject {
   return {
     drvPath: step.id,
@@ -175,6 +179,7 @@ export function stepJson(step: StepView): JsonObject {
   };
 }
 
+/** One step as `/status/queues` shows it. */
 export function queuedStepJson(step: StepView): JsonObject {
   return {
     drvPath: step.id,
@@ -208,6 +213,7 @@ export function approximateCost(store: RemoteStoreReport): number {
   );
 }
 
+/** Traffic by name of the store, sorted: the `s3` member of `/status`. */
 export function remoteStoresJson(stores: readonly RemoteStoreReport[]): JsonObject {
   return Object.fromEntries(
     stores

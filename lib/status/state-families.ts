@@ -44,7 +44,9 @@ function queueFamilies(source: StatusSource): Family[] {
     per("waiting", "Steps ready to run", (queue) => queue.ready),
     per("disabled", "Steps waiting for their retry time", (queue) => queue.delayed),
     per("avg_runnable_time", "Always 0; see job_wait_time_seconds", () => 0),
-    per("wait_time", "Sum of the waits before hand-out, milliseconds", (queue) => Math.trunc(queue.waitedMs)),
+    per("wait_time", "Total time steps waited before they were assigned, milliseconds", (queue) =>
+      Math.trunc(queue.waitedMs),
+    ),
   ];
 }
 
@@ -65,7 +67,7 @@ function machineFamilies(machines: readonly MachineReport[]): Family[] {
     per("consecutive_failures", "Failures in a row", (machine) => machine.view.consecutiveFailures),
     per("last_ping_timestamp", "Last ping, 0 = none", (machine) => epochSeconds(machine.view.lastPing)),
     per("idle_since_timestamp", "Idle since, 0 = busy", (machine) => epochSeconds(machine.view.idleSince)),
-    per("max_jobs", "Jobs the machine announced to take", (machine) => machine.view.info.maxJobs),
+    per("max_jobs", "Job limit that the machine announced", (machine) => machine.view.info.maxJobs),
     per("uploads", "Builds whose outputs are being uploaded", (machine) => machine.view.uploads),
     per("draining", "1 while the machine takes no new work", (machine) => Number(machine.view.draining)),
     per("held_until_timestamp", "End of the present hold, 0 = none", (machine) =>
@@ -90,7 +92,7 @@ function storeFamilies(stores: readonly RemoteStoreReport[]): Family[] {
     per("get_bytes", "Bytes read", (store) => store.getBytes),
     per("get_time_ms", "Time reading", (store) => Math.trunc(store.getMs)),
     per("get_speed", "Mean speed of reading, MiB/s", (store) => transferSpeed(store.getBytes, store.getMs)),
-    per("head", "Objects looked for", (store) => store.heads),
+    per("head", "HEAD requests", (store) => store.heads),
     per("cost_dollar_approx", "Approximate cost of the requests", approximateCost),
   ];
 }
@@ -109,7 +111,7 @@ function totalFamilies(source: StatusSource, metrics: Metrics, machines: readonl
   return [
     gauge("builds_unfinished", "Builds in memory", counts.builds),
     gauge("steps_unfinished", "Steps in memory", counts.steps),
-    gauge("steps_runnable", "Steps without unfinished inputs, running ones included", counts.runnable),
+    gauge("steps_runnable", "Steps whose inputs are all finished, running ones included", counts.runnable),
     gauge(
       "steps_building",
       "Steps on machines",
@@ -117,11 +119,11 @@ function totalFamilies(source: StatusSource, metrics: Metrics, machines: readonl
     ),
     gauge(
       "steps_waiting",
-      "Steps ready to run that have no machine",
+      "Steps that are ready and not assigned to a machine",
       queues.reduce((sum, queue) => sum + queue.ready, 0),
     ),
     gauge("steps_unsupported", "Steps that no joined machine can take", reasons.unsupported),
-    gauge("steps_max_retries", "Highest number of tries seen", metrics.maxTries),
+    gauge("steps_max_retries", "Highest number of tries of a step so far", metrics.maxTries),
     gauge(
       "steps_copying_to",
       "Paths that machines upload",
@@ -142,7 +144,11 @@ function totalFamilies(source: StatusSource, metrics: Metrics, machines: readonl
       "Machines with jobs",
       machines.filter((machine) => machine.jobs.length > 0).length,
     ),
-    gauge("s3_uploads_pending", "Upload messages queued, to any store", source.pendingUploadCount()),
+    gauge(
+      "s3_uploads_pending",
+      "Queued uploads to any remote store (despite the name)",
+      source.pendingUploadCount(),
+    ),
     gauge(
       "steps_by_reason",
       "Steps by the reason why they do not run",
@@ -150,7 +156,7 @@ function totalFamilies(source: StatusSource, metrics: Metrics, machines: readonl
     ),
     gauge(
       "builds_skipped",
-      "Builds left out since their row or derivation is bad",
+      "Builds skipped because their row or derivation cannot be read",
       source.skippedBuilds().length,
     ),
   ];
@@ -168,7 +174,11 @@ export function stateFamilies(
   const health = source.health();
   return [
     gauge("current_time_seconds", "Present time", epochSeconds(now)),
-    gauge("uptime_seconds", "Time since the start", Math.max(0, epochSeconds(now - source.startedAt))),
+    gauge(
+      "uptime_seconds",
+      "Time since the start of the process",
+      Math.max(0, epochSeconds(now - source.startedAt)),
+    ),
     ...totalFamilies(source, metrics, machines),
     ...queueFamilies(source),
     ...machineFamilies(machines),
@@ -200,7 +210,7 @@ export function stateFamilies(
       "1 for the present state of the runner",
       states.map((state) => ({ labels: { state }, value: Number(state === health.state) })),
     ),
-    gauge("problems", "Vital parts that do not work", health.problems.length),
+    gauge("problems", "Parts of the runner that do not work at present", health.problems.length),
     {
       name: "process_threads",
       help: "Threads of the process",

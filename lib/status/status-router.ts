@@ -9,6 +9,7 @@ import { Metrics } from "./metrics.js";
 import { findRoute } from "./routes.js";
 import type { StatusSource } from "./types.js";
 
+/** What a `StatusRouter` is made with. */
 export interface StatusRouterOptions {
   readonly source: StatusSource;
   /** Default: a set of its own, all zero. */
@@ -18,7 +19,7 @@ export interface StatusRouterOptions {
   readonly version?: string;
   /** When set, requests that change something must carry it as `Authorization: Bearer …`. Reading stays open. */
   readonly writeToken?: string | undefined;
-  /** Milliseconds since the epoch. */
+  /** Milliseconds since the epoch. Default `Date.now`. */
   readonly clock?: () => number;
 }
 
@@ -68,7 +69,7 @@ export class StatusRouter {
     } catch (thrown) {
       reply = this.#refusal(thrown, `${method} ${url.split("?")[0] ?? ""}`);
     }
-    // What is left of a refused body is not worth reading.
+    // The rest of a refused body is not read.
     if (reply.status === 413) response.shouldKeepAlive = false;
     try {
       await sendReply(request, response, reply);
@@ -81,7 +82,7 @@ export class StatusRouter {
     this.#logger.debug("request", { method, path: url.split("?")[0], status: reply.status });
   }
 
-  /** A page of another site must not be able to change anything through its visitor's browser. */
+  /** Pages of other sites must not change anything through the browser of a visitor. */
   #permitWriting(request: IncomingMessage): void {
     const { origin, host, authorization } = request.headers;
     if (origin !== undefined && !sameHost(origin, host)) {
@@ -100,7 +101,7 @@ export class StatusRouter {
     }
     const error = toError(thrown);
     this.#logger.error("request failed", { request: what, error });
-    // Only messages we wrote ourselves are fit for strangers; the log has the rest.
+    // Only our own messages are safe to show to clients; the log has the rest.
     return errorReply(500, error instanceof HydraError ? error.message : "internal error");
   }
 }

@@ -4,6 +4,7 @@ import type { AddressInfo, ListenOptions } from "node:net";
 
 import { type Logger, silentLogger } from "../log.js";
 
+/** What a `StatusServer` is made with. */
 export interface StatusServerOptions {
   /** `StatusRouter.handle`. */
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void;
@@ -14,7 +15,7 @@ export interface StatusServerOptions {
   readonly logger?: Logger;
 }
 
-/** An HTTP/1.1 server with time-outs that no slow or silent client can outstay. */
+/** An HTTP/1.1 server whose timeouts end the connections of slow and silent clients. */
 export class StatusServer implements AsyncDisposable {
   readonly #server: Server;
 
@@ -44,7 +45,7 @@ export class StatusServer implements AsyncDisposable {
     return new StatusServer(server);
   }
 
-  /** Address it really listens on; port 0 is replaced by the one that was chosen. */
+  /** Address in use; port 0 is replaced by the port that was assigned. */
   get address(): AddressInfo | string | undefined {
     return this.#server.address() ?? undefined;
   }

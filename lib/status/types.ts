@@ -25,7 +25,7 @@ export interface PressureAverages {
   readonly total: number;
 }
 
-/** Pressure of a machine as it was last sent; a member is absent when its kernel does not tell. */
+/** Pressure of a machine as it was last sent; a member is absent when its kernel does not report it. */
 export interface MachinePressures {
   readonly cpuSome?: PressureAverages | undefined;
   readonly memSome?: PressureAverages | undefined;
@@ -103,11 +103,12 @@ export interface SkippedBuild {
 }
 
 /**
- * `active`: owns the database and dispatches. `standby`: waits for another runner's lock. `draining`: hands out
- * nothing new. `starting`/`stopping`: no queue in memory.
+ * `active`: owns the database and dispatches. `standby`: waits for another runner's lock. `draining`: starts no
+ * new steps. `starting`/`stopping`: no queue in memory.
  */
 export type RunnerState = "starting" | "standby" | "active" | "draining" | "stopping";
 
+/** State of the runner and what does not work, for `/health` and `/ready`. */
 export interface HealthReport {
   readonly state: RunnerState;
   /** Vital parts that do not work now (`database`, `queueMonitor`, …) with what is known of it. */
@@ -122,13 +123,14 @@ export type StepExplanation =
   | { readonly code: "finished"; readonly status: number; readonly at?: number | undefined }
   | { readonly code: "unknown" };
 
+/** Body of `PUT /build`. */
 export interface NewBuildRequest {
   /** Base name of a `.drv` in the runner's store. */
   readonly drv: string;
   readonly jobsetId: number;
 }
 
-/** How a request was refused; `StatusRouter` turns the code into a status number. */
+/** Why a request was refused; `StatusRouter` turns the code into a status number. */
 export type StatusErrorCode = "bad-request" | "not-found" | "conflict" | "unavailable" | "internal";
 
 /** Everything `StatusRouter` asks for. The runner implements it. */

@@ -9,37 +9,37 @@ const path = fileURLToPath(new URL("../../docs/configuration.md", import.meta.ur
 
 const document = `# Configuration
 
-<!-- Made from lib/config/*-settings.ts by test/config/manual.test.ts; write it anew with UPDATE_DOCS=1 npm run test:unit -- test/config/manual -->
+<!-- Made from lib/config/*-settings.ts by test/config/manual.test.ts; regenerate with UPDATE_DOCS=1 npm run test:unit -- test/config/manual -->
 
-Both programs read one TOML file (\`--config-path\`, default \`config.toml\` in the working folder). Keys are written as
-they stand here. Unknown keys, values of another type and values out of range end the program with one line that names
-file and key. A file that was asked for must be there; without \`--config-path\` a missing one means the defaults.
+Both programs read one TOML file (\`--config-path\`, default \`config.toml\` in the working folder). Keys are
+case-sensitive. Unknown keys, values of another type and values out of range end the program with exit code 2 and one
+line that names file and key. A file given by \`--config-path\` must exist; without it a missing file means the defaults.
 
-⁺ marks keys of our own: the Rust programs refuse a file that has them.
+⁺ marks keys that only this project has: the Rust programs refuse a file with them.
 
 ## Queue runner
 
-\`SIGHUP\` reads the file again, all or nothing: when anything is wrong the old settings stay in force. The column
-*Live* says whether a changed value counts at once or after a restart; the log names the keys that wait for one.
+\`SIGHUP\` reloads the file, all or nothing: if anything is wrong the old settings stay in force. The column *Live*
+says whether a change takes effect on reload or after a restart; the log names the keys that need a restart.
 
 ${settingsTable(queueRunnerSettings, true)}
 ### Environment
 
 | Variable | Meaning |
 |---|---|
-| \`HYDRA_DATABASE_URL\` | wins over \`dbUrl\` |
+| \`HYDRA_DATABASE_URL\` | takes precedence over \`dbUrl\` |
 | \`LOGNAME\` | user in the default of \`rootsDir\`; the user of the process when it is not set |
 | \`NIX_REMOTE\`, \`NIX_STATE_DIR\` | where the Nix daemon is, and the state folder in the default of \`rootsDir\` |
-| \`LOG_FORMAT\` | \`text\` (default) or \`json\`: one object a line |
-| \`LOG_LEVEL\`, \`RUST_LOG\` | log filter: \`info\`, \`hydra_queue_runner=debug,info\`; the first one that is set counts |
+| \`LOG_FORMAT\` | \`text\` (default) or \`json\`: one object per line |
+| \`LOG_LEVEL\`, \`RUST_LOG\` | log filter: \`info\`, \`hydra_queue_runner=debug,info\`; the first that is set is used; a \`LOG_LEVEL\` that is not a filter is an error |
 | \`LISTEN_FDS\`, \`LISTEN_FDNAMES\`, \`LISTEN_PID\`, \`LISTEN_FDS_FIRST_FD\` | inherited sockets, see operations.md |
 | \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
 | \`AWS_…\` | credentials of S3 |
 
 ## Builder
 
-\`SIGHUP\` reads the file again, all or nothing. What is *live* and concerns the runner reaches it when the builder joins
-again, see operations.md.
+\`SIGHUP\` reloads the file, all or nothing. Settings that are sent to the runner reach it when the builder rejoins, see
+operations.md.
 
 ${settingsTable(builderSettings, true)}
 ### Environment
@@ -47,7 +47,7 @@ ${settingsTable(builderSettings, true)}
 | Variable | Meaning |
 |---|---|
 | \`NIX_REMOTE\` | where the Nix daemon is |
-| \`PATH\` | must lead to \`nix\`, which is asked for systems and features |
+| \`PATH\` | must contain \`nix\`, which reports systems and features |
 | \`LOG_FORMAT\` | \`text\` (default) or \`json\` |
 | \`LOG_LEVEL\`, \`RUST_LOG\` | log filter |
 | \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |

@@ -118,7 +118,7 @@ describe("secrets", () => {
       expect(inspect(one, { depth: 9 })).not.toContain(secret);
     }
     const { warnings } = await load(`remoteStoreAddr = ["http://user:${secret}@cache"]`);
-    expect(warnings.join()).toContain("is left out");
+    expect(warnings.join()).toContain("is ignored");
     expect(warnings.join()).not.toContain(secret);
   });
 
@@ -238,7 +238,7 @@ it("a builder is warned of mandatory features that it does not support", async (
   const path = await file('supportedFeatures = ["kvm"]\nmandatoryFeatures = ["kvm", "big"]');
   const { warnings } = await loadBuilderConfig({ path });
   expect(warnings).toHaveLength(1);
-  expect(warnings[0]).toContain("big must also stand in 'supportedFeatures'");
+  expect(warnings[0]).toContain("big must also be listed in 'supportedFeatures'");
 });
 
 describe("configChanges", () => {
