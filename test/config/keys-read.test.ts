@@ -6,7 +6,7 @@ import { codeOf } from "../support/source-text.js";
 /** Keys that name a file: the loader reads it, and the program reads its content under another name. */
 const contents: Readonly<Record<string, string>> = { statusTokenPath: "statusToken" };
 
-/** `config.key`, `settings.key`, or destructured from an object of such a name or type. */
+/** `config.key`, `settings.key`, destructured from an object of such a name or type, or picked from its type. */
 function isRead(code: string, key: string): boolean {
   const name = contents[key] ?? key;
   const access = new RegExp(`(?:config|settings)(?:\\(\\))?\\??\\.${name}\\b`, "i");
@@ -14,7 +14,8 @@ function isRead(code: string, key: string): boolean {
     `\\{[^{}]*\\b${name}\\b[^{}]*\\}\\s*(?:=\\s*[\\w.#?()]*(?:config|settings)|:\\s*\\w*(?:Config|Settings))\\b`,
     "i",
   );
-  return access.test(code) || destructured.test(code);
+  const picked = new RegExp(`Pick<\\s*(?:QueueRunner|Builder)Config,[^<>]*"${name}"`);
+  return [access, destructured, picked].some((way) => way.test(code));
 }
 
 describe.each([

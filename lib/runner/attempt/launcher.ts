@@ -4,6 +4,7 @@
  * The slot is reserved before this starts. Whatever goes wrong on the way ends the attempt through `Results`, so the
  * slot is given back and the row, if there is one, is closed.
  */
+import type { QueueRunnerConfig } from "../../config/types.js";
 import { machineLeftMessage } from "../../database/queries/earlier-tries.js";
 import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
@@ -25,12 +26,7 @@ import type { ResolvedSteps } from "./resolved-steps.js";
 import type { Results } from "./results.js";
 
 /** Limits that are the same for all steps. */
-export interface LaunchLimits {
-  /** Bytes; 0 = none. */
-  readonly maxLogSize: number;
-  /** Bytes; 0 = none. */
-  readonly maxOutputSize: number;
-}
+export type LaunchLimits = Pick<QueueRunnerConfig, "maxLogSize" | "maxOutputSize">;
 
 /** What a launcher works with. */
 export interface AttemptLauncherOptions {
