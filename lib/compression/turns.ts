@@ -1,6 +1,6 @@
 /** Shares the event loop while a long stream is decoded. */
 import { performance } from "node:perf_hooks";
-import { setImmediate } from "node:timers/promises";
+import { turn } from "../async/index.js";
 
 /** Milliseconds of work before others get a turn. */
 const turnMs = 10;
@@ -17,7 +17,7 @@ export class Turns {
 
   /** Lets timers and sockets have a turn. */
   async next(): Promise<void> {
-    await setImmediate();
+    await turn();
     this.#began = performance.now();
   }
 }
