@@ -29,7 +29,7 @@ interface Joined {
  * One build machine.
  *
  * The life of a client: it tries its gateways in turn until one takes it, stays until the tunnel is lost, and tries
- * again, until it is closed, a runner refuses it for good, or nobody has taken it for `reconnectTimeoutMs`. What is in
+ * again, until it is closed, a runner refuses it for good, or none has accepted it for `reconnectTimeoutMs`. What is in
  * work when a tunnel is lost goes on only if the runner takes builders back; else it is aborted, and the machine joins
  * under a new id.
  */
@@ -44,7 +44,7 @@ export class BuilderClient implements AsyncDisposable {
   /** Ends everything that waits or runs. */
   readonly #stop = new AbortController();
   #settings: BuilderSettings;
-  /** Closes the tunnel that is open, so that the machine joins anew. */
+  /** Closes the tunnel that is open, so that the machine joins again. */
   #leave: (() => void) | undefined;
   #machineId = randomUUID() as string;
   #machine: MachineDescription | undefined;
@@ -98,7 +98,7 @@ export class BuilderClient implements AsyncDisposable {
 
   /**
    * Takes new settings over. A runner learns them when the machine joins, so it joins again at once (`now`) where that
-   * costs nothing: the runner takes builders back, or nothing is in work. Else they count the next time (`later`).
+   * costs nothing: the runner takes builders back, or no build is in progress. Else they count the next time (`later`).
    */
   reload(settings: BuilderSettings): "now" | "later" {
     this.#settings = settings;

@@ -1,5 +1,5 @@
 /**
- * The builder: one process per machine that joins a runner, builds what it is told with the local Nix daemon, and
+ * The builder: one process per machine that joins a runner, builds what the runner orders with the local Nix daemon, and
  * ships logs and outputs back.
  *
  * In this room live the tunnel to the runner, the phases of one build and the sampling of the machine. It keeps no

@@ -23,7 +23,7 @@ export interface BuilderSettings
 export interface RunnerGateway {
   /** For log lines. */
   readonly address: string;
-  /** Makes a client; called anew for each try, so tokens and certificates may change in between. */
+  /** Makes a client; called for each attempt, so tokens and certificates may change in between. */
   connect(): RunnerApi | Promise<RunnerApi>;
 }
 
@@ -61,7 +61,7 @@ export interface BuilderClientOptions {
   /** Where compressed NARs are put on their way to a presigned URL. Default the system's temporary folder. */
   readonly spoolDirectory?: string | undefined;
   readonly logger?: Logger | undefined;
-  /** Called with the derivations in work each time the set changes, and when we have joined. */
+  /** Called with the derivations being built each time the set changes, and when we have joined. */
   readonly onActivity?: ((drvs: readonly StorePath[]) => void) | undefined;
   /** Milliseconds, monotonic. */
   readonly clock?: (() => number) | undefined;

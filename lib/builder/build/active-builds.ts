@@ -1,4 +1,4 @@
-/** The builds in work: takes orders and aborts, and sees to it that every order gets exactly one answer, or none. */
+/** Builds in progress. Accepts and aborts orders; each order is answered exactly once unless it was aborted. */
 import { setMaxListeners } from "node:events";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -11,7 +11,7 @@ import { errorReport } from "./error-text.js";
 
 interface ActiveBuild {
   readonly drv: StorePath;
-  /** In the order of their arrival; the runner may order a derivation again while it is still in work here. */
+  /** In the order of their arrival; the runner may order a derivation again while it is still being built here. */
   readonly buildIds: Set<string>;
   /** Of the environment's clock. */
   readonly startedAt: number;
@@ -50,7 +50,7 @@ export class ActiveBuilds {
     return [...this.#active].map((build) => build.drv);
   }
 
-  /** What a runner that takes us back is told. */
+  /** The builds to report to a runner that takes us back. */
   running(): RunningBuild[] {
     const now = this.#options.environment.clock();
     return [...this.#active].flatMap(({ drv, buildIds, startedAt }) =>
@@ -124,7 +124,7 @@ export class ActiveBuilds {
     }
   }
 
-  /** Resolves when nothing is in work any more, reports included. */
+  /** Resolves when no build is in progress, reports included. */
   async idle(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }

@@ -17,7 +17,7 @@ import { StepUpdates } from "./step-updates.js";
 import { uploadStream } from "./upload-stream.js";
 
 /** Milliseconds a runner may take for the rest of a log after the build. */
-const logPatience = 600_000;
+const logDeadlineMs = 600_000;
 
 /** What all builds of a builder share. */
 export interface BuildEnvironment {
@@ -119,7 +119,7 @@ export class Build {
   async #build(derivation: BasicDerivation, session: BuildSession): Promise<Map<string, StorePath>> {
     const { order, signal } = this.#job;
     const { store } = this.#environment;
-    const log = new BuildLog({ ...this.#environment, drv: order.drv, patienceMs: logPatience, signal });
+    const log = new BuildLog({ ...this.#environment, drv: order.drv, deadlineMs: logDeadlineMs, signal });
     try {
       const result = await session.build(order.drv, derivation, { signal, onLog: log.add });
       const failure = failureOf(order.drv, result);

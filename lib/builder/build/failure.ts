@@ -7,7 +7,7 @@ import { errorReport, reportText } from "./error-text.js";
 
 export type FailureState = Exclude<BuildState, "success">;
 
-/** A build that did not succeed; `code` is what the runner is told, the message its text. */
+/** A build that did not succeed; `code` decides what is reported to the runner, with the message as its text. */
 export class BuildFailure extends HydraError {
   readonly code: FailureState;
 
@@ -67,7 +67,7 @@ export function failureOf(drv: StorePath, result: BuildResult): BuildFailure | u
   if (!Object.hasOwn(failureStates, status)) return undefined;
   const failed = status as keyof typeof failureStates;
   const state = failureStates[failed];
-  // The daemon's words repeat the end of the log, which the runner has already. What is not in a log is told.
+  // The daemon's words repeat the end of the log, which the runner has already. What is not in a log is kept.
   const reason =
     state === "preparingFailure" || failed === "outputRejected" || failed === "inputRejected"
       ? `: ${reportText(result.errorMessage)}`

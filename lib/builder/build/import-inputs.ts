@@ -50,7 +50,7 @@ export class InputImporter {
   }
 
   /**
-   * Makes `inputs` with their closures valid. Returns the paths that the runner has, among them everything it told us
+   * Makes `inputs` with their closures valid. Returns the paths that the runner has, among them everything it named
    * of: these need never be sent back.
    */
   async import(inputs: readonly StorePath[], options: ImportOptions): Promise<ReadonlySet<StorePath>> {
@@ -158,8 +158,8 @@ export class InputImporter {
   async #transfer(api: RunnerApi, paths: readonly StorePath[], signal: AbortSignal): Promise<void> {
     const { store, counters } = this.#options;
     const stream = await api.fetchPaths(paths, { signal });
-    const told = new Set(stream.infos.map((info) => info.path));
-    const lacking = paths.find((path) => !told.has(path));
+    const listed = new Set(stream.infos.map((info) => info.path));
+    const lacking = paths.find((path) => !listed.has(path));
     if (lacking !== undefined) throw new Error(`the runner did not send ${lacking}`);
     await store.addMultipleToStore(unpackNars(stream), stream.infos.length, { signal });
     counters.pathsDownloaded += stream.infos.length;

@@ -16,7 +16,7 @@ export interface BuildLogOptions {
   readonly logger: Logger;
   readonly spoolDirectory: string;
   /** Milliseconds the runner may take for the rest of a log once the build has ended. */
-  readonly patienceMs: number;
+  readonly deadlineMs: number;
   readonly signal: AbortSignal;
 }
 
@@ -50,11 +50,11 @@ export class BuildLog {
 
   /** Waits until the runner has all of it. Never rejects but with the reason of the signal. */
   async finish(): Promise<void> {
-    const { patienceMs, signal } = this.#options;
+    const { deadlineMs, signal } = this.#options;
     this.#spool.end();
     const timer = setTimeout(
       () => this.#stop.abort(new Error("the runner did not take it in time")),
-      patienceMs,
+      deadlineMs,
     );
     try {
       await withSignal(this.#sent, signal);

@@ -1,4 +1,4 @@
-/** What a build has made: its outputs, their closures, and what the runner is told of them. */
+/** What a build has made: its outputs, their closures, and what is reported of them. */
 import { type BasicDerivation, derivationOutputPath } from "../../nix/derivation/derivation.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";

@@ -1,13 +1,12 @@
 /**
  * Who is bringing which path into the store.
  *
- * A claim is taken for all paths at once, so whoever waits does so only for claims older than its own, and there are no
- * circles.
+ * A claim is taken for all paths at once and waits only for older claims, so claims cannot deadlock.
  */
 import type { StorePath } from "../../nix/path/store-path.js";
 
 export interface PathClaim {
-  /** Paths that nobody was bringing, in the order asked for. */
+  /** Paths that were not being fetched yet, in the order asked for. */
   readonly mine: readonly StorePath[];
   /** Paths that others are bringing; resolved when they are done with it, whether it came or not. */
   readonly others: ReadonlyMap<StorePath, Promise<void>>;

@@ -1,7 +1,7 @@
 /**
  * Tells the runner in which phase a build is, without holding the build up.
  *
- * Only phases that last are told: people look at them, and small builds pass through all of them before anybody could.
+ * Only phases that last are reported: they are for people, and small builds pass through all of them too fast to see.
  */
 import type { Logger } from "../../log.js";
 import type { StepStatus } from "../../rpc/types.js";
@@ -9,8 +9,8 @@ import type { RunnerLink } from "../connection/runner-link.js";
 
 /** Milliseconds for one update, which the runner answers without doing any work. */
 const updateTimeout = 30_000;
-/** Milliseconds a phase must last to be told. */
-const tellAfter: Readonly<Record<StepStatus, number>> = {
+/** Milliseconds a phase must last to be reported. */
+const reportAfter: Readonly<Record<StepStatus, number>> = {
   preparing: 300,
   connecting: 300,
   sendingInputs: 300,
@@ -64,7 +64,7 @@ export class StepUpdates {
         this.#sending = undefined;
         this.#schedule();
       });
-    }, tellAfter[status]);
+    }, reportAfter[status]);
   }
 
   async #send(status: StepStatus): Promise<void> {

@@ -1,7 +1,7 @@
 /**
  * Gateways by their addresses, with credentials from files.
  *
- * The files are read for each connection anew, so that they can be replaced while the builder runs; reading them once
+ * The files are read again for each connection, so that they can be replaced while the builder runs; reading them once
  * beforehand turns mistakes into errors at the start.
  */
 import { readFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** What this machine tells a runner of itself when it joins, and with each ping. */
+/** What this machine reports to a runner when it joins, and with each ping. */
 import type { BuilderJoin, BuilderPing } from "../../rpc/types.js";
 import type { BuilderCounters } from "../counters.js";
 import type { NixConfiguration } from "../machine/nix-configuration.js";

@@ -2,8 +2,8 @@
  * The connection to the runner as builds see it: it may go away for a while and come back.
  *
  * With a runner that takes builders back, a call that was cut off is made again once we have rejoined; calls must
- * therefore be such that doing them twice is harmless. With any other runner a cut is the end of every build, which the
- * builds' own signal tells them.
+ * therefore be such that doing them twice is harmless. With any other runner a cut ends every build, through the
+ * build's own signal.
  */
 import { atMost, withSignal } from "../../async/index.js";
 import { RpcError } from "../../rpc/index.js";

@@ -18,7 +18,7 @@ export interface SystemSample {
   readonly memoryUsed: number;
   /** Undefined where the kernel keeps no such figures. */
   readonly pressure: PressureState | undefined;
-  /** Percent, 0 to 100; 100 when it cannot be told. */
+  /** Percent, 0 to 100; 100 when it is unknown. */
   readonly buildDirFreePercent: number;
   readonly storeFreePercent: number;
 }

@@ -66,7 +66,7 @@ export class MultipartUpload {
   }
 }
 
-/** Uploads that nobody completes for long are swept by the bucket. */
+/** The bucket removes uploads that stay incomplete for long. */
 function uploadIsGone(error: unknown): never {
   if (!(error instanceof PutError) || error.status !== 404) throw error;
   throw new UploadLostError("the upload is gone from the bucket", { cause: error });

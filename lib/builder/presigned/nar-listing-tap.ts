@@ -7,7 +7,7 @@ import type { ByteStream } from "../../nix/store/store.js";
 export async function* tapListing(nar: ByteStream, onListing: (listing: NarListing) => void): ByteStream {
   const handoff = new Handoff();
   const listing = list(handoff.chunks()).finally(() => handoff.leave());
-  // Its error is thrown below; until then nobody waits for it.
+  // Its error is thrown below; until then nothing awaits it.
   listing.catch(() => undefined);
   try {
     for await (const chunk of nar) {

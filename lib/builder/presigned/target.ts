@@ -1,4 +1,4 @@
-/** The presigned URLs for one path: used while they work, asked for anew when they have expired. */
+/** The presigned URLs for one path: used while they work, requested again when they have expired. */
 import { HydraError } from "../../errors.js";
 import type { MultipartPart, PresignedNar, PresignedUpload } from "../../rpc/types.js";
 
@@ -32,7 +32,7 @@ export class PresignedTarget {
   /** By object key. */
   readonly #urls = new Map<string, string>();
   readonly #parts = new Map<number, string>();
-  /** One question at a time; whoever comes later may find the answer there. */
+  /** One request at a time; later callers share its answer. */
   #asking: Promise<void> = Promise.resolve();
 
   constructor(nar: PresignedNar, source: UrlSource) {

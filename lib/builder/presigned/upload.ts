@@ -216,7 +216,7 @@ function retryabilityOfCall(error: unknown): Retryability {
   return accident.has(error.code) ? "doubtful" : "final";
 }
 
-/** A runner that was started anew knows our build again, but not what it had signed for it. */
+/** A restarted runner knows our build again, but not the URLs it had signed for it. */
 function unknownToRunner(error: unknown): never {
   const forgotten =
     error instanceof RpcError && (error.code === "failed-precondition" || error.code === "not-found");
