@@ -192,7 +192,6 @@ describe("the runner", () => {
 describe("waiting", () => {
   /** Files outside lib/async that set timers, and what for. None of them retries anything. */
   const timers: Readonly<Record<string, string>> = {
-    "lib/compression/turns.ts": "no wait: gives the event loop a turn between slices of decoding",
     "lib/builder/build/log.ts": "deadline for the rest of a log",
     "lib/builder/build/step-updates.ts": "a phase is reported only once it has lasted",
     "lib/builder/connection/tunnel-session.ts": "pings, and a deadline that each order renews",
