@@ -1,7 +1,7 @@
 /** Garbage collector roots: temporary ones that live with a connection, and symlinks. */
 import { randomUUID } from "node:crypto";
 import { mkdir, rename, rm, symlink } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { isSystemError } from "../../errors.js";
 import type { StorePath } from "../path/store-path.js";
 import type { CancelOptions, RootsSession } from "../store/store.js";
@@ -51,7 +51,8 @@ export class DaemonRootsSession implements RootsSession {
 /** Points `link` at `target`, replacing what was there without a moment in which there is no link. */
 export async function replaceSymlink(target: string, link: string): Promise<void> {
   if (await linked(target, link)) return;
-  const temporary = `${link}.tmp-${randomUUID()}`;
+  // Not made of the link's own name, which may be as long as names can be.
+  const temporary = join(dirname(link), `.tmp-${randomUUID()}`);
   await symlink(target, temporary);
   try {
     await rename(temporary, link);

@@ -166,22 +166,55 @@ function parseOutput(
   return [name, { kind: "caFixed", ca }];
 }
 
-function parseInput(cursor: Cursor, versioned: boolean, depth: number): DerivedInput {
-  const outputs = (): string[] => cursor.list(() => byteStringToText(cursor.string()));
-  if (!versioned || !cursor.accept("(")) return { outputs: outputs(), dynamic: new Map() };
-  if (depth >= deepest) throw cursor.fault(`dynamic inputs are nested deeper than ${deepest}`);
-  const names = outputs();
-  cursor.expect(",");
-  const dynamic = cursor.list((): [string, DerivedInput] => {
+/** An input whose outputs that are derivations are being read. */
+interface OpenInput {
+  readonly outputs: readonly string[];
+  readonly dynamic: [name: string, input: DerivedInput][];
+  /** Output that the input being read belongs to. */
+  name: string;
+}
+
+/** Reads an input with a stack of its own: nesting is up to the author of the text. */
+function parseInput(cursor: Cursor, versioned: boolean): DerivedInput {
+  const names = (): string[] => cursor.list(() => byteStringToText(cursor.string()));
+  const entryName = (): string => {
     cursor.expect("(");
     const name = byteStringToText(cursor.string());
     cursor.expect(",");
-    const input = parseInput(cursor, versioned, depth + 1);
-    cursor.expect(")");
-    return [name, input];
-  });
-  cursor.expect(")");
-  return { outputs: names, dynamic: unique(cursor, "dynamic output", dynamic) };
+    return name;
+  };
+  const open: OpenInput[] = [];
+  for (;;) {
+    let input: DerivedInput;
+    if (versioned && cursor.accept("(")) {
+      if (open.length >= deepest) throw cursor.fault(`dynamic inputs are nested deeper than ${deepest}`);
+      const outputs = names();
+      cursor.expect(",");
+      cursor.expect("[");
+      if (!cursor.accept("]")) {
+        open.push({ outputs, dynamic: [], name: entryName() });
+        continue;
+      }
+      cursor.expect(")");
+      input = { outputs, dynamic: new Map() };
+    } else {
+      input = { outputs: names(), dynamic: new Map() };
+    }
+    // It is complete, and perhaps its parents are.
+    for (let parent = open.at(-1); ; parent = open.at(-1)) {
+      if (parent === undefined) return input;
+      parent.dynamic.push([parent.name, input]);
+      cursor.expect(")");
+      if (cursor.accept(",")) {
+        parent.name = entryName();
+        break;
+      }
+      cursor.expect("]");
+      cursor.expect(")");
+      open.pop();
+      input = { outputs: parent.outputs, dynamic: unique(cursor, "dynamic output", parent.dynamic) };
+    }
+  }
 }
 
 function unique<K, V>(cursor: Cursor, what: string, entries: readonly (readonly [K, V])[]): Map<K, V> {
@@ -214,7 +247,7 @@ export function parseDerivation(dir: StoreDir, name: string, text: Uint8Array | 
     cursor.expect("(");
     const path = storePath(cursor, dir);
     cursor.expect(",");
-    const input = parseInput(cursor, versioned, 0);
+    const input = parseInput(cursor, versioned);
     cursor.expect(")");
     return [path, input];
   });

@@ -46,16 +46,32 @@ function hasDynamic(inputs: Iterable<DerivedInput>): boolean {
   return false;
 }
 
-/** Nesting is bounded by the parser, and so is this recursion. */
-function printInput(input: DerivedInput): string {
-  const outputs = `[${[...input.outputs].sort().map(quoteText).join(",")}]`;
-  if (input.dynamic.size === 0) return outputs;
-  const dynamic = [...input.dynamic]
-    .sort(byKey)
-    .map(([name, child]) => `(${quoteText(name)},${printInput(child)})`);
-  return `(${outputs},[${dynamic.join(",")}])`;
+/** What is still to be printed is on a stack, last first: nesting is up to the author of the derivation. */
+function printInput(root: DerivedInput): string {
+  const pieces: string[] = [];
+  const stack: (DerivedInput | string)[] = [root];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    if (typeof next === "string") {
+      pieces.push(next);
+      continue;
+    }
+    const outputs = `[${[...next.outputs].sort().map(quoteText).join(",")}]`;
+    if (next.dynamic.size === 0) {
+      pieces.push(outputs);
+      continue;
+    }
+    pieces.push(`(${outputs},[`);
+    stack.push("])");
+    const dynamic = [...next.dynamic].sort(byKey).reverse();
+    for (const [index, [name, child]] of dynamic.entries()) {
+      const comma = index === dynamic.length - 1 ? "" : ",";
+      stack.push(")", child, `${comma}(${quoteText(name)},`);
+    }
+  }
+  return pieces.join("");
 }
 
+/** How a derivation is printed; by default as its file has it. */
 export interface PrintOptions {
   /** Leave out the paths of outputs, also in the environment; the form that is hashed. */
   readonly maskOutputs?: boolean;

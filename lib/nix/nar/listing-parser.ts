@@ -1,6 +1,6 @@
 /** Reads the JSON text of listings (`<hash>.ls`), in the forms of all Nix versions. */
 import { NixFormatError } from "../errors.js";
-import type { NarListing } from "./listing.js";
+import { compareUtf8, type NarListing } from "./listing.js";
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -26,7 +26,10 @@ function readRegular(node: Readonly<Record<string, unknown>>, path: string): Nar
   return { type: "regular", size, executable, ...(narOffset > 0 ? { narOffset } : {}) };
 }
 
-/** @throws NixFormatError saying which entry is wrong */
+/**
+ * The tree that a listing describes, entries in byte order. Trees of any depth are read, without recursion.
+ * @throws NixFormatError saying which entry is wrong
+ */
 export function parseListing(text: string): NarListing {
   let json: unknown;
   try {
@@ -60,9 +63,7 @@ export function parseListing(text: string): NarListing {
       place({ type: "directory", entries });
       // All keys first, so that the order of entries does not depend on the order of the walk below.
       const placeholder: NarListing = { type: "directory", entries: new Map() };
-      for (const name of Object.keys(children).sort((a, b) =>
-        Buffer.compare(Buffer.from(a), Buffer.from(b)),
-      )) {
+      for (const name of Object.keys(children).sort(compareUtf8)) {
         if (name === "" || name === "." || name === ".." || /[/\0]/.test(name)) {
           throw fault(`'${name.slice(0, 100)}' cannot be a file name`, path);
         }

@@ -4,6 +4,7 @@ import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringToText } from "../path/byte-string.js";
 import type { NarEvent } from "./parser.js";
 
+/** A file, symlink or folder of a NAR; names and targets are UTF-8 texts. */
 export type NarListing =
   | {
       readonly type: "regular";
@@ -31,6 +32,7 @@ export class ListingBuilder {
   #root: NarListing | undefined;
   readonly #open: MutableDirectory[] = [];
 
+  /** Takes the next event. @throws NixFormatError for a name or target that is not UTF-8 */
   add(event: NarEvent): void {
     switch (event.kind) {
       case "directory": {
@@ -71,54 +73,52 @@ export class ListingBuilder {
   }
 }
 
-interface JsonNode {
-  type: string;
-  size?: number;
-  executable?: boolean;
-  narOffset?: number;
-  target?: string;
-  entries?: Record<string, JsonNode>;
+/** Order of the UTF-8 bytes of two texts, which is not that of their UTF-16 units. */
+export function compareUtf8(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) {
+    const left = a.charCodeAt(index);
+    const right = b.charCodeAt(index);
+    if (left !== right) return codePointRank(left) - codePointRank(right);
+  }
+  return a.length - b.length;
 }
 
-/** Iterative, since nesting is up to whoever made the tree. */
-function toJson(root: NarListing): JsonNode {
-  const result: JsonNode = { type: root.type };
-  const pending: { readonly node: NarListing; readonly json: JsonNode }[] = [{ node: root, json: result }];
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    const { node, json } = next;
-    switch (node.type) {
-      case "regular":
-        json.size = node.size;
-        json.executable = node.executable;
-        if (node.narOffset !== undefined) json.narOffset = node.narOffset;
-        break;
-      case "symlink":
-        json.target = node.target;
-        break;
-      case "directory":
-        json.entries = {};
-        for (const [name, child] of [...node.entries].sort(([a], [b]) => (a < b ? -1 : 1))) {
-          const childJson: JsonNode = { type: child.type };
-          Object.defineProperty(json.entries, name, {
-            value: childJson,
-            enumerable: true,
-            configurable: true,
-            writable: true,
-          });
-          pending.push({ node: child, json: childJson });
-        }
-        break;
-    }
-  }
-  return result;
+/** Surrogates stand for code points above all other units. */
+function codePointRank(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
+}
+
+/** A node without what is in it. */
+function printLeaf(node: Exclude<NarListing, { readonly type: "directory" }>): string {
+  if (node.type === "symlink") return JSON.stringify({ type: node.type, target: node.target });
+  const { type, size, executable, narOffset } = node;
+  return JSON.stringify({ type, size, executable, ...(narOffset === undefined ? {} : { narOffset }) });
 }
 
 /**
- * JSON text of a listing: `{"version":1,"root":…}`. Offsets are written where they are known: with them a reader can
- * fetch one file out of an uncompressed NAR.
+ * JSON text of a listing: `{"version":1,"root":…}`, entries in byte order. Offsets are written where they are known:
+ * with them a reader can fetch one file out of an uncompressed NAR. Trees of any depth are printed, without recursion.
  */
 export function printListing(root: NarListing): string {
-  return JSON.stringify({ version: 1, root: toJson(root) });
+  const pieces: string[] = ['{"version":1,"root":'];
+  /** What is still to be printed, last first. */
+  const stack: (NarListing | string)[] = ["}", root];
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    if (typeof next === "string") pieces.push(next);
+    else if (next.type !== "directory") pieces.push(printLeaf(next));
+    else {
+      pieces.push('{"type":"directory","entries":{');
+      stack.push("}}");
+      const entries = [...next.entries].sort(([a], [b]) => compareUtf8(b, a));
+      for (const [index, [name, child]] of entries.entries()) {
+        const comma = index === entries.length - 1 ? "" : ",";
+        stack.push(child, `${comma}${JSON.stringify(name)}:`);
+      }
+    }
+  }
+  return pieces.join("");
 }
 
 /** Finds a node by its path (`nix-support/failed`). */

@@ -8,7 +8,7 @@ import { NixFormatError } from "../errors.js";
 import { type ByteString, bytesToByteString } from "../path/byte-string.js";
 import { ByteReader } from "./byte-reader.js";
 
-/** `path` is relative to the root, parts joined by `/`; the root itself is the empty path. */
+/** What a NAR holds, piece by piece, in its order. `path` is relative to the root, parts joined by `/`; the root itself is the empty path. */
 export type NarEvent =
   | { readonly kind: "directory"; readonly path: ByteString }
   | { readonly kind: "endDirectory"; readonly path: ByteString }
@@ -29,6 +29,8 @@ const longestTarget = 65_536;
 const longestToken = 16;
 /** Longer than any path a file system takes, so that a hostile archive cannot eat the memory. */
 const deepestDirectory = 4096;
+/** Bytes of a path within the archive: eight times what Linux takes, and enough for the deepest directory. */
+const longestPath = 32_768;
 const contentPiece = 262_144;
 
 interface OpenDirectory {
@@ -170,6 +172,7 @@ async function entryName(nar: NarReader, directory: OpenDirectory): Promise<Byte
     throw nar.fault(`entry '${name}' is out of order`);
   }
   directory.lastName = name;
+  if (directory.path.length + name.length >= longestPath) throw nar.fault("a path is too long");
   await nar.expect("node");
   return (directory.path === "" ? name : `${directory.path}/${name}`) as ByteString;
 }

@@ -15,6 +15,9 @@ export interface ByteSource {
 /** Longest path, hash, signature, name or JSON text that is accepted, in bytes. */
 export const maxStringLength = 16 << 20;
 
+/** Most elements of a list: far more than there are paths in the largest stores. */
+export const maxListLength = 16 << 20;
+
 /**
  * Mostly the bytes of a value are at hand, and it is given at once: a promise for each of the many small numbers of an
  * answer would cost more than everything else that is done with it.
@@ -129,10 +132,24 @@ export class WireReader {
     } while (rest > 0);
   }
 
-  /** A counted sequence. */
-  async list<T>(item: () => Soon<T>): Promise<T[]> {
+  /**
+   * A counted sequence. Memory grows with the elements that have come, and a count beyond `maxListLength` is refused.
+   * @param keep elements that are kept; those behind them are read and dropped. Default: all
+   * @throws DaemonError `protocol`
+   */
+  async list<T>(item: () => Soon<T>, keep = maxListLength): Promise<T[]> {
     const items: T[] = [];
-    for (let rest = await this.number(); rest > 0; rest--) items.push(await item());
+    const count = await this.number();
+    if (count > maxListLength) {
+      throw new DaemonError(
+        "protocol",
+        `The nix-daemon sent a list of ${count} elements where ${maxListLength} are allowed`,
+      );
+    }
+    for (let index = 0; index < count; index++) {
+      const value = await item();
+      if (index < keep) items.push(value);
+    }
     return items;
   }
 

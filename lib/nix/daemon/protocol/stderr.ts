@@ -40,6 +40,8 @@ export interface StderrHandlers {
 export const logPieceSize = 1 << 20;
 /** Texts of errors and activities are cut after this many bytes. */
 const keptText = 256 << 10;
+/** Fields of an activity or result, and hints of an error, that are kept. Nix sends a handful. */
+const keptFields = 16;
 
 /** Reads messages until LAST; rejects with a `remote` error at ERROR. */
 export async function readStderr(reader: WireReader, handlers: StderrHandlers = {}): Promise<void> {
@@ -84,7 +86,7 @@ export async function readErrorBody(reader: WireReader): Promise<DaemonError> {
   const hints = await reader.list(async () => {
     await reader.u64();
     return reader.clipped(1024);
-  });
+  }, keptFields);
   const text = cleanDaemonText(message) || cleanDaemonText(hints[0] ?? "") || "(no message)";
   return new DaemonError("remote", text);
 }
@@ -95,7 +97,7 @@ async function readStart(reader: WireReader, handlers: StderrHandlers): Promise<
     level: await reader.number(),
     type: await reader.number(),
     text: cleanDaemonText(await reader.clipped(keptText)),
-    fields: await reader.list(() => readField(reader)),
+    fields: await reader.list(() => readField(reader), keptFields),
     parent: await reader.u64(),
   };
   handlers.activityStarted?.(activity);
@@ -105,17 +107,18 @@ async function readResult(reader: WireReader, handlers: StderrHandlers): Promise
   const id = await reader.u64();
   const type = await reader.number();
   if (type !== resultCode.buildLogLine && type !== resultCode.postBuildLogLine) {
-    const fields = await reader.list(() => readField(reader));
+    const fields = await reader.list(() => readField(reader), keptFields);
     handlers.activityResult?.({ id, type, fields });
     return;
   }
+  const dropAll = 0;
   await reader.list(async () => {
     if (await readFieldIsText(reader)) {
       await reader.pieces(logPieceSize, (piece, complete) => handlers.logLine?.(piece, complete));
     } else {
       await reader.u64();
     }
-  });
+  }, dropAll);
 }
 
 async function readField(reader: WireReader): Promise<ActivityField> {
