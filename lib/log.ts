@@ -5,11 +5,13 @@
  */
 import { errorChain } from "./errors.js";
 
+/** From the gravest to the most talkative. */
 export type LogLevel = "error" | "warn" | "info" | "debug" | "trace";
 
 /** Values attached to a log line. Errors print their chain of causes. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
+/** Writes events; messages are constant texts, what varies goes into fields. */
 export interface Logger {
   error(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
@@ -65,8 +67,10 @@ interface LogEvent {
   readonly fields: LogFields;
 }
 
+/** How a log line is written. */
 export type LogFormat = "text" | "json";
 
+/** What a logger is made with. */
 export interface LoggerOptions {
   readonly target: string;
   readonly level?: LogLevel;

@@ -12,6 +12,7 @@ import {
 } from "../path/store-path.js";
 import type { ValidPathInfo } from "../store/path-info.js";
 
+/** A path info with the place and the compression of its NAR in a binary cache. */
 export interface NarInfo extends ValidPathInfo {
   /** Relative to the root of the cache. */
   readonly url: string;

@@ -13,12 +13,14 @@ export interface RealisationKey {
   readonly outputName: string;
 }
 
+/** Where an output is, and who vouches for it. */
 export interface RealisationValue {
   readonly outPath: StorePath;
   /** `<key name>:<base64>` */
   readonly signatures: readonly string[];
 }
 
+/** A realisation with the output it is about. */
 export interface KeyedRealisation extends RealisationKey, RealisationValue {}
 
 /** The text that signatures of a realisation cover: the JSON without them. */

@@ -44,6 +44,7 @@ export function pathFingerprint(
   return `1;${path};${printHash(info.narHash, "nix32")};${info.narSize};${references.join(",")}`;
 }
 
+/** A secret ed25519 key that signs store paths and realisations. */
 export class Signer {
   readonly keyName: string;
   /** `<name>:<base64 of 32 bytes>`, as `trusted-public-keys` wants it. */

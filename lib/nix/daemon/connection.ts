@@ -25,6 +25,7 @@ const greetingPatience = 30_000;
 /** Requests of a pipeline are encoded in portions of about this many bytes. */
 const portionSize = 64 << 10;
 
+/** How one operation is run. */
 export interface RunOptions extends CancelOptions {
   readonly handlers?: StderrHandlers;
 }
@@ -35,6 +36,7 @@ interface Wire {
   readonly transport: Transport;
 }
 
+/** One connection; runs one operation at a time. */
 export class DaemonConnection {
   readonly server: ServerInfo;
   /** Milliseconds since the epoch. */

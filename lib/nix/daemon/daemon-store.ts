@@ -36,6 +36,7 @@ import { DaemonRootsSession, replaceSymlink } from "./roots.js";
 import { SessionPool } from "./sessions.js";
 import { type Environment, parseStoreUri, type StoreAddress } from "./store-uri.js";
 
+/** What a store behind a daemon is opened with. */
 export interface DaemonStoreOptions {
   /** As `NIX_REMOTE`; default: that variable. See `parseStoreUri`. */
   readonly remote?: string;
@@ -59,6 +60,7 @@ const maxDerivationSize = 256 << 20;
 /** Paths per validity question, so that a huge set does not block daemon and client for long. */
 const validityBatch = 20_000;
 
+/** A store behind a nix-daemon. */
 export class DaemonStore implements Store {
   readonly storeDir: StoreDir;
   readonly realStoreDir: string;

@@ -23,6 +23,7 @@ export type DaemonErrorCode =
   | "invalid-path"
   | "size-mismatch";
 
+/** An error of the daemon or of the connection to it; `code` says which. */
 export class DaemonError extends HydraError {
   readonly code: DaemonErrorCode;
 

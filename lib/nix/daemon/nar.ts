@@ -17,6 +17,7 @@ const maxTokenLength = 64 << 10;
 /** Deeper trees than file systems allow are an attack. */
 const maxDepth = 10_000;
 
+/** Follows the grammar of one NAR in bytes that are pushed, to find where it ends. */
 export class NarBoundary {
   #depth = 0;
   #started = false;
@@ -140,6 +141,7 @@ export async function* readNar(reader: WireReader, expectedSize?: number): ByteS
   if (expectedSize !== undefined && size !== expectedSize) throw sizeMismatch(expectedSize, String(size));
 }
 
+/** The error for a NAR that has not the size of its path info. */
 export function sizeMismatch(expected: number, actual: string): DaemonError {
   return new DaemonError("size-mismatch", `A NAR should have ${expected} bytes but has ${actual}`);
 }

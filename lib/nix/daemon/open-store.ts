@@ -3,6 +3,7 @@
 import type { CancelOptions } from "../store/store.js";
 import { DaemonStore, type DaemonStoreOptions } from "./daemon-store.js";
 
+/** What a store is opened with. */
 export interface OpenStoreOptions extends Omit<DaemonStoreOptions, "remote">, CancelOptions {
   /** The logical store directory when `remote` names none; default: `NIX_STORE_DIR`, then `/nix/store`. */
   readonly storeDir?: string;

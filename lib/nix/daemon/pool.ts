@@ -10,6 +10,7 @@ import type { CancelOptions } from "../store/store.js";
 import type { DaemonConnection } from "./connection.js";
 import { abortError, DaemonError } from "./error.js";
 
+/** How many connections a pool has, and for how long. */
 export interface DaemonPoolOptions {
   /** Makes a connection. */
   readonly open: (signal?: AbortSignal) => Promise<DaemonConnection>;
@@ -21,6 +22,7 @@ export interface DaemonPoolOptions {
   readonly maxAgeMs?: number;
 }
 
+/** How a connection of a pool is used. */
 export interface PoolUse extends CancelOptions {
   /** Try again on a new connection when a reused one turns out to be dead. */
   readonly repeatable?: boolean;
@@ -31,6 +33,7 @@ interface Waiter {
   readonly refuse: (error: Error) => void;
 }
 
+/** A bounded set of connections that are used in turn. */
 export class DaemonPool {
   readonly #options: Required<DaemonPoolOptions>;
   readonly #idle: { readonly connection: DaemonConnection; readonly timer: NodeJS.Timeout }[] = [];

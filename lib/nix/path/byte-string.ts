@@ -6,12 +6,15 @@
  */
 import type { Brand } from "../../brand.js";
 
+/** A text with one character (U+0000 to U+00FF) per byte. */
 export type ByteString = Brand<string, "ByteString">;
 
+/** One character per byte. */
 export function bytesToByteString(bytes: Uint8Array): ByteString {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("latin1") as ByteString;
 }
 
+/** One byte per character. */
 export function byteStringToBytes(text: ByteString): Uint8Array {
   return Buffer.from(text, "latin1");
 }

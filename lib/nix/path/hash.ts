@@ -3,13 +3,16 @@ import { createHash } from "node:crypto";
 import { NixFormatError } from "../errors.js";
 import { decodeNix32, encodeNix32, nix32Length } from "./nix32.js";
 
+/** Algorithms that Nix has. */
 export type HashAlgorithm = "md5" | "sha1" | "sha256" | "sha512" | "blake3";
 
+/** A digest and the algorithm that made it. */
 export interface Hash {
   readonly algorithm: HashAlgorithm;
   readonly digest: Uint8Array;
 }
 
+/** How a digest is written. */
 export type HashEncoding = "nix32" | "base16" | "base64" | "sri";
 
 const digestSizes: Readonly<Record<HashAlgorithm, number>> = {
@@ -25,6 +28,7 @@ export function digestSize(algorithm: HashAlgorithm): number {
   return digestSizes[algorithm];
 }
 
+/** Whether a text names an algorithm that is known here. */
 export function isHashAlgorithm(text: string): text is HashAlgorithm {
   return Object.hasOwn(digestSizes, text);
 }
@@ -90,6 +94,7 @@ export function printHash(hash: Hash, encoding: HashEncoding, withAlgorithm = tr
   return prefix + bytes.toString(encoding === "base16" ? "hex" : "base64");
 }
 
+/** Whether algorithm and digest are the same. */
 export function hashesEqual(a: Hash, b: Hash): boolean {
   return a.algorithm === b.algorithm && Buffer.compare(a.digest, b.digest) === 0;
 }
@@ -111,6 +116,7 @@ export function createHasher(algorithm: HashAlgorithm): StreamingHasher {
   };
 }
 
+/** Hash of bytes at hand. @throws NixFormatError for BLAKE3 */
 export function hashBytes(algorithm: HashAlgorithm, bytes: Uint8Array): Hash {
   const hasher = createHasher(algorithm);
   hasher.update(bytes);

@@ -9,6 +9,7 @@ export function nix32Length(bytes: number): number {
   return Math.ceil((bytes * 8) / 5);
 }
 
+/** Base-32 text of bytes. */
 export function encodeNix32(bytes: Uint8Array): string {
   let text = "";
   for (let k = nix32Length(bytes.length) - 1; k >= 0; k--) {

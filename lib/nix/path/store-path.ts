@@ -7,6 +7,7 @@ export type StorePath = Brand<string, "StorePath">;
 /** Folder of a store as its paths name it, e.g. `/nix/store`; no trailing slash. */
 export type StoreDir = Brand<string, "StoreDir">;
 
+/** Where stores are unless configured otherwise. */
 export const defaultStoreDir = "/nix/store" as StoreDir;
 
 const hashPart = /^[0-9a-df-np-sv-z]{32}$/;
@@ -59,6 +60,7 @@ export function parseAnyStorePath(dir: StoreDir, text: string): StorePath {
   return text.startsWith("/") ? parseFullStorePath(dir, text) : parseStorePath(text);
 }
 
+/** Whether a text is the base name of a store path. */
 export function isStorePath(baseName: string): baseName is StorePath {
   return (
     hashPart.test(baseName.slice(0, 32)) &&
@@ -72,14 +74,17 @@ export function printStorePath(dir: StoreDir, path: StorePath): string {
   return `${dir}/${path}`;
 }
 
+/** The 32 digits in front. */
 export function storePathHashPart(path: StorePath): string {
   return path.slice(0, 32);
 }
 
+/** What follows the hash and the dash. */
 export function storePathName(path: StorePath): string {
   return path.slice(33);
 }
 
+/** Whether a path is that of a derivation, by its name. */
 export function isDerivationPath(path: StorePath): boolean {
   return path.endsWith(".drv");
 }

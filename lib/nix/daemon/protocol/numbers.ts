@@ -1,15 +1,19 @@
 /** The magic numbers of the Nix worker protocol (NixOS/nix, `worker-protocol.hh` and `logging.hh`). */
 
+/** First number that a client sends. */
 export const clientMagic = 0x6e697863;
+/** First number that a daemon answers. */
 export const serverMagic = 0x6478696f;
 
 /** Minor versions of protocol 1 that we speak: Nix 2.4 has 1.32, Nix 2.24 and later 1.38. */
 export const oldestMinor = 32;
+/** Newest minor version that we speak. */
 export const newestMinor = 38;
 
 /** Realisations are named by derivation path instead of a hash (Nix 2.35 and later). */
 export const realisationWithPathFeature = "realisation-with-path-not-hash";
 
+/** Numbers of the operations. */
 export const operationCode = {
   isValidPath: 1,
   queryReferrers: 6,

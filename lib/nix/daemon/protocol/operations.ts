@@ -35,8 +35,10 @@ import {
 } from "./values.js";
 import type { WireWriter } from "./writer.js";
 
+/** Name of an operation. */
 export type OperationName = keyof typeof operationCode;
 
+/** How one request is written and its answer read. */
 export interface Operation<T> {
   readonly name: OperationName;
   /** Asking twice does no harm. */
@@ -60,17 +62,21 @@ function aboutPath<T>(
   return { name, repeatable, write: (writer, context) => writePath(writer, context, path), read };
 }
 
+/** Whether a path is valid. */
 export const isValidPath = (path: StorePath): Operation<boolean> =>
   aboutPath("isValidPath", path, (reader) => reader.bool());
 
+/** Info of a path; undefined when it is not valid. */
 export const queryPathInfo = (path: StorePath): Operation<ValidPathInfo | undefined> =>
   aboutPath("queryPathInfo", path, async (reader, context) =>
     (await reader.bool()) ? readUnkeyedPathInfo(reader, context, path) : undefined,
   );
 
+/** Valid paths that refer to a path. */
 export const queryReferrers = (path: StorePath): Operation<StorePath[]> =>
   aboutPath("queryReferrers", path, readPaths);
 
+/** Makes a path valid, by substitution if need be. */
 export const ensurePath = (path: StorePath): Operation<void> => aboutPath("ensurePath", path, done);
 
 /** The root lasts as long as the connection. */
@@ -79,6 +85,7 @@ export const addTempRoot = (path: StorePath): Operation<void> => aboutPath("addT
 /** After this answer comes the NAR itself, which delimits itself. */
 export const narFromPath = (path: StorePath): Operation<void> => aboutPath("narFromPath", path, nothing);
 
+/** The valid path with this hash part. */
 export const queryPathFromHashPart = (hashPart: string): Operation<StorePath | undefined> => ({
   name: "queryPathFromHashPart",
   repeatable: true,
@@ -86,6 +93,7 @@ export const queryPathFromHashPart = (hashPart: string): Operation<StorePath | u
   read: readOptionalPath,
 });
 
+/** All valid paths of the store. */
 export const queryAllValidPaths = (): Operation<StorePath[]> => ({
   name: "queryAllValidPaths",
   repeatable: true,
@@ -93,6 +101,7 @@ export const queryAllValidPaths = (): Operation<StorePath[]> => ({
   read: readPaths,
 });
 
+/** Those of the given paths that are valid. */
 export const queryValidPaths = (
   paths: readonly StorePath[],
   substitute: boolean,
@@ -106,6 +115,7 @@ export const queryValidPaths = (
   read: readPaths,
 });
 
+/** What would have to be built or fetched. */
 export const queryMissing = (targets: readonly DerivedPath[]): Operation<MissingPaths> => ({
   name: "queryMissing",
   repeatable: true,
@@ -119,6 +129,7 @@ export const queryMissing = (targets: readonly DerivedPath[]): Operation<Missing
   }),
 });
 
+/** Outputs of a derivation; undefined for those that are not known yet. */
 export const queryDerivationOutputMap = (drvPath: StorePath): Operation<Map<string, StorePath | undefined>> =>
   aboutPath(
     "queryDerivationOutputMap",
@@ -132,6 +143,7 @@ export const queryDerivationOutputMap = (drvPath: StorePath): Operation<Map<stri
       ),
   );
 
+/** Where an output is. */
 export const queryRealisation = (id: DrvOutputId): Operation<Realisation | undefined> => ({
   name: "queryRealisation",
   repeatable: true,
@@ -139,6 +151,7 @@ export const queryRealisation = (id: DrvOutputId): Operation<Realisation | undef
   read: readRealisation,
 });
 
+/** Registers where an output is. */
 export const registerDrvOutput = (id: DrvOutputId, realisation: Realisation): Operation<void> => ({
   name: "registerDrvOutput",
   repeatable: false,
@@ -146,6 +159,7 @@ export const registerDrvOutput = (id: DrvOutputId, realisation: Realisation): Op
   read: nothing,
 });
 
+/** Adds signatures to a valid path. */
 export const addSignatures = (path: StorePath, signatures: readonly string[]): Operation<void> => ({
   name: "addSignatures",
   repeatable: true,
@@ -156,6 +170,7 @@ export const addSignatures = (path: StorePath, signatures: readonly string[]): O
   read: done,
 });
 
+/** Registers a symlink as a root. */
 export const addIndirectRoot = (link: string): Operation<void> => ({
   name: "addIndirectRoot",
   repeatable: true,
@@ -163,6 +178,7 @@ export const addIndirectRoot = (link: string): Operation<void> => ({
   read: done,
 });
 
+/** Makes a symlink and registers it as a root. */
 export const addPermRoot = (path: StorePath, link: string): Operation<void> => ({
   name: "addPermRoot",
   repeatable: true,
@@ -174,12 +190,14 @@ export const addPermRoot = (path: StorePath, link: string): Operation<void> => (
   read: async (reader) => void (await reader.text()),
 });
 
+/** A root of the garbage collector. */
 export interface GcRoot {
   /** A file, or `{temp:<pid>}`, `{censored}` and the like. */
   readonly link: string;
   readonly path: StorePath;
 }
 
+/** All roots that the caller may see. */
 export const findRoots = (): Operation<GcRoot[]> => ({
   name: "findRoots",
   repeatable: true,
@@ -193,6 +211,7 @@ export const findRoots = (): Operation<GcRoot[]> => ({
   },
 });
 
+/** What the garbage collector is asked to do. */
 export interface GarbageCollection {
   readonly action: "returnLive" | "returnDead" | "deleteDead" | "deleteSpecific";
   /** For `deleteSpecific`. */
@@ -201,6 +220,7 @@ export interface GarbageCollection {
   readonly maxFreed?: bigint;
 }
 
+/** What the garbage collector found or deleted. */
 export interface CollectedGarbage {
   /** Full paths, also of things that are no store paths. */
   readonly paths: readonly string[];
@@ -209,6 +229,7 @@ export interface CollectedGarbage {
 
 const gcActions = ["returnLive", "returnDead", "deleteDead", "deleteSpecific"] as const;
 
+/** Runs the garbage collector. */
 export const collectGarbage = (collection: GarbageCollection): Operation<CollectedGarbage> => ({
   name: "collectGarbage",
   repeatable: false,
@@ -227,6 +248,7 @@ export const collectGarbage = (collection: GarbageCollection): Operation<Collect
   },
 });
 
+/** Checks the store; whether errors were found. */
 export const verifyStore = (checkContents: boolean, repair: boolean): Operation<boolean> => ({
   name: "verifyStore",
   repeatable: true,
@@ -236,6 +258,7 @@ export const verifyStore = (checkContents: boolean, repair: boolean): Operation<
 
 const buildModes = ["normal", "repair", "check"] as const satisfies readonly BuildMode[];
 
+/** Builds one resolved derivation. */
 export const buildDerivation = (
   drvPath: StorePath,
   drv: BasicDerivation,
@@ -251,6 +274,7 @@ export const buildDerivation = (
   read: readBuildResult,
 });
 
+/** Builds targets; one result for each. */
 export const buildPathsWithResults = (
   targets: readonly DerivedPath[],
   mode: BuildMode = "normal",
@@ -279,6 +303,7 @@ export const buildPaths = (targets: readonly DerivedPath[], mode: BuildMode = "n
 
 // The four below are followed by a framed body.
 
+/** Adds a path; its NAR follows as frames. */
 export const addToStoreNar = (
   info: ValidPathInfo,
   repair: boolean,
@@ -293,6 +318,7 @@ export const addToStoreNar = (
   read: nothing,
 });
 
+/** Adds paths; a count, infos and NARs follow as frames. */
 export const addMultipleToStore = (repair: boolean, checkSignatures: boolean): Operation<void> => ({
   name: "addMultipleToStore",
   repeatable: false,
@@ -317,6 +343,7 @@ export const addToStore = (
   read: readPathInfo,
 });
 
+/** Stores a build log, which follows as frames. */
 export const addBuildLog = (drvPath: StorePath): Operation<void> => ({
   name: "addBuildLog",
   repeatable: false,
@@ -329,6 +356,7 @@ function limit(value: number | undefined): number {
   return value === undefined || !(value > 0) ? 0 : Math.min(Math.floor(value), 0x7fff_ffff);
 }
 
+/** Settings for everything that follows on the connection. */
 export const setOptions = (settings: StoreSettings): Operation<void> => ({
   name: "setOptions",
   repeatable: true,

@@ -7,6 +7,7 @@
  */
 import { DaemonError } from "../error.js";
 
+/** Where bytes are pulled from. */
 export interface ByteSource {
   /** The next bytes, at least one; `undefined` at the end. */
   read(): Promise<Uint8Array | undefined>;
@@ -27,6 +28,7 @@ export type Soon<T> = T | Promise<T>;
 const empty = new Uint8Array(0);
 const twoTo32 = 0x1_0000_0000;
 
+/** Decodes the primitives of the worker protocol. */
 export class WireReader {
   readonly #source: ByteSource;
   #chunk: Uint8Array = empty;

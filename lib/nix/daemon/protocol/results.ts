@@ -8,6 +8,7 @@ import type { WireContext } from "./values.js";
 import { readPath } from "./values.js";
 import type { WireWriter } from "./writer.js";
 
+/** Reads how a build ended. */
 export async function readBuildResult(reader: WireReader, context: WireContext): Promise<BuildResult> {
   const number = await reader.number();
   const status = buildStatuses[number];
@@ -83,6 +84,7 @@ function hashId(id: DrvOutputId): string {
   return `${id.drvHash}!${id.outputName}`;
 }
 
+/** Writes the name of an output, as the protocol version has it. */
 export function writeDrvOutput(writer: WireWriter, context: WireContext, id: DrvOutputId): void {
   if (!context.realisationWithPath) {
     writer.text(hashId(id));
@@ -97,6 +99,7 @@ export function writeDrvOutput(writer: WireWriter, context: WireContext, id: Drv
   writer.text(printStorePath(context.storeDir, id.drvPath)).text(id.outputName);
 }
 
+/** Writes where an output is, as the protocol version has it. */
 export function writeRealisation(
   writer: WireWriter,
   context: WireContext,

@@ -6,8 +6,10 @@ import { cleanDaemonText, DaemonError } from "../error.js";
 import { resultCode, stderrCode } from "./numbers.js";
 import type { WireReader } from "./reader.js";
 
+/** A number or text that describes an activity. */
 export type ActivityField = bigint | string;
 
+/** An activity of the daemon began. */
 export interface ActivityStart {
   /** Opaque; built from a process id, so it can exceed what a number holds. */
   readonly id: bigint;
@@ -18,6 +20,7 @@ export interface ActivityStart {
   readonly parent: bigint;
 }
 
+/** What an activity reports meanwhile. */
 export interface ActivityResult {
   readonly id: bigint;
   readonly type: number;

@@ -32,10 +32,12 @@ export interface WireContext {
 /** Longest text of a store path that is accepted. */
 const maxPathLength = 8192;
 
+/** Reads a full store path. @throws NixFormatError */
 export async function readPath(reader: WireReader, { storeDir }: WireContext): Promise<StorePath> {
   return parseFullStorePath(storeDir, await reader.text(maxPathLength));
 }
 
+/** Reads a full store path; undefined for the empty text. @throws NixFormatError */
 export async function readOptionalPath(
   reader: WireReader,
   { storeDir }: WireContext,
@@ -44,10 +46,12 @@ export async function readOptionalPath(
   return text === "" ? undefined : parseFullStorePath(storeDir, text);
 }
 
+/** Reads a list of full store paths. @throws NixFormatError */
 export function readPaths(reader: WireReader, context: WireContext): Promise<StorePath[]> {
   return reader.list(() => readPath(reader, context));
 }
 
+/** Writes a full store path. */
 export function writePath(writer: WireWriter, { storeDir }: WireContext, path: StorePath): void {
   writer.text(printStorePath(storeDir, path));
 }
@@ -85,11 +89,13 @@ export async function readUnkeyedPathInfo(
   };
 }
 
+/** Reads a path and its info. @throws NixFormatError */
 export async function readPathInfo(reader: WireReader, context: WireContext): Promise<ValidPathInfo> {
   const path = await readPath(reader, context);
   return readUnkeyedPathInfo(reader, context, path);
 }
 
+/** Writes a path and its info. */
 export function writePathInfo(writer: WireWriter, context: WireContext, info: ValidPathInfo): void {
   writePath(writer, context, info.path);
   writer.text(info.deriver === undefined ? "" : printStorePath(context.storeDir, info.deriver));

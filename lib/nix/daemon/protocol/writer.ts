@@ -1,6 +1,7 @@
 /** Encodes the primitives of the worker protocol into one growing buffer. */
 import type { ByteString } from "../../path/byte-string.js";
 
+/** Grows a buffer of encoded primitives. */
 export class WireWriter {
   #buffer: Buffer;
   #length = 0;
