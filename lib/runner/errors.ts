@@ -16,6 +16,7 @@ export type RunnerErrorCode =
   | "cache-unknown"
   | "closed";
 
+/** An error of the runner with a stable `code`. */
 export class RunnerError extends HydraError {
   readonly code: RunnerErrorCode;
 

@@ -4,9 +4,10 @@ import type { Logger } from "../log.js";
 import type { Store } from "../nix/store/store.js";
 import type { ListenerOptions, ServerTlsOptions } from "../rpc/index.js";
 
+/** Settings, store and listeners of a `QueueRunner`. */
 export interface QueueRunnerOptions {
   readonly config: QueueRunnerConfig;
-  /** The runner's Nix store; closed by whoever opened it. */
+  /** The runner's Nix store; the runner does not close it. */
   readonly store: Store;
   /** Where the status API listens; undefined = it does not. */
   readonly rest?: ListenerOptions | undefined;

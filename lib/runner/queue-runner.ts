@@ -6,8 +6,8 @@
  *     starting ─▶ standby ─▶ active ─▶ draining ─▶ stopping
  *
  * `standby` lasts as long as another runner owns the database; status requests are answered, builders are sent away.
- * `active` begins with the owner lock, after the rows of a dead predecessor were tidied up. `draining` hands nothing out
- * any more and waits for what runs. A runner that loses the lock stops writing at once and is over.
+ * `active` begins with the owner lock, after the rows of a dead predecessor were tidied up. `draining` assigns nothing any
+ * more and waits for what runs. A runner that loses the lock stops writing at once and is over.
  */
 
 import type { AddressInfo } from "node:net";
@@ -61,6 +61,7 @@ interface Opened {
   readonly source: StatusSource;
 }
 
+/** A queue runner; `start` it once, `close` it at the end. */
 export class QueueRunner implements AsyncDisposable {
   readonly #options: QueueRunnerOptions;
   readonly #logger: Logger;
@@ -78,7 +79,7 @@ export class QueueRunner implements AsyncDisposable {
   #rest: StatusServer | undefined;
   #grpc: RunnerServer | undefined;
   #lockFile: LockFile | undefined;
-  #takeOver: Promise<void> | undefined;
+  #takeover: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #finish: (exit: RunnerExit) => void = () => {};
   /** Resolves when the runner is over; never rejects. */
@@ -95,6 +96,7 @@ export class QueueRunner implements AsyncDisposable {
     });
   }
 
+  /** Where it is in its life; see the head of this file. */
   get state(): RunnerState {
     return this.#state;
   }
@@ -127,7 +129,7 @@ export class QueueRunner implements AsyncDisposable {
     else {
       this.#state = "standby";
       this.#logger.info("another runner owns the database; waiting as its standby");
-      this.#takeOver = this.#waitForLock(opened);
+      this.#takeover = this.#waitForLock(opened);
     }
     await this.#listen(opened);
   }
@@ -163,7 +165,7 @@ export class QueueRunner implements AsyncDisposable {
     parts.scheduler.requestRound();
   }
 
-  /** Stops: nothing new is handed out, what runs gets `drainTimeoutInS` to end, then it is given back to the queue. */
+  /** Stops: no new step is assigned, what runs gets `drainTimeoutInS` to end, then it is given back to the queue. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -328,7 +330,7 @@ export class QueueRunner implements AsyncDisposable {
     this.#state = wasActive ? "draining" : "stopping";
     this.#abort.abort(new Error("the runner is closing"));
     const opened = this.#opened;
-    await this.#takeOver;
+    await this.#takeover;
     if (opened !== undefined) {
       const { parts } = opened;
       parts.dispatcher.close();

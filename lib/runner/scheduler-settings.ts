@@ -2,6 +2,7 @@
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { SchedulerOptionsInput } from "../scheduler/options.js";
 
+/** Translates the settings; seconds become milliseconds. */
 export function schedulerSettings(config: QueueRunnerConfig): SchedulerOptionsInput {
   return {
     stepOrder: config.stepSortFn,

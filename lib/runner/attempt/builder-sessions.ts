@@ -41,7 +41,7 @@ export interface BuilderSessionsOptions {
   readonly maxConcurrentDownloads: () => number;
   /** Milliseconds between pings down the tunnel; they only show that the stream is alive. Default 30 s. */
   readonly pingIntervalMs?: number;
-  /** Milliseconds that a builder which keeps its builds going may take to come back; it tries every second or so. Default 10 s. */
+  /** Milliseconds that a builder which keeps its builds may take to come back; it tries about every second. Default 10 s. */
   readonly rejoinGraceMs?: number;
   /** Milliseconds that a build which a builder came with waits for its step to become known. Default 10 s. */
   readonly adoptionGraceMs?: number;

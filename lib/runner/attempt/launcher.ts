@@ -1,7 +1,7 @@
 /**
  * From an assignment to an order in the machine's tunnel: resolve the inputs, write the busy row, send.
  *
- * The slot is reserved before this starts. Whatever goes wrong on the way ends the attempt through `Results`, so the
+ * The slot is reserved before this starts. Anything that goes wrong on the way ends the attempt through `Results`, so the
  * slot is given back and the row, if there is one, is closed.
  */
 import type { QueueRunnerConfig } from "../../config/types.js";

@@ -13,6 +13,7 @@ import { definedOutputs, type StepFacts } from "../state/derivation-catalog.js";
 import type { QueuedBuild } from "../state/queued-build.js";
 import type { RunnerStore } from "../state/runner-store.js";
 
+/** What cached builds are made from. */
 export interface CachedBuildsOptions {
   readonly store: RunnerStore;
   readonly database: Pick<HydraDatabase, "earlierBuildOfOutputs">;
@@ -22,6 +23,7 @@ export interface CachedBuildsOptions {
   readonly counters: RunnerCounters;
 }
 
+/** Records builds that nothing had to be built for. */
 export class CachedBuilds {
   readonly #options: CachedBuildsOptions;
 
@@ -52,7 +54,7 @@ export class CachedBuilds {
     }
   }
 
-  /** What an earlier build said of these outputs, else what the outputs themselves say. */
+  /** The result of an earlier build with these outputs, else what is read from the outputs. */
   async summary(outputs: ReadonlyMap<string, StorePath>, system: string): Promise<BuildSummary> {
     const { store, database, counters } = this.#options;
     const earlier = await database.earlierBuildOfOutputs(

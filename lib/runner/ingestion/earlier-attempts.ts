@@ -1,13 +1,14 @@
 /**
- * What a new runner has to respect of attempts that were made before it: tries that are used up, delays that are not
- * over, and steps that builders may still have in work.
+ * What a new runner has to respect of attempts made before it: tries that are used up, delays that are not over, and
+ * steps that builders may still be building.
  *
- * Builders keep building while there is no runner. For a moment after the start the steps that were running belong to
- * them: whoever comes back with one goes on with it, only then it is handed out anew.
+ * Builders keep building while there is no runner. For a short time after the start the steps that were running are
+ * reserved for them: a builder that comes back continues its step; only after that time is the step assigned again.
  */
 import { type EarlierTries, givenBackMessage } from "../../database/queries/earlier-tries.js";
 import { type RetryOptions, RetryPolicy } from "../../scheduler/index.js";
 
+/** How long retries and absent builders are respected. */
 export interface EarlierAttemptsOptions {
   readonly retry: () => RetryOptions;
   readonly random: () => number;
@@ -24,9 +25,10 @@ export interface StepHistory {
 
 /** The message of rows that are closed because the runner stops. */
 export const stoppedMessage = givenBackMessage;
-/** After so long no builder is waited for any more; they give up on their own as well. Seconds. */
+/** Seconds after which no builder is expected back; they stop on their own by then. */
 const longestAbsence = 900;
 
+/** What is left of the attempts of earlier runners. */
 export class EarlierAttempts {
   readonly #options: EarlierAttemptsOptions;
   /** Full paths of derivations that were running when a runner died. */
@@ -37,7 +39,7 @@ export class EarlierAttempts {
     this.#options = options;
   }
 
-  /** We took over at `now`; `orphans` are the full paths of the derivations whose attempts had no owner any more. */
+  /** The takeover happened at `now`; `orphans` are the full paths of the derivations whose attempts had no owner any more. */
   takeOver(orphans: Iterable<string>, now: number): void {
     this.#orphans = new Set(orphans);
     this.#activeSince = now;
@@ -56,7 +58,7 @@ export class EarlierAttempts {
     }
     const graceUntil = this.#activeSince + (this.#options.graceMs ?? 10_000);
     const givenBack = earlier?.givenBackAt ?? 0;
-    // Also when a runner between the dead one and us has closed the row and died before the builder came back.
+    // Also when another runner closed the row in between and died before the builder came back.
     const orphaned = this.#orphans.has(drvPath) || earlier?.orphaned === true;
     if (orphaned || givenBack > this.#activeSince / 1000 - longestAbsence) {
       waits.push(graceUntil);

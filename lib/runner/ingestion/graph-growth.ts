@@ -20,8 +20,8 @@ import type { EvidenceVerdict } from "./verdict.js";
 /** What growth works with. */
 export interface GraphGrowthOptions {
   readonly scheduler: RunningScheduler;
-  readonly surveys: GraphSurveys;
-  readonly copies: OverflowCopies;
+  readonly surveys: Pick<GraphSurveys, "survey" | "surveyAlone">;
+  readonly copies: Pick<OverflowCopies, "start">;
   readonly uploads: Pick<RunnerEdges["uploads"], "destination">;
   /** Shared with everything that adds steps: one survey at a time. */
   readonly turns: Mutex;
@@ -40,8 +40,8 @@ const longestRetryMs = 64_000;
 /** Adds to the graph of the scheduler from below. */
 export class GraphGrowth {
   readonly #scheduler: RunningScheduler;
-  readonly #surveys: GraphSurveys;
-  readonly #copies: OverflowCopies;
+  readonly #surveys: GraphGrowthOptions["surveys"];
+  readonly #copies: GraphGrowthOptions["copies"];
   readonly #uploads: GraphGrowthOptions["uploads"];
   readonly #turns: Mutex;
   readonly #tasks: TaskGroup;

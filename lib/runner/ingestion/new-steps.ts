@@ -1,4 +1,4 @@
-/** Steps as the scheduler gets them: what a derivation says of itself, and what the rows know of earlier tries. */
+/** Steps as the scheduler gets them: facts of the derivation, and what the rows tell of earlier tries. */
 import type { HydraDatabase } from "../../database/index.js";
 import type { Logger } from "../../log.js";
 import { printStorePath, type StorePath } from "../../nix/path/store-path.js";
@@ -9,6 +9,7 @@ import type { RunnerStore } from "../state/runner-store.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
 import type { Verdict } from "./verdict.js";
 
+/** Where histories come from. */
 export interface StepHistoriesOptions {
   readonly database: Pick<HydraDatabase, "stepDurations" | "earlierTries">;
   readonly store: Pick<RunnerStore, "storeDir">;
@@ -17,7 +18,7 @@ export interface StepHistoriesOptions {
   readonly now: () => number;
 }
 
-/** What the rows know of steps that are new here. */
+/** What the rows tell of steps that are new here. */
 export class StepHistories {
   readonly #options: StepHistoriesOptions;
   /** By `system/name`. */

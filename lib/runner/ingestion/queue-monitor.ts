@@ -2,11 +2,11 @@
  * Keeps the scheduler in step with the rows of unfinished builds.
  *
  * A notification is only a hint that something changed. Each pass compares what the database lists with what the
- * scheduler holds, so whatever a lost notification would have said is found by the next pass.
+ * scheduler holds, so the next pass finds what a lost notification would have announced.
  */
 
 import { performance } from "node:perf_hooks";
-import { type TaskGroup, turn } from "../../async/index.js";
+import { pause, type TaskGroup, turn } from "../../async/index.js";
 import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../../database/index.js";
 import type { Listener } from "../../database/listener.js";
 import { errorChain } from "../../errors.js";
@@ -43,7 +43,7 @@ export interface QueueMonitorOptions {
   readonly buildsAtOnce: () => number;
 }
 
-/** Rows that are compared with memory before anything else gets its turn. */
+/** Rows compared with memory in one turn of the event loop. */
 const comparedAtOnce = 2_000;
 /** Even without any notification the database is compared with memory this often. */
 const safetyIntervalMs = 300_000;
@@ -140,7 +140,7 @@ export class QueueMonitor {
     await this.#loop;
   }
 
-  /** Takes one build in now, whatever the monitor is doing. Unknown and finished ids do nothing. */
+  /** Ingests one build now, also in the middle of a pass. Unknown and finished ids do nothing. */
   ingestNow(id: BuildId): Promise<void> {
     return this.#ingestNow([id]);
   }
@@ -331,13 +331,9 @@ export class QueueMonitor {
 
   async #sleep(milliseconds: number): Promise<void> {
     if (this.#abort.signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.min(milliseconds, safetyIntervalMs));
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    const wake = new AbortController();
+    this.#wake = () => wake.abort();
+    await pause(Math.min(milliseconds, safetyIntervalMs), { signal: wake.signal });
     this.#wake = undefined;
   }
 }

@@ -15,8 +15,10 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { NixCopy } from "./nix-copy.js";
 
+/** The caches of `remoteStoreAddr`, or the overflow store. */
 export type Destination = "caches" | "overflow";
 
+/** The stores of the configuration. */
 export interface UploadTargets {
   /** Addresses as configured: `s3://…`, `file://…`, and others that `nix copy` understands. */
   readonly stores: readonly string[];
@@ -37,6 +39,7 @@ const nothing: Opened = {
   others: [],
 };
 
+/** The stores that are open. */
 export class CacheTargets {
   readonly #store: RunnerStore;
   readonly #logger: Logger;

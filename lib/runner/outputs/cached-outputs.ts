@@ -1,6 +1,6 @@
 /**
- * Outputs that only a binary cache has, described as a builder describes what it has built: sizes from the narinfos, the
- * rest from the output itself.
+ * Outputs that only a binary cache has, described as a builder describes what it built: sizes from the narinfos, the rest
+ * from the output itself.
  *
  * The listing says whether a build left anything in `nix-support`; only then is the NAR fetched.
  */

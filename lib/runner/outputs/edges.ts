@@ -19,7 +19,7 @@ import { Uploads } from "./uploads.js";
 export interface RunnerEdges {
   readonly logs: Pick<LogStore, keyof LogStore>;
   readonly uploads: Pick<Uploads, keyof Uploads>;
-  /** What an output in the store says of itself. */
+  /** The `nix-support` of an output in the store. */
   readonly readNixSupport: (outputName: string, output: StorePath) => Promise<NixSupport>;
 }
 

@@ -9,6 +9,7 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { RunnerStore } from "../state/runner-store.js";
 
+/** Adds garbage-collector roots. */
 export class GcRoots {
   readonly #store: RunnerStore;
   readonly #folder: () => string;

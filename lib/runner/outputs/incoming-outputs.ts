@@ -1,9 +1,9 @@
 /**
  * What builders send into the runner's store.
  *
- * A step may be carried out twice, when its first builder vanished in the middle of sending or when some of its outputs
- * were collected since, and the second execution may give other contents. All outputs of a step come from one execution,
- * so what is left of an earlier one is written over, and builders are told that it is not here.
+ * A step may be executed twice, when its first builder was lost while sending or when some of its outputs were collected
+ * since, and the second execution may give other contents. All outputs of a step come from one execution, so what is left
+ * of an earlier one is replaced, and to builders it counts as missing.
  */
 
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -16,6 +16,7 @@ import type { RunnerStore } from "../state/runner-store.js";
 /** Machines, by the ids in which the wire has them. */
 type Machines = ReadonlySet<string>;
 
+/** Takes outputs from builders, and knows which of them are incomplete. */
 export class IncomingOutputs {
   readonly #store: Pick<RunnerStore, "isValidPath" | "addToStoreNar">;
   readonly #attempts: Pick<AttemptRegistry, "onMachine">;

@@ -15,6 +15,7 @@ import { compress } from "../../compression/index.js";
 import { isSystemError } from "../../errors.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 
+/** Where logs are kept, and how much of them. */
 export interface LogStoreOptions {
   /** Usually `<hydraDataDir>/build-logs`. Created when missing. */
   readonly directory: string;
@@ -29,7 +30,7 @@ const suffixes = ["", ".zst", ".bz2"] as const;
 /** Bytes; a compressed file takes at least one block of the disk, too. */
 const smallLog = 4096;
 
-/** Receives one log in pieces; whatever was written can be read at once. */
+/** Receives one log in pieces; what was written can be read at once. */
 export interface LogWriter {
   readonly path: string;
   /** Bytes that are written at most; what is beyond is dropped with a note. */
@@ -38,6 +39,7 @@ export interface LogWriter {
   close(): Promise<void>;
 }
 
+/** The logs of all derivations. */
 export class LogStore {
   readonly #directory: string;
   readonly #keepTries: number;

@@ -1,5 +1,5 @@
 /**
- * Stores that are no binary caches of ours (`ssh://host`, `/folder`): Nix itself copies the outputs there.
+ * Stores other than our binary caches (`ssh://host`, `/folder`): Nix itself copies the outputs there.
  */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
@@ -10,9 +10,10 @@ import type { RunnerStore } from "../state/runner-store.js";
 const run = promisify(execFile);
 const timeoutMs = 60 * 60_000;
 
+/** One store that `nix copy` writes into. */
 export class NixCopy {
   readonly #options: { readonly target: string; readonly store: RunnerStore; readonly logger: Logger };
-  /** One copy at a time: they lock each other out anyway. */
+  /** One copy at a time: they would wait for the same locks. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(options: { readonly target: string; readonly store: RunnerStore; readonly logger: Logger }) {

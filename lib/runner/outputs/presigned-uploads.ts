@@ -72,7 +72,7 @@ export class PresignedUploads {
   }
 
   /**
-   * Outputs that clients do not find in the bucket although a builder says it has built them.
+   * Outputs that clients do not find in the bucket although a builder reports them as built.
    *
    * @throws RunnerError `output-mismatch`; BinaryCacheError when the bucket cannot be asked
    */

@@ -2,8 +2,8 @@
  * Where outputs go after they arrived: garbage-collector roots, binary caches, other stores.
  *
  * Uploads are jobs of a queue that keeps a journal, so a crash loses none. A build is called finished when its outputs
- * are in the caches, or when they are in the journal and the caches have been out of order for a while: an outage
- * delays results, it neither loses nor changes them.
+ * are in the caches, or when they are in the journal and the caches have not answered for a while: an outage delays
+ * results, it neither loses nor changes them.
  */
 import { join } from "node:path";
 import { atMost, type TaskGroup } from "../../async/index.js";
@@ -34,12 +34,13 @@ export interface Publication {
   readonly outputs: ReadonlyMap<string, StorePath>;
   /** Paths of our store: all outputs, or with presigned uploads those that the builder did not upload. */
   readonly toUpload: readonly StorePath[];
-  /** `project:jobset` of all who want the step by now; more, perhaps, than when it was handed out. */
+  /** `project:jobset` of all who want the step by now; more, perhaps, than when it was assigned. */
   readonly wantedBy: readonly string[];
-  /** Some build is finished by this step, so its outputs should be in the caches before the build says so. */
+  /** Some build is finished by this step, so its outputs should be in the caches before the build is recorded. */
   readonly finishesBuilds: boolean;
 }
 
+/** What uploads work with. */
 export interface UploadsOptions {
   readonly store: RunnerStore;
   readonly logs: Pick<LogStore, "pathOf">;
@@ -59,6 +60,7 @@ export interface UploadsOptions {
 /** No builder takes so long for one NAR, and its URLs have expired. Milliseconds. */
 const staleUploadAge = 24 * 3_600_000;
 
+/** Uploads into caches and other stores. */
 export class Uploads {
   readonly #options: UploadsOptions;
   readonly #targets: CacheTargets;
@@ -92,7 +94,7 @@ export class Uploads {
     if (this.#options.uploadMode() === "from-builders") this.#options.tasks.start(() => this.#abortStale());
   }
 
-  /** Uploads in parts whose builder or runner died: nobody else frees the space they take. */
+  /** Uploads in parts whose builder or runner died: nothing else frees the space they take. */
   async #abortStale(): Promise<void> {
     for (const cache of this.#targets.all) {
       if (!(cache instanceof PresignedCache)) continue;

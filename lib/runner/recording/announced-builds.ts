@@ -4,6 +4,7 @@ import type { BuildId } from "../../scheduler/ids.js";
 
 const kept = 200_000;
 
+/** The builds announced as started, most recent 200,000. */
 export class AnnouncedBuilds {
   readonly #ids = new BoundedMap<BuildId, true>({ capacity: kept });
 

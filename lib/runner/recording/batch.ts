@@ -3,7 +3,7 @@
  *
  * Finishing builds serialises on one row of the database anyway, so what happens at the same time is committed together.
  * Nothing may hold up the rest: an item that the database refuses is sorted out by recording a refused batch one by
- * one, and a batch that waits for somebody's lock is overtaken by those after it.
+ * one, and a batch that waits for a lock is overtaken by those after it.
  */
 
 import { Microbatch } from "../../async/index.js";
@@ -11,6 +11,7 @@ import type { SqlSession } from "../../database/recording/index.js";
 import { toError } from "../../errors.js";
 import type { RetryingTransactions } from "./retrying-transactions.js";
 
+/** What a batch writes and when it leaves. */
 export interface RecordingBatchOptions<T, R> {
   readonly transactions: RetryingTransactions;
   /** For the log. */
@@ -35,6 +36,7 @@ interface Lane<T, R> {
   since: number | undefined;
 }
 
+/** One kind of record, written in batches. */
 export class RecordingBatch<T, R> {
   readonly #options: RecordingBatchOptions<T, R>;
   readonly #lanes: readonly Lane<T, R>[];

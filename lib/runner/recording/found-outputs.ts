@@ -1,4 +1,4 @@
-/** Rows of outputs that nobody had to build: found in the store, or fetched from a substituter. */
+/** Rows of outputs that did not have to be built: found in the store, or fetched from a substituter. */
 import {
   insertDrafts,
   knownStepOutputs,
@@ -13,6 +13,7 @@ import type { StepFacts } from "../state/derivation-catalog.js";
 import type { RetryingTransactions } from "./retrying-transactions.js";
 import { foundDraft, outputPaths, type Span } from "./rows.js";
 
+/** Where such rows are written. */
 export interface FoundOutputsOptions {
   readonly transactions: RetryingTransactions;
   readonly numbers: StepNumbers;
@@ -25,6 +26,7 @@ type Account = (drv: StorePath) => BuildId | undefined;
 /** Steps in one transaction. */
 const stepsAtOnce = 1000;
 
+/** Writes rows of outputs that no attempt made. */
 export class FoundOutputs {
   readonly #options: FoundOutputsOptions;
 
@@ -32,7 +34,7 @@ export class FoundOutputs {
     this.#options = options;
   }
 
-  /** One row for each step with outputs that no earlier step told of. Errors are logged: nothing depends on it. */
+  /** One row for each step with outputs that no earlier row has. Errors are logged: nothing depends on it. */
   async found(steps: readonly StepFacts[], account: Account, nowMs: number): Promise<void> {
     const { transactions, logger } = this.#options;
     for (let from = 0; from < steps.length; from += stepsAtOnce) {

@@ -1,9 +1,10 @@
 /** Builds under way to the database: the queue monitor leaves them alone until they have arrived. */
 import type { BuildId } from "../../scheduler/ids.js";
 
+/** Counts holds of builds. */
 export class Holds {
   readonly #counts = new Map<BuildId, number>();
-  /** Somebody wanted to deal with these meanwhile. */
+  /** These were asked for while they were held. */
   readonly #missed = new Set<BuildId>();
 
   hold(builds: readonly BuildId[]): void {
@@ -24,7 +25,7 @@ export class Holds {
     return missed;
   }
 
-  /** Whether the build is to be left alone; who asks hears when it is free again. */
+  /** Whether the build is to be left alone; `release` then returns it when it is free again. */
   has(build: BuildId): boolean {
     if (!this.#counts.has(build)) return false;
     this.#missed.add(build);

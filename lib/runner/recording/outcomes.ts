@@ -11,8 +11,10 @@ import { type BuildSummary, outputPathsOf } from "../state/build-report.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
 import { buildResult, failureCopy, outputPaths, sharedFailure } from "./rows.js";
 
+/** The end of a step that ran. */
 export type EndedStep = NonNullable<Outcome["step"]>;
 
+/** A success as it is recorded. */
 export interface StepSuccess {
   readonly overheadMs: number;
   readonly outputs: ReadonlyMap<string, BuiltOutput>;
@@ -23,8 +25,9 @@ export interface StepSuccess {
   readonly accounted: BuildId;
 }
 
+/** A failure that will not be retried, as it is recorded. */
 export interface StepFailure {
-  /** Absent for steps that fail without having been handed out. */
+  /** Absent for steps that fail without an attempt. */
   readonly attempt: Attempt | undefined;
   readonly row: StepRow | undefined;
   readonly facts: StepFacts;
@@ -141,6 +144,7 @@ export function failedBeforeOutcome(
   };
 }
 
+/** A build whose derivation cannot be read. */
 export function abortedOutcome(build: BuildId, nowMs: number): Outcome {
   const now = toSeconds(nowMs);
   return {
@@ -148,6 +152,7 @@ export function abortedOutcome(build: BuildId, nowMs: number): Outcome {
   };
 }
 
+/** A build whose outputs exist already. */
 export function cachedOutcome(
   storeDir: StoreDir,
   build: BuildId,

@@ -4,6 +4,7 @@ import type { Logger } from "../../log.js";
 
 const pauseMs = 100;
 
+/** The progress that is not written yet. */
 export class Progress {
   readonly #transaction: (work: (session: SqlSession) => Promise<void>) => Promise<void>;
   readonly #logger: Logger;

@@ -50,13 +50,14 @@ import { Progress } from "./progress.js";
 import { RetryingTransactions } from "./retrying-transactions.js";
 import { busyDraft, outputPaths, resolvedDraft, type StepEnding, stepEnd } from "./rows.js";
 
+/** What a recorder writes into, and what it tells. */
 export interface RecorderOptions {
   /** Must refuse to commit once the runner does not own the database any more. */
   readonly database: TransactionRunner;
   readonly storeDir: StoreDir;
   /** Absolute path of a derivation's log, for the services that compress and show it. */
   readonly logPath: (drv: StorePath) => string;
-  /** A result is in the database: ours, or that of whoever was faster. */
+  /** A result is in the database: ours, or one that was recorded before ours. */
   readonly onEnded?: (build: BuildId, result: Omit<EndedBuild, "build">) => void;
   /** Put the outputs of failed steps into FailedPaths, so that they are not tried again. Default: false. */
   readonly rememberFailures?: () => boolean;
@@ -75,6 +76,7 @@ const endsAtOnce = 64;
 const manyBuilds = 100;
 const progressPatienceMs = 1_000;
 
+/** Writes rows of steps and builds. */
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #storeDir: StoreDir;
@@ -179,7 +181,7 @@ export class Recorder {
     return inserted(draft, result);
   }
 
-  /** How far the step is (a value of `buildsteps.busy`). Nobody waits for it. */
+  /** How far the step is (a value of `buildsteps.busy`). Returns at once. */
   stepBusy(attempt: Attempt, busy: number): void {
     attempt.row?.then(
       (row) => this.#progress.note(row, busy),
@@ -187,7 +189,7 @@ export class Recorder {
     );
   }
 
-  /** The attempt is over, but no build is decided by it: another try follows, or nobody wants the step any more. */
+  /** The attempt is over, but no build is decided by it: another try follows, or no build wants the step any more. */
   async stepEnded(attempt: Attempt, row: StepRow, end: StepEnding): Promise<void> {
     const { build, ownBuilds } = attempt.assignment;
     if (end.status === stepStatus.cancelled) this.#announced.forget([build, ...ownBuilds]);
@@ -240,7 +242,7 @@ export class Recorder {
   }
 
   /**
-   * Outputs that were there already; says so for those that no earlier step told of. `account` names the build that
+   * Outputs that were there already: writes rows for those that have none yet. `account` names the build that
    * the row belongs to. Errors are logged only: nothing depends on these rows.
    */
   outputsFound(found: readonly StepFacts[], account: (drv: StorePath) => BuildId | undefined): Promise<void> {

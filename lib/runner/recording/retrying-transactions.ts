@@ -39,6 +39,7 @@ export function troubleOf(error: unknown): Retryability {
     : "doubtful";
 }
 
+/** The database, and how to wait for it. */
 export interface RetryingOptions {
   readonly database: TransactionRunner;
   readonly logger: Logger;
@@ -47,6 +48,7 @@ export interface RetryingOptions {
   readonly random: () => number;
 }
 
+/** Transactions that are repeated until they are committed or hopeless. */
 export class RetryingTransactions {
   readonly #options: RetryingOptions;
   #failures = 0;

@@ -15,6 +15,7 @@ export interface Span {
   readonly stopMs: number;
 }
 
+/** Outputs with full paths; unknown paths stay undefined. */
 export function outputPaths(
   storeDir: StoreDir,
   outputs: ReadonlyMap<string, StorePath | undefined>,
@@ -25,7 +26,7 @@ export function outputPaths(
   }));
 }
 
-/** The row of a step that is being handed out. */
+/** The row of a step that goes to a machine. */
 export function busyDraft(storeDir: StoreDir, attempt: Attempt): StepDraft {
   const { drv, facts, assignment } = attempt;
   return stepDraft({
@@ -85,6 +86,7 @@ export interface SharedFailure {
   readonly outputs: readonly OutputPath[];
 }
 
+/** The common part of all rows of one failed step. */
 export function sharedFailure(
   storeDir: StoreDir,
   facts: StepFacts,
@@ -120,6 +122,7 @@ export interface StepEnding {
   readonly outputs?: readonly OutputPath[] | undefined;
 }
 
+/** The end of the row of an attempt. `nowMs`: milliseconds since the epoch. */
 export function stepEnd(attempt: Attempt, row: StepRow, end: StepEnding, nowMs: number): StepEnd {
   const startTime = toSeconds(attempt.startedAt);
   return {
@@ -136,6 +139,7 @@ export function stepEnd(attempt: Attempt, row: StepRow, end: StepEnding, nowMs: 
   };
 }
 
+/** The result of a build, with full paths. */
 export function buildResult(
   storeDir: StoreDir,
   outputs: ReadonlyMap<string, StorePath>,

@@ -1,5 +1,5 @@
 /**
- * The hand-outs in flight: what the runner remembers of a step between choosing a machine and recording the result.
+ * The attempts in flight: what the runner remembers of a step between choosing a machine and recording the result.
  *
  * The scheduler decides who owns a step; this registry only keeps what I/O needs (row number, times, sizes).
  */
@@ -15,6 +15,7 @@ export interface StepRow {
   readonly stepNumber: number;
 }
 
+/** One attempt at a step, from the reserved slot to its outcome. */
 export interface Attempt {
   readonly id: AttemptId;
   readonly assignment: Assignment;
@@ -24,23 +25,24 @@ export interface Attempt {
   /** Milliseconds since the epoch, on the runner's clock. */
   readonly startedAt: number;
   readonly facts: StepFacts;
-  /** `project:jobset` of all who wanted the step when it was handed out. */
+  /** `project:jobset` of all who wanted the step when it was assigned. */
   readonly jobsets: readonly string[];
   /** Resolves once the busy row is committed; rejects when it could not be written. */
   row: Promise<StepRow> | undefined;
   /** The order was put into the machine's tunnel. */
   sent: boolean;
   /**
-   * When its builder reported, or when it was given up. Milliseconds since the epoch. Uploading to the caches comes
+   * When its builder reported, or when the runner ended it. Milliseconds since the epoch. Uploading to the caches comes
    * after it and must not count as time of the step.
    */
   endedAt?: number;
-  /** The builder had it in work already when it joined. */
+  /** The builder was building it already when it joined. */
   readonly adopted?: boolean;
   /** Settles when the log that is being received is complete on disk; never rejects. */
   log?: Promise<void>;
 }
 
+/** The attempts in flight by id and by machine. */
 export class AttemptRegistry {
   readonly #byId = new Map<AttemptId, Attempt>();
   readonly #byMachine = new Map<MachineId, Map<AttemptId, Attempt>>();

@@ -2,6 +2,7 @@
 import type { BuildId } from "../../scheduler/ids.js";
 import type { QueuedBuild } from "./queued-build.js";
 
+/** A build with its result. */
 export interface EndedBuild {
   readonly build: QueuedBuild;
   /** `builds.buildstatus` */
@@ -17,6 +18,7 @@ export interface EndedBuild {
 /** Builds that ended a short while ago are kept for the web page. */
 const recentKept = 100;
 
+/** The builds in memory, and those that ended last. */
 export class BuildRegistry {
   readonly #rows = new Map<BuildId, QueuedBuild>();
   #recent: EndedBuild[] = [];

@@ -1,4 +1,4 @@
-/** What a builder says of an attempt when it is over, in the runner's own words. */
+/** A builder's report of an attempt in the terms of the runner. */
 
 import { buildStatus, type SuccessStatus, stepStatus } from "../../database/status-numbers.js";
 import type { StorePath } from "../../nix/path/store-path.js";

@@ -6,6 +6,7 @@ import type { BuildReport } from "./build-report.js";
 
 const noTimes: StepTimes = { totalMs: 0, importMs: 0, buildMs: 0, uploadMs: 0 };
 
+/** Counts steps, for the process and for each machine. */
 export class RunnerCounters {
   readonly metrics: Metrics;
   readonly #times = new Map<MachineId, StepTimes>();

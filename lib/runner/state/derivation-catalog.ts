@@ -58,6 +58,7 @@ function flattenInput(drv: StorePath, input: DerivedInput): InputReference[] {
   return found;
 }
 
+/** Facts of a parsed derivation. @throws NixFormatError when its attributes make no sense */
 export function stepFacts(
   store: Pick<RunnerStore, "storeDir">,
   drv: StorePath,
@@ -93,6 +94,7 @@ export function definedOutputs({ outputs }: Pick<StepFacts, "outputs">): Map<str
   return defined;
 }
 
+/** Reads derivations and remembers what was read. */
 export class DerivationCatalog {
   readonly #store: RunnerStore;
   readonly #parsed: BoundedMap<StorePath, Promise<Derivation>>;
@@ -151,7 +153,7 @@ function sensible<T>(drv: StorePath, look: () => T): T {
   }
 }
 
-/** The store was not reached, which says nothing of the derivation. */
+/** The store was not reached, which says nothing about the derivation. */
 function isOutage(error: unknown): boolean {
   return error instanceof DaemonError && ["connect", "closed", "aborted"].includes(error.code);
 }

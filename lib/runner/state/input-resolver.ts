@@ -22,11 +22,13 @@ import { RunnerError } from "../errors.js";
 import type { DerivationCatalog, StepFacts } from "./derivation-catalog.js";
 import type { RunnerStore } from "./runner-store.js";
 
+/** What a derivation is built as. */
 export type Resolution =
   | { readonly kind: "buildable"; readonly derivation: BasicDerivation }
   /** The derivation resolves to another one, which is in the store now. */
   | { readonly kind: "becomes"; readonly drv: StorePath };
 
+/** Where output paths are looked up. */
 export interface InputResolverOptions {
   readonly store: RunnerStore;
   readonly database: Pick<HydraDatabase, "resolveOutputChains">;
@@ -41,6 +43,7 @@ interface Chain {
 
 const chainKey = (root: StorePath, outputs: readonly string[]): string => `${root}^${outputs.join("^")}`;
 
+/** Resolves inputs to store paths. */
 export class InputResolver {
   readonly #options: InputResolverOptions;
   /** Results of this run for outputs that only a build can tell. */

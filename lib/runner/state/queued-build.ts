@@ -2,6 +2,7 @@
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuildId, JobsetId } from "../../scheduler/ids.js";
 
+/** What the runner keeps of a row of `builds`. */
 export interface QueuedBuild {
   readonly id: BuildId;
   readonly jobset: JobsetId;

@@ -1,6 +1,7 @@
 /** What the runner needs of its Nix store: it reads, takes outputs in and roots them; it never builds. */
 import type { Store } from "../../nix/store/store.js";
 
+/** The part of a `Store` that the runner uses. */
 export type RunnerStore = Pick<
   Store,
   | "storeDir"
