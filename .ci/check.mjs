@@ -11,6 +11,7 @@ const steps = [
   ["type check", ["npx", "tsc", "--noEmit", "-p", "test/tsconfig.json"]],
   ["lint", ["npx", "oxlint", "--type-aware", "--deny-warnings"]],
   ["lint and format", ["npx", "biome", "ci", "--error-on-warnings", "."]],
+  ["unused files, exports and dependencies", ["npx", "knip", "--config", ".knip.json"]],
   ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
   ["buf lint", ["npx", "buf", "lint"]],
   ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],

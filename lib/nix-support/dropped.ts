@@ -11,7 +11,7 @@ export interface DroppedLine {
 }
 
 /** Lines that are named one by one for each file. */
-export const mostNamedLines = 50;
+const mostNamedLines = 50;
 
 /** Collects what one file dropped: the first lines are named, the others counted. */
 export class DroppedLines {

@@ -4,7 +4,7 @@ import type { IncomingMessage } from "node:http";
 import { StatusError } from "./errors.js";
 
 /** Largest accepted body in bytes; requests of Hydra's front-end are far smaller. */
-export const bodyLimit = 1024 * 1024;
+const bodyLimit = 1024 * 1024;
 
 /** @throws StatusError when the body is too long, cut short, not UTF-8 or not a JSON object */
 export async function readJsonObject(request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {

@@ -123,7 +123,7 @@ function uploads({ source }: RouteContext): Reply {
 }
 
 /** All routes of the status API. */
-export const routes: readonly Route[] = [
+const routes: readonly Route[] = [
   {
     method: "GET",
     pattern: "/",

@@ -30,7 +30,7 @@ function queueStatsJson(stats: readonly QueueStats[]): JsonObject {
 }
 
 /** The `queueRunner` member: every counter under the name that `hydra-send-stats` reads, and present sizes. */
-export function runnerJson(source: StatusSource, metrics: Metrics, now: number): JsonObject {
+function runnerJson(source: StatusSource, metrics: Metrics, now: number): JsonObject {
   const machines = source.machines();
   const counts = source.counts();
   const queues = source.queueStats();

@@ -72,7 +72,7 @@ function machineStatsJson(machine: MachineReport, now: number): JsonObject {
 }
 
 /** One machine as `/status/machines` shows it. `now` in milliseconds since the epoch. */
-export function machineJson(machine: MachineReport, now: number): JsonObject {
+function machineJson(machine: MachineReport, now: number): JsonObject {
   const { view } = machine;
   const { info } = view;
   return {

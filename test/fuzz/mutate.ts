@@ -2,7 +2,7 @@
 import type { SeededRandom } from "../simulation/random.js";
 
 /** Longest input that is tried; time for longer ones is the subject of the tests of linear time. */
-export const longestInput = 1 << 16;
+const longestInput = 1 << 16;
 
 /** Pieces that formats of this project give a meaning to. */
 const tokens: readonly Uint8Array[] = [

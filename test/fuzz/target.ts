@@ -15,7 +15,7 @@ export interface FuzzTarget {
 }
 
 /** A property that does not hold: the input was read, but what came of it is wrong. */
-export class BrokenProperty extends Error {}
+class BrokenProperty extends Error {}
 
 /** @throws BrokenProperty unless `holds` */
 export function assert(holds: boolean, what: string): void {

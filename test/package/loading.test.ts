@@ -57,14 +57,14 @@ async function load(entrance: string): Promise<Loaded> {
 
 /** The packages that each entrance may load. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  ".": ["@connectrpc", "drizzle-orm", "pg", "prom-client", "smol-toml"],
+  ".": ["@connectrpc", "prom-client", "smol-toml"],
   "./nix": [],
   "./scheduler": [],
-  "./database": ["drizzle-orm", "pg"],
+  "./database": ["drizzle-orm"],
   "./binary-cache": [],
   "./compression": [],
   "./rpc": ["@connectrpc"],
-  "./runner": ["@connectrpc", "drizzle-orm", "pg", "prom-client"],
+  "./runner": ["@connectrpc", "prom-client"],
   "./builder": ["@connectrpc", "smol-toml"],
   "./status": ["prom-client"],
   "./config": ["smol-toml"],
@@ -74,8 +74,10 @@ const packages: Readonly<Record<string, readonly string[]>> = {
 const rooms: Readonly<Record<string, readonly string[]>> = {
   "./nix": ["async", "nix"],
   "./scheduler": ["scheduler"],
-  "./database": ["async", "database", "nix"],
+  "./database": ["async", "database"],
+  "./binary-cache": ["async", "binary-cache", "compression", "nix"],
   "./compression": ["compression"],
+  "./status": ["nix", "status"],
   "./config": ["config"],
 };
 

@@ -24,7 +24,7 @@ export interface Expected {
   readonly expectedMs: (step: StepId) => number;
 }
 
-export class InvariantError extends Error {
+class InvariantError extends Error {
   constructor(
     readonly invariant: string,
     detail: string,

@@ -3,7 +3,7 @@ import { Client } from "pg";
 import { until } from "./until.js";
 
 /** All channels of Hydra's evaluator, front-end and runner. */
-export const hydraChannels = [
+const hydraChannels = [
   "builds_added",
   "builds_restarted",
   "builds_cancelled",

@@ -58,7 +58,7 @@ export interface PairBuilder {
   readonly process: Child;
 }
 
-export function toml(settings: Settings): string {
+function toml(settings: Settings): string {
   const value = (one: SettingValue): string => {
     if (typeof one !== "object") return JSON.stringify(one);
     return "toml" in one ? one.toml : `[${one.map((item) => JSON.stringify(item)).join(", ")}]`;

@@ -18,7 +18,7 @@ export interface TestPostgres extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export async function startTestPostgres(): Promise<TestPostgres> {
+async function startTestPostgres(): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), "hydra-pg-"));
   const open = (): Promise<EmbeddedPostgres> =>
     EmbeddedPostgres.start({ dataDir: folder, durable: false, maxConnections: 200 });

@@ -28,7 +28,7 @@ export class BuildFailure extends HydraError {
  * What a daemon's result means. Only what the derivation itself brought about is a permanent failure; trouble of the
  * machine (no substitutes, a missing input, features or slots that the daemon lacks) is to be tried again.
  */
-export const failureStates: Readonly<
+const failureStates: Readonly<
   Record<
     Exclude<BuildStatus, "built" | "substituted" | "alreadyValid" | "resolvesToAlreadyValid">,
     FailureState

@@ -60,7 +60,7 @@ export function checkOutputSizes(outputs: ReadonlyMap<string, ValidPathInfo>, li
 }
 
 /** Sum of the NAR sizes of what is reachable from `root`; paths that `infos` does not know count nothing. */
-export function closureSize(root: StorePath, infos: ReadonlyMap<StorePath, ValidPathInfo>): number {
+function closureSize(root: StorePath, infos: ReadonlyMap<StorePath, ValidPathInfo>): number {
   const seen = new Set<StorePath>([root]);
   let size = 0;
   // A set grows while it is walked, and the walk sees what is added.

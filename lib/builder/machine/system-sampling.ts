@@ -37,7 +37,7 @@ async function text(path: string): Promise<string | undefined> {
 }
 
 /** Percent of a file system that unprivileged users can still take. */
-export async function freePercent(directory: string): Promise<number> {
+async function freePercent(directory: string): Promise<number> {
   try {
     const { bavail, blocks } = await statfs(directory);
     return blocks > 0 ? Math.min(100, (bavail / blocks) * 100) : 100;

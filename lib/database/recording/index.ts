@@ -4,10 +4,9 @@
  * Everything works on many rows at once (arrays that the statements unnest), is guarded against doing it twice, and
  * sends its notifications in the same transaction. Nothing here retries; callers do.
  */
-export type { BuildEnd, BuildResult, MetricRow, ProductRow } from "./build-rows.js";
-export { RecordingError, type RecordingErrorCode } from "./errors.js";
+export type { BuildEnd, BuildResult } from "./build-rows.js";
+export { RecordingError } from "./errors.js";
 export { buildThatFailed, knownStepOutputs } from "./history.js";
-export { buildsFinished, maxPayloadBytes } from "./notifications.js";
 export { type Outcome, type OutcomeResult, recordOutcomes } from "./outcomes.js";
 export type { SqlSession, TransactionRunner } from "./session.js";
 export { recordStarts, type StartedStep } from "./started-steps.js";
@@ -17,10 +16,9 @@ export {
   busyDerivations,
   clearBusySteps,
   closeOrphan,
-  type NewStepRow,
   type OutputPath,
   type StepEnd,
   type StepKey,
   setBusy,
 } from "./step-rows.js";
-export { storableText, toSeconds } from "./values.js";
+export { toSeconds } from "./values.js";

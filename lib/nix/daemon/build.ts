@@ -19,7 +19,7 @@ type LogConsumer = NonNullable<BuildOptions["onLog"]>;
  * Hands lines to a consumer one after the other. The producer waits only while too much is queued, because a daemon
  * that cannot write stalls with the build it runs.
  */
-export class LogQueue {
+class LogQueue {
   readonly #consume: LogConsumer;
   #lines: { readonly line: Uint8Array; readonly complete: boolean }[] = [];
   #waiting = 0;
@@ -74,7 +74,7 @@ export class LogQueue {
 }
 
 /** The lines of a build's log: what its builder prints and what the daemon says meanwhile. */
-export function logHandlers(queue: LogQueue): StderrHandlers {
+function logHandlers(queue: LogQueue): StderrHandlers {
   return {
     logLine: (piece, complete) => queue.push(piece, complete),
     message: (piece, complete) => {

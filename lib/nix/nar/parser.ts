@@ -103,7 +103,7 @@ class NarReader {
  *
  * @throws NixFormatError with the byte position
  */
-export async function* narEvents(source: ByteReader): AsyncGenerator<NarEvent> {
+async function* narEvents(source: ByteReader): AsyncGenerator<NarEvent> {
   const nar = new NarReader(source);
   await nar.expect("nix-archive-1");
   const open: OpenDirectory[] = [];

@@ -20,7 +20,7 @@ export function narStrings(...texts: readonly (ByteString | string)[]): Uint8Arr
 }
 
 /** What comes before the contents of a regular file. */
-export function narFileHeader(executable: boolean, size: number): Uint8Array {
+function narFileHeader(executable: boolean, size: number): Uint8Array {
   const head = narStrings("(", "type", "regular", ...(executable ? ["executable", ""] : []), "contents");
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(size));
@@ -28,7 +28,7 @@ export function narFileHeader(executable: boolean, size: number): Uint8Array {
 }
 
 /** Zero bytes after contents of that size. */
-export function narPadding(size: number): Uint8Array {
+function narPadding(size: number): Uint8Array {
   return new Uint8Array((8 - (size % 8)) % 8);
 }
 

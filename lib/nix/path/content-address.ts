@@ -113,7 +113,7 @@ export function printContentAddress(ca: ContentAddress): string {
 }
 
 /** The error of a check that cannot be made, because the method or algorithm of an address is not known here. */
-export function uncheckable(text: string): NixFormatError {
+function uncheckable(text: string): NixFormatError {
   return new NixFormatError(
     "uncheckable",
     `the content address '${text.slice(0, 200)}' cannot be checked: its hash method or algorithm is not known here`,

@@ -25,7 +25,7 @@ export interface RoutesOptions extends CallReporter {
 }
 
 /** The numbers of gRPC and of the library's codes are the same. */
-export function connectErrorOf(error: RpcError): ConnectError {
+function connectErrorOf(error: RpcError): ConnectError {
   return new ConnectError(error.message, error.number);
 }
 

@@ -2,7 +2,7 @@
  * gRPC on bare HTTP/2 streams for the calls that carry bulk bytes: framing, parsing and back-pressure, for both ends.
  * Nothing here knows what the bytes mean.
  */
-export { type BulkEvent, BulkParser } from "./bulk-parser.js";
+export type { BulkEvent } from "./bulk-parser.js";
 export { bulkHead, messageFrame } from "./frame.js";
 export {
   decodeGrpcMessage,

@@ -59,11 +59,7 @@ function flattenInput(drv: StorePath, input: DerivedInput): InputReference[] {
 }
 
 /** Facts of a parsed derivation. @throws NixFormatError when its attributes make no sense */
-export function stepFacts(
-  store: Pick<RunnerStore, "storeDir">,
-  drv: StorePath,
-  derivation: Derivation,
-): StepFacts {
+function stepFacts(store: Pick<RunnerStore, "storeDir">, drv: StorePath, derivation: Derivation): StepFacts {
   const outputs = new Map<string, StorePath | undefined>();
   for (const name of [...derivation.outputs.keys()].sort()) {
     outputs.set(name, derivationOutputPath(store.storeDir, derivation, name));

@@ -11,9 +11,9 @@ import type { JobsetUsage, NewJobset } from "../types.js";
 import { eachIndex, type JobsetMask, maskOf, setBit } from "./jobset-mask.js";
 
 /** How long machine time counts: 24 hours. */
-export const usageWindowMs = 86_400_000;
+const usageWindowMs = 86_400_000;
 /** Share used of a step without jobsets: behind everything that has one. */
-export const shareWithoutJobset = 1e9;
+const shareWithoutJobset = 1e9;
 
 /** A jobset and the machine time it used. */
 export class Jobset {

@@ -15,7 +15,7 @@ export const buildId = "8d3a5f0e-6c0b-4b1e-9d53-0c2f6f1f7a11";
 export const machineId = "e28fe23b-903e-4cc2-a84b-ddc88c0d7782";
 export const hello = parseStorePath("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello");
 export const helloDrv = parseStorePath("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello.drv");
-export const emptyHash = parseHash(
+const emptyHash = parseHash(
   "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
   "sha256",
 );

@@ -138,7 +138,7 @@ export class VirtualTime {
 }
 
 /** Resolves when no promise can settle any more without another event. */
-export function settled(): Promise<void> {
+function settled(): Promise<void> {
   return new Promise((resolve) => {
     realImmediate(resolve);
   });

@@ -21,7 +21,7 @@ export type Verdict =
 
 const refused = (code: string, message: string): Verdict => ({ ok: false, code, message });
 
-export function encode(text: string): string {
+function encode(text: string): string {
   return encodeURIComponent(text).replace(
     /[!'()*]/g,
     (each) => `%${each.charCodeAt(0).toString(16).toUpperCase()}`,

@@ -19,7 +19,7 @@ export interface ServerInfo {
 }
 
 /** The features we implement. */
-export const clientFeatures: readonly string[] = [realisationWithPathFeature];
+const clientFeatures: readonly string[] = [realisationWithPathFeature];
 
 /** Rejects with `protocol` (no daemon, or one too old), or with the daemon's reason to refuse us. */
 export async function handshake(

@@ -290,17 +290,6 @@ export const buildPathsWithResults = (
     reader.list(async () => ({ name: await reader.text(), result: await readBuildResult(reader, context) })),
 });
 
-/** Fails with the daemon's text when a target cannot be built. */
-export const buildPaths = (targets: readonly DerivedPath[], mode: BuildMode = "normal"): Operation<void> => ({
-  name: "buildPaths",
-  repeatable: false,
-  write: (writer, context) => {
-    writeDerivedPaths(writer, context, targets);
-    writer.u64(buildModes.indexOf(mode));
-  },
-  read: done,
-});
-
 // The four below are followed by a framed body.
 
 /** Adds a path; its NAR follows as frames. */

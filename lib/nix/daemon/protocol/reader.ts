@@ -14,10 +14,10 @@ export interface ByteSource {
 }
 
 /** Longest path, hash, signature, name or JSON text that is accepted, in bytes. */
-export const maxStringLength = 16 << 20;
+const maxStringLength = 16 << 20;
 
 /** Most elements of a list: far more than there are paths in the largest stores. */
-export const maxListLength = 16 << 20;
+const maxListLength = 16 << 20;
 
 /**
  * Mostly the bytes of a value are at hand, and it is given at once: a promise for each of the many small numbers of an

@@ -40,7 +40,7 @@ export interface StderrHandlers {
 }
 
 /** Log lines longer than this come in several pieces. */
-export const logPieceSize = 1 << 20;
+const logPieceSize = 1 << 20;
 /** Texts of errors and activities are cut after this many bytes. */
 const keptText = 256 << 10;
 /** Fields of an activity or result, and hints of an error, that are kept. Nix sends a handful. */
