@@ -21,6 +21,7 @@ export const rpcStatusCodes = {
   unauthenticated: 16,
 } as const;
 
+/** The name of a gRPC status other than OK. */
 export type RpcStatus = keyof typeof rpcStatusCodes;
 
 const names = new Map<number, RpcStatus>(

@@ -12,6 +12,7 @@ export {
 export { parseUuid } from "./convert/scalars.js";
 export { RpcError, type RpcStatus, rpcStatusCodes } from "./errors.js";
 export { decodeLog, encodeLog, packNars, type UnpackedNar, unpackNars } from "./packing/index.js";
+export { isSamePrincipal, type Principal, principalKey, principalOf } from "./principal.js";
 export {
   checkTls,
   type ListenerOptions,

@@ -10,6 +10,7 @@ import type { BasicDerivation } from "../nix/derivation/derivation.js";
 import type { Hash } from "../nix/path/hash.js";
 import type { StorePath } from "../nix/path/store-path.js";
 import type { ValidPathInfo } from "../nix/store/path-info.js";
+import type { Principal } from "./principal.js";
 
 // ── Joining ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -277,7 +278,7 @@ export interface NarStream {
 
 // ── Server side ────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Who is calling: one HTTP/2 connection, which is one builder unless a proxy merges several. */
+/** Who is calling, and over which HTTP/2 connection. Decide by the principal: proxies mix and split connections. */
 export interface Peer {
   /** Unique within the process. */
   readonly connectionId: number;
@@ -285,10 +286,13 @@ export interface Peer {
   readonly address: string;
   /** File name (without folder) of the token the call came with; undefined without token check. */
   readonly token: string | undefined;
-  /** Machines whose tunnel is open on this connection right now. */
+  /** The party that the call is answered for; see `principalOf`. */
+  readonly principal: Principal;
+  /** Machines with an open tunnel of this principal, over whichever connection, as of now. */
   readonly machineIds: ReadonlySet<string>;
 }
 
+/** What a handler knows of a call beside its message. */
 export interface CallContext {
   readonly peer: Peer;
   /** Fires when the call is cancelled, its connection lost or the server closed. */
@@ -357,6 +361,7 @@ export interface BuilderTunnel {
   readonly closed: Promise<string>;
 }
 
+/** What ends a call early. */
 export interface CallOptions {
   readonly signal?: AbortSignal | undefined;
   /** Milliseconds; default none. */

@@ -57,15 +57,15 @@ async function load(entrance: string): Promise<Loaded> {
 
 /** The packages that each entrance may load. */
 const packages: Readonly<Record<string, readonly string[]>> = {
-  ".": ["@connectrpc", "prom-client", "smol-toml"],
+  ".": ["prom-client", "smol-toml"],
   "./nix": [],
   "./scheduler": [],
   "./database": ["drizzle-orm"],
   "./binary-cache": [],
   "./compression": [],
-  "./rpc": ["@connectrpc"],
-  "./runner": ["@connectrpc", "prom-client"],
-  "./builder": ["@connectrpc", "smol-toml"],
+  "./rpc": [],
+  "./runner": ["prom-client"],
+  "./builder": ["smol-toml"],
   "./status": ["prom-client"],
   "./config": ["smol-toml"],
 };

@@ -4,52 +4,32 @@
  * Payload bytes are never copied together. An upload is complete only if the builder ended it: a reset or a lost
  * connection shows as an error to the handler, never as an end.
  */
-
-import {
-  constants,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Stream,
-} from "node:http2";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { withSignal } from "../../async/index.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { pathInfoFromWire, pathInfoToWire, storePathFromWire, storePathsFromWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
 import { StorePathSchema, StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";
 import { AddToStoreHeaderSchema, AddToStoreRequestSchema } from "../gen/runner/v1/streaming_pb.js";
-import {
-  BulkReader,
-  bulkHead,
-  encodeGrpcMessage,
-  isEndedByPeer,
-  maxMessageBytes,
-  messageFrame,
-  writeWithPressure,
-} from "../stream/index.js";
-import type { CallContext, Peer, RunnerServiceHandlers } from "../types.js";
-import { CallMeter, type CallReporter } from "./call.js";
-import { readWholeMessage } from "./whole-message.js";
+import { BulkReader, bulkHead, isEndedByPeer, maxMessageBytes } from "../stream/index.js";
+import type { RunnerServiceHandlers } from "../types.js";
+import { decode } from "./decode.js";
+import { smallMessageBytes } from "./message-budget.js";
+import { readOneMessage, type ServerCall, sendMessage, sendPieces } from "./serve-call.js";
 
 /** The reference never sends larger pieces. */
 const maxChunk = 65_536;
 
-export interface BulkCallsOptions extends CallReporter {
+/** What the bulk calls need beside the call itself. */
+export interface BulkCallsOptions {
   readonly handlers: RunnerServiceHandlers;
   readonly storeDir: StoreDir;
 }
 
-type Method = "BuildLog" | "BuildResult" | "FetchPaths";
+/** The methods served here, by name. */
+export type BulkMethod = "BuildLog" | "BuildResult" | "FetchPaths";
 
-interface BulkCall extends CallContext {
-  readonly stream: ServerHttp2Stream;
-  readonly response: Http2ServerResponse;
-  readonly meter: CallMeter;
-}
-
-/** What ends when the call does is told this; made once, because an error with its stack for each is not cheap. */
-const over = new RpcError("cancelled", "the call is over");
-
+/** Serves the bulk calls of one server. */
 export class BulkCalls {
   readonly #options: BulkCallsOptions;
 
@@ -57,49 +37,13 @@ export class BulkCalls {
     this.#options = options;
   }
 
-  static handles(method: string): method is Method {
+  /** Whether a method is one of the bulk calls. */
+  static handles(method: string): method is BulkMethod {
     return method === "BuildLog" || method === "BuildResult" || method === "FetchPaths";
   }
 
-  /** Never rejects: the answer carries the error. */
-  async serve(
-    method: Method,
-    request: Http2ServerRequest,
-    response: Http2ServerResponse,
-    peer: Peer,
-  ): Promise<void> {
-    const { stream } = request;
-    const aborter = new AbortController();
-    const abort = (): void => aborter.abort(new RpcError("cancelled", "the caller went away"));
-    stream.once("aborted", abort);
-    stream.once("close", abort);
-    stream.on("error", abort);
-    const deadline = deadlineOf(request.headers["grpc-timeout"]);
-    const timer =
-      deadline === undefined
-        ? undefined
-        : setTimeout(
-            () => aborter.abort(new RpcError("deadline-exceeded", "the deadline is over")),
-            deadline,
-          );
-    const meter = new CallMeter(this.#options, method, peer);
-    const call: BulkCall = { peer, signal: aborter.signal, stream, response, meter };
-    try {
-      checkEncoding(request.headers["grpc-encoding"]);
-      await withSignal(this.#run(method, call), aborter.signal);
-      meter.succeeded();
-      finish(response, undefined);
-    } catch (error) {
-      finish(response, meter.failed(error));
-    } finally {
-      clearTimeout(timer);
-      stream.off("aborted", abort);
-      stream.off("close", abort);
-      aborter.abort(over);
-    }
-  }
-
-  #run(method: Method, call: BulkCall): Promise<void> {
+  /** Serves one call until its answer is complete. @throws RpcError with the status to answer with */
+  run(method: BulkMethod, call: ServerCall): Promise<void> {
     switch (method) {
       case "BuildLog":
         return this.#buildLog(call);
@@ -110,8 +54,8 @@ export class BulkCalls {
     }
   }
 
-  async #buildLog(call: BulkCall): Promise<void> {
-    const reader = readerOf(call);
+  async #buildLog(call: ServerCall): Promise<void> {
+    const reader = readerOf(call, smallMessageBytes);
     const first: Uint8Array[] = [];
     let drv: StorePath | undefined;
     while (drv === undefined) {
@@ -120,37 +64,41 @@ export class BulkCalls {
       if (event.kind === "end")
         throw new RpcError("invalid-argument", "drv: is missing in the first log chunk");
       // The derivation comes first in practice; what comes before it is held until it is known.
-      if (event.kind === "data") first.push(event.bytes);
-      else drv = storePathFromWire(decode(StorePathSchema, event.bytes), "drv");
+      if (event.kind === "data") {
+        call.hold.grow(event.bytes.length);
+        first.push(event.bytes);
+      } else drv = storePathFromWire(decode(StorePathSchema, event.bytes), "drv");
     }
+    call.hold.arrived();
     const chunks = concat(first, reader.payload());
     await this.#options.handlers.buildLog({ drv, chunks }, call);
-    await answerEmpty(call);
+    await sendMessage(call, new Uint8Array(0));
   }
 
-  async #buildResult(call: BulkCall): Promise<void> {
-    const reader = readerOf(call);
+  async #buildResult(call: ServerCall): Promise<void> {
+    const reader = readerOf(call, maxMessageBytes);
     const event = await reader.next();
     if (event === undefined) throw new RpcError("internal", "the stream of store paths is empty");
     if (event.kind !== "head")
       throw new RpcError("internal", "the stream of store paths does not start with a header");
+    call.hold.arrived();
     const { pathInfos } = decode(AddToStoreHeaderSchema, event.bytes);
     const infos = pathInfos.map((info, index) => pathInfoFromWire(info, `path_infos[${index}]`));
     await this.#options.handlers.buildResult({ infos, chunks: reader.payload() }, call);
-    await answerEmpty(call);
+    await sendMessage(call, new Uint8Array(0));
   }
 
-  async #fetchPaths(call: BulkCall): Promise<void> {
+  async #fetchPaths(call: ServerCall): Promise<void> {
     const { handlers, storeDir } = this.#options;
-    const message = decode(StorePathsSchema, await readWholeMessage(call.stream, maxMessageBytes));
+    const message = decode(StorePathsSchema, await readOneMessage(call, maxMessageBytes));
     const paths = storePathsFromWire(message.paths, "paths");
     const { infos, chunks } = await handlers.fetchPaths(paths, call);
     const header = create(AddToStoreHeaderSchema, {
       pathInfos: infos.map((info) => pathInfoToWire(storeDir, info)),
     });
     const request = create(AddToStoreRequestSchema, { content: { case: "header", value: header } });
-    startAnswer(call.response);
-    await send(call, [messageFrame(toBinary(AddToStoreRequestSchema, request))]);
+    await sendMessage(call, toBinary(AddToStoreRequestSchema, request));
+    call.hold.release();
     const iterator = chunks[Symbol.asyncIterator]();
     try {
       for (;;) {
@@ -158,7 +106,7 @@ export class BulkCalls {
         if (result.done === true) break;
         for (let at = 0; at < result.value.length; at += maxChunk) {
           const piece = result.value.subarray(at, at + maxChunk);
-          await send(call, [bulkHead(piece.length), piece]);
+          await sendPieces(call, [bulkHead(piece.length), piece]);
         }
       }
     } finally {
@@ -168,21 +116,16 @@ export class BulkCalls {
   }
 }
 
-function readerOf(call: BulkCall): BulkReader {
+function readerOf(call: ServerCall, maxHeadBytes: number): BulkReader {
   return new BulkReader(call.stream, {
     maxMessageBytes,
-    onBytes: (count) => {
-      call.meter.bytesIn += count;
-    },
+    maxHeadBytes,
+    onGrow: (bytes) => call.hold.grow(bytes),
+    onPiece: call.onPiece,
     checkEnd: async () => {
       if (!(await isEndedByPeer(call.stream))) throw new RpcError("cancelled", "the upload was cancelled");
     },
   });
-}
-
-async function send(call: BulkCall, pieces: readonly Uint8Array[]): Promise<void> {
-  for (const piece of pieces) call.meter.bytesOut += piece.length;
-  await writeWithPressure(call.stream, pieces);
 }
 
 async function* concat(
@@ -191,73 +134,4 @@ async function* concat(
 ): AsyncGenerator<Uint8Array> {
   yield* first;
   yield* rest;
-}
-
-function decode<S extends Parameters<typeof fromBinary>[0]>(
-  schema: S,
-  bytes: Uint8Array,
-): ReturnType<typeof fromBinary<S>> {
-  try {
-    return fromBinary(schema, bytes);
-  } catch (cause) {
-    throw new RpcError("internal", `undecodable ${schema.typeName}`, { cause });
-  }
-}
-
-function checkEncoding(encoding: string | string[] | undefined): void {
-  if (encoding === undefined || encoding === "identity") return;
-  throw new RpcError("unimplemented", `message encoding ${String(encoding)} is not supported`);
-}
-
-const timeoutUnits: Readonly<Record<string, number>> = {
-  H: 3_600_000,
-  M: 60_000,
-  S: 1_000,
-  m: 1,
-  u: 0.001,
-  n: 0.000_001,
-};
-
-/** Milliseconds until the deadline of a call; undefined when it has none that a timer could tell. */
-function deadlineOf(header: string | string[] | undefined): number | undefined {
-  const match = typeof header === "string" ? /^(\d{1,8})([HMSmun])$/.exec(header) : null;
-  const ms = match === null ? Number.NaN : Number(match[1]) * (timeoutUnits[match[2] ?? ""] ?? Number.NaN);
-  return ms <= 0x7fff_ffff ? ms : undefined;
-}
-
-function startAnswer(response: Http2ServerResponse): void {
-  if (!response.headersSent) response.writeHead(200, { "content-type": "application/grpc" });
-}
-
-async function answerEmpty(call: BulkCall): Promise<void> {
-  startAnswer(call.response);
-  await send(call, [messageFrame(new Uint8Array(0))]);
-}
-
-/** Ends the call with trailers, and tells the caller to stop sending if it has not. */
-function finish(response: Http2ServerResponse, error: RpcError | undefined): void {
-  const { stream } = response;
-  if (stream === undefined || stream.destroyed || stream.closed) return;
-  startAnswer(response);
-  response.addTrailers(
-    error === undefined
-      ? { "grpc-status": "0" }
-      : { "grpc-status": String(error.number), "grpc-message": encodeGrpcMessage(error.message) },
-  );
-  response.end();
-}
-
-/** Ends a call at once with nothing but its status. */
-export function refuse(stream: ServerHttp2Stream | undefined, error: RpcError): void {
-  if (stream === undefined || stream.destroyed || stream.closed) return;
-  stream.respond(
-    {
-      ":status": 200,
-      "content-type": "application/grpc",
-      "grpc-status": String(error.number),
-      "grpc-message": encodeGrpcMessage(error.message),
-    },
-    { endStream: true },
-  );
-  setImmediate(() => stream.close(constants.NGHTTP2_NO_ERROR));
 }

@@ -1,6 +1,4 @@
-/** One call on its way: who makes it, on which stream, and what is told about it when it is over. */
-import type { ServerHttp2Stream } from "node:http2";
-import { type ContextKey, createContextKey } from "@connectrpc/connect";
+/** What is noted of a call: its duration, its bytes and how it ended. */
 import type { Logger } from "../../log.js";
 import { RpcError, type RpcStatus } from "../errors.js";
 import type { Peer } from "../types.js";
@@ -10,21 +8,12 @@ export interface RpcCallRecord {
   readonly method: string;
   readonly status: "ok" | RpcStatus;
   readonly durationMs: number;
-  /** Bytes of messages, envelopes included; counted for the bulk methods only. */
+  /** Bytes of messages, envelopes included. */
   readonly bytesIn: number;
   readonly bytesOut: number;
 }
 
-export interface ServerCall {
-  readonly peer: Peer;
-  readonly stream: ServerHttp2Stream;
-}
-
-/** Carries the call through the gRPC library to its handler. */
-export const serverCallKey: ContextKey<ServerCall | undefined> = createContextKey<ServerCall | undefined>(
-  undefined,
-);
-
+/** Where calls are noted. */
 export interface CallReporter {
   readonly logger: Logger;
   readonly onCall: ((call: RpcCallRecord) => void) | undefined;
@@ -49,7 +38,7 @@ export class CallMeter {
     this.#report("ok");
   }
 
-  /** What is no `RpcError` is a fault of ours and gets logged. */
+  /** Anything but an `RpcError` is a fault of ours and is logged as an error. */
   failed(thrown: unknown): RpcError {
     const error = RpcError.from(thrown);
     const fields = { method: this.#method, peer: this.#peer.address, status: error.code, error: thrown };

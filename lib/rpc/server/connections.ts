@@ -1,69 +1,123 @@
 /**
- * The HTTP/2 connections of a server: windows, keep-alive, identity, and their end.
+ * The HTTP/2 connections of a server: how many there may be, windows, keep-alive, identity, and their end.
  *
  * A peer that does not answer a PING in time is gone, whatever TCP believes; its connection is destroyed, which ends
- * its tunnel at once.
+ * its tunnel at once. A connection on which no call was accepted is closed after a while, so that peers without a token
+ * cannot keep many open.
  */
 import type { Http2Session, ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../log.js";
+import type { Principal } from "../principal.js";
 import type { Peer } from "../types.js";
+import type { MachineRegistry } from "./machine-registry.js";
+import type { Identity } from "./tokens.js";
 
+/** Limits and identity of the connections of a server. */
 export interface ConnectionsOptions {
+  readonly machines: MachineRegistry;
   /** Bytes a peer may have in flight over all streams of a connection. */
   readonly connectionWindow: number;
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
+  /** Connections at a time from one address. */
+  readonly maxPerAddress: number;
+  /** Milliseconds after which a connection without an accepted call is closed. */
+  readonly strangerTimeoutMs: number;
   readonly logger: Logger;
 }
 
+/** What the listener of a connection proves about its peers. */
+export type ListenerKind = "tcp" | "mutualTls" | "unix";
+
 interface Connection {
   readonly id: number;
+  /** Address with port. */
   readonly address: string;
-  readonly machineIds: Set<string>;
+  /** Of calls without a token. */
+  readonly principal: Principal;
+  /** A call was accepted. */
+  known: boolean;
 }
 
+/** All open connections of a server. */
 export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #open = new Map<Http2Session, Connection>();
+  readonly #perAddress = new Map<string, number>();
   #lastId = 0;
 
   constructor(options: ConnectionsOptions) {
     this.#options = options;
   }
 
+  /** Connections that are open. */
   get size(): number {
     return this.#open.size;
   }
 
-  add(session: ServerHttp2Session): void {
-    const { connectionWindow, logger } = this.#options;
-    this.#lastId += 1;
+  /** A connection was made; it is destroyed at once when it proves nothing or there are too many. */
+  add(session: ServerHttp2Session, kind: ListenerKind): void {
+    const { connectionWindow, strangerTimeoutMs, maxPerAddress, logger } = this.#options;
     const { remoteAddress, remotePort } = session.socket;
-    const address = remoteAddress === undefined ? "unix" : `${remoteAddress}:${remotePort ?? 0}`;
-    const connection: Connection = { id: this.#lastId, address, machineIds: new Set() };
+    session.on("error", (error) => logger.debug("connection broke", { peer: remoteAddress, error }));
+    const principal = principalOfConnection(session.socket, kind);
+    if (principal === undefined) {
+      session.destroy();
+      return;
+    }
+    const host = remoteAddress ?? "unix";
+    const count = (this.#perAddress.get(host) ?? 0) + 1;
+    if (count > maxPerAddress) {
+      logger.warn("too many connections from one address", { peer: host, limit: maxPerAddress });
+      session.destroy();
+      return;
+    }
+    this.#perAddress.set(host, count);
+    this.#lastId += 1;
+    const address = remoteAddress === undefined ? "unix" : `${host}:${remotePort ?? 0}`;
+    const connection: Connection = { id: this.#lastId, address, principal, known: false };
     this.#open.set(session, connection);
     session.setLocalWindowSize(connectionWindow);
     const stop = this.#keepAlive(session, address);
-    session.on("error", (error) => logger.debug("connection broke", { peer: address, error }));
+    const stranger = setTimeout(() => {
+      if (!connection.known) session.destroy();
+    }, strangerTimeoutMs);
+    stranger.unref();
     session.once("close", () => {
       stop();
+      clearTimeout(stranger);
       this.#open.delete(session);
+      const left = (this.#perAddress.get(host) ?? 1) - 1;
+      if (left > 0) this.#perAddress.set(host, left);
+      else this.#perAddress.delete(host);
     });
   }
 
-  /** Undefined when the connection is gone already. */
-  peer(session: Http2Session | undefined, token: string | undefined): Peer | undefined {
+  /** Who makes a call with the token, if any; undefined when the connection is gone already. */
+  peer(session: Http2Session | undefined, token: Identity | undefined): Peer | undefined {
     const connection = session && this.#open.get(session);
     if (connection === undefined) return undefined;
-    const { id, address, machineIds } = connection;
-    return { connectionId: id, address, token, machineIds };
+    const { id, address } = connection;
+    const principal: Principal =
+      token === undefined ? connection.principal : { kind: "token", name: token.principal };
+    const { machines } = this.#options;
+    return {
+      connectionId: id,
+      address,
+      token: token?.name,
+      principal,
+      get machineIds() {
+        return machines.of(principal);
+      },
+    };
   }
 
-  /** A machine joined on this connection, or left. */
-  setJoined(session: Http2Session | undefined, machineId: string, joined: boolean): void {
+  /** A call on the connection was accepted. */
+  accepted(session: Http2Session | undefined): void {
     const connection = session && this.#open.get(session);
-    if (joined) connection?.machineIds.add(machineId);
-    else connection?.machineIds.delete(machineId);
+    if (connection !== undefined) connection.known = true;
   }
 
   /** Says good-bye (GOAWAY) and lets running calls finish for `graceMs`. */
@@ -100,4 +154,31 @@ export class Connections {
       clearTimeout(timeout);
     };
   }
+}
+
+/** Undefined when the connection is gone already, or does not show the certificate that it must. */
+function principalOfConnection(socket: Socket, kind: ListenerKind): Principal | undefined {
+  switch (kind) {
+    case "unix":
+      return { kind: "unixPeer" };
+    case "mutualTls": {
+      const subject = subjectOf(socket);
+      return subject === undefined ? undefined : { kind: "certificate", subject };
+    }
+    case "tcp": {
+      const { remoteAddress } = socket;
+      if (remoteAddress === undefined) return undefined;
+      return { kind: "anonymous", address: remoteAddress.replace(/^::ffff:(?=\d+\.)/, "") };
+    }
+  }
+}
+
+/** The distinguished name; certificates without one are told apart by what else they hold. */
+function subjectOf(socket: Socket): string | undefined {
+  // The session shows its socket through a proxy that knows no `in` and no `instanceof`.
+  const certificate = (socket as Partial<TLSSocket>).getPeerX509Certificate?.();
+  if (certificate === undefined) return undefined;
+  const { subject, subjectAltName, fingerprint256 } = certificate;
+  // One attribute a line; line breaks inside values are escaped.
+  return (subject ?? "").split("\n").join(", ") || subjectAltName || fingerprint256;
 }

@@ -3,6 +3,7 @@ import { lstat, unlink } from "node:fs/promises";
 import { type AddressInfo, connect, type Server } from "node:net";
 import { UsageError } from "../../errors.js";
 
+/** Where a server listens. */
 export type ListenerOptions =
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string }

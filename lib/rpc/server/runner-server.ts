@@ -1,26 +1,20 @@
 /**
- * The runner's gRPC server: HTTP/2 on any number of listeners, one service, health beside it.
- *
- * Single-message calls and the tunnel go through the gRPC library, bulk calls through the codec of `../stream`. Both
- * share connections, tokens, limits and metrics.
+ * The runner's gRPC server: HTTP/2 on any number of listeners, one service, health beside it. All calls go through the
+ * codec of `../stream`, which bounds what a peer can make the server hold.
  */
 import * as http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
-import { createContextValues } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { UsageError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
-import { RpcError } from "../errors.js";
-import { RunnerService } from "../gen/runner/v1/streaming_pb.js";
-import { maxMessageBytes } from "../stream/index.js";
 import type { RunnerServiceHandlers } from "../types.js";
-import { BulkCalls, refuse } from "./bulk-calls.js";
-import { type RpcCallRecord, serverCallKey } from "./call.js";
+import type { RpcCallRecord } from "./call.js";
 import { Connections } from "./connections.js";
 import { addressOf, type ListenerOptions, listen } from "./listeners.js";
-import { addRoutes } from "./routes.js";
+import { MachineRegistry } from "./machine-registry.js";
+import { MessageBudget } from "./message-budget.js";
+import type { RequestListener } from "./request-listener.js";
 import type { ServerTunnel } from "./server-tunnel.js";
 import { TokenList } from "./tokens.js";
 
@@ -31,6 +25,7 @@ export interface ServerTlsOptions {
   readonly clientCa?: string | Buffer | undefined;
 }
 
+/** What a server serves, where, to whom, and within which limits. */
 export interface RunnerServerOptions {
   readonly handlers: RunnerServiceHandlers;
   /** Logical store directory, written into path infos and asked of narinfos. */
@@ -55,41 +50,68 @@ export interface RunnerServerOptions {
   readonly keepaliveTimeoutMs?: number | undefined;
   /** Orders that may wait for a builder to read. Default 128. */
   readonly tunnelQueueLimit?: number | undefined;
+  /** Connections at a time on each listener. Default 8,192. */
+  readonly maxConnections?: number | undefined;
+  /** Connections at a time from one address; a proxy may use one for each call. Default 4,096. */
+  readonly maxConnectionsPerAddress?: number | undefined;
+  /** Milliseconds after which a connection without an accepted call is closed. Default 60 s. */
+  readonly strangerTimeoutMs?: number | undefined;
 }
 
-const servicePath = `/${RunnerService.typeName}/`;
+/** Calls at a time on one connection: a tunnel, and for each build its log, its uploads and its questions. */
+const maxStreams = 1_024;
+/** Megabytes that the HTTP/2 library may hold for a connection: four times its window. */
+const maxSessionMemory = 64;
+/** Bytes of all headers of a call. The running builds of a large builder travel in one. */
+const maxHeaderBytes = 65_535;
 
+/** A running server. Close it to free its listeners. */
 export class RunnerServer {
   readonly #options: RunnerServerOptions;
   readonly #servers: readonly AnyServer[];
   readonly #connections: Connections;
-  readonly #tunnels: Set<ServerTunnel>;
+  readonly #tunnels = new Set<ServerTunnel>();
   #tokens: TokenList | undefined;
 
   private constructor(
     options: RunnerServerOptions,
     tokens: TokenList | undefined,
-    connections: Connections,
-    tunnels: Set<ServerTunnel>,
+    createListener: typeof import("./request-listener.js").requestListener,
   ) {
+    const { logger = silentLogger } = options;
+    const machines = new MachineRegistry();
     this.#options = options;
     this.#tokens = tokens;
-    this.#connections = connections;
-    this.#tunnels = tunnels;
-    const onRequest = this.#requestListener();
-    this.#servers = options.listeners.map(() => this.#createServer(onRequest));
+    this.#connections = new Connections({
+      machines,
+      connectionWindow: options.connectionWindow ?? 16 * 1024 * 1024,
+      keepaliveIntervalMs: options.keepaliveIntervalMs ?? 20_000,
+      keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
+      maxPerAddress: options.maxConnectionsPerAddress ?? 4_096,
+      strangerTimeoutMs: options.strangerTimeoutMs ?? 60_000,
+      logger,
+    });
+    const listener = createListener({
+      handlers: options.handlers,
+      storeDir: options.storeDir,
+      connections: this.#connections,
+      machines,
+      budget: new MessageBudget(),
+      tunnels: this.#tunnels,
+      tunnelQueueLimit: options.tunnelQueueLimit ?? 128,
+      tokens: () => this.#tokens,
+      logger,
+      onCall: options.onCall,
+      healthy: options.healthy ?? (() => true),
+    });
+    this.#servers = options.listeners.map(() => this.#createServer(listener));
   }
 
   /** @throws UsageError when a listener, certificate or token file cannot be used */
   static async start(options: RunnerServerOptions): Promise<RunnerServer> {
     const tokens = options.tokenPaths && (await TokenList.load(options.tokenPaths));
-    const connections = new Connections({
-      connectionWindow: options.connectionWindow ?? 16 * 1024 * 1024,
-      keepaliveIntervalMs: options.keepaliveIntervalMs ?? 20_000,
-      keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
-      logger: options.logger ?? silentLogger,
-    });
-    const server = new RunnerServer(options, tokens, connections, new Set());
+    const { requestListener } = await import("./request-listener.js");
+    const server = new RunnerServer(options, tokens, requestListener);
     try {
       for (const [index, one] of server.#servers.entries()) {
         const listener = options.listeners[index];
@@ -144,12 +166,16 @@ export class RunnerServer {
     await this.close();
   }
 
-  #createServer(onRequest: Listener): AnyServer {
+  #createServer(onRequest: RequestListener): AnyServer {
     const { tls, logger = silentLogger, streamWindow = 4 * 1024 * 1024 } = this.#options;
     const settings: http2.ServerOptions = {
-      settings: { initialWindowSize: streamWindow, maxConcurrentStreams: 1024 },
+      settings: {
+        initialWindowSize: streamWindow,
+        maxConcurrentStreams: maxStreams,
+        maxHeaderListSize: maxHeaderBytes,
+      },
       // Frames of slow calls wait in memory up to the windows; the default of 10 MB would break connections.
-      maxSessionMemory: 256,
+      maxSessionMemory,
     };
     const server =
       tls === undefined
@@ -163,89 +189,18 @@ export class RunnerServer {
             },
             onRequest,
           );
-    server.on("session", (session: http2.ServerHttp2Session) => this.#connections.add(session));
+    server.maxConnections = this.#options.maxConnections ?? 8_192;
+    server.on("session", (session: http2.ServerHttp2Session) => {
+      // The address of a listener on a Unix socket, inherited or not, is its path.
+      const isUnix = typeof server.address() === "string";
+      const kind = tls?.clientCa !== undefined ? "mutualTls" : isUnix ? "unix" : "tcp";
+      this.#connections.add(session, kind);
+    });
     // Out of descriptors, say: the listener lives on; an error without a listener would end the process.
     server.on("error", (error: Error) => logger.warn("listener failed", { error }));
     server.on("sessionError", (error: Error) => logger.debug("connection failed", { error }));
     server.on("tlsClientError", (error: Error) => logger.warn("TLS handshake failed", { error }));
     return server;
-  }
-
-  #requestListener(): Listener {
-    const { handlers, storeDir, logger = silentLogger, onCall, healthy = () => true } = this.#options;
-    const connections = this.#connections;
-    const bulk = new BulkCalls({ handlers, storeDir, logger, onCall });
-    const adapter = connectNodeAdapter({
-      routes: (router) =>
-        addRoutes(router, {
-          handlers,
-          storeDir,
-          connections,
-          logger,
-          onCall,
-          healthy,
-          tunnels: this.#tunnels,
-          tunnelQueueLimit: this.#options.tunnelQueueLimit ?? 128,
-        }),
-      // Messages are small or hold zstd already.
-      acceptCompression: [],
-      readMaxBytes: maxMessageBytes,
-      writeMaxBytes: maxMessageBytes,
-      grpcWeb: false,
-      connect: false,
-      contextValues: (request) => {
-        const stream = "stream" in request ? request.stream : undefined;
-        const peer = connections.peer(stream?.session, this.#tokenOf(request.headers.authorization));
-        return createContextValues().set(serverCallKey, stream && peer && { peer, stream });
-      },
-      fallback: (_, response) => {
-        if ("stream" in response)
-          refuse(response.stream, new RpcError("unimplemented", "unknown service or method"));
-      },
-    });
-    const serve: Listener = (request, response) => {
-      // The library makes a URL of it and throws if it cannot, for instance with an IPv6 address without brackets.
-      request.headers[":authority"] = "localhost";
-      if (!response.headersSent) sayPlainGrpc(response);
-      try {
-        adapter(request, response);
-      } catch (error) {
-        logger.debug("request without use", { error });
-        refuse(request.stream, new RpcError("unimplemented", "unknown service or method"));
-      }
-    };
-    return (request, response) => {
-      const { stream } = request;
-      stopCallerAtEnd(stream);
-      const method = request.url.startsWith(servicePath) ? request.url.slice(servicePath.length) : undefined;
-      if (method === undefined) {
-        serve(request, response);
-        return;
-      }
-      const peer = connections.peer(stream.session, this.#tokenOf(request.headers.authorization));
-      if (peer === undefined) return;
-      if (this.#tokens !== undefined && peer.token === undefined) {
-        onCall?.({ method, status: "unauthenticated", durationMs: 0, bytesIn: 0, bytesOut: 0 });
-        logger.warn("call without valid token", { method, peer: peer.address });
-        refuse(stream, new RpcError("unauthenticated", "a valid bearer token is needed"));
-        return;
-      }
-      if (request.method !== "POST" || !isGrpc(request.headers["content-type"])) {
-        response.writeHead(415);
-        response.end();
-        return;
-      }
-      if (BulkCalls.handles(method)) {
-        void bulk.serve(method, request, response, peer);
-        return;
-      }
-      if (method === "OpenTunnel") sendHeadEarly(response);
-      serve(request, response);
-    };
-  }
-
-  #tokenOf(header: string | undefined): string | undefined {
-    return this.#tokens?.check(header);
   }
 }
 
@@ -262,40 +217,4 @@ type AnyServer = http2.Http2Server | http2.Http2SecureServer;
 
 function secureContext({ certificate, key, clientCa }: ServerTlsOptions): SecureContextOptions {
   return { cert: certificate, key, ...(clientCa === undefined ? {} : { ca: clientCa }) };
-}
-
-type Listener = (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => void;
-
-function isGrpc(contentType: string | undefined): boolean {
-  return contentType !== undefined && /^application\/grpc(\+proto)?(;|$)/.test(contentType);
-}
-
-/** The library says `application/grpc+proto`; the deployed peers say and know the short form. */
-function sayPlainGrpc(response: http2.Http2ServerResponse): void {
-  const writeHead = response.writeHead.bind(response);
-  response.writeHead = (status: number, first?: string | Headers, second?: Headers) => {
-    const headers = { ...(typeof first === "string" ? second : first) };
-    if (headers["content-type"] === "application/grpc+proto") headers["content-type"] = "application/grpc";
-    return writeHead(status, headers);
-  };
-}
-
-type Headers = http2.OutgoingHttpHeaders;
-
-/**
- * A builder may wait for the response head before it uses the tunnel, while the library would send it with the first
- * order only.
- */
-function sendHeadEarly(response: http2.Http2ServerResponse): void {
-  response.writeHead(200, { "content-type": "application/grpc" });
-  response.writeHead = () => response;
-}
-
-/** Once the answer is complete, a caller that is still sending is told to stop; its stream would never close. */
-function stopCallerAtEnd(stream: http2.ServerHttp2Stream): void {
-  stream.once("wantTrailers", () =>
-    setImmediate(() => {
-      if (!stream.closed && !stream.readableEnded) stream.close(http2.constants.NGHTTP2_NO_ERROR);
-    }),
-  );
 }

@@ -15,6 +15,7 @@ import type { BuilderPing, Peer, RunnerOrder, TunnelConnection } from "../types.
 /** How long a closed tunnel may take to say so before the stream is reset. */
 const closingMs = 2_000;
 
+/** The call that carries a tunnel. */
 export interface ServerTunnelOptions {
   readonly peer: Peer;
   readonly stream: ServerHttp2Stream;
@@ -24,6 +25,7 @@ export interface ServerTunnelOptions {
   readonly logger: Logger;
 }
 
+/** An open tunnel, as its handler sees it. */
 export class ServerTunnel implements TunnelConnection {
   readonly peer: Peer;
   readonly messages: AsyncIterable<BuilderPing>;

@@ -6,7 +6,9 @@
  * anything of it is kept, and only field 1 is kept at all.
  */
 import { RpcError } from "../errors.js";
+import { MessageBuffer } from "./message-buffer.js";
 
+/** What a bulk stream consists of, in the order in which it arrives. */
 export type BulkEvent =
   /** Field 1, whole. */
   | { readonly kind: "head"; readonly bytes: Uint8Array }
@@ -26,8 +28,21 @@ type State =
   | "skip"
   | "skipVarint";
 
+/** Largest field 1 after the first one. */
+const laterHeadBytes = 65_536;
+
+/** What a bulk stream may make its reader keep. */
+export interface BulkParserOptions {
+  readonly maxMessageBytes: number;
+  /** Largest field 1. Default: the largest message. */
+  readonly maxHeadBytes?: number;
+  /** Called before more memory is taken for a field 1; throws to refuse it. */
+  readonly onGrow?: (bytes: number) => void;
+}
+
+/** Parses one bulk stream. */
 export class BulkParser {
-  readonly #maxBytes: number;
+  readonly #options: BulkParserOptions;
   #state: State = "envelope";
   #envelope: number[] = [];
   /** Bytes of the message that are still to come. */
@@ -38,11 +53,17 @@ export class BulkParser {
   #key = 0;
   /** Bytes of the field that are still to come. */
   #field = 0;
-  #head = new Uint8Array(0);
+  #head = new MessageBuffer(0);
+  #hadHead = false;
   #payload = false;
 
-  constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+  constructor(options: BulkParserOptions) {
+    this.#options = options;
+  }
+
+  /** Whether what was put in ends inside a field 1. */
+  get inHead(): boolean {
+    return this.#state === "head";
   }
 
   /** @throws RpcError for what is not such a stream; the parser must not be used afterwards */
@@ -64,10 +85,8 @@ export class BulkParser {
           if (this.#takeVarint(chunk[at++] ?? 0)) this.#state = "key";
           break;
         case "head": {
-          const piece = chunk.subarray(at, at + this.#field);
-          this.#head.set(piece, this.#head.length - this.#field);
-          at += this.#pass(piece.length);
-          if (this.#field === 0) yield { kind: "head", bytes: this.#head };
+          at += this.#pass(this.#head.take(chunk.subarray(at)));
+          if (this.#field === 0) yield { kind: "head", bytes: this.#head.bytes };
           break;
         }
         case "data": {
@@ -95,10 +114,11 @@ export class BulkParser {
     const [flag = 0, a = 0, b = 0, c = 0, d = 0] = this.#envelope;
     if (flag !== 0) throw new RpcError("internal", "a message is compressed, which was not agreed on");
     this.#left = a * 0x1000000 + b * 0x10000 + c * 0x100 + d;
-    if (this.#left > this.#maxBytes) {
+    const { maxMessageBytes } = this.#options;
+    if (this.#left > maxMessageBytes) {
       throw new RpcError(
         "out-of-range",
-        `a message of ${this.#left} bytes exceeds the limit of ${this.#maxBytes}`,
+        `a message of ${this.#left} bytes exceeds the limit of ${maxMessageBytes}`,
       );
     }
     this.#envelope = [];
@@ -155,8 +175,16 @@ export class BulkParser {
     const size = this.#varint;
     if (this.#key === 0x0a) {
       this.#begin("head", size);
-      this.#head = new Uint8Array(size);
-      if (size === 0) yield { kind: "head", bytes: this.#head };
+      // Readers pass over a second one, so it may only be small, and is not counted.
+      const { maxHeadBytes = size, onGrow }: Partial<BulkParserOptions> = this.#hadHead
+        ? { maxHeadBytes: laterHeadBytes }
+        : this.#options;
+      if (size > maxHeadBytes) {
+        throw new RpcError("out-of-range", `a field of ${size} bytes exceeds the limit of ${maxHeadBytes}`);
+      }
+      this.#head = new MessageBuffer(size, onGrow);
+      this.#hadHead = true;
+      if (size === 0) yield { kind: "head", bytes: this.#head.bytes };
     } else if (this.#key === 0x12) {
       if (this.#payload) throw new RpcError("internal", "a message holds two payloads");
       this.#payload = true;

@@ -4,6 +4,7 @@
  */
 export type { BulkEvent } from "./bulk-parser.js";
 export { bulkHead, messageFrame } from "./frame.js";
+export { readMessages } from "./message-reader.js";
 export {
   decodeGrpcMessage,
   encodeGrpcMessage,

@@ -5,14 +5,20 @@ import type { Http2Stream } from "node:http2";
 import { RpcError } from "../errors.js";
 import { type BulkEvent, BulkParser } from "./bulk-parser.js";
 
+/** Limits of the stream, and who is told about its bytes. */
 export interface BulkReaderOptions {
   readonly maxMessageBytes: number;
-  /** Called with the size of each piece that arrived. */
-  readonly onBytes?: (count: number) => void;
+  /** Largest field 1, which is the only part that is kept. Default: the largest message. */
+  readonly maxHeadBytes?: number;
+  /** Called before more memory is taken for a field 1; throws to refuse it. */
+  readonly onGrow?: (bytes: number) => void;
+  /** Called with the size of each piece that arrived, and whether it ends inside a field 1. */
+  readonly onPiece?: (bytes: number, incomplete: boolean) => void;
   /** Throws unless the end of the bytes is the end the peer meant. Asked once, after the last byte. */
   readonly checkEnd: () => Promise<void>;
 }
 
+/** Reads one bulk stream. */
 export class BulkReader {
   readonly #events: AsyncGenerator<BulkEvent, undefined>;
 
@@ -35,13 +41,14 @@ export class BulkReader {
 }
 
 async function* read(stream: Http2Stream, options: BulkReaderOptions): AsyncGenerator<BulkEvent, undefined> {
-  const parser = new BulkParser(options.maxMessageBytes);
+  const parser = new BulkParser(options);
   try {
     // The stream outlives its reader: the answer still has to be written.
     for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
       const bytes = chunk as Uint8Array;
-      options.onBytes?.(bytes.length);
+      options.onPiece?.(bytes.length, false);
       yield* parser.push(bytes);
+      if (parser.inHead) options.onPiece?.(0, true);
     }
   } catch (error) {
     if (error instanceof RpcError) throw error;

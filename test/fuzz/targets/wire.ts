@@ -115,7 +115,7 @@ export async function wireTargets(): Promise<readonly FuzzTarget[]> {
       seeds: bulkSeeds.slice(0, 40),
       weight: 2,
       run(input) {
-        const parser = new BulkParser(bulkLimit);
+        const parser = new BulkParser({ maxMessageBytes: bulkLimit });
         let payload = 0;
         for (let at = 0; at < input.length; at += 1000) {
           for (const event of parser.push(input.subarray(at, at + 1000))) {

@@ -29,7 +29,13 @@ export class SimulatedTunnel implements TunnelConnection {
   constructor(time: VirtualTime, machine: string, events: TunnelEvents) {
     this.#time = time;
     this.#events = events;
-    this.peer = { connectionId: 0, address: "simulated", token: undefined, machineIds: new Set([machine]) };
+    this.peer = {
+      connectionId: 0,
+      address: "simulated",
+      token: undefined,
+      principal: { kind: "unixPeer" },
+      machineIds: new Set([machine]),
+    };
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });

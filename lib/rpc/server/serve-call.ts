@@ -1,0 +1,162 @@
+/**
+ * What all calls have in common: deadline, cancellation, the bytes of messages that they hold, and how they end.
+ *
+ * An error becomes trailers with its status. A caller that is still sending when the answer is complete is told to stop.
+ */
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
+import { withSignal } from "../../async/index.js";
+import { RpcError } from "../errors.js";
+import { principalKey } from "../principal.js";
+import {
+  encodeGrpcMessage,
+  maxMessageBytes,
+  messageFrame,
+  readMessages,
+  writeWithPressure,
+} from "../stream/index.js";
+import type { CallContext, Peer } from "../types.js";
+import { CallMeter, type CallReporter } from "./call.js";
+import { deadlineOf } from "./deadline.js";
+import type { MessageBudget, MessageHold } from "./message-budget.js";
+
+/** An incomplete message of which nothing arrives for so long ends its call. */
+const stalledMs = 30_000;
+
+/** One call on its way. */
+export interface ServerCall extends CallContext {
+  readonly stream: ServerHttp2Stream;
+  readonly request: Http2ServerRequest;
+  readonly response: Http2ServerResponse;
+  readonly meter: CallMeter;
+  /** The bytes of its messages that are in memory. */
+  readonly hold: MessageHold;
+  /** Bytes arrived; `incomplete`: they end inside a message that is being assembled. */
+  readonly onPiece: (bytes: number, incomplete: boolean) => void;
+}
+
+/** What all calls of a server share. */
+export interface ServeOptions extends CallReporter {
+  readonly budget: MessageBudget;
+}
+
+/** What ends when the call does is told this; made once, because an error with its stack for each is not cheap. */
+const over = new RpcError("cancelled", "the call is over");
+
+/** Runs one call and answers it. Never rejects: the answer carries the error. */
+export async function serveCall(
+  options: ServeOptions,
+  about: {
+    readonly method: string;
+    readonly peer: Peer;
+    readonly request: Http2ServerRequest;
+    readonly response: Http2ServerResponse;
+  },
+  run: (call: ServerCall) => Promise<void>,
+): Promise<void> {
+  const { method, peer, request, response } = about;
+  const { stream, headers } = request;
+  const aborter = new AbortController();
+  const abort = (): void => aborter.abort(new RpcError("cancelled", "the caller went away"));
+  stream.once("aborted", abort);
+  stream.once("close", abort);
+  stream.on("error", abort);
+  const deadline = deadlineOf(headers["grpc-timeout"]);
+  const timer =
+    deadline === undefined
+      ? undefined
+      : setTimeout(() => aborter.abort(new RpcError("deadline-exceeded", "the deadline is over")), deadline);
+  const hold = options.budget.hold(principalKey(peer.principal), (error) => aborter.abort(error));
+  let stalled: NodeJS.Timeout | undefined;
+  const meter = new CallMeter(options, method, peer);
+  const call: ServerCall = {
+    peer,
+    signal: aborter.signal,
+    stream,
+    request,
+    response,
+    meter,
+    hold,
+    onPiece: (bytes, incomplete) => {
+      meter.bytesIn += bytes;
+      clearTimeout(stalled);
+      stalled = incomplete
+        ? setTimeout(
+            () => aborter.abort(new RpcError("deadline-exceeded", "the rest of a message did not arrive")),
+            stalledMs,
+          )
+        : undefined;
+    },
+  };
+  try {
+    checkEncoding(headers["grpc-encoding"]);
+    await withSignal(run(call), aborter.signal);
+    meter.succeeded();
+    finish(response, undefined);
+  } catch (error) {
+    finish(response, meter.failed(error));
+  } finally {
+    clearTimeout(timer);
+    clearTimeout(stalled);
+    hold.release();
+    stream.off("aborted", abort);
+    stream.off("close", abort);
+    aborter.abort(over);
+  }
+}
+
+/**
+ * The one message of a call whose request is no stream. It stays in the call's hold.
+ *
+ * @throws RpcError `internal` when there is none or more than one; what `readMessages` throws
+ */
+export async function readOneMessage(call: ServerCall, maxBytes: number): Promise<Uint8Array> {
+  const messages = readMessages(call.stream, {
+    maxBytes,
+    onGrow: (bytes) => call.hold.grow(bytes),
+    onPiece: call.onPiece,
+  });
+  const first = await messages.next();
+  if (first.done === true) throw new RpcError("internal", "the request holds no message");
+  if ((await messages.next()).done !== true) {
+    throw new RpcError("internal", "the request is not exactly one message");
+  }
+  call.hold.arrived();
+  return first.value;
+}
+
+/** Sends the head of the answer, once. */
+export function startAnswer(response: Http2ServerResponse): void {
+  if (!response.headersSent) response.writeHead(200, { "content-type": "application/grpc" });
+}
+
+/** Sends one message. @throws RpcError `resource-exhausted` when peers could not take it */
+export async function sendMessage(call: ServerCall, message: Uint8Array): Promise<void> {
+  if (message.length > maxMessageBytes) {
+    throw new RpcError("resource-exhausted", `an answer of ${message.length} bytes exceeds the limit`);
+  }
+  startAnswer(call.response);
+  await sendPieces(call, [messageFrame(message)]);
+}
+
+/** Sends pieces of messages, waiting while the peer does not read. */
+export async function sendPieces(call: ServerCall, pieces: readonly Uint8Array[]): Promise<void> {
+  for (const piece of pieces) call.meter.bytesOut += piece.length;
+  await writeWithPressure(call.stream, pieces);
+}
+
+function checkEncoding(encoding: string | string[] | undefined): void {
+  if (encoding === undefined || encoding === "identity") return;
+  throw new RpcError("unimplemented", `message encoding ${String(encoding)} is not supported`);
+}
+
+function finish(response: Http2ServerResponse, error: RpcError | undefined): void {
+  const { stream } = response;
+  if (stream === undefined || stream.destroyed || stream.closed) return;
+  startAnswer(response);
+  response.addTrailers(
+    error === undefined
+      ? { "grpc-status": "0" }
+      : { "grpc-status": String(error.number), "grpc-message": encodeGrpcMessage(error.message) },
+  );
+  response.end();
+}
