@@ -11,6 +11,7 @@ import type { ClientConfig } from "pg";
 import { UsageError } from "../errors.js";
 import { numericTypes } from "./numeric-types.js";
 
+/** A database address that was parsed. */
 export interface ConnectionSettings {
   /** For the driver. May hold a password: never print it. */
   readonly config: ClientConfig;

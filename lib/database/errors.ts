@@ -16,6 +16,7 @@ export type DatabaseErrorCode =
   | "embedded"
   | "closed";
 
+/** An operation on the database that failed; `code` says how, `cause` is what the driver reported. */
 export class DatabaseError extends HydraError {
   readonly code: DatabaseErrorCode;
 

@@ -54,6 +54,7 @@ function saysLost(thrown: unknown): boolean {
   return false;
 }
 
+/** The kind of an error that the driver threw; `other` for everything that is no failure of the database. */
 export function failureKind(thrown: unknown): FailureKind {
   const code = failureCode(thrown);
   if (code === undefined) return saysLost(thrown) ? "lost" : "other";

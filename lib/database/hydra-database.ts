@@ -16,6 +16,7 @@ import type { BuildDigest, UnfinishedBuilds } from "./queries/unfinished-builds.
 import { type Session, sessionOn, type Transaction } from "./session.js";
 import { type Fence, runTransaction, type TransactionOptions } from "./transaction.js";
 
+/** The database, and how many connections may be open. */
 export interface HydraDatabaseOptions {
   readonly settings: ConnectionSettings;
   /** Size of the pool; connections are opened when needed. */
@@ -163,6 +164,7 @@ export class HydraDatabase implements AsyncDisposable {
     });
   }
 
+  /** All jobsets with their scheduling shares. */
   jobsets(): Promise<JobsetRow[]> {
     return this.#ask((queries, session) => queries.jobsets(session));
   }
@@ -207,6 +209,7 @@ export class HydraDatabase implements AsyncDisposable {
     return this.#ask((queries, session) => queries.isBuildActive(session, id));
   }
 
+  /** There is a build with this id, finished or not. */
   buildExists(id: number): Promise<boolean> {
     return this.#ask((queries, session) => queries.buildExists(session, id));
   }

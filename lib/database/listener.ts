@@ -9,6 +9,7 @@ import { type Logger, silentLogger } from "../log.js";
 import { DatabaseError } from "./errors.js";
 import type { HydraDatabase } from "./hydra-database.js";
 
+/** The notifications that change what there is to build. */
 export const queueChannels = [
   "builds_added",
   "builds_restarted",
@@ -18,8 +19,10 @@ export const queueChannels = [
   "jobset_shares_changed",
 ] as const;
 
+/** One of {@link queueChannels}. */
 export type QueueChannel = (typeof queueChannels)[number];
 
+/** Which database to listen to, and what to do with its notifications. */
 export interface ListenerOptions {
   readonly database: Pick<HydraDatabase, "connect">;
   readonly logger?: Logger | undefined;
@@ -29,6 +32,7 @@ export interface ListenerOptions {
 
 const known: ReadonlySet<string> = new Set(queueChannels);
 
+/** Listens on a connection of its own, which is restored when it breaks. */
 export class Listener implements AsyncDisposable {
   readonly #database: Pick<HydraDatabase, "connect">;
   readonly #logger: Logger;
@@ -67,6 +71,7 @@ export class Listener implements AsyncDisposable {
     this.#loop ??= this.#run();
   }
 
+  /** Stops listening and closes the connection. */
   async close(): Promise<void> {
     this.#abort.abort();
     await this.#loop;

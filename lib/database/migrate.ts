@@ -1,4 +1,4 @@
-/** Makes an empty database Hydra's, and finds out whether one that is not empty will do. */
+/** Creates Hydra's schema in an empty database, or checks that an existing schema is usable. */
 import { getTableConfig } from "drizzle-orm/pg-core";
 import { UsageError } from "../errors.js";
 import type { Logger } from "../log.js";

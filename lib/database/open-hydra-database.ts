@@ -9,6 +9,7 @@ import { failureCode, failureKind } from "./failure-kinds.js";
 import { HydraDatabase } from "./hydra-database.js";
 import { seedJobset } from "./seed.js";
 
+/** Which database to open, and how long to wait for it. */
 export interface OpenHydraDatabaseOptions {
   /** `postgres://…`, or `embedded:` for a server of our own. */
   readonly url: string;

@@ -29,6 +29,7 @@ import {
 } from "./owner-lock-statements.js";
 import type { Fence, FenceEntry } from "./transaction.js";
 
+/** The database to own, and how often its lock is checked. */
 export interface OwnerLockOptions {
   readonly database: Pick<HydraDatabase, "connect">;
   readonly logger?: Logger | undefined;
@@ -50,6 +51,7 @@ interface Ownership {
   readonly pid: number;
 }
 
+/** The ownership of one database. Give it to `HydraDatabase.fence` so that only the owner writes. */
 export class OwnerLock implements Fence, AsyncDisposable {
   readonly #database: Pick<HydraDatabase, "connect">;
   readonly #logger: Logger;

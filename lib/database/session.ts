@@ -2,12 +2,14 @@
 import type { NodePgDatabase } from "drizzle-orm/node-postgres";
 import type { Pool, PoolClient } from "pg";
 
+/** The answer to one statement. */
 export interface QueryResult<Row> {
   readonly rows: readonly Row[];
   /** Rows written, for statements that write. */
   readonly rowCount: number | null;
 }
 
+/** A connection to run statements on. */
 export interface Session {
   /** Runs one statement; parameters are plain values and arrays. 64-bit integers come back as numbers. */
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<QueryResult<Row>>;

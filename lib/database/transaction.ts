@@ -12,6 +12,7 @@ import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
 import { sessionOn, type Transaction } from "./session.js";
 
+/** How long and how often a transaction is repeated. */
 export interface TransactionOptions {
   /** Ends the repetitions; a statement that runs is not interrupted. */
   readonly signal?: AbortSignal | undefined;
@@ -27,6 +28,7 @@ export interface Fence {
   enter(): FenceEntry;
 }
 
+/** What a writing transaction begins with. */
 export interface FenceEntry {
   /** Sent in one message with BEGIN, since a round trip for every transaction adds up. */
   readonly statements: string;
@@ -34,6 +36,7 @@ export interface FenceEntry {
   verify(results: unknown): void;
 }
 
+/** The database that a transaction runs on. */
 export interface TransactionContext {
   readonly pool: Pool;
   readonly fence: () => Fence | undefined;

@@ -14,6 +14,7 @@ import type { Principal } from "./principal.js";
 
 // ── Joining ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** What a builder says before it joins. */
 export interface VersionCheck {
   readonly version: string;
   /** As sent; only good for a log line. */
@@ -22,6 +23,7 @@ export interface VersionCheck {
   readonly storeDir: string;
 }
 
+/** Whether the runner takes builders of that version. */
 export interface VersionAnswer {
   readonly compatible: boolean;
   readonly serverVersion: string;
@@ -72,6 +74,7 @@ export interface Pressure {
   readonly total: number;
 }
 
+/** Pressure by resource; `some`: at least one task waits, `full`: all do. */
 export interface PressureState {
   readonly cpuSome: Pressure | undefined;
   readonly memSome: Pressure | undefined;
@@ -81,6 +84,7 @@ export interface PressureState {
   readonly irqFull: Pressure | undefined;
 }
 
+/** The state of a machine, sent every few seconds. Load averages, bytes of memory, free space in percent. */
 export interface BuilderPing {
   readonly machineId: string;
   readonly load1: number;
@@ -97,6 +101,7 @@ export interface BuilderPing {
 
 // ── Orders down the tunnel ─────────────────────────────────────────────────────────────────────────────────────
 
+/** The order to build one derivation. */
 export interface BuildOrder {
   /** A new UUID for each attempt. */
   readonly buildId: string;
@@ -115,6 +120,7 @@ export interface BuildOrder {
   readonly presigned: { readonly uploadDebugInfo: boolean } | undefined;
 }
 
+/** What a runner sends down a tunnel. */
 export type RunnerOrder =
   | { readonly kind: "joinResponse"; readonly machineId: string; readonly maxConcurrentDownloads: number }
   | { readonly kind: "configUpdate"; readonly maxConcurrentDownloads: number }
@@ -124,6 +130,7 @@ export type RunnerOrder =
 
 // ── Builds ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** What a running build does. */
 export type StepStatus =
   | "preparing"
   | "connecting"
@@ -133,12 +140,17 @@ export type StepStatus =
   | "receivingOutputs"
   | "postProcessing";
 
+/** The report that a running build entered another phase. */
 export interface StepUpdate {
   readonly buildId: string;
   readonly machineId: string;
   readonly status: StepStatus;
 }
 
+/**
+ * How a build ended. Only `buildFailure`, `timedOut`, `logLimit` and `narSizeLimit` say something about the
+ * derivation.
+ */
 export type BuildState =
   | "success"
   | "buildFailure"
@@ -166,12 +178,14 @@ export interface BuildProduct {
   readonly fileSize: number | undefined;
 }
 
+/** One line of `nix-support/hydra-metrics`. */
 export interface BuildMetric {
   readonly name: string;
   readonly unit: string | undefined;
   readonly value: number;
 }
 
+/** What an output's `nix-support` folder says about the build. */
 export interface NixSupport {
   readonly failed: boolean;
   readonly releaseName: string | undefined;
@@ -179,6 +193,7 @@ export interface NixSupport {
   readonly metrics: readonly BuildMetric[];
 }
 
+/** One output of a build that succeeded. */
 export interface BuiltOutput {
   readonly path: StorePath;
   readonly narSize: number;
@@ -188,6 +203,7 @@ export interface BuiltOutput {
   readonly nixSupport: NixSupport | undefined;
 }
 
+/** The outcome of a build, with the milliseconds that each phase took. */
 export interface BuildCompletion {
   readonly buildId: string;
   readonly machineId: string;
@@ -202,6 +218,7 @@ export interface BuildCompletion {
 
 // ── Presigned uploads ──────────────────────────────────────────────────────────────────────────────────────────
 
+/** A NAR that a builder wants to upload itself. */
 export interface PresignedNarRequest {
   readonly path: StorePath;
   readonly narHash: Hash;
@@ -209,18 +226,21 @@ export interface PresignedNarRequest {
   readonly debugInfoBuildIds: readonly string[];
 }
 
+/** The NARs of one build that need upload URLs. */
 export interface PresignedUrlsRequest {
   readonly buildId: string;
   readonly machineId: string;
   readonly requests: readonly PresignedNarRequest[];
 }
 
+/** The URL that one part is uploaded to. */
 export interface MultipartPart {
   /** From 1. */
   readonly partNumber: number;
   readonly url: string;
 }
 
+/** How one object is uploaded: in one request to `url`, or in parts. */
 export interface PresignedUpload {
   /** Object key. */
   readonly path: string;
@@ -232,6 +252,7 @@ export interface PresignedUpload {
     | undefined;
 }
 
+/** The uploads that belong to one NAR. */
 export interface PresignedNar {
   readonly path: StorePath;
   /** The `URL` of the narinfo. */
@@ -243,6 +264,7 @@ export interface PresignedNar {
   readonly bucket: string | undefined;
 }
 
+/** A request for the URLs of `numParts` parts from `startPartNumber`. */
 export interface MultipartPartsRequest {
   readonly buildId: string;
   readonly machineId: string;
@@ -253,12 +275,14 @@ export interface MultipartPartsRequest {
   readonly bucket: string | undefined;
 }
 
+/** The parts of an upload, to be put together. */
 export interface MultipartCompletion {
   readonly objectKey: string;
   readonly uploadId: string;
   readonly parts: readonly { readonly partNumber: number; readonly etag: string }[];
 }
 
+/** The report that a NAR was uploaded, with the narinfo to sign and publish. */
 export interface PresignedUploadComplete {
   readonly buildId: string;
   readonly machineId: string;

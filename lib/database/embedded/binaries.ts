@@ -4,6 +4,7 @@ import { createRequire } from "node:module";
 import { basename, delimiter, dirname, join, relative } from "node:path";
 import { DatabaseError } from "../errors.js";
 
+/** Paths of the programs of one PostgreSQL version. */
 export interface PostgresPrograms {
   readonly initdb: string;
   readonly postgres: string;

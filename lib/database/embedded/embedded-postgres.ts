@@ -21,6 +21,7 @@ import { chooseLauncher, type Launcher } from "./launch.js";
 import { type EmbeddedPlaces, embeddedDatabase, embeddedPlaces, preparePlaces } from "./places.js";
 import { hasLiveOwner, runningPostmaster, stopPostmaster, writeOwner } from "./postmaster.js";
 
+/** Where the server keeps its data, and how it runs. */
 export interface EmbeddedPostgresOptions {
   /** Hydra's data folder; everything is kept in `postgres/` below it. */
   readonly dataDir: string;
@@ -34,6 +35,7 @@ export interface EmbeddedPostgresOptions {
 const startPatienceMs = 60_000;
 const sharedCheckMs = 500;
 
+/** A running server of our own. Stop it, or it stops with the process. */
 export class EmbeddedPostgres implements AsyncDisposable {
   readonly #options: EmbeddedPostgresOptions;
   readonly #logger: Logger;

@@ -13,6 +13,7 @@ import { DatabaseError } from "../errors.js";
 
 const run = promisify(execFile);
 
+/** How the server's programs are started. */
 export interface Launcher {
   /** Program and arguments that start `command`. */
   wrap(command: readonly string[], options?: { readonly diesWithUs?: boolean }): readonly string[];

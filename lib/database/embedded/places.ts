@@ -4,13 +4,16 @@ import { lstat, mkdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseError } from "../errors.js";
 
+/** The PostgreSQL user that owns the database. */
 export const embeddedUser = "hydra";
+/** The name of the database. */
 export const embeddedDatabase = "hydra";
 const port = 5432;
 
 /** Paths of Unix sockets hold 107 bytes; the name of the socket follows the folder. */
 const longestSocketFolder = 107 - `/.s.PGSQL.${port}.lock`.length;
 
+/** Where an embedded server keeps its files. */
 export interface EmbeddedPlaces {
   /** Everything of the server. */
   readonly root: string;
@@ -25,6 +28,7 @@ export interface EmbeddedPlaces {
   readonly url: string;
 }
 
+/** The places below a data folder. Touches nothing. */
 export function embeddedPlaces(dataDir: string): EmbeddedPlaces {
   const root = join(resolve(dataDir), "postgres");
   let socketFolder = join(root, "socket");

@@ -3,6 +3,7 @@ import { and, eq } from "drizzle-orm";
 import { builds } from "../schema/builds.js";
 import type { Session } from "../session.js";
 
+/** Whether the build exists and is not finished. */
 export async function isBuildActive(session: Session, id: number): Promise<boolean> {
   const rows = await session.db
     .select({ id: builds.id })
@@ -11,6 +12,7 @@ export async function isBuildActive(session: Session, id: number): Promise<boole
   return rows.length > 0;
 }
 
+/** Whether there is a build with this id. */
 export async function buildExists(session: Session, id: number): Promise<boolean> {
   const rows = await session.db.select({ id: builds.id }).from(builds).where(eq(builds.id, id));
   return rows.length > 0;

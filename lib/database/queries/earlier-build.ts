@@ -5,6 +5,7 @@ import { buildMetrics, buildProducts, builds } from "../schema/builds.js";
 import type { Session } from "../session.js";
 import { buildStatus, type SuccessStatus } from "../status-numbers.js";
 
+/** A build product of an earlier build. */
 export interface EarlierProduct {
   readonly type: string;
   readonly subtype: string;
@@ -20,12 +21,14 @@ export interface EarlierProduct {
   readonly fileSize: number | undefined;
 }
 
+/** A metric of an earlier build. */
 export interface EarlierMetric {
   readonly name: string;
   readonly unit: string | undefined;
   readonly value: number;
 }
 
+/** A successful build whose results can be copied. */
 export interface EarlierBuild {
   readonly id: number;
   readonly status: SuccessStatus;

@@ -2,6 +2,7 @@
 import type { Session } from "../session.js";
 import { stepStatus, stepType } from "../status-numbers.js";
 
+/** What earlier tries at a derivation came to. */
 export interface EarlierTries {
   /** Tries that count. */
   readonly tries: number;

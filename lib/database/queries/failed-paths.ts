@@ -1,6 +1,7 @@
 /** Outputs whose derivation failed before. */
 import type { Session } from "../session.js";
 
+/** Those of the full paths that are remembered as failed. */
 export async function failedPaths(session: Session, paths: readonly string[]): Promise<Set<string>> {
   if (paths.length === 0) return new Set();
   const { rows } = await session.query<{ path: string }>(

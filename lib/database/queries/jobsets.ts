@@ -2,6 +2,7 @@
 import { jobsets as table } from "../schema/jobsets.js";
 import type { Session } from "../session.js";
 
+/** A jobset as far as scheduling is concerned. */
 export interface JobsetRow {
   readonly id: number;
   readonly project: string;
@@ -9,11 +10,13 @@ export interface JobsetRow {
   readonly shares: number;
 }
 
+/** One step that used machine time, in Unix seconds. */
 export interface UsedTime {
   readonly startTime: number;
   readonly stopTime: number;
 }
 
+/** All jobsets, in no particular order. */
 export async function jobsets(session: Session): Promise<JobsetRow[]> {
   return session.db
     .select({ id: table.id, project: table.project, name: table.name, shares: table.schedulingShares })

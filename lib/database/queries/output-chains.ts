@@ -7,6 +7,7 @@
 import type { Session } from "../session.js";
 import { stepStatus } from "../status-numbers.js";
 
+/** Names an output of an output. */
 export interface OutputChain {
   /** Full path of the first derivation. */
   readonly drvPath: string;
@@ -29,6 +30,7 @@ const linkStatement = `
       LIMIT 1
    ) found`;
 
+/** The full path that each chain leads to, in the order of `chains`; undefined where a link is not known. */
 export async function resolveOutputChains(
   session: Session,
   chains: readonly OutputChain[],

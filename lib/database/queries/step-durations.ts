@@ -2,6 +2,7 @@
 import type { Session } from "../session.js";
 import { stepStatus, stepType } from "../status-numbers.js";
 
+/** Steps that are expected to take about the same time. */
 export interface StepKind {
   /** Name of the derivation, without hash and `.drv`. */
   readonly name: string;
@@ -24,6 +25,7 @@ const statement = `
     JOIN recent r ON r.name = k.name AND r.system = k.system
    GROUP BY k.name, k.system`;
 
+/** Median seconds by `system/name`; kinds without a recent success are absent. */
 export async function stepDurations(
   session: Session,
   steps: readonly StepKind[],

@@ -4,6 +4,7 @@ import { fittingTime } from "../fitting-time.js";
 import { builds } from "../schema/builds.js";
 import type { Transaction } from "../session.js";
 
+/** A build to be added. */
 export interface NewBuild {
   readonly jobsetId: number;
   /** Full path. */
@@ -17,6 +18,7 @@ export interface NewBuild {
 const maxSilentSeconds = 7_200;
 const timeoutSeconds = 36_000;
 
+/** Inserts the build and notifies `builds_added`. Returns its id; undefined when there is no such jobset. */
 export async function submitBuild(transaction: Transaction, build: NewBuild): Promise<number | undefined> {
   // The lock keeps the jobset from being deleted before the row that refers to it is there.
   const found = await transaction.query<{ id: number }>(

@@ -4,6 +4,7 @@ import { builds } from "../schema/builds.js";
 import { jobsets } from "../schema/jobsets.js";
 import type { Session, Transaction } from "../session.js";
 
+/** A build that waits for its result. */
 export interface UnfinishedBuild {
   readonly id: number;
   readonly jobsetId: number;
@@ -23,12 +24,14 @@ export interface UnfinishedBuild {
   readonly globalPriority: number;
 }
 
+/** Builds that wait for their results, and the rows that cannot be used. */
 export interface UnfinishedBuilds {
   readonly builds: readonly UnfinishedBuild[];
   /** Rows that cannot be used, and why. */
   readonly bad: readonly { readonly id: number; readonly reason: string }[];
 }
 
+/** What of an unfinished build others may change. */
 export interface BuildDigest {
   readonly id: number;
   readonly globalPriority: number;
@@ -44,6 +47,7 @@ function fault(build: UnfinishedBuild): string | undefined {
   return undefined;
 }
 
+/** All unfinished builds, or those with the ids. */
 export async function unfinishedBuilds(
   session: Session,
   ids: readonly number[] | undefined,

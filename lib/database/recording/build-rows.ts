@@ -6,6 +6,7 @@ import { integer, type SqlSession } from "./session.js";
 import type { OutputPath } from "./step-rows.js";
 import { maxIndexedText, maxPlainText, storableText, toBigint } from "./values.js";
 
+/** A row of `buildproducts`, without its number. */
 export interface ProductRow {
   readonly type: string;
   readonly subtype: string;
@@ -17,6 +18,7 @@ export interface ProductRow {
   readonly defaultPath: string;
 }
 
+/** A row of `buildmetrics`. */
 export interface MetricRow {
   readonly name: string;
   readonly unit: string | undefined;
@@ -33,6 +35,7 @@ export interface BuildResult {
   readonly metrics: readonly MetricRow[];
 }
 
+/** The end of a build, as its row shows it. Times are Unix seconds. */
 export interface BuildEnd {
   readonly id: number;
   readonly status: BuildStatus;

@@ -7,6 +7,7 @@ import { HydraError } from "../../errors.js";
  */
 export type RecordingErrorCode = "build-gone" | "step-number";
 
+/** A row that can never be written as it is. */
 export class RecordingError extends HydraError {
   readonly code: RecordingErrorCode;
 

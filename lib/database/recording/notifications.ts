@@ -1,6 +1,7 @@
 /** The notifications that Hydra's other services listen to. Sent inside the transaction that writes the rows. */
 import type { SqlSession } from "./session.js";
 
+/** A channel and its payload. */
 export interface Notification {
   readonly channel: "step_started" | "build_started" | "step_finished" | "build_finished";
   readonly payload: string;
@@ -9,10 +10,12 @@ export interface Notification {
 /** PostgreSQL refuses payloads of 8000 bytes; the other services are used to at most 7000. */
 export const maxPayloadBytes = 7000;
 
+/** A step began to run. */
 export function stepStarted(build: number, stepNumber: number): Notification {
   return { channel: "step_started", payload: `${build}\t${stepNumber}` };
 }
 
+/** The first step of a build began to run. */
 export function buildStarted(build: number): Notification {
   return { channel: "build_started", payload: String(build) };
 }

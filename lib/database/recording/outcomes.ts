@@ -11,6 +11,7 @@ import { insertDrafts, type StepDraft } from "./step-drafts.js";
 import type { StepNumbers } from "./step-numbers.js";
 import { endSteps, type StepEnd } from "./step-rows.js";
 
+/** What is recorded together when a step or some builds end. */
 export interface Outcome {
   /** The running row that ends, and the file of its log. */
   readonly step?: (StepEnd & { readonly logPath: string | undefined }) | undefined;
@@ -23,6 +24,7 @@ export interface Outcome {
   readonly failedPaths?: readonly string[] | undefined;
 }
 
+/** What became of the builds of an outcome. */
 export interface OutcomeResult {
   /** Status by build: ours, or that of whoever was faster; absent for builds that were deleted. */
   readonly statuses: ReadonlyMap<number, number>;

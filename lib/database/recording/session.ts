@@ -11,6 +11,7 @@ export interface SqlSession {
   ): Promise<{ readonly rows: readonly SqlRow[]; readonly rowCount: number | null }>;
 }
 
+/** How a recording transaction is run. */
 export interface RecordingOptions {
   readonly signal?: AbortSignal | undefined;
   /** `work` may be committed twice without harm. */

@@ -4,6 +4,7 @@ import type { SqlSession } from "./session.js";
 import { type DraftResult, insertDrafts, type StepDraft } from "./step-drafts.js";
 import type { StepNumbers } from "./step-numbers.js";
 
+/** A step that starts, and the builds that start with it. */
 export interface StartedStep {
   readonly draft: StepDraft;
   /** Builds that have not been announced as started before. */

@@ -13,8 +13,10 @@ export interface StepDraft {
   stepNumber: number | undefined;
 }
 
+/** The number that a row got, or why it was not written. */
 export type DraftResult = "written" | "present" | "gone";
 
+/** A draft of a row; its step number is chosen when it is written. */
 export function stepDraft(row: Omit<NewStepRow, "stepNumber">): StepDraft {
   return { row, stepNumber: undefined };
 }

@@ -9,6 +9,7 @@ import { integer, type SqlSession } from "./session.js";
 
 const builds = 200_000;
 
+/** The highest step number of each build, remembered so that most rows are written without asking. */
 export class StepNumbers {
   /** Highest number known for a build. */
   readonly #highest = new BoundedMap<number, number>({ capacity: builds });

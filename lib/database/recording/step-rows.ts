@@ -4,6 +4,7 @@ import { type StepStatus, type StepType, stepStatus } from "../status-numbers.js
 import { integer, type SqlRow, type SqlSession } from "./session.js";
 import { maxErrorText, maxPlainText, storableText, toOverhead } from "./values.js";
 
+/** One output of a step. */
 export interface OutputPath {
   readonly name: string;
   /** Full path; undefined while only the build can tell. */
@@ -16,6 +17,7 @@ export interface StepKey {
   readonly stepNumber: number;
 }
 
+/** A row of `buildsteps` with its outputs. */
 export interface NewStepRow extends StepKey {
   readonly type: StepType;
   /** Full path. */
@@ -147,6 +149,7 @@ export async function setBusy(
   );
 }
 
+/** The end of a running step, as its row shows it. */
 export interface StepEnd extends StepKey {
   readonly status: StepStatus;
   readonly error: string | undefined;

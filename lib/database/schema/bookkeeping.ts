@@ -1,10 +1,12 @@
 /** Counters and notes that belong to the database as a whole. */
 import { index, integer, json, pgTable, primaryKey, serial, text } from "drizzle-orm/pg-core";
 
+/** The version of the schema, in one row. */
 export const schemaVersion = pgTable("schemaversion", {
   version: integer("version").notNull(),
 });
 
+/** Counts of finished builds, kept by triggers. */
 export const nrBuilds = pgTable(
   "nrbuilds",
   {
@@ -14,6 +16,7 @@ export const nrBuilds = pgTable(
   (table) => [primaryKey({ name: "nrbuilds_pkey", columns: [table.what] })],
 );
 
+/** Status of Hydra's processes; no longer written. */
 export const systemStatus = pgTable(
   "systemstatus",
   {
@@ -23,6 +26,7 @@ export const systemStatus = pgTable(
   (table) => [primaryKey({ name: "systemstatus_pkey", columns: [table.what] })],
 );
 
+/** Plugin runs of hydra-notify that are to be retried. */
 export const taskRetries = pgTable(
   "taskretries",
   {

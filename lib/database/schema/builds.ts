@@ -18,6 +18,7 @@ import {
 import { jobsets } from "./jobsets.js";
 import { projects } from "./projects.js";
 
+/** Builds: what was asked for, and how it ended. */
 export const builds = pgTable(
   "builds",
   {
@@ -82,6 +83,7 @@ export const builds = pgTable(
   ],
 );
 
+/** The builds that an aggregate job consists of. */
 export const aggregateConstituents = pgTable(
   "aggregateconstituents",
   {
@@ -103,6 +105,7 @@ export const aggregateConstituents = pgTable(
   ],
 );
 
+/** Jobset inputs of a build; no longer written. */
 export const buildInputs = pgTable(
   "buildinputs",
   {
@@ -135,6 +138,7 @@ export const buildInputs = pgTable(
   ],
 );
 
+/** Output paths of builds, by output name. */
 export const buildOutputs = pgTable(
   "buildoutputs",
   {
@@ -153,6 +157,7 @@ export const buildOutputs = pgTable(
   ],
 );
 
+/** Build products, numbered from 1. */
 export const buildProducts = pgTable(
   "buildproducts",
   {
@@ -178,6 +183,7 @@ export const buildProducts = pgTable(
   ],
 );
 
+/** Metrics of builds, by name. */
 export const buildMetrics = pgTable(
   "buildmetrics",
   {
@@ -216,6 +222,7 @@ export const buildMetrics = pgTable(
   ],
 );
 
+/** Commands that hydra-notify ran for builds. */
 export const runCommandLogs = pgTable(
   "runcommandlogs",
   {

@@ -1,6 +1,7 @@
 /** What the evaluator remembers of fetched inputs. */
 import { boolean, index, integer, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 
+/** Evaluator's cache of `path` inputs. */
 export const cachedPathInputs = pgTable(
   "cachedpathinputs",
   {
@@ -13,6 +14,7 @@ export const cachedPathInputs = pgTable(
   (table) => [primaryKey({ name: "cachedpathinputs_pkey", columns: [table.srcPath, table.sha256Hash] })],
 );
 
+/** Evaluator's cache of Subversion inputs. */
 export const cachedSubversionInputs = pgTable(
   "cachedsubversioninputs",
   {
@@ -27,6 +29,7 @@ export const cachedSubversionInputs = pgTable(
   ],
 );
 
+/** Evaluator's cache of Bazaar inputs. */
 export const cachedBazaarInputs = pgTable(
   "cachedbazaarinputs",
   {
@@ -41,6 +44,7 @@ export const cachedBazaarInputs = pgTable(
   ],
 );
 
+/** Evaluator's cache of Git inputs. */
 export const cachedGitInputs = pgTable(
   "cachedgitinputs",
   {
@@ -60,6 +64,7 @@ export const cachedGitInputs = pgTable(
   ],
 );
 
+/** Evaluator's cache of Darcs inputs. */
 export const cachedDarcsInputs = pgTable(
   "cacheddarcsinputs",
   {
@@ -72,6 +77,7 @@ export const cachedDarcsInputs = pgTable(
   (table) => [primaryKey({ name: "cacheddarcsinputs_pkey", columns: [table.uri, table.revision] })],
 );
 
+/** Evaluator's cache of Mercurial inputs. */
 export const cachedHgInputs = pgTable(
   "cachedhginputs",
   {
@@ -87,6 +93,7 @@ export const cachedHgInputs = pgTable(
   ],
 );
 
+/** Evaluator's cache of CVS inputs. */
 export const cachedCvsInputs = pgTable(
   "cachedcvsinputs",
   {
@@ -102,6 +109,7 @@ export const cachedCvsInputs = pgTable(
   ],
 );
 
+/** Revisions of input URIs, as the evaluator last saw them. */
 export const uriRevMapper = pgTable(
   "urirevmapper",
   {

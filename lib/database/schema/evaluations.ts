@@ -4,6 +4,7 @@ import { foreignKey, index, integer, pgTable, primaryKey, serial, smallint, text
 import { builds } from "./builds.js";
 import { jobsets } from "./jobsets.js";
 
+/** Error messages of evaluations. */
 export const evaluationErrors = pgTable(
   "evaluationerrors",
   {
@@ -14,6 +15,7 @@ export const evaluationErrors = pgTable(
   (table) => [primaryKey({ name: "evaluationerrors_pkey", columns: [table.id] })],
 );
 
+/** Evaluations of jobsets. */
 export const jobsetEvals = pgTable(
   "jobsetevals",
   {
@@ -48,6 +50,7 @@ export const jobsetEvals = pgTable(
   ],
 );
 
+/** The inputs of evaluations. */
 export const jobsetEvalInputs = pgTable(
   "jobsetevalinputs",
   {
@@ -78,6 +81,7 @@ export const jobsetEvalInputs = pgTable(
   ],
 );
 
+/** The builds of evaluations. */
 export const jobsetEvalMembers = pgTable(
   "jobsetevalmembers",
   {

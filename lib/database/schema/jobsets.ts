@@ -15,6 +15,7 @@ import {
 import { projects } from "./projects.js";
 import { users } from "./users.js";
 
+/** Jobsets: what is evaluated, and their share of the machines. */
 export const jobsets = pgTable(
   "jobsets",
   {
@@ -61,6 +62,7 @@ export const jobsets = pgTable(
   ],
 );
 
+/** Former names of jobsets. */
 export const jobsetRenames = pgTable(
   "jobsetrenames",
   {
@@ -87,6 +89,7 @@ export const jobsetRenames = pgTable(
   ],
 );
 
+/** Inputs of jobsets. */
 export const jobsetInputs = pgTable(
   "jobsetinputs",
   {
@@ -108,6 +111,7 @@ export const jobsetInputs = pgTable(
   ],
 );
 
+/** Values of the inputs of jobsets. */
 export const jobsetInputAlts = pgTable(
   "jobsetinputalts",
   {
@@ -135,6 +139,7 @@ export const jobsetInputAlts = pgTable(
   ],
 );
 
+/** Jobs that users marked. */
 export const starredJobs = pgTable(
   "starredjobs",
   {

@@ -2,6 +2,7 @@
 import { boolean, foreignKey, index, integer, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import { users } from "./users.js";
 
+/** Projects, which jobsets belong to. */
 export const projects = pgTable(
   "projects",
   {
@@ -28,6 +29,7 @@ export const projects = pgTable(
   ],
 );
 
+/** Users who may change a project. */
 export const projectMembers = pgTable(
   "projectmembers",
   {

@@ -3,6 +3,9 @@ import { sql } from "drizzle-orm";
 import { boolean, check, foreignKey, index, integer, pgTable, primaryKey, text } from "drizzle-orm/pg-core";
 import { builds } from "./builds.js";
 
+/**
+ * Steps of builds: one row for each attempt, copy and substitution. See `status-numbers.ts` for its numbers.
+ */
 export const buildSteps = pgTable(
   "buildsteps",
   {
@@ -45,6 +48,7 @@ export const buildSteps = pgTable(
   ],
 );
 
+/** Output paths of steps, by output name; null while only the build can tell. */
 export const buildStepOutputs = pgTable(
   "buildstepoutputs",
   {
@@ -69,6 +73,7 @@ export const buildStepOutputs = pgTable(
   ],
 );
 
+/** Output paths whose derivation failed and is not tried again. */
 export const failedPaths = pgTable(
   "failedpaths",
   {

@@ -1,6 +1,7 @@
 /** People and what they may do. */
 import { boolean, foreignKey, integer, pgTable, primaryKey, serial, text } from "drizzle-orm/pg-core";
 
+/** Users of the web front-end. */
 export const users = pgTable(
   "users",
   {
@@ -15,6 +16,7 @@ export const users = pgTable(
   (table) => [primaryKey({ name: "users_pkey", columns: [table.username] })],
 );
 
+/** Roles of users. */
 export const userRoles = pgTable(
   "userroles",
   {
@@ -33,6 +35,7 @@ export const userRoles = pgTable(
   ],
 );
 
+/** Announcements on the front page. */
 export const newsItems = pgTable(
   "newsitems",
   {

@@ -4,6 +4,7 @@ import { RpcError, type RpcStatus, rpcStatusOf } from "../errors.js";
 import { decodeGrpcMessage } from "../stream/index.js";
 import type { ClientConnection } from "./connection.js";
 
+/** The runner's answer to a call on a bare stream. */
 export class Answer {
   /** Resolves when the status is OK, else rejects with `RpcError`. */
   readonly status: Promise<void>;

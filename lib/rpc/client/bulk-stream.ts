@@ -6,6 +6,7 @@ import type { CallOptions } from "../types.js";
 import { type CallScope, timeoutHeader } from "./call-scope.js";
 import type { ClientConnection } from "./connection.js";
 
+/** A connection with the headers that all bulk calls on it send. */
 export interface BulkChannel {
   readonly connection: ClientConnection;
   /** What every call carries. */

@@ -2,6 +2,7 @@
 import { RpcError } from "../errors.js";
 import type { CallOptions } from "../types.js";
 
+/** The life of one call: one signal for its caller's signal and its deadline. Call `end` when it is over. */
 export class CallScope {
   /** Its reason is an `RpcError`. */
   readonly signal: AbortSignal;

@@ -12,6 +12,7 @@ import {
 } from "../gen/runner/v1/streaming_pb.js";
 import type { BuilderPing, BuilderTunnel, RunnerOrder } from "../types.js";
 
+/** What a tunnel needs of its client. */
 export interface ClientTunnelOptions {
   readonly logger: Logger;
   /** Turns what the library throws into what callers see. */
@@ -20,6 +21,7 @@ export interface ClientTunnelOptions {
   readonly onUnreadableBuild: (buildId: string, error: RpcError) => void;
 }
 
+/** An open tunnel, as the builder sees it. */
 export class ClientTunnel implements BuilderTunnel {
   readonly orders: AsyncIterable<RunnerOrder>;
   readonly closed: Promise<string>;

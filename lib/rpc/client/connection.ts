@@ -15,6 +15,7 @@ import type { Logger } from "../../log.js";
 import { RpcError } from "../errors.js";
 import type { Endpoint } from "./endpoint.js";
 
+/** Where to connect, and the limits of the connection. */
 export interface ConnectionOptions {
   readonly endpoint: Endpoint;
   /** Bytes the runner may have in flight per stream and over all streams. */
@@ -26,6 +27,7 @@ export interface ConnectionOptions {
   readonly logger: Logger;
 }
 
+/** One HTTP/2 connection, opened at the first call and never opened again. */
 export class ClientConnection {
   /** What the gRPC library compares request URLs with. */
   readonly authority: string;

@@ -9,6 +9,7 @@ import { Answer } from "./answer.js";
 import { type BulkChannel, cancel, openBulkStream } from "./bulk-stream.js";
 import { CallScope } from "./call-scope.js";
 
+/** The first field of a downloaded stream, and the payload that follows. */
 export interface Download {
   /** Field 1 of the first message. */
   readonly head: Uint8Array;

@@ -14,6 +14,7 @@ export interface ClientTlsOptions {
   readonly serverName?: string | undefined;
 }
 
+/** A runner's address that was checked. */
 export interface Endpoint {
   /** For log lines. */
   readonly address: string;

@@ -20,6 +20,7 @@ import { retried } from "./retry.js";
 import type { ServiceClient } from "./service.js";
 import { upload } from "./upload.js";
 
+/** Where the runner is, and how to talk to it. */
 export interface RunnerClientOptions {
   /** `http://host:port`, `https://host:port`, `unix://<path>` or the path of a Unix socket. */
   readonly endpoint: string;
@@ -54,6 +55,10 @@ export function connectRunner(options: RunnerClientOptions): RunnerClient {
   return new RunnerClient(options);
 }
 
+/**
+ * A client of one runner. All calls reject with `RpcError`; `unavailable` means that the connection is lost
+ * and another client is needed.
+ */
 export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   readonly #options: RunnerClientOptions;
   readonly #logger: Logger;
@@ -92,6 +97,10 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     };
   }
 
+  /**
+   * Asks whether the runner takes builders of our version. @throws RpcError `failed-precondition` when the
+   * store directories differ
+   */
   async checkVersion(check: api.VersionCheck, options?: api.CallOptions): Promise<api.VersionAnswer> {
     const { client, create, wire } = await this.#load();
     const request = create(wire.VersionCheckRequestSchema, check);
@@ -102,6 +111,10 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     return { compatible, serverVersion };
   }
 
+  /**
+   * Joins; resolves when the runner has taken the join. `timeoutMs` bounds the joining, `signal` the tunnel.
+   * @throws RpcError with the runner's reason when it refuses
+   */
   async openTunnel(join: api.BuilderJoin, options: api.CallOptions = {}): Promise<api.BuilderTunnel> {
     const { callError, client, ClientTunnel, convert } = await this.#load();
     const message = convert.joinToWire(join);
@@ -137,12 +150,14 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     }
   }
 
+  /** Reports what a running build does. Not retried. @throws RpcError */
   async buildStepUpdate(update: api.StepUpdate, options?: api.CallOptions): Promise<void> {
     const { client, convert } = await this.#load();
     const request = convert.stepUpdateToWire(update);
     await this.#call((library) => client.buildStepUpdate(request, library), options);
   }
 
+  /** The closure of the paths in the runner's store, references before referrers. @throws RpcError */
   async fetchRequisites(
     paths: readonly StorePath[],
     options?: api.CallOptions,
@@ -153,12 +168,16 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     return convert.storePathsFromWire(answer.requisites, "requisites");
   }
 
+  /** Whether the runner's store has a path, so that it need not be sent. @throws RpcError */
   async hasPath(path: StorePath, options?: api.CallOptions): Promise<boolean> {
     const { client, convert } = await this.#load();
     const request = convert.storePathToWire(path);
     return (await this.#call((library) => client.hasPath(request, library), options)).hasPath;
   }
 
+  /**
+   * Downloads NARs. Resolves with their path infos; leaving `chunks` early cancels the call. @throws RpcError
+   */
   async fetchPaths(paths: readonly StorePath[], options?: api.CallOptions): Promise<api.NarStream> {
     const { convert, create, StorePathsSchema, toBinary, ...service } = await this.#load();
     const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
@@ -175,6 +194,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     };
   }
 
+  /** Sends the log of a build, one zstd frame; resolves when the runner has all of it. @throws RpcError */
   async buildLog(
     drv: StorePath,
     chunks: AsyncIterable<Uint8Array>,
@@ -188,6 +208,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     await upload(this.#bulk, { method: "BuildLog", head, chunks }, options);
   }
 
+  /** Uploads NARs; resolves when all paths are valid in the runner's store. @throws RpcError */
   async buildResult({ infos, chunks }: api.NarStream, options?: api.CallOptions): Promise<void> {
     const { convert, create, toBinary, wire } = await this.#load();
     const value = create(wire.AddToStoreHeaderSchema, {
@@ -200,6 +221,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     await upload(this.#bulk, { method: "BuildResult", first, chunks }, options);
   }
 
+  /** Asks for the URLs to upload NARs with. Retried. @throws RpcError of the last try */
   async requestPresignedUrls(
     request: api.PresignedUrlsRequest,
     options?: api.CallOptions,
@@ -213,6 +235,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     );
   }
 
+  /** Asks for the URLs of further parts. Retried. @throws RpcError of the last try */
   async requestMultipartParts(
     request: api.MultipartPartsRequest,
     options?: api.CallOptions,
@@ -226,6 +249,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     );
   }
 
+  /** Reports that a NAR is in the cache. Retried. @throws RpcError of the last try */
   async notifyPresignedUploadComplete(
     uploaded: api.PresignedUploadComplete,
     options?: api.CallOptions,
@@ -239,6 +263,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     );
   }
 
+  /** Reports the outcome of a build. Retried. @throws RpcError of the last try */
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
     const { client, convert } = await this.#load();
     const message = convert.completionToWire(completion);

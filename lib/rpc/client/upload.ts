@@ -16,6 +16,7 @@ import { CallScope } from "./call-scope.js";
 /** The deployed peers never send larger pieces. */
 const maxChunk = 65_536;
 
+/** The messages of an upload, in order. */
 export interface Upload {
   readonly method: "BuildLog" | "BuildResult";
   /** A message that goes first, whole. */

@@ -44,6 +44,7 @@ export function stepUpdateFromWire(message: wire.StepUpdate): StepUpdate {
   };
 }
 
+/** A progress report as its message. */
 export function stepUpdateToWire(update: StepUpdate): wire.StepUpdate {
   return create(wire.StepUpdateSchema, {
     buildId: update.buildId,
@@ -93,6 +94,7 @@ export function completionFromWire(message: wire.BuildResultInfo): BuildCompleti
   };
 }
 
+/** The outcome of a build as its message. */
 export function completionToWire(completion: BuildCompletion): wire.BuildResultInfo {
   const outputInfos: Record<string, wire.OutputInfo> = {};
   for (const [name, output] of completion.outputs) {

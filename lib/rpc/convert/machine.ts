@@ -38,6 +38,7 @@ export function joinFromWire(message: wire.JoinMessage): BuilderJoin {
   };
 }
 
+/** A join as its message. The running builds travel in a header instead. */
 export function joinToWire(join: BuilderJoin): wire.JoinMessage {
   return create(wire.JoinMessageSchema, {
     machineId: join.machineId,
@@ -110,6 +111,7 @@ function freePercent(value: number): number {
   return Number.isFinite(value) ? Math.max(0, value) : 0;
 }
 
+/** A ping. @throws RpcError `invalid-argument` naming the field */
 export function pingFromWire(message: wire.PingMessage): BuilderPing {
   return {
     machineId: parseUuid(message.machineId, "ping.machine_id"),
@@ -135,6 +137,7 @@ export function pingFromWire(message: wire.PingMessage): BuilderPing {
   };
 }
 
+/** A ping as its message. */
 export function pingToWire(ping: BuilderPing): wire.PingMessage {
   return create(wire.PingMessageSchema, {
     machineId: ping.machineId,

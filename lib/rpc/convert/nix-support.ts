@@ -57,6 +57,7 @@ function productsFromWire(messages: readonly wire.BuildProduct[], field: string)
   });
 }
 
+/** What an output's `nix-support` folder says. A product that cannot be used is left out. */
 export function nixSupportFromWire(message: wire.NixSupport, field: string): NixSupport {
   const metrics: BuildMetric[] = Object.entries(message.metrics)
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -74,6 +75,7 @@ export function nixSupportFromWire(message: wire.NixSupport, field: string): Nix
   };
 }
 
+/** What an output's `nix-support` folder says, as its message. */
 export function nixSupportToWire(support: NixSupport): wire.NixSupport {
   const metrics: Record<string, wire.BuildMetric> = {};
   for (const { name, unit, value } of support.metrics) {

@@ -81,6 +81,7 @@ function contentOf(order: RunnerOrder): wire.RunnerRequest["message"] {
   }
 }
 
+/** An order as its message. @throws RpcError `invalid-argument` when the wire has no place for it */
 export function orderToWire(order: RunnerOrder): wire.RunnerRequest {
   return create(wire.RunnerRequestSchema, { message: contentOf(order) });
 }

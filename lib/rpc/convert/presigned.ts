@@ -18,6 +18,7 @@ const maxPartNumber = 10_000;
 /** More parts than this in one request are a mistake or an attack. */
 const maxPartsPerRequest = 1_000;
 
+/** A request for upload URLs. @throws RpcError `invalid-argument` naming the field */
 export function presignedRequestFromWire(message: wire.PresignedUrlRequest): PresignedUrlsRequest {
   return {
     buildId: parseUuid(message.buildId, "build_id"),
@@ -31,6 +32,7 @@ export function presignedRequestFromWire(message: wire.PresignedUrlRequest): Pre
   };
 }
 
+/** A request for upload URLs as its message. */
 export function presignedRequestToWire(request: PresignedUrlsRequest): wire.PresignedUrlRequest {
   return create(wire.PresignedUrlRequestSchema, {
     buildId: request.buildId,
@@ -46,10 +48,12 @@ export function presignedRequestToWire(request: PresignedUrlsRequest): wire.Pres
   });
 }
 
+/** The URLs of parts, by part number from 1. @throws RpcError `invalid-argument` naming the field */
 export function partsFromWire(messages: readonly wire.MultipartPart[]): MultipartPart[] {
   return messages.map(({ partNumber, url }) => ({ partNumber, url }));
 }
 
+/** The URLs of parts as messages. */
 export function partsToWire(parts: readonly MultipartPart[]): wire.MultipartPart[] {
   return parts.map(({ partNumber, url }) =>
     create(wire.MultipartPartSchema, { partNumber: uint32(partNumber, "part.partNumber"), url }),
@@ -90,6 +94,7 @@ function uploadToWire(upload: PresignedUpload): wire.PresignedUpload {
   });
 }
 
+/** The upload URLs of all NARs asked for. @throws RpcError `invalid-argument` naming the field */
 export function presignedNarsFromWire(message: wire.PresignedUrlResponse): PresignedNar[] {
   return message.inner.map((one, index) => {
     const field = `inner[${index}]`;
@@ -106,6 +111,7 @@ export function presignedNarsFromWire(message: wire.PresignedUrlResponse): Presi
   });
 }
 
+/** The upload URLs of all NARs as their message. */
 export function presignedNarsToWire(nars: readonly PresignedNar[]): wire.PresignedUrlResponse {
   return create(wire.PresignedUrlResponseSchema, {
     inner: nars.map((nar) =>
@@ -121,6 +127,7 @@ export function presignedNarsToWire(nars: readonly PresignedNar[]): wire.Presign
   });
 }
 
+/** A request for the URLs of further parts. @throws RpcError `invalid-argument` naming the field */
 export function partsRequestFromWire(message: wire.MultipartPartsRequest): MultipartPartsRequest {
   const { startPartNumber, numParts } = message;
   if (numParts < 1 || numParts > maxPartsPerRequest) {
@@ -140,11 +147,13 @@ export function partsRequestFromWire(message: wire.MultipartPartsRequest): Multi
   };
 }
 
+/** A request for the URLs of further parts as its message. */
 export function partsRequestToWire(request: MultipartPartsRequest): wire.MultipartPartsRequest {
   const { bucket, ...rest } = request;
   return create(wire.MultipartPartsRequestSchema, { ...rest, ...present("bucket", bucket) });
 }
 
+/** The report that a NAR was uploaded. @throws RpcError `invalid-argument` naming the field */
 export function uploadCompleteFromWire(
   storeDir: StoreDir,
   message: wire.PresignedUploadComplete,
@@ -164,6 +173,7 @@ export function uploadCompleteFromWire(
   };
 }
 
+/** The report that a NAR was uploaded, as its message. */
 export function uploadCompleteToWire(
   storeDir: StoreDir,
   upload: PresignedUploadComplete,

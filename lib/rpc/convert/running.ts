@@ -6,6 +6,7 @@ import type { RunningBuild } from "../types.js";
 import { bad, parseUuid } from "./scalars.js";
 import { storePathText } from "./store.js";
 
+/** The request header of a join that lists the running builds. Peers that do not know it ignore it. */
 export const runningBuildsHeader = "hydra-running-builds";
 
 /** HTTP/2 libraries take no more than 64 KiB of headers. */

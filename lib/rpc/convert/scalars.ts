@@ -1,10 +1,12 @@
 /** Checks on single values; `field` is the path that an error names. */
 import { RpcError } from "../errors.js";
 
+/** The error for a value that cannot be used: `<field>: <problem>`, with status `invalid-argument`. */
 export function bad(field: string, problem: string, cause?: unknown): RpcError {
   return new RpcError("invalid-argument", `${field}: ${problem}`, { cause });
 }
 
+/** The value of a field that must be there. @throws RpcError `invalid-argument` */
 export function required<T>(value: T | undefined, field: string): T {
   if (value === undefined) throw bad(field, "is missing");
   return value;
@@ -35,16 +37,19 @@ export function toNumber(value: bigint, field: string): number {
   return Number(value);
 }
 
+/** A size or count from 0 up as a 64-bit integer. @throws RpcError `invalid-argument` */
 export function toBigint(value: number, field: string): bigint {
   if (!Number.isSafeInteger(value) || value < 0) throw bad(field, `${value} is not a size or count`);
   return BigInt(value);
 }
 
+/** Checks for a finite number from 0 up. @throws RpcError `invalid-argument` */
 export function notNegative(value: number, field: string): number {
   if (!Number.isFinite(value) || value < 0) throw bad(field, `${value} is not a number from 0 up`);
   return value;
 }
 
+/** Checks for an unsigned 32-bit integer. @throws RpcError `invalid-argument` */
 export function uint32(value: number, field: string): number {
   if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) {
     throw bad(field, `${value} is not an unsigned 32-bit integer`);
@@ -52,6 +57,7 @@ export function uint32(value: number, field: string): number {
   return value;
 }
 
+/** Checks for a signed 32-bit integer. @throws RpcError `invalid-argument` */
 export function int32(value: number, field: string): number {
   if (!Number.isInteger(value) || value < -0x8000_0000 || value > 0x7fff_ffff) {
     throw bad(field, `${value} is not a 32-bit integer`);
@@ -66,6 +72,10 @@ export function cleanText(text: string): string {
 
 const outputNamePattern = /^[A-Za-z0-9+\-._?=]{1,211}$/;
 
+/**
+ * Checks for the name of a derivation output: 1 to 211 characters that store paths may hold. @throws RpcError
+ * `invalid-argument`
+ */
 export function outputName(name: string, field: string): string {
   if (!outputNamePattern.test(name)) throw bad(field, `${JSON.stringify(name)} is not an output name`);
   return name;

@@ -21,18 +21,22 @@ import { bad, inField, present, required, toBigint, toNumber } from "./scalars.j
 
 // ── Store paths ────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** A store path from its base name. @throws RpcError `invalid-argument` naming the field */
 export function storePathText(text: string, field: string): StorePath {
   return inField(field, () => parseStorePath(text));
 }
 
+/** A store path. @throws RpcError `invalid-argument` naming the field */
 export function storePathFromWire(message: wire.StorePath | undefined, field: string): StorePath {
   return storePathText(required(message, field).path, field);
 }
 
+/** A store path as its message. */
 export function storePathToWire(path: StorePath): wire.StorePath {
   return create(wire.StorePathSchema, { path });
 }
 
+/** Store paths. @throws RpcError `invalid-argument` naming the field and index */
 export function storePathsFromWire(messages: readonly wire.StorePath[], field: string): StorePath[] {
   return messages.map((message, index) => storePathText(message.path, `${field}[${index}]`));
 }
@@ -51,18 +55,23 @@ const algorithms: readonly {
   { name: "blake3", wire: wire.Hash_Algorithm.BLAKE3, size: 32 },
 ];
 
+/** The name of a hash algorithm. @throws RpcError `invalid-argument` for a number that is not known */
 export function algorithmFromWire(value: wire.Hash_Algorithm, field: string): HashAlgorithm {
   const known = algorithms.find((entry) => entry.wire === value);
   if (known === undefined) throw bad(field, `unknown hash algorithm ${value}`);
   return known.name;
 }
 
+/**
+ * The number of a hash algorithm. @throws RpcError `invalid-argument` for one that the wire has no number for
+ */
 export function algorithmToWire(name: HashAlgorithm, field: string): wire.Hash_Algorithm {
   const known = algorithms.find((entry) => entry.name === name);
   if (known === undefined) throw bad(field, `hash algorithm ${name} has no place on the wire`);
   return known.wire;
 }
 
+/** A hash. @throws RpcError `invalid-argument` for a digest of the wrong length */
 export function hashFromWire(message: wire.Hash | undefined, field: string): Hash {
   const { algorithm: number, digest } = required(message, field);
   const algorithm = algorithmFromWire(number, `${field}.algorithm`);
@@ -73,6 +82,7 @@ export function hashFromWire(message: wire.Hash | undefined, field: string): Has
   return { algorithm, digest };
 }
 
+/** A hash as its message. */
 export function hashToWire(hash: Hash, field: string): wire.Hash {
   return create(wire.HashSchema, {
     algorithm: algorithmToWire(hash.algorithm, field),
@@ -95,6 +105,7 @@ export function narHashFromWire(message: wire.Hash | undefined, field: string): 
 
 // ── Content addresses ──────────────────────────────────────────────────────────────────────────────────────────
 
+/** How a path is content-addressed. @throws RpcError `invalid-argument` for a number that is not known */
 export function methodFromWire(value: wire.ContentAddress_Method, field: string): ContentAddressMethod {
   switch (value) {
     case wire.ContentAddress_Method.TEXT:
@@ -110,6 +121,7 @@ export function methodFromWire(value: wire.ContentAddress_Method, field: string)
   }
 }
 
+/** The number of a content-addressing method. */
 export function methodToWire(method: ContentAddressMethod): wire.ContentAddress_Method {
   switch (method) {
     case "text":
@@ -123,6 +135,7 @@ export function methodToWire(method: ContentAddressMethod): wire.ContentAddress_
   }
 }
 
+/** A content address. @throws RpcError `invalid-argument` naming the field */
 export function contentAddressFromWire(message: wire.ContentAddress, field: string): KnownContentAddress {
   const method = methodFromWire(message.method, `${field}.method`);
   const hash = hashFromWire(message.hash, `${field}.hash`);
@@ -130,6 +143,7 @@ export function contentAddressFromWire(message: wire.ContentAddress, field: stri
   return { method, hash };
 }
 
+/** A content address as its message. */
 export function contentAddressToWire(ca: KnownContentAddress, field: string): wire.ContentAddress {
   return create(wire.ContentAddressSchema, {
     method: methodToWire(ca.method),
@@ -212,6 +226,7 @@ export function pathInfoFromWire(message: wire.ValidPathInfo, field: string): Va
   return unkeyedFromWire(path, required(message.info, `${field}.info`), `${field}.info`);
 }
 
+/** What is known of a valid path, as its message. */
 export function pathInfoToWire(storeDir: StoreDir, info: ValidPathInfo): wire.ValidPathInfo {
   return create(wire.ValidPathInfoSchema, {
     path: storePathToWire(info.path),
@@ -241,6 +256,7 @@ export function narInfoFromWire(
   };
 }
 
+/** A narinfo as its message. */
 export function narInfoToWire(storeDir: StoreDir, info: NarInfo): wire.NarInfo {
   const field = `narinfo of ${info.path}`;
   return create(wire.NarInfoSchema, {

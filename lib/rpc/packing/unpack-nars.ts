@@ -6,6 +6,7 @@ import { RpcError } from "../errors.js";
 import type { NarStream } from "../types.js";
 import { asCallErrors } from "./frame-error.js";
 
+/** One NAR of a stream. Read `nar` to its end before taking the next one. */
 export interface UnpackedNar {
   readonly info: ValidPathInfo;
   /** Exactly `info.narSize` bytes. Read it before asking for the next; what is left unread then is passed over. */
