@@ -76,8 +76,8 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "./scheduler": ["scheduler"],
   "./database": ["async", "database"],
   "./binary-cache": ["async", "binary-cache", "compression", "nix"],
-  "./compression": ["compression"],
-  "./status": ["nix", "status"],
+  "./compression": ["async", "compression"],
+  "./status": ["async", "nix", "status"],
   "./config": ["config"],
 };
 
