@@ -1,33 +1,53 @@
 /**
  * Binary caches: narinfos, NARs, listings, logs, debug links and realisations, onto S3 or into a folder.
  *
- * In this room lives everything that knows the layout of a cache and how objects get there: signing, presigned URLs,
- * what is present, and the queue of uploads. Formats are those of `lib/nix`, codecs those of `lib/compression`.
+ * In this room lives everything that knows the layout of a cache and how objects get there. Formats are those of
+ * `lib/nix`, codecs those of `lib/compression`. Its inner rooms:
+ * - `objects`: named objects in a folder or a bucket; the only place that knows S3 and the AWS SDK
+ * - `cache`: one cache: what is in it, and writing paths, logs and realisations in the right order
+ * - `presigned`: uploads that builders make themselves with URLs signed here
+ * - `queue`: uploads in the background, and their journal on disk
  */
+
+/** One cache, and what its methods take and give. */
 export {
   BinaryCache,
   type BinaryCacheOptions,
+  isPresignedCache,
   type OpenNar,
   type Presence,
+  type PresignedCache,
   type UploadOptions,
 } from "./cache/binary-cache.js";
+/** `s3://` and `file://` URIs with their parameters. */
 export { type CacheSettings, parseCacheUri } from "./cache-uri.js";
+/** What every method here throws. */
 export { BinaryCacheError, type BinaryCacheErrorCode } from "./errors.js";
+/** Objects as files in a folder. */
 export { FileCache } from "./objects/file-cache.js";
+/** What a cache needs of the place where its objects are. */
 export type { ObjectFacts, ObjectStore, PutOptions, StoredObject } from "./objects/object-store.js";
+/** A part of a multipart upload, with its URL. */
 export type { S3PresignedPart } from "./objects/s3-multipart.js";
+/** Objects in an S3 bucket. */
 export { S3Uploader } from "./objects/s3-uploader.js";
+/** Requests and bytes exchanged with a store. */
 export { TrafficCounters, type TrafficReport } from "./objects/traffic.js";
+/** Opens a cache by its URI: the usual way to get one. */
 export { type OpenCacheOptions, openBinaryCache } from "./open.js";
+/** Sizes of the parts that builders upload. */
 export { partPlan } from "./presigned/part-plan.js";
-export { PresignedCache } from "./presigned/presigned-cache.js";
+/** The capability `BinaryCache.presigned`. */
+export { PresignedBucket } from "./presigned/presigned-bucket.js";
+/** What builders ask for, get and report. */
 export type {
   CompletedUpload,
-  MintedMultipart,
-  MintedNar,
-  MintedUpload,
-  MintRequest,
+  PresignedNarUrls,
+  PresignedObject,
+  PresignedParts,
+  PresignRequest,
 } from "./presigned/types.js";
+/** Uploads in the background that survive a restart. */
 export {
   type UploadJob,
   UploadQueue,

@@ -12,7 +12,6 @@ import { FileCache } from "./objects/file-cache.js";
 import type { ObjectStore } from "./objects/object-store.js";
 import type { S3Credentials } from "./objects/s3-connection.js";
 import { S3Uploader } from "./objects/s3-uploader.js";
-import { PresignedCache } from "./presigned/presigned-cache.js";
 
 export interface OpenCacheOptions {
   /** Default `/nix/store`. */
@@ -27,7 +26,8 @@ export interface OpenCacheOptions {
 
 /**
  * Opens `s3://…` or `file://…`: reads the signing keys, and checks `nix-cache-info` or writes it when it is missing.
- * A bucket gives a `PresignedCache`. A store that does not answer is no error here; it is asked again at each use.
+ * Builders can upload into a bucket (`BinaryCache.presigned`). A store that does not answer is not an error here; it is
+ * asked again at each use.
  *
  * @throws BinaryCacheError (`settings`, `wrong-store`), UsageError for a key file that cannot be used
  */
@@ -53,7 +53,7 @@ export async function openBinaryCache(uri: string, options: OpenCacheOptions = {
     objects.close();
     throw error;
   }
-  return new PresignedCache({ ...common, objects, bucket: objects });
+  return new BinaryCache({ ...common, objects, bucket: objects });
 }
 
 async function checkCacheInfo(

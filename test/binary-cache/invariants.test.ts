@@ -5,8 +5,9 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import {
   type BinaryCache,
+  isPresignedCache,
   openBinaryCache,
-  PresignedCache,
+  type PresignedCache,
   UploadQueue,
 } from "../../lib/binary-cache/index.js";
 import { parseNarInfo } from "../../lib/nix/cache/nar-info.js";
@@ -46,7 +47,7 @@ async function open(parameters: Record<string, string> = {}): Promise<BinaryCach
 
 async function openPresigned(): Promise<PresignedCache> {
   const cache = await open({ "write-nar-listing": "0" });
-  if (!(cache instanceof PresignedCache)) throw new Error("no presigned cache");
+  if (!isPresignedCache(cache)) throw new Error("no presigned cache");
   return cache;
 }
 
@@ -99,13 +100,13 @@ describe("invariants of a cache", () => {
     expect(await demandTruth()).toBe(0);
     // A NAR under the right name with wrong bytes, left by somebody else, and a builder that takes it for good.
     const cache = await openPresigned();
-    const minted = only(await cache.mint("attempt", [request(leaf)]));
-    const upload = await build(minted, leaf);
-    await cache.objects.put(minted.narUrl, Buffer.from("rubbish"), { contentType: "x" });
+    const urls = only(await cache.presigned.urls("attempt", [request(leaf)]));
+    const upload = await build(urls, leaf);
+    await cache.objects.put(urls.narUrl, Buffer.from("rubbish"), { contentType: "x" });
     const blind = { narInfo: upload.narInfo, multipart: undefined, narAlreadyPresent: true };
-    await expect(cache.complete("attempt", blind)).rejects.toThrow();
+    await expect(cache.presigned.complete("attempt", blind)).rejects.toThrow();
     expect(await demandTruth()).toBe(0);
-    await cache.complete("attempt", upload);
+    await cache.presigned.complete("attempt", upload);
     expect(await demandTruth()).toBe(1);
   });
 
@@ -165,32 +166,34 @@ describe("invariants of a cache", () => {
     const narInfos = () => [...objects().keys()].filter((key) => key.endsWith(".narinfo"));
 
     // The first builder dies after one of its outputs.
-    const first = await cache.mint("first", [request(firstOut), request(firstDev)], { outputs });
-    await cache.complete("first", await build(first[0] ?? only([]), firstOut));
+    const first = await cache.presigned.urls("first", [request(firstOut), request(firstDev)], { outputs });
+    await cache.presigned.complete("first", await build(first[0] ?? only([]), firstOut));
     expect(narInfos()).toEqual([]);
-    await cache.abandon("first");
+    await cache.presigned.abandon("first");
 
     // The second one does both, in the wrong order; what does not belong to it is published meanwhile.
     const requests = [leaf, secondOut, secondDev].map((one) => request(one));
-    const [leafUrl, outUrl, devUrl] = await cache.mint("second", requests, { outputs });
-    if (!leafUrl || !outUrl || !devUrl) throw new Error("nothing minted");
-    await cache.complete("second", await build(devUrl, secondDev));
-    await cache.complete("second", await build(leafUrl, leaf));
+    const [leafUrl, outUrl, devUrl] = await cache.presigned.urls("second", requests, { outputs });
+    if (!leafUrl || !outUrl || !devUrl) throw new Error("nothing was presigned");
+    await cache.presigned.complete("second", await build(devUrl, secondDev));
+    await cache.presigned.complete("second", await build(leafUrl, leaf));
     expect(narInfos()).toEqual([`${"a".repeat(32)}.narinfo`]);
-    await cache.complete("second", await build(outUrl, secondOut));
+    await cache.presigned.complete("second", await build(outUrl, secondOut));
     for (const { info } of [secondOut, secondDev]) {
       expect((await cache.narInfo(info.path))?.narHash).toEqual(info.narHash);
     }
-    await cache.abandon("second");
+    await cache.presigned.abandon("second");
 
     // One narinfo is lost; a third execution must not fill the gap.
     objects().delete(`${"d".repeat(32)}.narinfo`);
     const third = await openPresigned();
-    const mixing = third.mint("third", [request(firstOut), request(firstDev)], { outputs });
+    const mixing = third.presigned.urls("third", [request(firstOut), request(firstDev)], { outputs });
     await expect(mixing).rejects.toMatchObject({ code: "mismatch" });
     // One that gives the same bytes may.
-    const [again] = await third.mint("fourth", [request(secondOut), request(secondDev)], { outputs });
-    await third.complete("fourth", await build(again ?? only([]), secondDev));
+    const [again] = await third.presigned.urls("fourth", [request(secondOut), request(secondDev)], {
+      outputs,
+    });
+    await third.presigned.complete("fourth", await build(again ?? only([]), secondDev));
     expect((await third.narInfo(secondDev.info.path))?.narHash).toEqual(secondDev.info.narHash);
     expect(await demandTruth()).toBe(3);
   });

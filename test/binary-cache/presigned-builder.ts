@@ -1,5 +1,5 @@
 // A builder of presigned uploads, reduced to its HTTP requests.
-import type { MintedNar } from "../../lib/binary-cache/index.js";
+import type { PresignedNarUrls } from "../../lib/binary-cache/index.js";
 import { compress } from "../../lib/compression/index.js";
 import type { NarInfo } from "../../lib/nix/cache/nar-info.js";
 import { hashBytes } from "../../lib/nix/path/hash.js";
@@ -19,9 +19,9 @@ export const request = ({ info }: Sample, debugInfoBuildIds: readonly string[] =
 });
 
 /** What a builder does with its URLs, and what it then reports. */
-export async function build(minted: MintedNar, { info, nar }: Sample) {
+export async function build(urls: PresignedNarUrls, { info, nar }: Sample) {
   const packed = await bytesOf(compress(narsOf({ info, nar })(info.path), { method: "zstd" }));
-  const multipart = minted.narUpload.multipart;
+  const multipart = urls.narUpload.multipart;
   if (multipart === undefined) throw new Error("no parts");
   const parts = [];
   for (let i = 0; i * multipart.partSize < packed.length; i++) {
@@ -31,7 +31,7 @@ export async function build(minted: MintedNar, { info, nar }: Sample) {
   const narInfo: NarInfo = {
     ...info,
     signatures: ["theirs:AAAA"],
-    url: minted.narUrl,
+    url: urls.narUrl,
     compression: "zstd",
     fileHash: hashBytes("sha256", packed),
     fileSize: packed.length,
@@ -39,7 +39,7 @@ export async function build(minted: MintedNar, { info, nar }: Sample) {
   const { uploadId } = multipart;
   return {
     narInfo,
-    multipart: { objectKey: minted.narUpload.path, uploadId, parts },
+    multipart: { objectKey: urls.narUpload.path, uploadId, parts },
     narAlreadyPresent: false,
   };
 }

@@ -9,10 +9,12 @@ import { hashesEqual } from "../../nix/path/hash.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { CacheSettings } from "../cache-uri.js";
-import { BinaryCacheError, missingObject } from "../errors.js";
+import { BinaryCacheError } from "../errors.js";
 import { contentTypes, listingKey, narInfoKey, narKey } from "../layout.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
+import type { S3Uploader } from "../objects/s3-uploader.js";
 import type { TrafficReport } from "../objects/traffic.js";
+import { PresignedBucket } from "../presigned/presigned-bucket.js";
 import { type CopyTarget, closureToCopy, copyPath } from "./cache-copy.js";
 import { inClosureOrder } from "./closure-upload.js";
 import { ListingsAndDebugLinks } from "./listings-and-debug-links.js";
@@ -30,6 +32,8 @@ export interface BinaryCacheOptions {
   /** As configured. */
   readonly uri: string;
   readonly objects: ObjectStore;
+  /** The bucket that `objects` is, when builders may upload into it with presigned URLs. Default: none. */
+  readonly bucket?: S3Uploader | undefined;
   readonly settings: CacheSettings;
   readonly storeDir: StoreDir;
   readonly signers: readonly Signer[];
@@ -53,13 +57,15 @@ export class BinaryCache {
   readonly settings: CacheSettings;
   readonly storeDir: StoreDir;
   readonly signers: readonly Signer[];
+  /** Uploads by builders with presigned URLs; undefined for a cache that is not in a bucket. */
+  readonly presigned: PresignedBucket | undefined;
   readonly #logger: Logger;
   readonly #presence: PresenceCache;
   readonly #smallObjects: SmallObjects;
   readonly #nars: StoredNars;
   readonly #listings: ListingsAndDebugLinks;
   readonly #logs: CacheLogs;
-  /** Paths being written: whoever else wants the same waits for it. */
+  /** Paths being written; further callers wait for the same write. */
   readonly #writing = new Map<StorePath, Promise<"uploaded" | "present">>();
 
   constructor(options: BinaryCacheOptions) {
@@ -74,6 +80,7 @@ export class BinaryCache {
     this.#nars = new StoredNars(this.objects, this.settings, this.#logger);
     this.#listings = new ListingsAndDebugLinks(this.objects, this.settings, this.#smallObjects);
     this.#logs = new CacheLogs(this.objects, this.settings, this.#smallObjects);
+    this.presigned = options.bucket && new PresignedBucket(this, options.bucket, this.#logger);
   }
 
   /** Bucket, or folder. */
@@ -266,11 +273,7 @@ export class BinaryCache {
     return this.#nars.verify(info, key, options);
   }
 
-  missing(key: string): BinaryCacheError {
-    return missingObject(this.name, key);
-  }
-
-  /** Should whoever writes a path already fail, it is the next one's turn. */
+  /** When the upload that is under way fails, the next caller tries. */
   async #once(
     path: StorePath,
     write: () => Promise<"uploaded" | "present">,
@@ -320,4 +323,14 @@ export class BinaryCache {
     await this.publish({ ...info, url, compression: method, fileHash, fileSize }, options);
     return "uploaded";
   }
+}
+
+/** A cache that builders can upload into. */
+export interface PresignedCache extends BinaryCache {
+  readonly presigned: PresignedBucket;
+}
+
+/** Whether builders can upload into a cache with presigned URLs: it is in an S3 bucket. */
+export function isPresignedCache(cache: BinaryCache): cache is PresignedCache {
+  return cache.presigned !== undefined;
 }

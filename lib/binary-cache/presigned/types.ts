@@ -5,42 +5,42 @@ import type { Hash } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { S3PresignedPart, UploadedPart } from "../objects/s3-multipart.js";
 
-export interface MintRequest {
+export interface PresignRequest {
   readonly path: StorePath;
   readonly narHash: Hash;
   readonly narSize: number;
   readonly debugInfoBuildIds: readonly string[];
 }
 
-export interface MintedMultipart {
+export interface PresignedParts {
   readonly uploadId: string;
   readonly partSize: number;
   /** Dense, from part 1. */
   readonly parts: readonly S3PresignedPart[];
 }
 
-export interface MintedUpload {
+export interface PresignedObject {
   /** Object key. */
   readonly path: string;
   readonly url: string;
   readonly compression: string;
   /** 0 = the method's usual level. */
   readonly compressionLevel: number;
-  readonly multipart: MintedMultipart | undefined;
+  readonly multipart: PresignedParts | undefined;
 }
 
-export interface MintedNar {
+export interface PresignedNarUrls {
   readonly path: StorePath;
   /** The `URL` of the narinfo. */
   readonly narUrl: string;
-  readonly narUpload: MintedUpload;
-  readonly lsUpload: MintedUpload | undefined;
+  readonly narUpload: PresignedObject;
+  readonly lsUpload: PresignedObject | undefined;
   /** One for every build id that was sent, or none. */
-  readonly debugInfoUploads: readonly MintedUpload[];
+  readonly debugInfoUploads: readonly PresignedObject[];
 }
 
 export interface CompletedUpload {
-  /** As the builder reports it; what was not measured here is taken from the request it was minted for. */
+  /** As the builder reports it; what was not measured here is taken from the request it was signed for. */
   readonly narInfo: NarInfo;
   readonly multipart:
     | {

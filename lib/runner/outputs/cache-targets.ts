@@ -5,9 +5,10 @@
  */
 import {
   type BinaryCache,
+  isPresignedCache,
   openBinaryCache,
   type Presence,
-  PresignedCache,
+  type PresignedCache,
 } from "../../binary-cache/index.js";
 import type { OverflowStoreConfig } from "../../config/types.js";
 import type { Logger } from "../../log.js";
@@ -107,7 +108,7 @@ export class CacheTargets {
 
   /** The bucket that builders fill. */
   presigned(destination: Destination): PresignedCache | undefined {
-    return this.of(destination).find((cache) => cache instanceof PresignedCache);
+    return this.of(destination).find(isPresignedCache);
   }
 }
 

@@ -6,9 +6,9 @@
  */
 import {
   BinaryCacheError,
-  type MintedNar,
-  type MintedUpload,
   type PresignedCache,
+  type PresignedNarUrls,
+  type PresignedObject,
 } from "../../binary-cache/index.js";
 import { hashesEqual } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -55,20 +55,20 @@ export class PresignedUploads {
     const { attempt, cache } = this.#of(request);
     return answering(async () => {
       const outputs = [...attempt.facts.outputs.values()].filter((path) => path !== undefined);
-      const minted = await cache.mint(attempt.id, request.requests, { outputs });
-      return minted.map((nar) => presignedNar(nar, cache.name));
+      const urls = await cache.presigned.urls(attempt.id, request.requests, { outputs });
+      return urls.map((nar) => presignedNar(nar, cache.name));
     });
   }
 
   async moreParts(request: MultipartPartsRequest): Promise<readonly MultipartPart[]> {
     const { attempt, cache } = this.#of(request);
-    return answering(() => cache.mintParts(attempt.id, request));
+    return answering(() => cache.presigned.partUrls(attempt.id, request));
   }
 
   /** Resolves when the NAR is checked, and the narinfo published unless it has to wait for those of other paths. */
   async complete(upload: PresignedUploadComplete): Promise<void> {
     const { attempt, cache } = this.#of(upload);
-    await answering(() => cache.complete(attempt.id, upload));
+    await answering(() => cache.presigned.complete(attempt.id, upload));
   }
 
   /**
@@ -97,7 +97,7 @@ export class PresignedUploads {
 
   /** The attempt is over: nothing will be completed any more, and what it was given is forgotten. */
   async abandon(attempt: Attempt): Promise<void> {
-    await this.#caches.get(attempt)?.abandon(attempt.id);
+    await this.#caches.get(attempt)?.presigned.abandon(attempt.id);
   }
 
   #of(sender: Sender): {
@@ -130,7 +130,7 @@ async function answering<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function presignedNar(nar: MintedNar, bucket: string): PresignedNar {
+function presignedNar(nar: PresignedNarUrls, bucket: string): PresignedNar {
   return {
     path: nar.path,
     narUrl: nar.narUrl,
@@ -141,7 +141,7 @@ function presignedNar(nar: MintedNar, bucket: string): PresignedNar {
   };
 }
 
-function presignedUpload(upload: MintedUpload): PresignedUpload {
+function presignedUpload(upload: PresignedObject): PresignedUpload {
   return {
     path: upload.path,
     url: upload.url,

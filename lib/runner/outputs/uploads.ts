@@ -11,7 +11,7 @@ import {
   type BinaryCache,
   BinaryCacheError,
   type Presence,
-  PresignedCache,
+  type PresignedCache,
   UploadQueue,
   type UploadRequest,
 } from "../../binary-cache/index.js";
@@ -97,9 +97,9 @@ export class Uploads {
   /** Uploads in parts whose builder or runner died: nothing else frees the space they take. */
   async #abortStale(): Promise<void> {
     for (const cache of this.#targets.all) {
-      if (!(cache instanceof PresignedCache)) continue;
+      if (cache.presigned === undefined) continue;
       try {
-        const uploads = await cache.abortStale(Date.now() - staleUploadAge);
+        const uploads = await cache.presigned.abortStale(Date.now() - staleUploadAge);
         if (uploads > 0) this.#options.logger.info("aborted old uploads", { cache: cache.name, uploads });
       } catch (error) {
         this.#options.logger.warn("cannot look for old uploads", { cache: cache.name, error });

@@ -4,7 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openBinaryCache, PresignedCache } from "../../../lib/binary-cache/index.js";
+import {
+  BinaryCache,
+  isPresignedCache,
+  openBinaryCache,
+  type PresignedCache,
+} from "../../../lib/binary-cache/index.js";
 import { RunnerLink } from "../../../lib/builder/connection/runner-link.js";
 import { newCounters } from "../../../lib/builder/counters.js";
 import { PresignedUploader } from "../../../lib/builder/presigned/upload.js";
@@ -42,10 +47,12 @@ afterEach(async () => {
 async function openCache(expiry = 3600): Promise<PresignedCache> {
   const parameters = { "secret-key": join(scratch, "key"), compression: "zstd", "write-nar-listing": "1" };
   const opened = await openBinaryCache(server.uri("cache", parameters), { credentials: server.keys });
-  if (!(opened instanceof PresignedCache)) throw new Error("no presigned cache");
-  const { uri, objects, bucket, storeDir, signers } = opened;
+  if (!isPresignedCache(opened)) throw new Error("no presigned cache");
+  const { uri, objects, presigned, storeDir, signers } = opened;
   const settings = { ...opened.settings, presignedUrlExpiry: expiry };
-  return new PresignedCache({ uri, objects, bucket, storeDir, signers, settings });
+  const cache = new BinaryCache({ uri, objects, bucket: presigned.bucket, storeDir, signers, settings });
+  if (!isPresignedCache(cache)) throw new Error("no presigned cache");
+  return cache;
 }
 
 /** A runner that has the attempt, and no memory yet of what was signed for it. */
@@ -167,6 +174,6 @@ test("an upload that a new runner does not know is begun again", async () => {
   expect(restarted).toBe(true);
   expect(await cache.narInfo(lower.info.path)).toBeDefined();
   // What the first runner had begun is for its successor to sweep.
-  expect(await cache.abortStale(Date.now() + 1000)).toBe(1);
+  expect(await cache.presigned.abortStale(Date.now() + 1000)).toBe(1);
   await expectPublished([lower]);
 });

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { openBinaryCache, PresignedCache } from "../../../lib/binary-cache/index.js";
+import { isPresignedCache, openBinaryCache, type PresignedCache } from "../../../lib/binary-cache/index.js";
 import { hashBytes } from "../../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
 import type { Store } from "../../../lib/nix/store/store.js";
@@ -35,7 +35,7 @@ beforeEach(async () => {
   await writeFile(join(scratch, "key"), secretKey);
   const uri = server.uri("cache", { "secret-key": join(scratch, "key"), compression: "none" });
   const opened = await openBinaryCache(uri, { credentials: server.keys });
-  if (!(opened instanceof PresignedCache)) throw new Error("no presigned cache");
+  if (!isPresignedCache(opened)) throw new Error("no presigned cache");
   cache = opened;
   const attempts = new AttemptRegistry();
   attempts.add(attempt);

@@ -1,42 +1,64 @@
 /**
- * A bucket that builders write NARs into with URLs signed here.
+ * Uploads into a bucket by builders, with URLs signed here.
  *
  * What was signed is remembered until the upload is completed or abandoned: a builder can complete only what it asked
- * for, and uploads in parts that nobody completes are aborted.
+ * for, and unfinished multipart uploads are aborted.
  */
 import { mapLimited } from "../../async/index.js";
 import { CompressionError } from "../../compression/index.js";
-import { type Logger, silentLogger } from "../../log.js";
+import type { Logger } from "../../log.js";
 import type { NarInfo } from "../../nix/cache/nar-info.js";
 import { type Hash, hashesEqual } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
-import { BinaryCache, type BinaryCacheOptions } from "../cache/binary-cache.js";
-import { BinaryCacheError } from "../errors.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import type { Presence } from "../cache/presence-query.js";
+import type { StoredNar } from "../cache/stored-nars.js";
+import type { CacheSettings } from "../cache-uri.js";
+import { BinaryCacheError, missingObject } from "../errors.js";
 import { listingKey } from "../layout.js";
 import type { ReadOptions } from "../objects/object-store.js";
 import type { S3PresignedPart } from "../objects/s3-multipart.js";
 import type { S3Uploader } from "../objects/s3-uploader.js";
-import { type Minted, MintedUploads } from "./minted-uploads.js";
-import { mintNar } from "./minting.js";
-import type { CompletedUpload, MintedNar, MintRequest } from "./types.js";
+import { type PendingUpload, PendingUploads } from "./pending-uploads.js";
+import { presignNar } from "./presign-nar.js";
+import type { CompletedUpload, PresignedNarUrls, PresignRequest } from "./types.js";
 
 const requestsAtOnce = 10;
 
-interface MintOptions extends ReadOptions {
+/** How URLs are signed. */
+interface PresignOptions extends ReadOptions {
   readonly outputs?: Iterable<StorePath> | undefined;
 }
 
-export class PresignedCache extends BinaryCache {
-  readonly bucket: S3Uploader;
-  readonly #log: Logger;
-  readonly #minted = new MintedUploads();
-  /** Answers that are being made, by owner. */
-  readonly #minting = new Map<string, Set<Promise<unknown>>>();
+/** What presigned uploads need of the cache that they go into. */
+export interface PublishingCache {
+  readonly name: string;
+  readonly settings: CacheSettings;
+  hasNarInfos(paths: Iterable<StorePath>, options?: ReadOptions): Promise<Map<StorePath, Presence>>;
+  demandSameContents(
+    infos: readonly Pick<ValidPathInfo, "path" | "narHash">[],
+    options?: ReadOptions,
+  ): Promise<void>;
+  verifyStoredNar(info: ValidPathInfo, key: string, options?: ReadOptions): Promise<StoredNar | undefined>;
+  publish(info: NarInfo, options?: ReadOptions): Promise<void>;
+}
 
-  constructor(options: BinaryCacheOptions & { readonly bucket: S3Uploader }) {
-    super(options);
-    this.bucket = options.bucket;
-    this.#log = options.logger ?? silentLogger;
+/**
+ * The capability of a cache in an S3 bucket that builders upload into it themselves. An `owner` is a name for the one on
+ * whose behalf URLs are signed (an attempt, say); only it can ask for more parts, complete or abandon its uploads.
+ */
+export class PresignedBucket {
+  readonly bucket: S3Uploader;
+  readonly #cache: PublishingCache;
+  readonly #logger: Logger;
+  readonly #pending = new PendingUploads();
+  /** Answers that are being made, by owner. */
+  readonly #signing = new Map<string, Set<Promise<unknown>>>();
+
+  constructor(cache: PublishingCache, bucket: S3Uploader, logger: Logger) {
+    this.#cache = cache;
+    this.bucket = bucket;
+    this.#logger = logger;
   }
 
   /**
@@ -45,43 +67,54 @@ export class PresignedCache extends BinaryCache {
    *
    * @throws BinaryCacheError `mismatch` when the cache has such an output of another execution
    */
-  mint(owner: string, requests: readonly MintRequest[], options: MintOptions = {}): Promise<MintedNar[]> {
-    const answer = this.#mint(owner, requests, options);
-    const running = this.#minting.get(owner) ?? new Set();
-    this.#minting.set(owner, running);
+  urls(
+    owner: string,
+    requests: readonly PresignRequest[],
+    options: PresignOptions = {},
+  ): Promise<PresignedNarUrls[]> {
+    const answer = this.#sign(owner, requests, options);
+    const running = this.#signing.get(owner) ?? new Set();
+    this.#signing.set(owner, running);
     const ended = answer
       .catch(() => undefined)
       .finally(() => {
         running.delete(ended);
-        if (running.size === 0) this.#minting.delete(owner);
+        if (running.size === 0) this.#signing.delete(owner);
       });
     running.add(ended);
     return answer;
   }
 
-  async #mint(owner: string, requests: readonly MintRequest[], options: MintOptions): Promise<MintedNar[]> {
-    const presence = await this.hasNarInfos(
+  async #sign(
+    owner: string,
+    requests: readonly PresignRequest[],
+    options: PresignOptions,
+  ): Promise<PresignedNarUrls[]> {
+    const presence = await this.#cache.hasNarInfos(
       requests.map(({ path }) => path),
       options,
     );
-    this.#minted.together(owner, options.outputs ?? []);
+    this.#pending.together(owner, options.outputs ?? []);
     const there = requests.filter(({ path }) => presence.get(path) === "present");
-    const own = there.filter(({ path }) => this.#minted.isOutput(owner, path));
-    await this.demandSameContents(own, options);
-    for (const { path } of own) this.#minted.settled(owner, path);
+    const own = there.filter(({ path }) => this.#pending.isOutput(owner, path));
+    await this.#cache.demandSameContents(own, options);
+    for (const { path } of own) this.#pending.settled(owner, path);
     // One that could not be asked for is uploaded: doing that in vain is better than a hole in the closure.
     const wanted = requests.filter(({ path }) => presence.get(path) !== "present");
-    const minted = new Map<StorePath, MintedNar>();
+    const signed = new Map<StorePath, PresignedNarUrls>();
     await mapLimited(wanted, requestsAtOnce, async (request) => {
       const remember = (key: string, uploadId: string): void =>
-        this.#minted.remember(owner, request, key, uploadId);
-      minted.set(request.path, await mintNar(this.bucket, this.settings, request, remember, options));
+        this.#pending.remember(owner, request, key, uploadId);
+      signed.set(
+        request.path,
+        await presignNar(this.bucket, this.#cache.settings, request, remember, options),
+      );
     });
-    return wanted.map(({ path }) => minted.get(path)).filter((nar) => nar !== undefined);
+    return wanted.map(({ path }) => signed.get(path)).filter((nar) => nar !== undefined);
   }
 
   /** More parts of an upload that `owner` has. @throws BinaryCacheError (`missing`) when it has no such upload */
-  async mintParts(
+  async partUrls(
     owner: string,
     request: {
       readonly objectKey: string;
@@ -91,13 +124,13 @@ export class PresignedCache extends BinaryCache {
     },
   ): Promise<S3PresignedPart[]> {
     const { objectKey, uploadId, startPartNumber, numParts } = request;
-    this.#owned(this.#minted.of(owner), objectKey, uploadId);
+    this.#owned(this.#pending.of(owner), objectKey, uploadId);
     return this.bucket.multipart.presignParts({
       key: objectKey,
       uploadId,
       firstPart: startPartNumber,
       count: Math.min(numParts, 1000),
-      expiresIn: this.settings.presignedUrlExpiry,
+      expiresIn: this.#cache.settings.presignedUrlExpiry,
     });
   }
 
@@ -110,29 +143,29 @@ export class PresignedCache extends BinaryCache {
    */
   async complete(owner: string, upload: CompletedUpload, options: ReadOptions = {}): Promise<void> {
     const { narInfo } = upload;
-    const minted = this.#minted.get(owner, narInfo.path);
-    if (minted === undefined) {
+    const pending = this.#pending.get(owner, narInfo.path);
+    if (pending === undefined) {
       // The answer to the first call may have been lost.
-      const presence = await this.hasNarInfos([narInfo.path], options);
+      const presence = await this.#cache.hasNarInfos([narInfo.path], options);
       if (presence.get(narInfo.path) !== "present") {
         throw new BinaryCacheError("missing", `no upload of ${narInfo.path} was asked for`, {
-          store: this.name,
+          store: this.#cache.name,
         });
       }
-    } else minted.ready = await this.#check(minted, upload, options);
+    } else pending.ready = await this.#check(pending, upload, options);
     await this.#publishReady(owner, options);
   }
 
   /** Gives up what `owner` has not completed; its uploads in parts are aborted. Never throws. */
   async abandon(owner: string): Promise<void> {
     // An upload that is being begun at this moment would be forgotten.
-    await Promise.all([...(this.#minting.get(owner) ?? [])]);
-    for (const minted of this.#minted.take(owner)) await this.#abortParts(minted);
+    await Promise.all([...(this.#signing.get(owner) ?? [])]);
+    for (const pending of this.#pending.take(owner)) await this.#abortParts(pending);
   }
 
   /** Aborts uploads in parts that were begun before `before` (ms since the epoch); how many there were. */
   async abortStale(before: number): Promise<number> {
-    const mine = this.#minted.uploadIds();
+    const mine = this.#pending.uploadIds();
     const unfinished = await this.bucket.multipart.listUnfinished({ prefix: "nar/", begunBefore: before });
     const stale = unfinished.filter(({ uploadId }) => !mine.has(uploadId));
     await mapLimited(stale, requestsAtOnce, ({ key, uploadId }) =>
@@ -142,33 +175,33 @@ export class PresignedCache extends BinaryCache {
   }
 
   /** The narinfo to publish, once everything that belongs to it is in the bucket. */
-  async #check(minted: Minted, upload: CompletedUpload, options: ReadOptions): Promise<NarInfo> {
+  async #check(pending: PendingUpload, upload: CompletedUpload, options: ReadOptions): Promise<NarInfo> {
     const { narInfo, multipart } = upload;
-    const { request, key } = minted;
+    const { request, key } = pending;
     const promised = narInfo.narSize === request.narSize && hashesEqual(narInfo.narHash, request.narHash);
     if (!promised || narInfo.url !== key) {
       throw new BinaryCacheError(
         "mismatch",
         `${narInfo.path}: the upload is not the one that was asked for`,
-        { store: this.name, key },
+        { store: this.#cache.name, key },
       );
     }
     let present = upload.narAlreadyPresent;
     if (multipart !== undefined) {
-      this.#owned([minted], multipart.objectKey, multipart.uploadId);
-      present = (await this.#completeParts(minted, multipart, options)) || present;
+      this.#owned([pending], multipart.objectKey, multipart.uploadId);
+      present = (await this.#completeParts(pending, multipart, options)) || present;
     }
-    if (this.settings.writeNarListing) {
+    if (this.#cache.settings.writeNarListing) {
       const ls = listingKey(narInfo.path);
-      if ((await this.objects.head(ls, options)) === undefined) throw this.missing(ls);
+      if ((await this.bucket.head(ls, options)) === undefined) throw missingObject(this.#cache.name, ls);
     }
     const stored = present
-      ? await this.#adopt(minted, upload, options)
-      : this.settings.verifyUploads
-        ? await this.verifyStoredNar(narInfo, key, options)
+      ? await this.#adopt(pending, upload, options)
+      : this.#cache.settings.verifyUploads
+        ? await this.#cache.verifyStoredNar(narInfo, key, options)
         : await this.#measure(narInfo, key, options);
-    if (stored === undefined) throw this.missing(key);
-    return { ...narInfo, ...stored, url: key, compression: this.settings.compression };
+    if (stored === undefined) throw missingObject(this.#cache.name, key);
+    return { ...narInfo, ...stored, url: key, compression: this.#cache.settings.compression };
   }
 
   /**
@@ -177,50 +210,50 @@ export class PresignedCache extends BinaryCache {
    */
   async #publishReady(owner: string, options: ReadOptions): Promise<void> {
     for (;;) {
-      const unpublished = this.#minted.of(owner);
+      const unpublished = this.#pending.of(owner);
       const missing = new Set(unpublished.map(({ request }) => request.path));
-      const outputsReady = this.#minted.outputsReady(owner);
+      const outputsReady = this.#pending.outputsReady(owner);
       const next = unpublished.filter(
         ({ ready, request }) =>
-          (outputsReady || !this.#minted.isOutput(owner, request.path)) &&
+          (outputsReady || !this.#pending.isOutput(owner, request.path)) &&
           ready?.references.every((reference) => reference === ready.path || !missing.has(reference)),
       );
       if (next.length === 0) return;
-      await Promise.all(next.map((minted) => this.#publishOne(owner, minted, options)));
+      await Promise.all(next.map((pending) => this.#publishOne(owner, pending, options)));
     }
   }
 
-  #publishOne(owner: string, minted: Minted, options: ReadOptions): Promise<void> {
-    const { ready } = minted;
+  #publishOne(owner: string, pending: PendingUpload, options: ReadOptions): Promise<void> {
+    const { ready } = pending;
     if (ready === undefined) return Promise.resolve();
-    minted.publishing ??= (async () => {
+    pending.publishing ??= (async () => {
       try {
-        await this.publish(ready, options);
-        this.#minted.forget(owner, minted.request.path);
+        await this.#cache.publish(ready, options);
+        this.#pending.forget(owner, pending.request.path);
       } finally {
-        minted.publishing = undefined;
+        pending.publishing = undefined;
       }
-      await this.#abortParts(minted);
+      await this.#abortParts(pending);
     })();
-    return minted.publishing;
+    return pending.publishing;
   }
 
-  #owned(candidates: readonly Minted[], key: string, uploadId: string): void {
-    if (candidates.some((minted) => minted.key === key && minted.uploadIds.has(uploadId))) return;
+  #owned(candidates: readonly PendingUpload[], key: string, uploadId: string): void {
+    if (candidates.some((pending) => pending.key === key && pending.uploadIds.has(uploadId))) return;
     throw new BinaryCacheError("missing", `no such upload of '${key}' was asked for`, {
-      store: this.name,
+      store: this.#cache.name,
       key,
     });
   }
 
   /** Whether another upload had the same object there first. */
   async #completeParts(
-    minted: Minted,
+    pending: PendingUpload,
     multipart: NonNullable<CompletedUpload["multipart"]>,
     options: ReadOptions,
   ): Promise<boolean> {
     const { uploadId, parts } = multipart;
-    const { key, completed } = minted;
+    const { key, completed } = pending;
     if (completed.has(uploadId)) return false;
     try {
       const complete = { ifAbsent: true, signal: options.signal };
@@ -229,27 +262,31 @@ export class PresignedCache extends BinaryCache {
       return result === "present";
     } catch (error) {
       // The upload stays open, so that the builder can try again; unless it was completed already.
-      if ((await this.objects.head(key, options).catch(() => undefined)) !== undefined) return true;
+      if ((await this.bucket.head(key, options).catch(() => undefined)) !== undefined) return true;
       throw error;
     }
   }
 
-  /** Takes the NAR that is there. A damaged one must not stand in the way for ever: it gives way to the one sent. */
+  /** Takes the NAR that is there. A damaged one is replaced by the one sent, or it would block the path permanently. */
   async #adopt(
-    minted: Minted,
+    pending: PendingUpload,
     { narInfo, multipart }: CompletedUpload,
     options: ReadOptions,
   ): Promise<{ readonly fileHash: Hash; readonly fileSize: number } | undefined> {
-    const { key } = minted;
+    const { key } = pending;
     try {
-      return await this.verifyStoredNar(narInfo, key, options);
+      return await this.#cache.verifyStoredNar(narInfo, key, options);
     } catch (error) {
       options.signal?.throwIfAborted();
       if (multipart === undefined || !isDamage(error)) throw error;
-      this.#log.warn("a stored NAR is unusable and will be replaced", { key, cache: this.name, error });
+      this.#logger.warn("a stored NAR is unusable and will be replaced", {
+        key,
+        cache: this.#cache.name,
+        error,
+      });
       const { uploadId, parts } = multipart;
       await this.bucket.multipart.complete(key, uploadId, parts, { ifAbsent: false, signal: options.signal });
-      minted.completed.add(uploadId);
+      pending.completed.add(uploadId);
       return this.#measure(narInfo, key, options);
     }
   }
@@ -259,24 +296,24 @@ export class PresignedCache extends BinaryCache {
     key: string,
     options: ReadOptions,
   ): Promise<{ readonly fileHash: Hash; readonly fileSize: number } | undefined> {
-    if (info.fileHash === undefined) return this.verifyStoredNar(info, key, options);
-    const facts = await this.objects.head(key, options);
+    if (info.fileHash === undefined) return this.#cache.verifyStoredNar(info, key, options);
+    const facts = await this.bucket.head(key, options);
     if (facts === undefined) return undefined;
     if (info.fileSize !== undefined && info.fileSize !== facts.size) {
       throw new BinaryCacheError(
         "mismatch",
         `'${key}' has ${facts.size} bytes, not the ${info.fileSize} that the builder sent`,
-        { store: this.name, key },
+        { store: this.#cache.name, key },
       );
     }
     return { fileHash: info.fileHash, fileSize: facts.size };
   }
 
-  async #abortParts(minted: Minted): Promise<void> {
-    for (const uploadId of minted.uploadIds) {
-      if (minted.completed.has(uploadId)) continue;
-      await this.bucket.multipart.abort(minted.key, uploadId).catch((error: unknown) => {
-        this.#log.warn("cannot abort an upload", { key: minted.key, cache: this.name, error });
+  async #abortParts(pending: PendingUpload): Promise<void> {
+    for (const uploadId of pending.uploadIds) {
+      if (pending.completed.has(uploadId)) continue;
+      await this.bucket.multipart.abort(pending.key, uploadId).catch((error: unknown) => {
+        this.#logger.warn("cannot abort an upload", { key: pending.key, cache: this.#cache.name, error });
       });
     }
   }

@@ -1,10 +1,10 @@
 /** Remembers what was signed, for whom, until it is published or given up. */
 import type { NarInfo } from "../../nix/cache/nar-info.js";
 import type { StorePath } from "../../nix/path/store-path.js";
-import type { MintRequest } from "./types.js";
+import type { PresignRequest } from "./types.js";
 
-export interface Minted {
-  readonly request: MintRequest;
+export interface PendingUpload {
+  readonly request: PresignRequest;
   readonly key: string;
   readonly uploadIds: Set<string>;
   /** Those that became an object. */
@@ -15,22 +15,22 @@ export interface Minted {
   publishing: Promise<void> | undefined;
 }
 
-export class MintedUploads {
+export class PendingUploads {
   /** By owner (an attempt, say) and path. */
-  readonly #byOwner = new Map<string, Map<StorePath, Minted>>();
+  readonly #byOwner = new Map<string, Map<StorePath, PendingUpload>>();
   /** Outputs of one execution, by owner; those that the cache has, and those that it lacks. */
   readonly #outputs = new Map<string, { readonly all: Set<StorePath>; readonly lacking: Set<StorePath> }>();
 
-  get(owner: string, path: StorePath): Minted | undefined {
+  get(owner: string, path: StorePath): PendingUpload | undefined {
     return this.#byOwner.get(owner)?.get(path);
   }
 
-  of(owner: string): readonly Minted[] {
+  of(owner: string): readonly PendingUpload[] {
     return [...(this.#byOwner.get(owner)?.values() ?? [])];
   }
 
   /** A path that is asked for again keeps the uploads it has. */
-  remember(owner: string, request: MintRequest, key: string, uploadId: string): void {
+  remember(owner: string, request: PresignRequest, key: string, uploadId: string): void {
     let owned = this.#byOwner.get(owner);
     if (owned === undefined) {
       owned = new Map();
@@ -73,7 +73,7 @@ export class MintedUploads {
   }
 
   /** Forgets all that `owner` has, and tells what it was. */
-  take(owner: string): readonly Minted[] {
+  take(owner: string): readonly PendingUpload[] {
     const all = this.of(owner);
     this.#byOwner.delete(owner);
     this.#outputs.delete(owner);

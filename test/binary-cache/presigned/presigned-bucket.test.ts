@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { openBinaryCache, PresignedCache } from "../../../lib/binary-cache/index.js";
+import { isPresignedCache, openBinaryCache, type PresignedCache } from "../../../lib/binary-cache/index.js";
 import { compress } from "../../../lib/compression/index.js";
 import { PublicKey, verifySignature } from "../../../lib/nix/cache/signer.js";
 import { hashBytes, hashesEqual } from "../../../lib/nix/path/hash.js";
@@ -28,7 +28,7 @@ afterEach(async () => {
 async function open(parameters: Record<string, string> = {}): Promise<PresignedCache> {
   const all = { "secret-key": join(scratch, "key"), compression: "zstd", ...parameters };
   const cache = await openBinaryCache(server.uri("cache", all), { credentials: server.keys });
-  if (!(cache instanceof PresignedCache)) throw new Error("no presigned cache");
+  if (!isPresignedCache(cache)) throw new Error("no presigned cache");
   return cache;
 }
 
@@ -38,15 +38,15 @@ describe("presigned uploads", () => {
   it("several parts, listing and debug links: published with our signature", async () => {
     const cache = await open({ "write-nar-listing": "1", "write-debug-info": "1" });
     const large = sample("b", file(randomBytes(11 << 20)));
-    const minted = only(await cache.mint("job", [request(large, ["ab01", "ab02"])]));
-    expect(minted.debugInfoUploads.map(({ path }) => path)).toEqual(["debuginfo/ab01", "debuginfo/ab02"]);
-    expect(minted.narUpload).toMatchObject({ compression: "zstd", compressionLevel: 0 });
-    const upload = await build(minted, large);
+    const urls = only(await cache.presigned.urls("job", [request(large, ["ab01", "ab02"])]));
+    expect(urls.debugInfoUploads.map(({ path }) => path)).toEqual(["debuginfo/ab01", "debuginfo/ab02"]);
+    expect(urls.narUpload).toMatchObject({ compression: "zstd", compressionLevel: 0 });
+    const upload = await build(urls, large);
     expect(upload.multipart.parts).toHaveLength(2);
     // The listing is not there yet.
-    await expect(cache.complete("job", upload)).rejects.toMatchObject({ code: "missing" });
-    await put(minted.lsUpload?.url ?? "", Buffer.from('{"version":1,"root":{"type":"regular","size":1}}'));
-    await cache.complete("job", upload);
+    await expect(cache.presigned.complete("job", upload)).rejects.toMatchObject({ code: "missing" });
+    await put(urls.lsUpload?.url ?? "", Buffer.from('{"version":1,"root":{"type":"regular","size":1}}'));
+    await cache.presigned.complete("job", upload);
     const info = await cache.narInfo(large.info.path);
     if (info === undefined) throw new Error("no narinfo");
     expect(info.signatures).toHaveLength(1);
@@ -54,8 +54,8 @@ describe("presigned uploads", () => {
     expect((await bytesOf(cache.openNar(info))).equals(large.nar)).toBe(true);
     expect(server.uploads.size).toBe(0);
     // The answer was lost and the builder asks again; and later there is nothing to sign.
-    await cache.complete("job", upload);
-    expect(await cache.mint("job", [request(large)])).toEqual([]);
+    await cache.presigned.complete("job", upload);
+    expect(await cache.presigned.urls("job", [request(large)])).toEqual([]);
     cache.close();
   });
 
@@ -63,17 +63,17 @@ describe("presigned uploads", () => {
     const cache = await open({ "verify-uploads": "true" });
     // As long as promised, but not what was promised.
     const other = sample("b", file("hello, word\n"));
-    const lie = await build(only(await cache.mint("liar", [request(small)])), {
+    const lie = await build(only(await cache.presigned.urls("liar", [request(small)])), {
       info: small.info,
       nar: other.nar,
     });
     expect(other.nar.length).toBe(small.nar.length);
-    await expect(cache.complete("liar", lie)).rejects.toMatchObject({ code: "mismatch" });
-    await cache.abandon("liar");
+    await expect(cache.presigned.complete("liar", lie)).rejects.toMatchObject({ code: "mismatch" });
+    await cache.presigned.abandon("liar");
     expect(await cache.narInfo(small.info.path)).toBeUndefined();
 
-    const truth = await build(only(await cache.mint("honest", [request(small)])), small);
-    await cache.complete("honest", truth);
+    const truth = await build(only(await cache.presigned.urls("honest", [request(small)])), small);
+    await cache.presigned.complete("honest", truth);
     const info = await cache.narInfo(small.info.path);
     if (info === undefined) throw new Error("no narinfo");
     expect((await bytesOf(cache.openNar(info))).equals(small.nar)).toBe(true);
@@ -82,8 +82,8 @@ describe("presigned uploads", () => {
 
   it("only what was asked for can be completed", async () => {
     const cache = await open();
-    const minted = only(await cache.mint("job", [request(small)]));
-    const upload = await build(minted, small);
+    const urls = only(await cache.presigned.urls("job", [request(small)]));
+    const upload = await build(urls, small);
     const other = sample("b", file("something else"));
     const { narInfo, multipart } = upload;
     for (const bad of [
@@ -93,11 +93,11 @@ describe("presigned uploads", () => {
       { ...upload, narInfo: { ...narInfo, path: other.info.path } },
       { ...upload, multipart: { ...multipart, uploadId: "guess" } },
     ]) {
-      await expect(cache.complete("job", bad)).rejects.toMatchObject({ code: /mismatch|missing/ });
+      await expect(cache.presigned.complete("job", bad)).rejects.toMatchObject({ code: /mismatch|missing/ });
     }
-    await expect(cache.complete("other job", upload)).rejects.toMatchObject({ code: "missing" });
+    await expect(cache.presigned.complete("other job", upload)).rejects.toMatchObject({ code: "missing" });
     await expect(
-      cache.complete("job", { ...upload, narInfo: { ...narInfo, fileSize: 3 } }),
+      cache.presigned.complete("job", { ...upload, narInfo: { ...narInfo, fileSize: 3 } }),
     ).rejects.toMatchObject({ code: "mismatch" });
     expect(await cache.narInfo(small.info.path)).toBeUndefined();
     cache.close();
@@ -105,24 +105,24 @@ describe("presigned uploads", () => {
 
   it("more parts, for the owner of the upload only", async () => {
     const cache = await open();
-    const minted = only(await cache.mint("job", [request(small)]));
-    const uploadId = minted.narUpload.multipart?.uploadId ?? "";
-    const more = { objectKey: minted.narUrl, uploadId, startPartNumber: 4, numParts: 2 };
-    const parts = await cache.mintParts("job", more);
+    const urls = only(await cache.presigned.urls("job", [request(small)]));
+    const uploadId = urls.narUpload.multipart?.uploadId ?? "";
+    const more = { objectKey: urls.narUrl, uploadId, startPartNumber: 4, numParts: 2 };
+    const parts = await cache.presigned.partUrls("job", more);
     expect(parts.map(({ partNumber }) => partNumber)).toEqual([4, 5]);
     expect(await put(parts[0]?.url ?? "", Buffer.from("x"))).not.toBe("");
-    await expect(cache.mintParts("thief", more)).rejects.toMatchObject({ code: "missing" });
+    await expect(cache.presigned.partUrls("thief", more)).rejects.toMatchObject({ code: "missing" });
     cache.close();
   });
 
   it("when someone else was first, the stored bytes are measured and checked", async () => {
     const cache = await open();
-    const minted = only(await cache.mint("job", [request(small)]));
-    const upload = await build(minted, small);
+    const urls = only(await cache.presigned.urls("job", [request(small)]));
+    const upload = await build(urls, small);
     const nars = narsOf(small);
     const stored = await bytesOf(compress(nars(small.info.path), { method: "zstd", level: 19 }));
-    await cache.objects.put(minted.narUrl, stored, { contentType: "application/x-nix-nar" });
-    await cache.complete("job", upload);
+    await cache.objects.put(urls.narUrl, stored, { contentType: "application/x-nix-nar" });
+    await cache.presigned.complete("job", upload);
     const info = await cache.narInfo(small.info.path);
     expect(info?.fileSize).toBe(stored.length);
     expect(info?.fileHash !== undefined && hashesEqual(info.fileHash, hashBytes("sha256", stored))).toBe(
@@ -134,15 +134,15 @@ describe("presigned uploads", () => {
 
   it("what is given up leaves no parts behind", async () => {
     const cache = await open();
-    await cache.mint("job", [request(small)]);
-    await cache.mint("job", [request(small)]);
+    await cache.presigned.urls("job", [request(small)]);
+    await cache.presigned.urls("job", [request(small)]);
     expect(server.uploads.size).toBe(2);
-    await cache.abandon("job");
+    await cache.presigned.abandon("job");
     expect(server.uploads.size).toBe(0);
     // Of an earlier process.
-    await (await open()).mint("old", [request(small)]);
-    const kept = only(await cache.mint("new", [request(small)])).narUpload.multipart?.uploadId;
-    expect(await cache.abortStale(Date.now() + 1000)).toBe(1);
+    await (await open()).presigned.urls("old", [request(small)]);
+    const kept = only(await cache.presigned.urls("new", [request(small)])).narUpload.multipart?.uploadId;
+    expect(await cache.presigned.abortStale(Date.now() + 1000)).toBe(1);
     expect([...server.uploads.keys()]).toEqual([kept]);
     cache.close();
   });

@@ -6,22 +6,22 @@ import { contentTypes, debugInfoKey, listingKey, narKey } from "../layout.js";
 import type { ReadOptions } from "../objects/object-store.js";
 import type { S3Uploader } from "../objects/s3-uploader.js";
 import { partPlan } from "./part-plan.js";
-import type { MintedNar, MintedUpload, MintRequest } from "./types.js";
+import type { PresignedNarUrls, PresignedObject, PresignRequest } from "./types.js";
 
 const headsAtOnce = 10;
 
 /** `onBegun` hears of the upload in parts as soon as the bucket has it. */
-export async function mintNar(
+export async function presignNar(
   bucket: S3Uploader,
   settings: CacheSettings,
-  request: MintRequest,
+  request: PresignRequest,
   onBegun: (key: string, uploadId: string) => void,
   options: ReadOptions,
-): Promise<MintedNar> {
+): Promise<PresignedNarUrls> {
   const { compression, compressionLevel, lsCompression, presignedUrlExpiry, writeNarListing } = settings;
   const key = narKey(request.narHash, compression);
   const level = compressionLevel ?? 0;
-  const upload = async (path: string, method: string, strength: number): Promise<MintedUpload> => ({
+  const upload = async (path: string, method: string, strength: number): Promise<PresignedObject> => ({
     path,
     url: await bucket.presignPut(path, presignedUrlExpiry),
     compression: method,
@@ -44,7 +44,7 @@ export async function mintNar(
     expiresIn: presignedUrlExpiry,
   });
   const lsUpload = writeNarListing ? await upload(listingKey(request.path), lsCompression, level) : undefined;
-  const debugInfoUploads: MintedUpload[] = [];
+  const debugInfoUploads: PresignedObject[] = [];
   if (settings.writeDebugInfo && (await lacksDebugInfo(bucket, request.debugInfoBuildIds, options))) {
     for (const id of request.debugInfoBuildIds) {
       debugInfoUploads.push(await upload(debugInfoKey(id), "none", 0));
