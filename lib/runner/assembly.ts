@@ -4,13 +4,13 @@
  * The order is that of a build: what is remembered, where outputs go and what is recorded, ingestion, attempts. The one
  * loop in it, from the scheduler's choices back to the parts that carry them out, is closed by `scheduler.connect`.
  */
-import { randomUUID } from "node:crypto";
 import { Mutex, TaskGroup } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase, Listener } from "../database/index.js";
 import type { TransactionRunner } from "../database/recording/index.js";
 import type { Logger } from "../log.js";
-import { type AttemptId, attemptId } from "../scheduler/ids.js";
+import { principalKey } from "../rpc/index.js";
+import type { MachineId } from "../scheduler/ids.js";
 import { Metrics } from "../status/index.js";
 import { Adoption } from "./attempt/adoption.js";
 import { AttemptEndings } from "./attempt/attempt-endings.js";
@@ -35,11 +35,13 @@ import { Publisher } from "./outputs/publisher.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
 import { Recorder } from "./recording/recorder.js";
 import { buildsAtOnce, schedulerSettings, timerMs } from "./scheduler-settings.js";
+import { AttemptIds, newAttemptKey } from "./state/attempt-ids.js";
 import { AttemptRegistry } from "./state/attempts.js";
 import { BuildRegistry } from "./state/build-registry.js";
 import { RunnerCounters } from "./state/counters.js";
 import { DerivationCatalog } from "./state/derivation-catalog.js";
 import { InputResolver } from "./state/input-resolver.js";
+import { MachineOwners } from "./state/machine-owners.js";
 import type { RunnerStore } from "./state/runner-store.js";
 import { type Clock, RunningScheduler } from "./state/running-scheduler.js";
 
@@ -71,8 +73,8 @@ export interface RunnerContext {
   readonly closing?: AbortSignal | undefined;
   /** Aborts when the runner has drained and gives up the database: nothing can be recorded any more. Default: never. */
   readonly stopped?: AbortSignal | undefined;
-  /** Default: random UUIDs. */
-  readonly newAttemptId?: (() => AttemptId) | undefined;
+  /** Makes identifiers of attempts. Default: with a key that no other runner knows. */
+  readonly attemptIds?: AttemptIds | undefined;
   /** Default: those of production. */
   readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
 }
@@ -84,6 +86,7 @@ export interface RunnerParts {
   readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
   readonly attempts: AttemptRegistry;
+  readonly owners: MachineOwners;
   readonly registry: BuildRegistry;
   readonly catalog: DerivationCatalog;
   readonly sessions: BuilderSessions;
@@ -111,6 +114,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const counters = new RunnerCounters(metrics);
   const scheduler = new RunningScheduler(schedulerSettings(config()), clock);
   const attempts = new AttemptRegistry();
+  const attemptIds = context.attemptIds ?? new AttemptIds(newAttemptKey());
   const registry = new BuildRegistry();
   const catalog = new DerivationCatalog(store);
   const resolver = new InputResolver({ store, database, catalog });
@@ -118,8 +122,8 @@ export function assemble(context: RunnerContext): RunnerParts {
   // Where outputs and logs go.
   const edges = (context.openEdges ?? openEdges)({ config, uploadMode, store, logger, tasks });
   const { logs, uploads, readNixSupport } = edges;
-  const incoming = new IncomingOutputs(store, attempts);
-  const presigned = new PresignedUploads({ uploads, attempts });
+  const incoming = new IncomingOutputs(store);
+  const presigned = new PresignedUploads({ uploads });
   const publisher = new Publisher({ logs, uploads, presigned, tasks, logger });
 
   // What is recorded.
@@ -223,6 +227,14 @@ export function assemble(context: RunnerContext): RunnerParts {
     logger,
     maxConcurrentDownloads: () => config().maxConcurrentDownloads,
   });
+  const owners = new MachineOwners({
+    inUse: (machine) => sessions.get(machine) !== undefined || attempts.onMachine(machine).length > 0,
+    now,
+  });
+  const ownerOf = (machine: MachineId): string => {
+    const owner = owners.of(machine);
+    return owner === undefined ? "" : principalKey(owner.principal);
+  };
   const launcher = new AttemptLauncher({
     scheduler,
     attempts,
@@ -238,14 +250,21 @@ export function assemble(context: RunnerContext): RunnerParts {
     limits: config,
     uploadMode,
   });
-  const adoption = new Adoption({ scheduler, sessions, launcher, monitor, logger });
+  const adoption = new Adoption({
+    scheduler,
+    sessions,
+    launcher,
+    monitor,
+    isOurs: (id, step, machine) => attemptIds.isFor(id, { step, machine, principal: ownerOf(machine) }),
+    logger,
+  });
   const dispatcher = new Dispatcher({
     scheduler,
     adoption,
     launcher,
     tasks,
     metrics,
-    newAttemptId: context.newAttemptId ?? (() => attemptId(randomUUID())),
+    newAttemptId: (step, machine) => attemptIds.next({ step, machine, principal: ownerOf(machine) }),
     safetyIntervalMs: () => timerMs(config().dispatchTriggerTimerInS),
   });
   const effects = new Effects({ attempts, sessions, results, catalog, counters, tasks, logger });
@@ -257,6 +276,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     counters,
     tasks,
     attempts,
+    owners,
     registry,
     catalog,
     sessions,

@@ -36,9 +36,11 @@ import { RunnerError } from "./errors.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
 import { schedulerSettings } from "./scheduler-settings.js";
+import { isOpenToEverybody } from "./service/open-port.js";
 import { createRpcHandlers } from "./service/rpc-handlers.js";
 import { onlyWhenActive, whileActive } from "./service/state-guards.js";
 import { createStatusSource } from "./service/status-source.js";
+import { AttemptIds, loadAttemptKey, newAttemptKey } from "./state/attempt-ids.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
 export interface RunnerExit {
@@ -191,6 +193,7 @@ export class QueueRunner implements AsyncDisposable {
       const listener = new Listener({ database, logger });
       const lock = new OwnerLock({ database, logger });
       const parts = assemble({
+        attemptIds: await this.#attemptIds(),
         config: () => this.#config,
         store,
         database,
@@ -212,6 +215,18 @@ export class QueueRunner implements AsyncDisposable {
     } catch (error) {
       await database.close();
       throw error;
+    }
+  }
+
+  /** Without a key file the work goes on; only a restart costs the builds that run then. */
+  async #attemptIds(): Promise<AttemptIds> {
+    const path = join(this.#config.hydraDataDir, "queue-runner", "attempt-key");
+    try {
+      return new AttemptIds(await loadAttemptKey(path));
+    } catch (error) {
+      const consequence = "builds that run at the next restart are built again";
+      this.#logger.warn("the key of attempts cannot be read or made", { path, consequence, error });
+      return new AttemptIds(newAttemptKey());
     }
   }
 
@@ -300,6 +315,13 @@ export class QueueRunner implements AsyncDisposable {
       logger,
       healthy: () => this.#state === "active",
     });
+    const tokens = this.#config.tokenPaths !== undefined;
+    const clientCertificates = tls?.clientCa !== undefined;
+    if (isOpenToEverybody(this.grpcAddress, { tokens, clientCertificates })) {
+      logger.warn("everybody who reaches the port of the builders can join; see docs/security.md", {
+        grpc: this.grpcAddress,
+      });
+    }
   }
 
   #makeRouter({ source, parts }: Opened): StatusRouter {

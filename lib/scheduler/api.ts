@@ -131,7 +131,11 @@ export interface SchedulerCommands {
    *
    * @throws SchedulerError `duplicate-attempt` when `newAttemptId` gives an id that is in use
    */
-  assign(now: number, newAttemptId: () => AttemptId, limit?: number): Assignment[];
+  assign(
+    now: number,
+    newAttemptId: (step: StepId, machine: MachineId) => AttemptId,
+    limit?: number,
+  ): Assignment[];
   /**
    * A machine that rejoined after a restart of the runner is still running this step. Undefined: the step cannot be
    * adopted (unknown, blocked, not wanted, or running elsewhere), so abort it.

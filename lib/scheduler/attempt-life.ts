@@ -2,7 +2,7 @@
 
 import type { Core, SettledCore } from "./core.js";
 import { SchedulerError } from "./errors.js";
-import type { AttemptId } from "./ids.js";
+import type { AttemptId, MachineId, StepId } from "./ids.js";
 import type { Machine } from "./machines/machine.js";
 import { limitKey, limitSeconds } from "./queue/step-keys.js";
 import type { Random } from "./random.js";
@@ -24,7 +24,11 @@ import {
 const notStartedDelayMs = 1000;
 
 /** Assigns the best steps as long as one fits a machine. */
-export function assign(core: SettledCore, newAttemptId: () => AttemptId, limit: number): Assignment[] {
+export function assign(
+  core: SettledCore,
+  newAttemptId: (step: StepId, machine: MachineId) => AttemptId,
+  limit: number,
+): Assignment[] {
   const result: Assignment[] = [];
   while (result.length < limit) {
     const queue = core.board.best();
@@ -32,7 +36,7 @@ export function assign(core: SettledCore, newAttemptId: () => AttemptId, limit: 
     const machine = core.pool.pick(queue);
     const step = queue.head;
     if (machine === undefined || step === undefined) core.board.park(queue);
-    else result.push(start(core, step, machine, newAttemptId(), core.now));
+    else result.push(start(core, step, machine, newAttemptId(step.id, machine.info.id), core.now));
   }
   return result;
 }
@@ -45,7 +49,8 @@ export function start(
   id: AttemptId,
   startedAt: number,
 ): Assignment {
-  if (core.attempts.has(id)) throw new SchedulerError("duplicate-attempt", `attempt ${id} was used before`);
+  if (core.attempts.has(id))
+    throw new SchedulerError("duplicate-attempt", `an attempt id of ${step.id} was used before`);
   withdraw(core, step);
   const { system } = step.bucket;
   core.waitedMs.set(system, (core.waitedMs.get(system) ?? 0) + Math.max(0, startedAt - step.readySince));

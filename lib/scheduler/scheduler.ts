@@ -227,7 +227,11 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     return this.#core.pool.machines.has(id);
   }
 
-  assign(now: number, newAttemptId: () => AttemptId, limit = Number.POSITIVE_INFINITY): Assignment[] {
+  assign(
+    now: number,
+    newAttemptId: (step: StepId, machine: MachineId) => AttemptId,
+    limit = Number.POSITIVE_INFINITY,
+  ): Assignment[] {
     return attempts.assign(this.#core.settledAt(now), newAttemptId, limit);
   }
 

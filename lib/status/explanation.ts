@@ -23,7 +23,6 @@ export function explanationJson(explanation: StepExplanation): JsonObject {
         code,
         machine: explanation.machine,
         hostname: explanation.hostname,
-        attempt: explanation.attempt,
         since: timestamp(explanation.since),
         phase: explanation.phase,
       };

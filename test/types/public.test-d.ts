@@ -54,7 +54,7 @@ expectTypeOf(HydraError.prototype).toExtend<Error>();
 
 // Time and chance are arguments of the scheduler.
 expectTypeOf<Scheduler["assign"]>().parameters.toEqualTypeOf<
-  [number, () => AttemptId, (number | undefined)?]
+  [number, (step: StepId, machine: MachineId) => AttemptId, (number | undefined)?]
 >();
 expectTypeOf<Scheduler["complete"]>().returns.toEqualTypeOf<Completion>();
 expectTypeOf<Scheduler["nextEventAt"]>().returns.toEqualTypeOf<number | undefined>();

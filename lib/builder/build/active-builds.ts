@@ -20,6 +20,13 @@ interface ActiveBuild {
   settled: boolean;
 }
 
+/** What a report is about. */
+interface ReportSubject {
+  readonly drv: StorePath;
+  readonly buildId: string;
+  readonly machineId: string;
+}
+
 export interface ActiveBuildsOptions {
   readonly environment: BuildEnvironment;
   readonly maxActiveBuilds: () => number;
@@ -93,12 +100,12 @@ export class ActiveBuilds {
     if (refusal === undefined) {
       this.#active.add(build);
       this.#counters.buildsStarted++;
-      this.#logger.info("build started", { drv: order.drv, build: order.buildId });
+      this.#logger.info("build started", { drv: order.drv });
       this.#announce();
       this.#track(build, () => new Build(job, environment).run(), machineId);
     } else {
       this.#counters.ordersRefused++;
-      this.#logger.warn("order refused", { drv: order.drv, build: order.buildId, reason: refusal });
+      this.#logger.warn("order refused", { drv: order.drv, reason: refusal });
       this.#track(build, () => Promise.resolve(refused(refusal)), machineId);
     }
   }
@@ -108,7 +115,7 @@ export class ActiveBuilds {
     for (const build of this.#active) {
       if (!build.buildIds.delete(buildId)) continue;
       this.#counters.buildsAborted++;
-      this.#logger.info("build aborted by the runner", { drv: build.drv, build: buildId });
+      this.#logger.info("build aborted by the runner", { drv: build.drv });
       if (build.buildIds.size === 0) this.#end(build, "the runner aborted the build");
       return;
     }
@@ -154,7 +161,7 @@ export class ActiveBuilds {
       build.settled = true;
       for (const buildId of build.buildIds) {
         signal.throwIfAborted();
-        await this.#report(buildId, machineId, outcome, signal);
+        await this.#report({ drv: build.drv, buildId, machineId }, outcome, signal);
       }
     } catch (error) {
       if (!signal.aborted)
@@ -162,22 +169,18 @@ export class ActiveBuilds {
     }
   }
 
-  async #report(
-    buildId: string,
-    machineId: string,
-    outcome: BuildOutcome,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #report(about: ReportSubject, outcome: BuildOutcome, signal: AbortSignal): Promise<void> {
+    const { drv, buildId, machineId } = about;
     const complete = (report: BuildOutcome): Promise<void> =>
       this.#link.call((api) => api.completeBuild({ buildId, machineId, ...report }, { signal }), signal);
     const { state } = outcome;
     try {
       await complete(outcome);
       this.#counters.reports[state] = (this.#counters.reports[state] ?? 0) + 1;
-      this.#logger.info("build reported", { build: buildId, state, error: outcome.error });
+      this.#logger.info("build reported", { drv, state, error: outcome.error });
     } catch (error) {
       signal.throwIfAborted();
-      this.#logger.error("a report was not taken", { build: buildId, state, error });
+      this.#logger.error("a report was not taken", { drv, state, error });
       const retryable = state === "success" && !(error instanceof RpcError && unknownBuild.has(error.code));
       // The runner may have trouble with this very report; a failure that is to be tried again may get through.
       if (retryable) {
@@ -188,7 +191,7 @@ export class ActiveBuilds {
           outputs: new Map(),
           error: text,
         } as const;
-        return this.#report(buildId, machineId, failure, signal);
+        return this.#report(about, failure, signal);
       }
       this.#counters.reportsLost++;
     }

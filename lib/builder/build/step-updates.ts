@@ -77,7 +77,7 @@ export class StepUpdates {
         );
       } catch (error) {
         if (signal.aborted) return;
-        logger.debug("a status was not taken", { buildId, status, error });
+        logger.debug("a status was not taken", { status, error });
       }
     }
   }

@@ -1,12 +1,12 @@
 /**
  * Adoption of builds that builders kept going while there was no runner.
  *
- * A build is adopted when its step is wanted and free. One that is not wanted is aborted, but not before the queue is
- * in memory and the session's adoption deadline is over: a step may become known a little later, when another one is
- * resolved to it.
+ * A build is adopted when it was given to this machine, the machine can build its step, and the step is wanted and free.
+ * One that is not wanted is aborted, but not before the queue is in memory and the session's adoption deadline is over: a
+ * step may become known a little later, when another one is resolved to it.
  */
 import type { Logger } from "../../log.js";
-import { attemptId, stepId } from "../../scheduler/ids.js";
+import { type AttemptId, attemptId, type MachineId, type StepId, stepId } from "../../scheduler/ids.js";
 import type { QueueMonitor } from "../ingestion/queue-monitor.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import type { BuilderSession, BuilderSessions } from "./builder-sessions.js";
@@ -19,6 +19,8 @@ export interface AdoptionOptions {
   readonly sessions: BuilderSessions;
   readonly launcher: Pick<AttemptLauncher, "adopt">;
   readonly monitor: Pick<QueueMonitor, "loaded">;
+  /** Whether the attempt was given to this machine, and to its owner, for this step; perhaps by an earlier runner. */
+  readonly isOurs: (attempt: AttemptId, step: StepId, machine: MachineId) => boolean;
   readonly logger: Logger;
 }
 
@@ -28,13 +30,15 @@ export class Adoption {
   readonly #sessions: BuilderSessions;
   readonly #launcher: AdoptionOptions["launcher"];
   readonly #monitor: AdoptionOptions["monitor"];
+  readonly #isOurs: AdoptionOptions["isOurs"];
   readonly #logger: Logger;
 
-  constructor({ scheduler, sessions, launcher, monitor, logger }: AdoptionOptions) {
+  constructor({ scheduler, sessions, launcher, monitor, isOurs, logger }: AdoptionOptions) {
     this.#scheduler = scheduler;
     this.#sessions = sessions;
     this.#launcher = launcher;
     this.#monitor = monitor;
+    this.#isOurs = isOurs;
     this.#logger = logger;
   }
 
@@ -51,22 +55,46 @@ export class Adoption {
   /** `mayAppear`: a step that is not known now may become known. */
   #decide(session: BuilderSession, resumed: ResumedBuild, mayAppear: boolean): void {
     const { build } = resumed;
-    const { hostname } = session.join;
     const step = stepId(build.drv);
+    const attempt = attemptId(build.buildId);
+    if (!this.#isOurs(attempt, step, session.id)) {
+      this.#refuse(session, resumed, "it was not given to this machine");
+      return;
+    }
+    if (this.#scheduler.view.hasStep(step) && !this.#canBuild(session, step)) {
+      this.#refuse(session, resumed, "the machine lacks the step's system or features");
+      return;
+    }
     const assignment = this.#scheduler.adoptAttempt({
-      attempt: attemptId(build.buildId),
+      attempt,
       step,
       machine: session.id,
       ageMs: build.ageMs,
     });
     if (assignment !== undefined) {
-      this.#logger.info("running build taken over", { drv: build.drv, hostname });
+      this.#logger.info("running build taken over", { drv: build.drv, hostname: session.join.hostname });
       resumed.adopting();
       void this.#launcher.adopt(assignment).then(() => resumed.settle());
       return;
     }
     if (mayAppear && !this.#scheduler.view.hasStep(step)) return;
-    this.#logger.info("running build not wanted", { drv: build.drv, hostname });
+    this.#refuse(session, resumed, "it is not wanted");
+  }
+
+  #canBuild({ join }: BuilderSession, id: StepId): boolean {
+    const step = this.#scheduler.view.step(id);
+    if (step === undefined) return false;
+    if (step.system !== "builtin" && !join.systems.includes(step.system)) return false;
+    return step.features.every((feature) => join.supportedFeatures.includes(feature));
+  }
+
+  #refuse(session: BuilderSession, resumed: ResumedBuild, reason: string): void {
+    const { build } = resumed;
+    this.#logger.info("running build not taken over", {
+      drv: build.drv,
+      hostname: session.join.hostname,
+      reason,
+    });
     this.#sessions.send(session.id, { kind: "abort", buildId: build.buildId });
     resumed.settle();
   }

@@ -7,7 +7,7 @@
  */
 import { performance } from "node:perf_hooks";
 import type { TaskGroup } from "../../async/index.js";
-import type { AttemptId } from "../../scheduler/ids.js";
+import type { AttemptId, MachineId, StepId } from "../../scheduler/ids.js";
 import type { Metrics } from "../../status/index.js";
 import type { DispatchRounds, RunningScheduler } from "../state/running-scheduler.js";
 import type { Adoption } from "./adoption.js";
@@ -20,7 +20,8 @@ export interface DispatcherOptions {
   readonly launcher: AttemptLauncher;
   readonly tasks: TaskGroup;
   readonly metrics: Metrics;
-  readonly newAttemptId: () => AttemptId;
+  /** A new identifier for an attempt at a step on a machine. */
+  readonly newAttemptId: (step: StepId, machine: MachineId) => AttemptId;
   /** Milliseconds between rounds that nothing asked for; undefined = none. Read before each wait. */
   readonly safetyIntervalMs: () => number | undefined;
 }
@@ -35,7 +36,7 @@ export class Dispatcher implements DispatchRounds {
   readonly #launcher: AttemptLauncher;
   readonly #tasks: TaskGroup;
   readonly #metrics: Metrics;
-  readonly #newAttemptId: () => AttemptId;
+  readonly #newAttemptId: DispatcherOptions["newAttemptId"];
   readonly #safetyIntervalMs: () => number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;

@@ -11,12 +11,13 @@ import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
-import type { AttemptId } from "../../scheduler/ids.js";
+import type { AttemptId, MachineId } from "../../scheduler/ids.js";
 import type { AttemptOutcome } from "../../scheduler/types.js";
 import { RunnerError } from "../errors.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
 import { type BuildReport, outcomeOf, outputPathsOf } from "../state/build-report.js";
 import type { RunnerCounters } from "../state/counters.js";
+import { answerMemoryMs } from "../state/machine-owners.js";
 import type { RunningScheduler, SettledCompletion, SettledFailure } from "../state/running-scheduler.js";
 import { wantingJobsets } from "../state/wanting-jobsets.js";
 import { type AttemptEndings, unreported } from "./attempt-endings.js";
@@ -34,8 +35,11 @@ export interface ResultsOptions {
   readonly logger: Logger;
 }
 
-/** How long an answer is remembered for a builder that did not get it. */
-const answerMemoryMs = 10 * 60_000;
+/** An answer that is remembered for a builder that did not get it. */
+interface RememberedAnswer {
+  readonly machine: MachineId;
+  readonly answer: Promise<void>;
+}
 
 /** A report of success after its outputs were checked. */
 type Judged =
@@ -51,7 +55,7 @@ export class Results {
   readonly #listener: OutcomeListener;
   readonly #counters: RunnerCounters;
   readonly #logger: Logger;
-  readonly #answers = new Map<AttemptId, Promise<void>>();
+  readonly #answers = new Map<AttemptId, RememberedAnswer>();
   /** Reports on their way into the database. Their senders get the errors. */
   readonly #taking = new TaskGroup(() => {});
 
@@ -72,15 +76,13 @@ export class Results {
    */
   report(report: BuildReport): Promise<void> {
     const known = this.#answers.get(report.attempt);
-    if (known !== undefined) return known;
+    if (known?.machine === report.machine) return known.answer;
     const attempt = this.#attempts.of(report.machine, report.attempt);
     if (attempt === undefined) {
-      return Promise.reject(
-        new RunnerError("not-owner", `attempt ${report.attempt} is not running on machine ${report.machine}`),
-      );
+      return Promise.reject(new RunnerError("not-owner", "no such build runs on this machine"));
     }
     const answer = this.#take(attempt, report);
-    this.#answers.set(report.attempt, answer);
+    this.#answers.set(report.attempt, { machine: report.machine, answer });
     const forget = setTimeout(() => this.#answers.delete(report.attempt), answerMemoryMs);
     forget.unref();
     answer.catch(() => {});

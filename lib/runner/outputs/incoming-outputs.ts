@@ -9,26 +9,17 @@
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { CancelOptions } from "../../nix/store/store.js";
 import type { UnpackedNar } from "../../rpc/index.js";
-import { type MachineId, machineId } from "../../scheduler/ids.js";
-import type { AttemptRegistry } from "../state/attempts.js";
+import type { Attempt } from "../state/attempts.js";
 import type { RunnerStore } from "../state/runner-store.js";
-
-/** Machines, by the ids in which the wire has them. */
-type Machines = ReadonlySet<string>;
 
 /** Takes outputs from builders, and knows which of them are incomplete. */
 export class IncomingOutputs {
   readonly #store: Pick<RunnerStore, "isValidPath" | "addToStoreNar">;
-  readonly #attempts: Pick<AttemptRegistry, "onMachine">;
   /** Valid outputs of steps that are not complete. */
   readonly #leftBehind = new Set<StorePath>();
 
-  constructor(
-    store: Pick<RunnerStore, "isValidPath" | "addToStoreNar">,
-    attempts: Pick<AttemptRegistry, "onMachine">,
-  ) {
+  constructor(store: Pick<RunnerStore, "isValidPath" | "addToStoreNar">) {
     this.#store = store;
-    this.#attempts = attempts;
   }
 
   /** These are valid although others of their step are not. */
@@ -41,29 +32,28 @@ export class IncomingOutputs {
     for (const path of paths) this.#leftBehind.delete(path);
   }
 
-  /** Whether a builder need not send the path. */
-  async has(path: StorePath, machines: Machines, options: CancelOptions): Promise<boolean> {
-    if (this.#leftBehind.has(path) && this.#areBuilding(path, machines)) return false;
+  /** Whether a builder that has these attempts need not send the path. */
+  async has(path: StorePath, attempts: readonly Attempt[], options: CancelOptions): Promise<boolean> {
+    if (this.#leftBehind.has(path) && isOutputOf(path, attempts)) return false;
     return this.#store.isValidPath(path, options);
   }
 
-  /** Takes a path from a builder. @throws what the store and the stream throw */
-  async take({ info, nar }: UnpackedNar, machines: Machines, options: CancelOptions): Promise<void> {
-    const output = this.#areBuilding(info.path, machines);
+  /** Takes a path from a builder that has these attempts. @throws what the store and the stream throw */
+  async take(
+    { info, nar }: UnpackedNar,
+    attempts: readonly Attempt[],
+    options: CancelOptions,
+  ): Promise<void> {
+    const output = isOutputOf(info.path, attempts);
     const repair = output && this.#leftBehind.has(info.path);
     await this.#store.addToStoreNar(info, nar, { ...options, repair });
     if (output) this.#leftBehind.add(info.path);
   }
+}
 
-  #areBuilding(path: StorePath, machines: Machines): boolean {
-    for (const id of machines) if (this.#builds(machineId(id), path)) return true;
+function isOutputOf(path: StorePath, attempts: readonly Attempt[]): boolean {
+  return attempts.some(({ facts }) => {
+    for (const output of facts.outputs.values()) if (output === path) return true;
     return false;
-  }
-
-  #builds(machine: MachineId, path: StorePath): boolean {
-    return this.#attempts.onMachine(machine).some(({ facts }) => {
-      for (const output of facts.outputs.values()) if (output === path) return true;
-      return false;
-    });
-  }
+  });
 }

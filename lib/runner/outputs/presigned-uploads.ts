@@ -1,8 +1,8 @@
 /**
  * Uploads that builders make themselves, with URLs that the runner signs.
  *
- * An upload belongs to the attempt it was asked for: only the machine that has the attempt may ask for URLs, and when
- * the attempt is over, everything that was not completed is aborted.
+ * An upload belongs to the attempt it was asked for; when the attempt is over, everything that was not completed is
+ * aborted.
  */
 import {
   BinaryCacheError,
@@ -22,52 +22,50 @@ import {
   type PresignedUrlsRequest,
   RpcError,
 } from "../../rpc/index.js";
-import { type AttemptId, attemptId, machineId } from "../../scheduler/ids.js";
 import { RunnerError } from "../errors.js";
-import type { Attempt, AttemptRegistry } from "../state/attempts.js";
+import type { Attempt } from "../state/attempts.js";
 import type { RunnerEdges } from "./edges.js";
 
 /** What presigned uploads work with. */
 export interface PresignedUploadsOptions {
   readonly uploads: Pick<RunnerEdges["uploads"], "presignedCache">;
-  readonly attempts: AttemptRegistry;
-}
-
-interface Sender {
-  readonly buildId: string;
-  readonly machineId: string;
 }
 
 /** The uploads of attempts that run. */
 export class PresignedUploads {
   readonly #uploads: PresignedUploadsOptions["uploads"];
-  readonly #attempts: AttemptRegistry;
   /** An attempt stays with the bucket it began with, also when the configuration or its jobsets change. */
   readonly #caches = new WeakMap<Attempt, PresignedCache>();
 
-  constructor({ uploads, attempts }: PresignedUploadsOptions) {
+  constructor({ uploads }: PresignedUploadsOptions) {
     this.#uploads = uploads;
-    this.#attempts = attempts;
   }
 
   /** URLs for those of the requested paths that the bucket lacks. */
-  async mint(request: PresignedUrlsRequest): Promise<readonly PresignedNar[]> {
-    const { attempt, cache } = this.#of(request);
+  async mint(attempt: Attempt, requests: PresignedUrlsRequest["requests"]): Promise<readonly PresignedNar[]> {
+    const cache = this.#cacheOf(attempt);
     return answering(async () => {
       const outputs = [...attempt.facts.outputs.values()].filter((path) => path !== undefined);
-      const urls = await cache.presigned.urls(attempt.id, request.requests, { outputs });
+      const urls = await cache.presigned.urls(attempt.id, requests, { outputs });
       return urls.map((nar) => presignedNar(nar, cache.name));
     });
   }
 
-  async moreParts(request: MultipartPartsRequest): Promise<readonly MultipartPart[]> {
-    const { attempt, cache } = this.#of(request);
+  /** URLs for further parts of an upload. */
+  async moreParts(
+    attempt: Attempt,
+    request: Omit<MultipartPartsRequest, "buildId" | "machineId">,
+  ): Promise<readonly MultipartPart[]> {
+    const cache = this.#cacheOf(attempt);
     return answering(() => cache.presigned.partUrls(attempt.id, request));
   }
 
   /** Resolves when the NAR is checked, and the narinfo published unless it has to wait for those of other paths. */
-  async complete(upload: PresignedUploadComplete): Promise<void> {
-    const { attempt, cache } = this.#of(upload);
+  async complete(
+    attempt: Attempt,
+    upload: Omit<PresignedUploadComplete, "buildId" | "machineId">,
+  ): Promise<void> {
+    const cache = this.#cacheOf(attempt);
     await answering(() => cache.presigned.complete(attempt.id, upload));
   }
 
@@ -100,23 +98,13 @@ export class PresignedUploads {
     await this.#caches.get(attempt)?.presigned.abandon(attempt.id);
   }
 
-  #of(sender: Sender): {
-    readonly attempt: Attempt & { readonly id: AttemptId };
-    readonly cache: PresignedCache;
-  } {
-    const attempt = this.#attempts.of(machineId(sender.machineId), attemptId(sender.buildId));
-    if (attempt === undefined) {
-      throw new RpcError(
-        "failed-precondition",
-        `build ${sender.buildId} is not running on machine ${sender.machineId}`,
-      );
-    }
+  #cacheOf(attempt: Attempt): PresignedCache {
     const cache = this.#caches.get(attempt) ?? this.#uploads.presignedCache(attempt);
     if (cache === undefined) {
       throw new RpcError("failed-precondition", "this runner has no S3 store for presigned uploads");
     }
     this.#caches.set(attempt, cache);
-    return { attempt, cache };
+    return cache;
   }
 }
 

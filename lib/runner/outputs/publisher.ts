@@ -55,7 +55,7 @@ export class Publisher {
   attemptOver(attempt: Attempt, row: StepRow | undefined, kind: SettledCompletion["kind"]): void {
     this.#tasks.start(() => this.#presigned.abandon(attempt));
     if (kind === "finished") return;
-    const name = row === undefined ? attempt.id : `${row.build}-${row.stepNumber}`;
+    const name = row === undefined ? `${attempt.startedAt}` : `${row.build}-${row.stepNumber}`;
     this.#tasks.start(() => this.#uploads.putLog(attempt, name, kind === "failed"));
   }
 }

@@ -1,51 +1,140 @@
 /**
- * Which attempt a call is about, and whether its sender owns it. Every call about an attempt passes through here before
- * anything else.
+ * The one guard in front of all calls: it turns the principal and the message of a call into the machine or attempt that
+ * the call is about, or refuses it.
+ *
+ * Nothing here looks at connections: a proxy may use another one for each call. What belongs to somebody else is
+ * refused in the same words as what does not exist.
  */
 import type { StorePath } from "../../nix/path/store-path.js";
-import { RpcError } from "../../rpc/index.js";
-import { attemptId, machineId } from "../../scheduler/ids.js";
+import {
+  type BuilderJoin,
+  type Principal,
+  principalOf,
+  RpcError,
+  type RunnerServiceHandlers,
+} from "../../rpc/index.js";
+import { attemptId, type MachineId, machineId } from "../../scheduler/ids.js";
 import type { BuilderSessions } from "../attempt/builder-sessions.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
+import type { MachineOwners } from "../state/machine-owners.js";
+import type { GuardedHandlers, JoinedCaller, JoiningMachine, ReportedAttempt } from "./guarded-calls.js";
 
 /** The ids in a message about an attempt, as the wire has them. */
-export interface AboutAttempt {
+interface AboutAttempt {
   readonly buildId: string;
   readonly machineId: string;
 }
 
-/** Finds the attempts that calls are about. */
+/** What the guard knows callers by. */
+export interface CallGuardOptions {
+  readonly owners: MachineOwners;
+  readonly sessions: Pick<BuilderSessions, "whenSettled">;
+  readonly attempts: AttemptRegistry;
+}
+
+/** Resolves what calls are about. Every method throws an `RpcError` when the caller may not make the call. */
 export class CallGuard {
-  readonly #sessions: BuilderSessions;
+  readonly #owners: MachineOwners;
+  readonly #sessions: CallGuardOptions["sessions"];
   readonly #attempts: AttemptRegistry;
 
-  constructor(sessions: BuilderSessions, attempts: AttemptRegistry) {
+  constructor({ owners, sessions, attempts }: CallGuardOptions) {
+    this.#owners = owners;
     this.#sessions = sessions;
     this.#attempts = attempts;
   }
 
-  /** Waits until a build that its builder came with is adopted or refused; at once for all other builds. */
-  async settled(about: AboutAttempt): Promise<void> {
-    await this.#sessions.whenSettled([about.machineId], (build) => build.buildId === about.buildId);
+  /** @throws RpcError `already-exists` when the machine's id is in use by another caller or host */
+  joining(principal: Principal, { machineId: id, hostname }: BuilderJoin): JoiningMachine {
+    const machine = machineId(id);
+    if (this.#owners.claim(machine, { principal, hostname })) return { machine };
+    throw new RpcError("already-exists", "this machine id is in use by another builder; give each its own");
   }
 
-  /** The attempt of a machine; undefined when it is not (or no longer) one of that machine. */
-  async attemptOf(about: AboutAttempt): Promise<Attempt | undefined> {
-    await this.settled(about);
-    return this.#attempts.of(machineId(about.machineId), attemptId(about.buildId));
+  /** @throws RpcError `failed-precondition` for a caller without a machine */
+  joined(principal: Principal): JoinedCaller {
+    if (this.#owners.machinesOf(principal).length === 0) {
+      throw new RpcError("failed-precondition", "this call is answered only for builders that have joined");
+    }
+    return {
+      attempts: () =>
+        this.#owners.machinesOf(principal).flatMap((machine) => this.#attempts.onMachine(machine)),
+    };
   }
 
-  /**
-   * The attempt for `drv` of one of the machines; only its log may be written.
-   *
-   * @throws RpcError `not-found` when none of them has one
-   */
-  async logOwner(machines: ReadonlySet<string>, drv: StorePath): Promise<Attempt> {
+  /** @throws RpcError `failed-precondition` unless the attempt runs on that machine of the caller */
+  async attempt(principal: Principal, about: AboutAttempt): Promise<Attempt> {
+    const attempt = await this.earlierAttempt(principal, about);
+    if (attempt === undefined) throw notRunning();
+    return attempt;
+  }
+
+  /** @throws RpcError `failed-precondition` unless the machine is the caller's */
+  async earlierAttempt(principal: Principal, about: AboutAttempt): Promise<Attempt | undefined> {
+    const { machine, id } = await this.report(principal, about);
+    return this.#attempts.of(machine, id);
+  }
+
+  /** @throws RpcError `failed-precondition` unless the machine is the caller's */
+  async report(principal: Principal, about: AboutAttempt): Promise<ReportedAttempt> {
+    const machine = machineId(about.machineId);
+    if (!this.#owners.owns(principal, machine)) throw notRunning();
+    await this.#sessions.whenSettled([machine], (build) => build.buildId === about.buildId);
+    const id = attemptId(about.buildId);
+    if (this.#attempts.of(machine, id) !== undefined) this.#owners.reporting(machine);
+    return { machine, id };
+  }
+
+  /** @throws RpcError `not-found` when no machine of the caller has an attempt for the derivation */
+  async log(principal: Principal, drv: StorePath): Promise<Attempt> {
+    const machines: readonly MachineId[] = this.#owners.machinesOf(principal);
     await this.#sessions.whenSettled(machines, (build) => build.drv === drv);
-    for (const id of machines) {
-      const owner = this.#attempts.runs(machineId(id), drv);
-      if (owner !== undefined) return owner;
+    for (const machine of machines) {
+      const attempt = this.#attempts.runs(machine, drv);
+      if (attempt !== undefined) return attempt;
     }
     throw new RpcError("not-found", `no machine of this builder builds ${drv}`);
   }
+}
+
+function notRunning(): RpcError {
+  return new RpcError("failed-precondition", "no such build runs on this machine");
+}
+
+/** The service, as the wire calls it: each call passes its guard before its handler sees it. */
+export function guarded(guard: CallGuard, handlers: GuardedHandlers): RunnerServiceHandlers {
+  return {
+    checkVersion: (check, context) => handlers.checkVersion(undefined, check, context),
+    openTunnel: async (join, tunnel) =>
+      handlers.openTunnel(guard.joining(principalOf(tunnel), join), join, tunnel),
+    buildStepUpdate: async ({ buildId, machineId, ...update }, context) => {
+      const attempt = await guard.earlierAttempt(principalOf(context), { buildId, machineId });
+      return handlers.buildStepUpdate(attempt, update, context);
+    },
+    fetchRequisites: async (paths, context) =>
+      handlers.fetchRequisites(guard.joined(principalOf(context)), paths, context),
+    hasPath: async (path, context) => handlers.hasPath(guard.joined(principalOf(context)), path, context),
+    fetchPaths: async (paths, context) =>
+      handlers.fetchPaths(guard.joined(principalOf(context)), paths, context),
+    buildLog: async (log, context) =>
+      handlers.buildLog(await guard.log(principalOf(context), log.drv), log, context),
+    buildResult: async (stream, context) =>
+      handlers.buildResult(guard.joined(principalOf(context)), stream, context),
+    requestPresignedUrls: async ({ buildId, machineId, ...request }, context) => {
+      const attempt = await guard.attempt(principalOf(context), { buildId, machineId });
+      return handlers.requestPresignedUrls(attempt, request, context);
+    },
+    requestMultipartParts: async ({ buildId, machineId, ...request }, context) => {
+      const attempt = await guard.attempt(principalOf(context), { buildId, machineId });
+      return handlers.requestMultipartParts(attempt, request, context);
+    },
+    notifyPresignedUploadComplete: async ({ buildId, machineId, ...upload }, context) => {
+      const attempt = await guard.attempt(principalOf(context), { buildId, machineId });
+      return handlers.notifyPresignedUploadComplete(attempt, upload, context);
+    },
+    completeBuild: async ({ buildId, machineId, ...completion }, context) => {
+      const report = await guard.report(principalOf(context), { buildId, machineId });
+      return handlers.completeBuild(report, completion, context);
+    },
+  };
 }

@@ -2,12 +2,11 @@
  * The runner's side of every call that builders make.
  *
  * Thin on purpose: what a call means is up to `Results`, `BuilderSessions`, `LogIntake` and the store. `admission.ts` says
- * who may join, `CallGuard` which attempts a builder may speak about.
+ * who may join; `CallGuard` finds the machine or attempt that a call is about, and refuses calls about those of others.
  */
 import { stepBusy } from "../../database/status-numbers.js";
 import type { StorePath, ValidPathInfo } from "../../nix/index.js";
 import {
-  type BuildCompletion,
   type NarStream,
   packNars,
   RpcError,
@@ -15,7 +14,6 @@ import {
   type StepUpdate,
   unpackNars,
 } from "../../rpc/index.js";
-import { attemptId, machineId } from "../../scheduler/ids.js";
 import type { BuilderSessions } from "../attempt/builder-sessions.js";
 import type { Results } from "../attempt/results.js";
 import { RunnerError } from "../errors.js";
@@ -24,11 +22,13 @@ import type { IncomingOutputs } from "../outputs/incoming-outputs.js";
 import type { PresignedUploads } from "../outputs/presigned-uploads.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
+import type { BuildReport } from "../state/build-report.js";
 import type { RunnerCounters } from "../state/counters.js";
+import type { MachineOwners } from "../state/machine-owners.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import { type AdmissionRules, admit, answerVersion } from "./admission.js";
-import { CallGuard } from "./call-guard.js";
+import { CallGuard, guarded } from "./call-guard.js";
 import { LogIntake } from "./log-intake.js";
 
 /** What calls are answered with. */
@@ -36,6 +36,7 @@ export interface RpcHandlersOptions extends AdmissionRules {
   readonly store: RunnerStore;
   readonly scheduler: RunningScheduler;
   readonly attempts: AttemptRegistry;
+  readonly owners: MachineOwners;
   readonly sessions: BuilderSessions;
   readonly incoming: IncomingOutputs;
   readonly results: Results;
@@ -45,70 +46,57 @@ export interface RpcHandlersOptions extends AdmissionRules {
   readonly counters: RunnerCounters;
 }
 
-/** One handler for each call. */
+/** One handler for each call, behind its guard. */
 export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHandlers {
   const { store, scheduler, sessions, incoming, presigned, counters } = options;
-  const guard = new CallGuard(sessions, options.attempts);
   const logIntake = new LogIntake(options.logs, counters);
-  return {
-    checkVersion: (check) => Promise.resolve(answerVersion(options, check)),
-    openTunnel: async (join, tunnel) => {
+  return guarded(new CallGuard(options), {
+    checkVersion: (_, check) => Promise.resolve(answerVersion(options, check)),
+    openTunnel: async (_, join, tunnel) => {
       admit(options, join, tunnel.peer.token);
       await sessions.serve(join, tunnel);
     },
-    buildStepUpdate: async (update) => {
-      const attempt = await guard.attemptOf(update);
+    buildStepUpdate: (attempt, update) => {
       if (attempt !== undefined) takeUpdate(options, attempt, update);
+      return Promise.resolve();
     },
-    fetchRequisites: async (paths, { signal }) =>
+    fetchRequisites: async (_, paths, { signal }) =>
       (await store.closure(paths, { signal })).map((info) => info.path),
-    hasPath: (path, { signal, peer }) => incoming.has(path, peer.machineIds, { signal }),
-    fetchPaths: (paths, { signal }) => sendPaths(options, paths, signal),
-    buildLog: async ({ drv, chunks }, { peer }) => {
-      const owner = await guard.logOwner(peer.machineIds, drv);
-      scheduler.acknowledged(owner.id);
-      await logIntake.receive(owner, chunks);
+    hasPath: (caller, path, { signal }) => incoming.has(path, caller.attempts(), { signal }),
+    fetchPaths: (_, paths, { signal }) => sendPaths(options, paths, signal),
+    buildLog: async (attempt, { chunks }) => {
+      scheduler.acknowledged(attempt.id);
+      await logIntake.receive(attempt, chunks);
     },
-    buildResult: async (stream, { signal, peer }) => {
+    buildResult: async (caller, stream, { signal }) => {
       for await (const { info, nar } of unpackNars(stream)) {
-        await incoming.take({ info, nar: counted(nar, counters) }, peer.machineIds, { signal });
+        await incoming.take({ info, nar: counted(nar, counters) }, caller.attempts(), { signal });
       }
     },
-    requestPresignedUrls: async (request) => {
-      await guard.settled(request);
-      return presigned.mint(request);
-    },
-    requestMultipartParts: async (request) => {
-      await guard.settled(request);
-      return presigned.moreParts(request);
-    },
-    notifyPresignedUploadComplete: async (upload) => {
-      await guard.settled(upload);
-      return presigned.complete(upload);
-    },
-    completeBuild: async (completion) => {
-      await guard.settled(completion);
-      await takeCompletion(options, completion);
-    },
-  };
+    requestPresignedUrls: (attempt, { requests }) => presigned.mint(attempt, requests),
+    requestMultipartParts: (attempt, request) => presigned.moreParts(attempt, request),
+    notifyPresignedUploadComplete: (attempt, upload) => presigned.complete(attempt, upload),
+    completeBuild: ({ machine, id }, completion) =>
+      takeReport(options, { ...completion, machine, attempt: id }),
+  });
 }
 
-function takeUpdate({ scheduler, recorder }: RpcHandlersOptions, attempt: Attempt, update: StepUpdate): void {
+function takeUpdate(
+  { scheduler, recorder }: RpcHandlersOptions,
+  attempt: Attempt,
+  { status }: Pick<StepUpdate, "status">,
+): void {
   scheduler.acknowledged(attempt.id);
-  if (update.status === "receivingOutputs" || update.status === "postProcessing") {
+  if (status === "receivingOutputs" || status === "postProcessing") {
     // The build is over: its slot may be used while the outputs are still on their way.
     scheduler.buildEnded(attempt.id);
   }
-  recorder.stepBusy(attempt, stepBusy[update.status]);
+  recorder.stepBusy(attempt, stepBusy[status]);
 }
 
-async function takeCompletion(
-  { results, counters }: RpcHandlersOptions,
-  completion: BuildCompletion,
-): Promise<void> {
-  const { buildId, machineId: machine, ...rest } = completion;
+async function takeReport({ results, counters }: RpcHandlersOptions, report: BuildReport): Promise<void> {
   try {
-    await results.report({ ...rest, attempt: attemptId(buildId), machine: machineId(machine) });
+    await results.report(report);
   } catch (error) {
     if (error instanceof RunnerError && error.code === "not-owner") {
       counters.metrics.add("staleReports");

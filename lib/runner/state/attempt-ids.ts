@@ -70,6 +70,11 @@ function format(bytes: Buffer): string {
   return [0, 8, 12, 16, 20].map((start, index) => hex.slice(start, [8, 12, 16, 20, 32][index])).join("-");
 }
 
+/** A key for a runner that keeps none: no later runner recognises its identifiers. */
+export function newAttemptKey(): Uint8Array {
+  return randomBytes(keyBytes);
+}
+
 /**
  * The key in a file that only its owner may read; made when there is none.
  *

@@ -229,7 +229,7 @@ export class RunningScheduler {
   }
 
   /** Part of a dispatch round, so it requests none. */
-  assign(newAttemptId: () => AttemptId): Assignment[] {
+  assign(newAttemptId: (step: StepId, machine: MachineId) => AttemptId): Assignment[] {
     return this.#scheduler.assign(this.now(), newAttemptId);
   }
 

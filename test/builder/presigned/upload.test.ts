@@ -18,7 +18,7 @@ import { silentLogger } from "../../../lib/log.js";
 import type { StorePath } from "../../../lib/nix/path/store-path.js";
 import type { Store } from "../../../lib/nix/store/store.js";
 import { PresignedUploads } from "../../../lib/runner/outputs/presigned-uploads.js";
-import { type Attempt, AttemptRegistry } from "../../../lib/runner/state/attempts.js";
+import type { Attempt } from "../../../lib/runner/state/attempts.js";
 import { attemptId, machineId } from "../../../lib/scheduler/ids.js";
 import { bytesOf, file, narsOf, type Sample, sample, secretKey } from "../../binary-cache/samples.js";
 import { FakeRunner } from "../../support/fake-runner.js";
@@ -55,13 +55,15 @@ async function openCache(expiry = 3600): Promise<PresignedCache> {
   return cache;
 }
 
-/** A runner that has the attempt, and no memory yet of what was signed for it. */
+/** A runner that has no memory yet of what was signed for the attempt. */
 function newRunner(): PresignedUploads {
-  const attempts = new AttemptRegistry();
-  const facts = { outputs: new Map([["out", upper.info.path]]) };
-  attempts.add({ id: attemptId(buildId), machine: machineId(machine), facts } as unknown as Attempt);
-  return new PresignedUploads({ uploads: { presignedCache: () => cache }, attempts });
+  return new PresignedUploads({ uploads: { presignedCache: () => cache } });
 }
+
+const attempt = (): Attempt => {
+  const facts = { outputs: new Map([["out", upper.info.path]]) };
+  return { id: attemptId(buildId), machine: machineId(machine), facts } as unknown as Attempt;
+};
 
 interface UploadOptions {
   readonly runner?: () => PresignedUploads;
@@ -72,12 +74,13 @@ async function upload(samples: readonly Sample[], options: UploadOptions = {}): 
   const usual = newRunner();
   const { runner = () => usual, openNar = narsOf(...samples) } = options;
   const link = new RunnerLink();
+  const own = attempt();
   link.attach(
     {
       ...new FakeRunner().connect(),
-      requestPresignedUrls: async (request) => runner().mint(request),
-      requestMultipartParts: async (request) => runner().moreParts(request),
-      notifyPresignedUploadComplete: async (complete) => runner().complete(complete),
+      requestPresignedUrls: async (request) => runner().mint(own, request.requests),
+      requestMultipartParts: async (request) => runner().moreParts(own, request),
+      notifyPresignedUploadComplete: async (complete) => runner().complete(own, complete),
     },
     false,
   );

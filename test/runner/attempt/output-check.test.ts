@@ -10,12 +10,11 @@ import type { Store } from "../../../lib/nix/store/store.js";
 import type { BuiltOutput } from "../../../lib/rpc/types.js";
 import { checkOutputs } from "../../../lib/runner/attempt/output-check.js";
 import { PresignedUploads } from "../../../lib/runner/outputs/presigned-uploads.js";
-import { type Attempt, AttemptRegistry } from "../../../lib/runner/state/attempts.js";
+import type { Attempt } from "../../../lib/runner/state/attempts.js";
 import { attemptId, machineId } from "../../../lib/scheduler/ids.js";
 import { file, narsOf, type Sample, sample, secretKey } from "../../binary-cache/samples.js";
 import { type S3Server, startS3Server } from "../../support/s3-server/index.js";
 
-const sender = { buildId: "6d9ad3a5-53a5-4b6f-8b28-2b3a4f3b7c11", machineId: "machine" };
 const out = sample("a", file("out\n"));
 
 let server: S3Server;
@@ -23,8 +22,8 @@ let scratch: string;
 let cache: PresignedCache;
 let presigned: PresignedUploads;
 const attempt = {
-  id: attemptId(sender.buildId),
-  machine: machineId(sender.machineId),
+  id: attemptId("6d9ad3a5-53a5-4b6f-8b28-2b3a4f3b7c11"),
+  machine: machineId("machine"),
   drv: parseStorePath("dddddddddddddddddddddddddddddddd-sample.drv"),
   facts: { outputs: new Map([["out", out.info.path]]) },
 } as unknown as Attempt;
@@ -37,9 +36,7 @@ beforeEach(async () => {
   const opened = await openBinaryCache(uri, { credentials: server.keys });
   if (!isPresignedCache(opened)) throw new Error("no presigned cache");
   cache = opened;
-  const attempts = new AttemptRegistry();
-  attempts.add(attempt);
-  presigned = new PresignedUploads({ uploads: { presignedCache: () => cache }, attempts });
+  presigned = new PresignedUploads({ uploads: { presignedCache: () => cache } });
 });
 afterEach(async () => {
   cache.close();
@@ -72,13 +69,12 @@ function request({ info }: Sample) {
 }
 
 async function complete({ info, nar }: Sample): Promise<void> {
-  const [minted] = await presigned.mint({ ...sender, requests: [request({ info, nar })] });
+  const [minted] = await presigned.mint(attempt, [request({ info, nar })]);
   if (minted === undefined) throw new Error("nothing to upload");
   const upload = minted.narUpload.multipart;
   const [part] = upload?.parts ?? [];
   const response = await fetch(part?.url ?? "", { method: "PUT", body: nar });
-  await presigned.complete({
-    ...sender,
+  await presigned.complete(attempt, {
     narInfo: {
       ...info,
       url: minted.narUrl,
@@ -103,13 +99,13 @@ test("outputs that were uploaded are taken", async () => {
 
 test("outputs that the bucket had before are taken", async () => {
   await cache.uploadPath(out.info, narsOf(out));
-  expect(await presigned.mint({ ...sender, requests: [request(out)] })).toEqual([]);
+  expect(await presigned.mint(attempt, [request(out)])).toEqual([]);
   expect(await check()).toEqual([]);
 });
 
 test("outputs for which nobody asked or that nobody completed are missed", async () => {
   await expect(check()).rejects.toMatchObject({ code: "output-missing" });
-  await presigned.mint({ ...sender, requests: [request(out)] });
+  await presigned.mint(attempt, [request(out)]);
   await expect(check()).rejects.toMatchObject({ code: "output-missing" });
 });
 
@@ -120,13 +116,13 @@ test("outputs with other contents than the bucket's are refused", async () => {
 });
 
 test("what did not go to the bucket is ours to upload when our store has it", async () => {
-  await presigned.mint({ ...sender, requests: [request(out)] });
+  await presigned.mint(attempt, [request(out)]);
   expect(await check([out.info.path])).toEqual([out.info.path]);
 });
 
 test("when an attempt is over, what was begun for it is aborted, also what is being begun", async () => {
-  await presigned.mint({ ...sender, requests: [request(out)] });
-  const late = presigned.mint({ ...sender, requests: [request(sample("b", file("late\n")))] });
+  await presigned.mint(attempt, [request(out)]);
+  const late = presigned.mint(attempt, [request(sample("b", file("late\n")))]);
   await presigned.abandon(attempt);
   await late;
   expect(server.requests.some(({ query, method }) => method === "POST" && query.has("uploads"))).toBe(true);

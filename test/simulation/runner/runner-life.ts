@@ -7,12 +7,16 @@ import { assemble, type RunnerParts } from "../../../lib/runner/assembly.js";
 import { giveBack, takeOver } from "../../../lib/runner/attempt/resume.js";
 import type { RunnerEdges } from "../../../lib/runner/outputs/edges.js";
 import { createRpcHandlers } from "../../../lib/runner/service/rpc-handlers.js";
+import { AttemptIds } from "../../../lib/runner/state/attempt-ids.js";
 import { attemptId, machineId, type StepId } from "../../../lib/scheduler/ids.js";
 import { defaultConfig, idleEdges } from "../../support/idle-runner.js";
 import { SeededRandom } from "../random.js";
 import { ProcessLife } from "./process-life.js";
 import { type Run, type RunnerSide, supportOf } from "./run.js";
 import type { RunnerWorld } from "./runner-world.js";
+
+/** That of the data folder, which outlives the process. */
+const attemptKey = new Uint8Array(32).fill(7);
 
 export class RunnerLife {
   readonly parts: RunnerParts;
@@ -38,7 +42,7 @@ export class RunnerLife {
     const store = world.store.connect(this.#process);
     const { database, listener } = world.database.connect(this.#process);
     const random = new SeededRandom(plan.seed ^ (lives * 7919));
-    let attempts = 0;
+    const chance = new SeededRandom(plan.seed ^ (lives * 104_729));
     this.parts = assemble({
       config: () => configOf(plan.maxTries),
       store,
@@ -46,7 +50,9 @@ export class RunnerLife {
       listener,
       logger: silentLogger,
       clock: { now: time.now, random: random.next },
-      newAttemptId: () => attemptId(`attempt-${lives}-${++attempts}`),
+      attemptIds: new AttemptIds(attemptKey, (size) =>
+        Uint8Array.from({ length: size }, () => chance.int(0, 255)),
+      ),
       openEdges: () => this.#edges(random),
     });
     // As in production, only shorter: hours of virtual time cost real time.
