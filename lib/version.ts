@@ -17,4 +17,5 @@ function readVersion(): string {
   return "unknown";
 }
 
+/** The version in `package.json`; `unknown` when that file is not where the package has it. */
 export const packageVersion: string = readVersion();

@@ -2,6 +2,7 @@
 import { type CompressionMethod, compressionMethods, parseCompressionMethod } from "../compression/index.js";
 import { BinaryCacheError } from "./errors.js";
 
+/** What a cache URI says, with Nix's defaults for what it leaves out; from `parseCacheUri`. */
 export interface CacheSettings {
   readonly kind: "s3" | "file";
   /** Bucket, or absolute folder. */

@@ -16,6 +16,7 @@ export type BinaryCacheErrorCode =
   | "denied"
   | "unavailable";
 
+/** What goes wrong with a binary cache; `code` decides whether trying again can help. */
 export class BinaryCacheError extends HydraError {
   readonly code: BinaryCacheErrorCode;
   /** Bucket or folder. */

@@ -3,8 +3,10 @@ import { type CompressionMethod, methodExtension } from "../compression/index.js
 import { type Hash, printHash } from "../nix/path/hash.js";
 import { type StorePath, storePathHashPart } from "../nix/path/store-path.js";
 
+/** Object that says which store folder a cache belongs to; one per cache. */
 export const cacheInfoKey = "nix-cache-info";
 
+/** Content-Type by kind of object, as Nix sends them. */
 export const contentTypes = {
   cacheInfo: "text/x-nix-cache-info",
   narInfo: "text/x-nix-narinfo",
@@ -13,6 +15,7 @@ export const contentTypes = {
   log: "text/plain; charset=utf-8",
 } as const;
 
+/** `<hash part>.narinfo`: the narinfo of a path. */
 export function narInfoKey(path: StorePath): string {
   return `${storePathHashPart(path)}.narinfo`;
 }
@@ -22,6 +25,7 @@ export function narKey(narHash: Hash, method: CompressionMethod): string {
   return `nar/${printHash(narHash, "nix32", false)}.nar${methodExtension(method)}`;
 }
 
+/** `<hash part>.ls`: the JSON listing of what is in a path. */
 export function listingKey(path: StorePath): string {
   return `${storePathHashPart(path)}.ls`;
 }
@@ -31,6 +35,7 @@ export function logKey(drv: StorePath, attempt?: string): string {
   return attempt === undefined ? `log/${drv}` : `log/${drv}.${attempt}`;
 }
 
+/** `debuginfo/<build id>` (lower-case hex): the link from a build id to the NAR that has its debug information. */
 export function debugInfoKey(buildId: string): string {
   return `debuginfo/${buildId}`;
 }

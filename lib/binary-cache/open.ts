@@ -13,6 +13,7 @@ import type { ObjectStore } from "./objects/object-store.js";
 import type { S3Credentials } from "./objects/s3-connection.js";
 import { S3Uploader } from "./objects/s3-uploader.js";
 
+/** What a cache is opened with besides its URI. */
 export interface OpenCacheOptions {
   /** Default `/nix/store`. */
   readonly storeDir?: StoreDir | undefined;

@@ -86,6 +86,7 @@ export class BuilderClient implements AsyncDisposable {
     return this.#machineId;
   }
 
+  /** A copy of the counters as they are now. */
   counters(): BuilderCounters {
     return { ...this.#counters, reports: { ...this.#counters.reports } };
   }

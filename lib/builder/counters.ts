@@ -1,6 +1,7 @@
 /** What a builder has done and is doing, for metrics and pings. */
 import type { BuildState } from "../rpc/types.js";
 
+/** Counters since the builder started, and gauges (`connected`, `activeBuilds`, and the paths in transfer). */
 export interface BuilderCounters {
   readonly connected: boolean;
   readonly tunnelsOpened: number;
@@ -26,10 +27,12 @@ export interface BuilderCounters {
   readonly logBytes: number;
 }
 
+/** `BuilderCounters` for the parts of the builder that count. */
 export type MutableCounters = { -readonly [Key in keyof BuilderCounters]: BuilderCounters[Key] } & {
   reports: Partial<Record<BuildState, number>>;
 };
 
+/** Counters of a builder that has done nothing yet. */
 export function newCounters(): MutableCounters {
   return {
     connected: false,

@@ -19,6 +19,7 @@ export type BuilderErrorCode =
   | "runner-lost"
   | "closed";
 
+/** Why a builder cannot join or has ended; retrying with the same settings is of no use. */
 export class BuilderError extends HydraError {
   readonly code: BuilderErrorCode;
 

@@ -27,6 +27,7 @@ export interface RunnerGateway {
   connect(): RunnerApi | Promise<RunnerApi>;
 }
 
+/** What a `BuilderClient` is made with; only `settings`, `gateways` and `store` are required. */
 export interface BuilderClientOptions {
   readonly settings: BuilderSettings;
   /** Tried in turn until one takes us. At least one. */

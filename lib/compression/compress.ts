@@ -7,6 +7,7 @@ import { type CompressionMethod, clampLevel } from "./method.js";
 import { nativeZstd, transformCodec } from "./zlib-codec.js";
 import { hasZstdPackage, packageZstdFrames } from "./zstd/package.js";
 
+/** How a stream is compressed. */
 export interface CompressOptions {
   readonly method: CompressionMethod;
   /** Clamped to what the method has; unset is the method's usual level. */

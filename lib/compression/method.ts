@@ -1,6 +1,8 @@
 /** Names of the compression methods, as narinfos and Content-Encoding headers write them. */
 
+/** All methods; the order means nothing. `gzip` is for reading caches of others: Nix does not write it. */
 export const compressionMethods = ["none", "xz", "zstd", "br", "bzip2", "gzip"] as const;
+/** One of `compressionMethods`, as the field `Compression` of a narinfo names it. */
 export type CompressionMethod = (typeof compressionMethods)[number];
 
 const extensions: Readonly<Record<CompressionMethod, string>> = {
@@ -22,6 +24,7 @@ const levels: Readonly<Record<CompressionMethod, LevelRange>> = {
   gzip: { fastest: 1, best: 9, usual: 6 },
 };
 
+/** The levels a method has, in the method's own numbers; a higher one is slower and smaller. */
 export interface LevelRange {
   readonly fastest: number;
   readonly best: number;
@@ -29,6 +32,7 @@ export interface LevelRange {
   readonly usual: number;
 }
 
+/** Whether `text` is the exact name of a method. */
 export function isCompressionMethod(text: string): text is CompressionMethod {
   return Object.hasOwn(extensions, text);
 }
@@ -46,6 +50,7 @@ export function methodExtension(method: CompressionMethod): string {
   return extensions[method];
 }
 
+/** The levels of a method. */
 export function levelRange(method: CompressionMethod): LevelRange {
   return levels[method];
 }

@@ -167,11 +167,15 @@ export interface SchedulerCommands {
 
 /** What a caller has to know to decide what to do next. Each answer costs O(1), or what settling is due. */
 export interface SchedulerQueries {
+  /** The options in force. */
   readonly options: SchedulerOptions;
+  /** Whether the jobset was added. */
   hasJobset(id: JobsetId): boolean;
   /** True also for a derivation that was resolved to a step that is still unfinished. */
   hasStep(id: StepId): boolean;
+  /** Whether the build was added and is neither finished nor removed. */
   hasBuild(id: BuildId): boolean;
+  /** Whether the machine has joined and is not lost; true while it is disconnected. */
   hasMachine(id: MachineId): boolean;
   /** When `advance` has something to do next; undefined: nothing is scheduled. */
   nextEventAt(): number | undefined;
@@ -181,16 +185,27 @@ export interface SchedulerQueries {
 export interface SchedulerViews {
   /** Why the step is not running; finding its position costs O(ready steps of the same kind). */
   why(id: StepId, now: number): WhyNotRunning;
+  /** One step; an id that was resolved gives the step it was resolved to. */
   step(id: StepId): StepView | undefined;
+  /** One unfinished build. */
   build(id: BuildId): BuildView | undefined;
+  /** One attempt that has not ended. */
   attempt(id: AttemptId): AttemptView | undefined;
+  /** One machine, judged as of `now`. */
   machine(id: MachineId, now: number): MachineView | undefined;
+  /** One jobset with its use of machine time. */
   jobset(id: JobsetId): JobsetView | undefined;
+  /** All unfinished builds. */
   builds(): BuildView[];
+  /** Ids of all unfinished builds; cheaper than `builds`. */
   buildIds(): BuildId[];
+  /** All steps. O(steps), so for the status API only. */
   steps(): StepView[];
+  /** All attempts that have not ended. */
   attempts(): AttemptView[];
+  /** All machines, judged as of `now`. */
   machines(now: number): MachineView[];
+  /** All jobsets. */
   jobsets(): JobsetView[];
   /** Ready and running steps per system in dispatch order. Sorts all of them, so for the status API only. */
   queues(): QueueView[];
@@ -198,7 +213,9 @@ export interface SchedulerViews {
   queueStats(): QueueStats[];
   /** Totals since the scheduler was made. */
   counters(): SchedulerCounters;
+  /** Number of steps per reason for not running. O(queues). */
   reasons(): ReasonCounts;
+  /** How many things are held in memory, for metrics and tests. */
   sizes(): SchedulerSizes;
 }
 

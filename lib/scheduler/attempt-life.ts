@@ -94,6 +94,7 @@ function limitsOf(core: Core, step: Step): AttemptLimits {
   return { maxSilent: limitSeconds(maxSilent), timeout: limitSeconds(timeout) };
 }
 
+/** The build message is on its way: the acknowledgement is due `acknowledgeMs` from now. */
 export function sent(core: Core, attempt: Attempt): void {
   const { acknowledgeMs } = core.options.deadlines;
   attempt.onItsWay = true;
@@ -101,6 +102,7 @@ export function sent(core: Core, attempt: Attempt): void {
   core.timers.set(attempt.timer, core.now + acknowledgeMs);
 }
 
+/** The builder has received the build message; the deadline of the step starts. */
 export function acknowledge(core: Core, attempt: Attempt): void {
   if (attempt.phase !== "sent") return;
   attempt.onItsWay = true;
@@ -116,6 +118,7 @@ function armDeadline(core: Core, attempt: Attempt): void {
   else core.timers.set(timer, attempt.startedAt + limits.timeout * 1000 + core.options.deadlines.graceMs);
 }
 
+/** The build is over and frees its slot; its outputs may still be uploaded until the deadline for that. */
 export function buildEnded(core: Core, attempt: Attempt): void {
   if (!attempt.holdsSlot) return;
   releaseSlot(core, attempt);

@@ -21,6 +21,7 @@ export interface CoreHooks {
   unsupported(core: Core, step: Step, context: TimerContext): void;
 }
 
+/** `SchedulerCounters` for the parts that count. */
 export type Counters = { -readonly [K in keyof SchedulerCounters]: SchedulerCounters[K] };
 
 /** The breaker of a host whose machine left, until it is forgotten. */
@@ -38,6 +39,7 @@ export interface RememberedHost {
  */
 export type SettledCore = Brand<Core, "settled">;
 
+/** The state of one scheduler: graph, queues, machines, shares and timers. */
 export class Core {
   /** Time of the latest call; hooks that run inside a call use it. */
   now = 0;

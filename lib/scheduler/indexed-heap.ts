@@ -8,6 +8,10 @@ export interface HeapItem {
   heapIndex: number;
 }
 
+/**
+ * A heap whose first item is the one that is `before` all others. `pop`, `push`, `remove` and `update` cost O(log n),
+ * `rebuild` O(n).
+ */
 export class IndexedHeap<T extends HeapItem> {
   readonly #items: T[] = [];
   readonly #before: (a: T, b: T) => boolean;

@@ -9,6 +9,11 @@ import { Build, Step } from "./step.js";
 import { dropUnneeded, forget, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import type { BuildPriorities, NewBuild, NewStep, Replacement, StepInput } from "./types.js";
 
+/**
+ * Adds steps with the edges between them, inputs first. See `SchedulerCommands.addSteps`.
+ *
+ * @throws SchedulerError `unknown-input`, `cycle`; nothing has changed then
+ */
 export function addSteps(core: Core, batch: readonly NewStep[]): void {
   for (const from of inputsFirst(core, batch)) {
     const step = createStep(core, from);
@@ -62,6 +67,11 @@ function inputsFirst(core: Core, batch: readonly NewStep[]): NewStep[] {
   return order;
 }
 
+/**
+ * Adds a build of a known step for a known jobset.
+ *
+ * @throws SchedulerError `unknown-jobset`, `unknown-step`, `duplicate-build`
+ */
 export function addBuild(core: Core, from: NewBuild): void {
   const jobset = core.shares.get(from.jobset);
   if (jobset === undefined) throw new SchedulerError("unknown-jobset", `jobset ${from.jobset} is not known`);
@@ -88,6 +98,7 @@ function keysOf(core: Core, jobset: Jobset, from: NewBuild, priorities: BuildPri
   return keys;
 }
 
+/** Changes the priorities of a build, and with them the keys of all steps that it needs. */
 export function setBuildPriority(core: Core, build: Build, priorities: BuildPriorities): void {
   build.globalPriority = priorities.globalPriority;
   build.localPriority = priorities.localPriority;
@@ -101,6 +112,11 @@ export function refreshLimits(core: Core): void {
   }
 }
 
+/**
+ * Adds inputs to a step that is not running; `producer` is the dynamic input that is settled by this.
+ *
+ * @throws SchedulerError `unknown-input`, `cycle`, `step-busy`
+ */
 export function addInputs(
   core: Core,
   step: Step,

@@ -17,6 +17,7 @@ import type {
   StepView,
 } from "./views.js";
 
+/** A build as plain data. */
 export function buildView({ id, step, jobset, globalPriority, localPriority, from }: Build): BuildView {
   return {
     id,
@@ -31,11 +32,13 @@ export function buildView({ id, step, jobset, globalPriority, localPriority, fro
   };
 }
 
+/** A step as plain data; undefined for an unknown id. An id that was resolved gives the step it was resolved to. */
 export function stepView(core: SettledCore, id: StepId): StepView | undefined {
   const step = core.graph.find(id);
   return step === undefined ? undefined : viewOf(step);
 }
 
+/** All steps, in the order in which they were added. O(steps). */
 export function stepViews(core: SettledCore): StepView[] {
   return [...core.graph.steps.values()].map(viewOf);
 }
@@ -71,10 +74,12 @@ function viewOf(step: Step): StepView {
   };
 }
 
+/** An attempt as plain data. */
 export function attemptView({ id, step, machine, build, startedAt, phase }: Attempt): AttemptView {
   return { attempt: id, step: step.id, machine: machine.info.id, build, startedAt, phase };
 }
 
+/** A machine as plain data, judged as of now. */
 export function machineView(core: Core, machine: Machine): MachineView {
   core.pool.refresh(machine, core.now);
   const { breaker } = machine;
@@ -103,6 +108,7 @@ export function machineView(core: Core, machine: Machine): MachineView {
   };
 }
 
+/** A jobset with its usage in the last 24 hours. */
 export function jobsetView(jobset: Jobset): JobsetView {
   return {
     id: jobset.id,
@@ -115,6 +121,7 @@ export function jobsetView(jobset: Jobset): JobsetView {
   };
 }
 
+/** Running and ready steps per system, ready ones in dispatch order. Sorts all of them, so for the status API only. */
 export function queueViews(core: SettledCore): QueueView[] {
   const bySystem = new Map<string, { running: Step[]; ready: Step[] }>();
   for (const system of systemsOf(core)) bySystem.set(system, { running: [], ready: [] });
@@ -126,6 +133,7 @@ export function queueViews(core: SettledCore): QueueView[] {
   });
 }
 
+/** Numbers of running, ready and delayed steps per system. O(queues). */
 export function queueStats(core: SettledCore): QueueStats[] {
   const bySystem = new Map<string, { running: number; ready: number; delayed: number }>();
   for (const system of systemsOf(core)) bySystem.set(system, { running: 0, ready: 0, delayed: 0 });
@@ -151,6 +159,7 @@ function systemsOf(core: Core): Set<string> {
   return systems;
 }
 
+/** How many things are held in memory. */
 export function sizes(core: SettledCore): SchedulerSizes {
   let queued = 0;
   for (const bucket of core.board.buckets.values()) queued += bucket.ready.size;

@@ -13,6 +13,7 @@ import { StepKeys } from "./queue/step-keys.js";
 import { type Build, Edge, type Step } from "./step.js";
 import type { StepInput } from "./types.js";
 
+/** What the owner of the queues learns from the graph. */
 export interface StepGraphHooks {
   /** The keys of a queued step are about to change, or have changed. */
   detach(step: Step): void;
@@ -21,6 +22,7 @@ export interface StepGraphHooks {
   wantedChanged(step: Step): void;
 }
 
+/** Steps by id, with their edges. Changed keys spread to inputs when the graph is settled, not at each change. */
 export class StepGraph {
   readonly steps = new Map<StepId, Step>();
   /** Resolved derivation → the step that stands for it. */

@@ -110,6 +110,7 @@ export function forgetBuild(core: Core, build: Build): void {
   build.jobset.builds--;
 }
 
+/** The builds whose own derivation is this step, oldest first. */
 export function ownBuildsOf(step: Step): BuildId[] {
   return step.builds.map((build) => build.id).sort((a, b) => a - b);
 }
@@ -186,6 +187,11 @@ export function fail(
   };
 }
 
+/**
+ * `what` is the verb for the message.
+ *
+ * @throws SchedulerError `step-busy` when the step has an attempt
+ */
 export function assertIdle(step: Step, what: string): void {
   if (step.attempt !== undefined) {
     throw new SchedulerError("step-busy", `step ${step.id} is running; ${what} through its attempt instead`);

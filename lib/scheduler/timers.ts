@@ -11,6 +11,7 @@ export interface TimerContext {
   readonly effects: Effect[];
 }
 
+/** Something to be done at a time (`at`, milliseconds since the epoch), once it is set in `Timers`. */
 export class Timer implements HeapItem {
   heapIndex = -1;
   at = 0;
@@ -20,6 +21,7 @@ export class Timer implements HeapItem {
   constructor(readonly fire: (context: TimerContext) => void) {}
 }
 
+/** The timers that are set, earliest first; those with the same time fire in the order they were set. */
 export class Timers {
   readonly #heap = new IndexedHeap<Timer>((a, b) => a.at < b.at || (a.at === b.at && a.order < b.order));
   #order = 0;

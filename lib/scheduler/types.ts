@@ -87,6 +87,7 @@ export interface NewBuild {
   readonly timeout?: number | undefined;
 }
 
+/** Priorities of a build, the larger the sooner. Every order of steps looks at the global one first. */
 export interface BuildPriorities {
   readonly globalPriority: number;
   readonly localPriority: number;

@@ -23,6 +23,7 @@ export interface BuildView {
  */
 export type StepState = "blocked" | "ready" | "delayed" | "running";
 
+/** A step, with the keys it inherits at present from builds and dependents. */
 export interface StepView {
   readonly id: StepId;
   readonly name: string;

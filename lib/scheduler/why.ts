@@ -10,6 +10,7 @@ import type { ReasonCounts } from "./views.js";
 /** At most so many inputs are named. */
 const namedInputs = 50;
 
+/** Why a step is not running. O(ready steps of the same kind) when it is ready. */
 export function why(core: SettledCore, id: StepId): WhyNotRunning {
   const step = core.graph.find(id);
   if (step === undefined) return { code: "unknown" };
@@ -88,6 +89,7 @@ function blockedMachines(queue: ReadyQueue<Step>): BlockedMachine[] {
   return result;
 }
 
+/** Number of steps per reason. O(queues), not O(steps). */
 export function reasonCounts(core: SettledCore): ReasonCounts {
   let [running, retryLater, unsupportedSteps, machinesBusy, nextInLine] = [0, 0, 0, 0, 0];
   for (const bucket of core.board.buckets.values()) {

@@ -28,6 +28,7 @@ import { type OpenNar, type StoredNar, StoredNars, type VerifyOptions } from "./
 export type { Presence } from "./presence-query.js";
 export type { OpenNar } from "./stored-nars.js";
 
+/** What a `BinaryCache` is made of; `openBinaryCache` makes all of it from a URI. */
 export interface BinaryCacheOptions {
   /** As configured. */
   readonly uri: string;
@@ -42,6 +43,7 @@ export interface BinaryCacheOptions {
   readonly now?: (() => number) | undefined;
 }
 
+/** How a path is written. */
 export interface UploadOptions extends ReadOptions {
   /** Write everything again even if it is there. Default false. */
   readonly repair?: boolean | undefined;
@@ -51,6 +53,11 @@ export interface UploadOptions extends ReadOptions {
   readonly beforePublish?: (() => Promise<void>) | undefined;
 }
 
+/**
+ * One binary cache, in a folder or a bucket. A narinfo is written only after everything it promises, so readers never
+ * see half a path. Methods may be called at the same time, also for the same path, and by several processes on the
+ * same cache.
+ */
 export class BinaryCache {
   readonly uri: string;
   readonly objects: ObjectStore;
@@ -88,10 +95,12 @@ export class BinaryCache {
     return this.objects.name;
   }
 
+  /** Requests and bytes since the cache was opened. */
   traffic(): TrafficReport {
     return this.objects.traffic.report(this.name);
   }
 
+  /** Closes the connections to the store; the cache cannot be used afterwards. Nothing to wait for. */
   close(): void {
     this.objects.close();
   }

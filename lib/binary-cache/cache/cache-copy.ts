@@ -76,6 +76,7 @@ export interface CopyTarget {
   readonly publish: (info: NarInfo) => Promise<void>;
 }
 
+/** How one path is copied. `repair`: copy the NAR even if the target has it; default false. */
 export interface CopyOptions extends ReadOptions {
   readonly repair?: boolean | undefined;
   /** Awaited before the narinfo makes the path visible. */

@@ -7,6 +7,9 @@ import type { ValidPathInfo } from "../../nix/store/path-info.js";
 /** Paths of one closure in transfer. */
 const pathsAtOnce = 10;
 
+/**
+ * `concurrency`: paths written at once, default 10. `beforePublish`: awaited for each path before it becomes visible.
+ */
 export interface ClosureOrderOptions {
   readonly concurrency?: number | undefined;
   readonly beforePublish?: (() => Promise<void>) | undefined;

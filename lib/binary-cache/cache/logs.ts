@@ -7,11 +7,16 @@ import { contentTypes, logKey } from "../layout.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
 import { contentEncoding, type SmallObjects } from "./small-objects.js";
 
+/** How a log is written. */
 export interface PutLogOptions extends ReadOptions {
   /** Name of a try that another one followed. */
   readonly attempt?: string | undefined;
 }
 
+/**
+ * The logs of a cache: objects `log/<drv>`, compressed as `log-compression` says where objects keep a
+ * Content-Encoding.
+ */
 export class CacheLogs {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;

@@ -5,6 +5,7 @@ import { parseNar } from "../../nix/nar/parser.js";
 import { createHasher, type Hash, hashesEqual, printHash } from "../../nix/path/hash.js";
 import { BinaryCacheError } from "../errors.js";
 
+/** What a NAR is expected to be: hash and size in bytes, both of the uncompressed NAR. `path` is for error messages. */
 export interface PromisedNar {
   readonly path: string;
   readonly narHash: Hash;
@@ -58,6 +59,10 @@ async function buildListing(source: AsyncIterable<Uint8Array>): Promise<NarListi
   return builder.finish();
 }
 
+/**
+ * Checks one NAR against what was promised while it passes through, and makes its listing on the way where that is
+ * wanted.
+ */
 export class NarInspection {
   readonly #promised: PromisedNar;
   readonly #wantsListing: boolean;

@@ -26,6 +26,7 @@ export interface StoredNar {
   readonly fileSize: number;
 }
 
+/** How a NAR is stored. */
 export interface StoreNarOptions extends ReadOptions {
   /** Whether to make a listing on the way. */
   readonly listing: boolean;
@@ -33,6 +34,7 @@ export interface StoreNarOptions extends ReadOptions {
   readonly repair: boolean;
 }
 
+/** How a stored NAR is checked. */
 export interface VerifyOptions extends ReadOptions {
   /** Looks at the NAR while it is read. */
   readonly inspection?: NarInspection | undefined;
@@ -40,6 +42,7 @@ export interface VerifyOptions extends ReadOptions {
   readonly compression?: CompressionMethod | undefined;
 }
 
+/** The `nar/…` objects of a cache: written, read and checked as streams, in constant memory. */
 export class StoredNars {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;

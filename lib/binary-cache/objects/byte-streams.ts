@@ -12,6 +12,7 @@ export async function collect(source: AsyncIterable<Uint8Array>, limit = 64 << 2
   return Buffer.concat(parts, size);
 }
 
+/** A stream of one chunk. */
 export async function* oneChunk(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }

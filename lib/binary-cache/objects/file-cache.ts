@@ -9,6 +9,10 @@ import { oneChunk } from "./byte-streams.js";
 import type { ObjectFacts, ObjectStore, PutOptions, ReadOptions, StoredObject } from "./object-store.js";
 import { TrafficCounters } from "./traffic.js";
 
+/**
+ * Objects as files. A file appears under its name only when it is complete and on disk; the key is the path below the
+ * folder.
+ */
 export class FileCache implements ObjectStore {
   readonly name: string;
   readonly traffic = new TrafficCounters();

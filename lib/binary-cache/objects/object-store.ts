@@ -1,17 +1,20 @@
 /** What a binary cache needs of the place where its objects are. */
 import type { TrafficCounters } from "./traffic.js";
 
+/** What is known of an object without reading it. */
 export interface ObjectFacts {
   /** Stored bytes. */
   readonly size: number;
   readonly contentEncoding: string | undefined;
 }
 
+/** An object that is being read. */
 export interface StoredObject extends ObjectFacts {
   /** The stored bytes, not decoded. Reading it to the end or leaving it early frees the connection. */
   readonly body: AsyncIterable<Uint8Array>;
 }
 
+/** How an object is written. */
 export interface PutOptions {
   readonly contentType: string;
   /** Undefined sends no header at all. */
@@ -23,6 +26,7 @@ export interface PutOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** `signal` aborts the request and rejects with its reason. */
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
@@ -38,8 +42,11 @@ export interface ObjectStore {
   readonly traffic: TrafficCounters;
   /** Whether objects carry a Content-Encoding. */
   readonly keepsEncoding: boolean;
+  /** Size and encoding of an object; undefined when it is absent. */
   head(key: string, options?: ReadOptions): Promise<ObjectFacts | undefined>;
+  /** Opens an object; undefined when it is absent. */
   get(key: string, options?: ReadOptions): Promise<StoredObject | undefined>;
+  /** Writes an object. `present`: `ifAbsent` was set and the object existed, so nothing was written. */
   put(
     key: string,
     body: Uint8Array | AsyncIterable<Uint8Array>,
@@ -50,5 +57,6 @@ export interface ObjectStore {
    * and the bytes have to go through us.
    */
   takeOver?(source: ObjectStore, key: string, options?: ReadOptions): Promise<boolean>;
+  /** Closes connections; the store cannot be used afterwards. */
   close(): void;
 }

@@ -15,6 +15,7 @@ export interface CopyLimits {
 const usualLimits: CopyLimits = { single: 5 * 2 ** 30, part: 2 ** 30 };
 const rangesAtOnce = 4;
 
+/** The object to copy. */
 export interface CopyTask {
   readonly bucket: string;
   readonly key: string;
@@ -23,6 +24,7 @@ export interface CopyTask {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Copies objects of other buckets of the same server under the same key, in parts when one request cannot do it. */
 export class S3Copy {
   readonly #connection: S3Connection;
   readonly #bucket: string;

@@ -12,6 +12,7 @@ import { isAbsent, isForbidden, isPreconditionFailed, s3Error } from "./s3-error
 import { S3Multipart, storageClass } from "./s3-multipart.js";
 import { TrafficCounters } from "./traffic.js";
 
+/** What a bucket is opened with besides its settings. */
 export interface S3UploaderOptions {
   /** Instead of those of the environment and of the profile. */
   readonly credentials?: S3Credentials | undefined;

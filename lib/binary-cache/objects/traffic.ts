@@ -12,6 +12,7 @@ export interface TrafficReport {
   readonly heads: number;
 }
 
+/** Counts the traffic with one store; times are in milliseconds. */
 export class TrafficCounters {
   #puts = 0;
   #putBytes = 0;
@@ -28,16 +29,19 @@ export class TrafficCounters {
     this.#putMs += milliseconds;
   }
 
+  /** One object read, to its end or in part. */
   get(bytes: number, milliseconds: number): void {
     this.#gets += 1;
     this.#getBytes += bytes;
     this.#getMs += milliseconds;
   }
 
+  /** One question whether an object is there. */
   head(): void {
     this.#heads += 1;
   }
 
+  /** The sums so far, for the store called `name`. */
   report(name: string): TrafficReport {
     return {
       name,

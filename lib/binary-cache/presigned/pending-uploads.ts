@@ -3,6 +3,7 @@ import type { NarInfo } from "../../nix/cache/nar-info.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { PresignRequest } from "./types.js";
 
+/** One path whose URLs are signed and whose narinfo is not written yet. */
 export interface PendingUpload {
   readonly request: PresignRequest;
   readonly key: string;
@@ -15,6 +16,7 @@ export interface PendingUpload {
   publishing: Promise<void> | undefined;
 }
 
+/** Uploads under way, by owner and path. In memory only: after a restart builders ask for new URLs. */
 export class PendingUploads {
   /** By owner (an attempt, say) and path. */
   readonly #byOwner = new Map<string, Map<StorePath, PendingUpload>>();

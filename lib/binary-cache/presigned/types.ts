@@ -5,6 +5,10 @@ import type { Hash } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { S3PresignedPart, UploadedPart } from "../objects/s3-multipart.js";
 
+/**
+ * A path that a builder wants to upload: hash and size of its uncompressed NAR, and the build ids (hex) it has debug
+ * information for.
+ */
 export interface PresignRequest {
   readonly path: StorePath;
   readonly narHash: Hash;
@@ -12,6 +16,7 @@ export interface PresignRequest {
   readonly debugInfoBuildIds: readonly string[];
 }
 
+/** A multipart upload, and URLs for its first parts. `partSize` is in bytes; only the last part may be shorter. */
 export interface PresignedParts {
   readonly uploadId: string;
   readonly partSize: number;
@@ -19,6 +24,7 @@ export interface PresignedParts {
   readonly parts: readonly S3PresignedPart[];
 }
 
+/** A URL that takes one object, and how the object is to be compressed. */
 export interface PresignedObject {
   /** Object key. */
   readonly path: string;
@@ -29,6 +35,7 @@ export interface PresignedObject {
   readonly multipart: PresignedParts | undefined;
 }
 
+/** All URLs for one path. */
 export interface PresignedNarUrls {
   readonly path: StorePath;
   /** The `URL` of the narinfo. */
@@ -39,6 +46,7 @@ export interface PresignedNarUrls {
   readonly debugInfoUploads: readonly PresignedObject[];
 }
 
+/** A builder's report that it has uploaded a path. */
 export interface CompletedUpload {
   /** As the builder reports it; what was not measured here is taken from the request it was signed for. */
   readonly narInfo: NarInfo;

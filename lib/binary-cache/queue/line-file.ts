@@ -8,6 +8,7 @@ interface Group {
   readonly written: Promise<void>;
 }
 
+/** An append-only file of lines. Calls may overlap: they take effect in the order they were made. */
 export class LineFile {
   readonly #path: string;
   #file: FileHandle | undefined;

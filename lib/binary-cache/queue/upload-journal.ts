@@ -11,6 +11,7 @@ import type { Logger } from "../../log.js";
 import { isStorePath, type StorePath, storePathNameFault } from "../../nix/path/store-path.js";
 import { LineFile } from "./line-file.js";
 
+/** A log to upload with a job. */
 export interface LogUpload {
   readonly drv: StorePath;
   /** Path of the plain log; it may also be there with the ending of a compression. */
@@ -26,6 +27,7 @@ export const logForms = [
   { suffix: ".bz2", method: "bzip2" },
 ] as const;
 
+/** What is to be uploaded, and into which caches. */
 export interface UploadRequest {
   /** With their closures. */
   readonly paths: readonly StorePath[];
@@ -40,6 +42,7 @@ export interface UploadRequest {
   readonly caches?: readonly string[] | undefined;
 }
 
+/** A request that is in the journal. `id` is unique within the journal. */
 export interface UploadJob extends UploadRequest {
   readonly id: string;
 }
@@ -101,6 +104,7 @@ function readLine(text: string): Line | undefined {
 /** Bytes of lines about jobs that are done, after which the file is written anew. */
 const muchWaste = 1 << 20;
 
+/** The jobs of one upload queue on disk, in `journal.jsonl` of a folder; one process at a time may use it. */
 export class UploadJournal {
   readonly #folder: string;
   readonly #logger: Logger;

@@ -14,6 +14,7 @@ import { isHopeless, prepareUpload, type UploadSource } from "./upload-work.js";
 
 export type { UploadJob, UploadRequest } from "./upload-journal.js";
 
+/** What a queue works with. */
 export interface UploadQueueOptions extends UploadSource {
   /** Where the journal is; made when missing. */
   readonly folder: string;
@@ -38,6 +39,7 @@ interface Entry {
   readonly settle: (error?: Error) => void;
 }
 
+/** Uploads closures in the background, oldest job first, and retries each until it is done or cannot succeed. */
 export class UploadQueue {
   readonly #options: UploadQueueOptions;
   readonly #journal: UploadJournal;

@@ -9,6 +9,7 @@ import type { BinaryCache, OpenNar } from "../cache/binary-cache.js";
 import { BinaryCacheError } from "../errors.js";
 import { type LogUpload, logForms, type UploadJob } from "./upload-journal.js";
 
+/** The store that paths are uploaded from. */
 export interface UploadSource {
   /** Everything reachable from `paths`, references first; paths that are not valid are left out. */
   readonly closure: (paths: readonly StorePath[], signal: AbortSignal) => Promise<readonly ValidPathInfo[]>;
@@ -18,6 +19,7 @@ export interface UploadSource {
 /** Does the whole of a job to one cache; what is there already is skipped. */
 export type IntoCache = (cache: BinaryCache) => Promise<void>;
 
+/** What a job is done with: our store, and all caches, of which one may be the source. */
 export interface UploadWorkOptions {
   readonly store: UploadSource;
   readonly caches: readonly BinaryCache[];

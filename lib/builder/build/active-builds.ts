@@ -27,6 +27,10 @@ interface ReportSubject {
   readonly machineId: string;
 }
 
+/**
+ * `maxActiveBuilds`: builds held at once, uploads included; read at each order. `onActivity`: see
+ * `BuilderClientOptions`.
+ */
 export interface ActiveBuildsOptions {
   readonly environment: BuildEnvironment;
   readonly maxActiveBuilds: () => number;
@@ -36,6 +40,7 @@ export interface ActiveBuildsOptions {
 /** Answers that mean "I do not know this build": saying it again, or otherwise, is of no use. */
 const unknownBuild = new Set(["not-found", "already-exists", "aborted", "failed-precondition"]);
 
+/** The builds of one builder. Orders for a derivation that is being built already join that build. */
 export class ActiveBuilds {
   readonly #options: ActiveBuildsOptions;
   readonly #link: RunnerLink;

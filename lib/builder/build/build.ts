@@ -33,6 +33,7 @@ export interface BuildEnvironment {
   readonly clock: () => number;
 }
 
+/** What one build is about. */
 export interface BuildJob {
   readonly order: BuildOrder;
   readonly machineId: string;
@@ -45,6 +46,7 @@ export interface BuildJob {
 /** A report without its addressee. */
 export type BuildOutcome = Omit<BuildCompletion, "buildId" | "machineId">;
 
+/** One build: imports inputs, builds, uploads outputs, and gives the report. Used once. */
 export class Build {
   readonly #job: BuildJob;
   readonly #environment: BuildEnvironment;

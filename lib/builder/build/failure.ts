@@ -5,6 +5,7 @@ import type { BuildResult, BuildStatus } from "../../nix/store/store.js";
 import type { BuildState } from "../../rpc/types.js";
 import { errorReport, reportText } from "./error-text.js";
 
+/** The ways in which a build does not succeed, as the wire names them. */
 export type FailureState = Exclude<BuildState, "success">;
 
 /** A build that did not succeed; `code` decides what is reported to the runner, with the message as its text. */

@@ -21,6 +21,7 @@ const requisitesTimeout = 600_000;
 /** Substitutions of one build at once. */
 const substitutionsAtOnce = 4;
 
+/** What inputs are imported with; `useSubstitutes` is read at each import. */
 export interface InputImporterOptions {
   readonly store: Store;
   readonly link: RunnerLink;
@@ -29,12 +30,14 @@ export interface InputImporterOptions {
   readonly logger: Logger;
 }
 
+/** For whom inputs are imported. */
 export interface ImportOptions {
   /** Everything that is imported gets a temporary root here, before anything else. */
   readonly roots: RootsSession;
   readonly signal: AbortSignal;
 }
 
+/** Imports inputs for all builds of a builder, at most `maxConcurrentDownloads` (default 5) transfers at once. */
 export class InputImporter {
   readonly #options: InputImporterOptions;
   readonly #claims = new PathClaims();

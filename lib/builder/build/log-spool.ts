@@ -11,6 +11,7 @@ import type { ByteStream } from "../../nix/store/store.js";
 
 const readPiece = 65_536;
 
+/** Where the text of a log is kept until it is sent. */
 export interface LogSpoolOptions {
   /** Where the file is made. */
   readonly directory: string;
@@ -18,6 +19,10 @@ export interface LogSpoolOptions {
   readonly memory?: number;
 }
 
+/**
+ * A queue of bytes with one writer and one reader, which spills to a temporary file: a slow runner does not slow a
+ * build down, and memory stays bounded.
+ */
 export class LogSpool {
   readonly #options: LogSpoolOptions;
   readonly #memoryLimit: number;

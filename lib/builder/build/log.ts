@@ -9,6 +9,7 @@ import { LogSpool } from "./log-spool.js";
 
 const newline = Uint8Array.of(0x0a);
 
+/** Whose log it is, and how it gets to the runner. */
 export interface BuildLogOptions {
   readonly drv: StorePath;
   readonly link: RunnerLink;
@@ -20,6 +21,7 @@ export interface BuildLogOptions {
   readonly signal: AbortSignal;
 }
 
+/** Sends the log of one build. A log that cannot be sent is logged as a warning and does not fail the build. */
 export class BuildLog {
   readonly #options: BuildLogOptions;
   readonly #spool: LogSpool;

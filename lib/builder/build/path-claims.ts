@@ -5,6 +5,7 @@
  */
 import type { StorePath } from "../../nix/path/store-path.js";
 
+/** What one import has to fetch, and what it can wait for. */
 export interface PathClaim {
   /** Paths that were not being fetched yet, in the order asked for. */
   readonly mine: readonly StorePath[];
@@ -16,6 +17,7 @@ export interface PathClaim {
   release(): void;
 }
 
+/** The paths that are being fetched, by the import that fetches them. */
 export class PathClaims {
   readonly #claimed = new Map<StorePath, { readonly over: Promise<void>; readonly end: () => void }>();
 

@@ -6,6 +6,7 @@ import type { ObjectBody } from "../presigned/put-object.js";
 
 const readPiece = 262_144;
 
+/** A temporary file, unlinked as soon as it is open, so that nothing is left after a crash. */
 export class SpoolFile implements AsyncDisposable {
   readonly #file: FileHandle;
   #size = 0;

@@ -21,6 +21,7 @@ const reportAfter: Readonly<Record<StepStatus, number>> = {
   postProcessing: 300,
 };
 
+/** Whose phases are reported, and to which runner. */
 export interface StepUpdatesOptions {
   /** The orders that this build answers, as of now. */
   readonly buildIds: () => readonly string[];
@@ -30,6 +31,9 @@ export interface StepUpdatesOptions {
   readonly signal: AbortSignal;
 }
 
+/**
+ * Reports the phases of one build, at most one call at a time; a phase that ends before its report is due is skipped.
+ */
 export class StepUpdates {
   readonly #options: StepUpdatesOptions;
   #latest: StepStatus | undefined;

@@ -15,6 +15,7 @@ const questionTimeout = 60_000;
 /** Bytes of a NAR that are sent sooner than the runner could say whether it needs them. */
 const smallNar = 32 << 10;
 
+/** What an upload works with. */
 export interface StreamUploadOptions {
   readonly store: Store;
   readonly link: RunnerLink;

@@ -20,6 +20,7 @@ export interface CredentialFiles {
   readonly token?: string | undefined;
 }
 
+/** Where runners are, and how to authenticate to them. */
 export interface RunnerGatewaysOptions {
   /** `http://…`, `https://…`, `unix://<path>` */
   readonly addresses: readonly string[];

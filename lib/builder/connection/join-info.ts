@@ -5,6 +5,7 @@ import type { NixConfiguration } from "../machine/nix-configuration.js";
 import type { MachineFacts, SystemSample } from "../machine/system-sampling.js";
 import type { BuilderSettings } from "../options.js";
 
+/** All that is known of this machine before it joins. */
 export interface MachineDescription {
   readonly hostname: string;
   readonly settings: BuilderSettings;
@@ -16,6 +17,7 @@ function unique(words: readonly string[]): string[] {
   return [...new Set(words)];
 }
 
+/** The message that joins a runner. Settings win over what Nix reports; duplicates in lists are dropped. */
 export function joinMessage(machineId: string, machine: MachineDescription): BuilderJoin {
   const { settings, nix, facts } = machine;
   return {
@@ -42,6 +44,7 @@ export function joinMessage(machineId: string, machine: MachineDescription): Bui
   };
 }
 
+/** The periodic message with the load of the machine and the transfers under way. */
 export function pingMessage(machineId: string, sample: SystemSample, counters: BuilderCounters): BuilderPing {
   const [load1, load5, load15] = sample.load;
   return {

@@ -12,6 +12,7 @@ import type { RunnerApi } from "../../rpc/types.js";
 /** A dead connection fails its calls a little before its tunnel ends. */
 const settleMs = 5000;
 
+/** Holds the connection while there is one, and makes calls on it for builds that outlive it. */
 export class RunnerLink {
   #api: RunnerApi | undefined;
   #resumable = false;

@@ -39,6 +39,11 @@ export async function checkVersion(
   return answer.serverVersion;
 }
 
+/**
+ * Opens the tunnel.
+ *
+ * @throws BuilderError `join-rejected`, `unauthorized`: retrying is of no use; RpcError
+ */
 export async function join(
   api: RunnerApi,
   message: BuilderJoin,
@@ -71,6 +76,7 @@ function refusal(error: unknown, { code, status, text }: Refusal): unknown {
   return error;
 }
 
+/** What a stay with a runner works with. */
 export interface StayOptions {
   readonly tunnel: BuilderTunnel;
   /** Milliseconds. */

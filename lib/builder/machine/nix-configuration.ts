@@ -7,6 +7,7 @@ import { BuilderError } from "../errors.js";
 
 const run = promisify(execFile);
 
+/** The settings of the local Nix that a runner needs to know. */
 export interface NixConfiguration {
   readonly system: string;
   readonly extraPlatforms: readonly string[];
@@ -20,6 +21,7 @@ export interface NixConfiguration {
   readonly nixVersion: string;
 }
 
+/** How `nix` is run. */
 export interface ReadNixConfigurationOptions {
   /** Default: that of this process. */
   readonly env?: Readonly<Record<string, string | undefined>> | undefined;

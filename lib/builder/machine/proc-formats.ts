@@ -9,6 +9,7 @@ export function parseLoadAverage(text: string): readonly [number, number, number
   return usable(one) && usable(five) && usable(fifteen) ? [one, five, fifteen] : undefined;
 }
 
+/** Memory of the machine. */
 export interface MemoryInfo {
   /** Bytes. */
   readonly total: number;
@@ -27,6 +28,7 @@ export function parseMemoryInfo(text: string): MemoryInfo | undefined {
   return { total, used: Math.max(0, total - (kilobytes("MemAvailable") ?? 0)) };
 }
 
+/** Processors of the machine: `count` logical ones, and the kernel's measure of the speed of each. */
 export interface CpuInfo {
   readonly count: number;
   /** 0 unless all processors have the same. */

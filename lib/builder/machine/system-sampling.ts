@@ -12,6 +12,7 @@ import {
   parsePressure,
 } from "./proc-formats.js";
 
+/** How busy the machine is at one moment. `load`: averages over 1, 5 and 15 minutes. */
 export interface SystemSample {
   readonly load: readonly [number, number, number];
   /** Bytes. */
@@ -23,6 +24,7 @@ export interface SystemSample {
   readonly storeFreePercent: number;
 }
 
+/** What to look at. */
 export interface SampleOptions {
   /** Where builds run. */
   readonly buildDir: string;
@@ -54,6 +56,10 @@ async function samplePressure(proc: string): Promise<PressureState | undefined> 
   return Object.values(texts).every((each) => each === undefined) ? undefined : parsePressure(texts);
 }
 
+/**
+ * Samples the machine. Never rejects: what cannot be read is replaced by what Node knows, or by the value for
+ * "unknown".
+ */
 export async function sampleSystem(options: SampleOptions): Promise<SystemSample> {
   const proc = options.proc ?? "/proc";
   const [loadText, memoryText, pressure, buildDirFreePercent, storeFreePercent] = await Promise.all([
@@ -74,11 +80,13 @@ export async function sampleSystem(options: SampleOptions): Promise<SystemSample
   };
 }
 
+/** What does not change while the machine is up. */
 export interface MachineFacts extends CpuInfo {
   /** Bytes. */
   readonly totalMemory: number;
 }
 
+/** Reads processors and memory from `proc`. Never rejects; where there is no procfs, Node's figures and 0 bogomips. */
 export async function readMachineFacts(proc = "/proc"): Promise<MachineFacts> {
   const [cpuText, memoryText] = await Promise.all([text(join(proc, "cpuinfo")), text(join(proc, "meminfo"))]);
   const cpu = cpuText === undefined ? undefined : parseCpuInfo(cpuText);

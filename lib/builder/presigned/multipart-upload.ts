@@ -8,6 +8,7 @@ import type { UploadRetries } from "./upload-retries.js";
 
 const partsAtOnce = 8;
 
+/** Which object is uploaded, from where and to where. */
 export interface MultipartUploadOptions {
   readonly upload: PresignedUpload & { readonly multipart: NonNullable<PresignedUpload["multipart"]> };
   readonly target: PresignedTarget;
@@ -16,6 +17,7 @@ export interface MultipartUploadOptions {
   readonly signal: AbortSignal;
 }
 
+/** One multipart upload of a file that is still growing. */
 export class MultipartUpload {
   readonly #options: MultipartUploadOptions;
   readonly #slots = new Semaphore(partsAtOnce);

@@ -17,6 +17,10 @@ import type { UploadRetries } from "./upload-retries.js";
 const linksAtOnce = 25;
 const debugInfoPrefix = "debuginfo/";
 
+/**
+ * What became of a NAR: hash and size in bytes of the compressed file, and the parts to be completed by the runner.
+ * `alreadyPresent`: the bucket had the object, so nothing was stored.
+ */
 export interface UploadedNar {
   /** Of the compressed file. */
   readonly fileHash: Hash;
@@ -25,6 +29,7 @@ export interface UploadedNar {
   readonly alreadyPresent: boolean;
 }
 
+/** The path to upload, and where to; `nar` is its uncompressed NAR, read once. */
 export interface PresignedNarOptions {
   readonly info: ValidPathInfo;
   readonly target: PresignedTarget;

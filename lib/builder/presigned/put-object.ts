@@ -21,6 +21,7 @@ export class PutError extends HydraError {
   }
 }
 
+/** The bytes of an object, which can be sent several times. */
 export interface ObjectBody {
   /** Bytes. */
   readonly length: number;
@@ -28,6 +29,7 @@ export interface ObjectBody {
   open(): ByteStream;
 }
 
+/** How an object is put. */
 export interface PutOptions {
   readonly headers?: Readonly<Record<string, string>>;
   /** Write only if there is no such object yet; one that is there already is no error. */
@@ -37,6 +39,7 @@ export interface PutOptions {
   readonly signal: AbortSignal;
 }
 
+/** What the store answered; `alreadyPresent` only with `ifAbsent`. */
 export interface PutAnswer {
   /** Without its quotes. */
   readonly etag: string | undefined;

@@ -26,6 +26,7 @@ export interface UrlSource {
 /** URLs to ask for when those at hand are used up. */
 const moreParts = 100;
 
+/** The URLs of one upload. Each is requested again when the store refuses it, and shared by all callers. */
 export class PresignedTarget {
   readonly nar: PresignedNar;
   readonly #source: UrlSource;

@@ -27,17 +27,18 @@ const urlsPerAnswer = 20_000;
 /** The least a runner cuts a NAR into. */
 const smallestPart = 10 << 20;
 
+/** What uploads work with. */
 export interface PresignedUploaderOptions {
   readonly store: Store;
   readonly link: RunnerLink;
   readonly counters: MutableCounters;
   readonly logger: Logger;
   readonly spoolDirectory: string;
-  /** With a bucket that is out of order. Default: twenty minutes. */
-  /** Default: 20 minutes. */
+  /** How long an outage of the bucket or the runner is waited for. Default: 20 minutes. */
   readonly retries?: UploadRetries | undefined;
 }
 
+/** The build whose outputs are uploaded. `debugInfo`: look for debug information to be linked. */
 export interface PresignedUploadJob {
   /** An order that the build answers at this moment. */
   readonly buildId: () => string;
@@ -54,6 +55,7 @@ interface PathUpload {
   readonly job: PresignedUploadJob;
 }
 
+/** Uploads for all builds of a builder, at most 16 NARs at once. */
 export class PresignedUploader {
   readonly #options: PresignedUploaderOptions;
   readonly #transfers = new Semaphore(narsAtOnce);

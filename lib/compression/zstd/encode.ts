@@ -6,6 +6,7 @@ import { passThrough, smallZstd, zstdArguments } from "../compress.js";
 import { clampLevel } from "../method.js";
 import { nativeZstd, transformCodec } from "../zlib-codec.js";
 
+/** How a frame is made. `level`: default as for `compress`. */
 export interface ZstdFrameOptions {
   readonly level?: number | undefined;
   /** Everything given so far can be decoded after each chunk; for live logs. Default false. */

@@ -168,6 +168,7 @@ export class DaemonStore implements Store {
     return this.#run(operations.queryPathFromHashPart(hashPart), options);
   }
 
+  /** All valid paths; for large stores an answer of many megabytes. */
   async queryAllValidPaths(options: CancelOptions = {}): Promise<Set<StorePath>> {
     return new Set(await this.#run(operations.queryAllValidPaths(), options));
   }
@@ -288,10 +289,12 @@ export class DaemonStore implements Store {
     return this.#run(operations.addIndirectRoot(link), options);
   }
 
+  /** All garbage-collector roots that the daemon shows us, each with the path it keeps. */
   findRoots(options: CancelOptions = {}): Promise<operations.GcRoot[]> {
     return this.#run(operations.findRoots(), options);
   }
 
+  /** Deletes paths, or lists what could be deleted. */
   collectGarbage(
     collection: operations.GarbageCollection,
     options: CancelOptions = {},

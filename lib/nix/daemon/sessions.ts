@@ -29,6 +29,7 @@ const mostAge = 600_000;
 /** Connections that are kept without use. */
 const mostIdle = 16;
 
+/** `open` makes a connection with settings of its own. */
 export interface SessionPoolOptions {
   readonly open: (settings: StoreSettings, signal?: AbortSignal) => Promise<DaemonConnection>;
   /** Milliseconds an unused connection is kept. */
@@ -43,6 +44,7 @@ interface Entry {
   timer?: NodeJS.Timeout;
 }
 
+/** Connections for builds, kept for a while to be reused by a build with the same settings. */
 export class SessionPool {
   readonly #options: SessionPoolOptions;
   readonly #busy = new Set<Entry>();

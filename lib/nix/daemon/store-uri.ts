@@ -4,6 +4,7 @@ import { resolve } from "node:path";
 import { parseStoreDir, type StoreDir } from "../path/store-path.js";
 import { DaemonError } from "./error.js";
 
+/** Environment variables, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 interface StorePlaces {
@@ -14,6 +15,7 @@ interface StorePlaces {
   readonly stateDir: string;
 }
 
+/** How a store is reached: over the socket of a running daemon, or through a daemon of our own for a local store. */
 export type StoreAddress =
   | (StorePlaces & { readonly kind: "socket"; readonly socket: string })
   | (StorePlaces & {

@@ -10,6 +10,7 @@ import { abortError, cleanDaemonText, DaemonError } from "./error.js";
 import type { ByteSource } from "./protocol/reader.js";
 import type { StoreAddress } from "./store-uri.js";
 
+/** A duplex stream of bytes with backpressure. Not shared: one reader and one writer at a time. */
 export interface Transport extends ByteSource {
   /** Waits while the peer is slower than we are. */
   write(bytes: Uint8Array): Promise<void>;

@@ -61,6 +61,7 @@ export function inputReferences(derivation: Derivation): OutputReference[] {
 /** All placeholders look alike. `/` is no digit of base 32, so one pass without overlaps finds every one. */
 const anyPlaceholder = /\/[0-9a-df-np-sv-z]{52}/g;
 
+/** The resolved derivation, or the outputs whose paths are not known yet. */
 export type ResolutionResult =
   | { readonly ok: true; readonly basic: BasicDerivation }
   | { readonly ok: false; readonly missing: readonly OutputReference[] };

@@ -1,5 +1,6 @@
 /** Reads a byte stream in pieces of a known size, without ever holding more than it was asked for. */
 
+/** Reads an async iterable of chunks as a sequence of bytes. One read at a time. */
 export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #chunk: Uint8Array = new Uint8Array(0);

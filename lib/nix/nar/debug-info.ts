@@ -1,6 +1,7 @@
 /** Separate debug information in a store path, found by the build ids in file names. */
 import { findInListing, type NarListing } from "./listing.js";
 
+/** One file with separate debug information. */
 export interface DebugInfoFile {
   /** Lower-case hex. */
   readonly buildId: string;

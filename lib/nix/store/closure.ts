@@ -4,6 +4,7 @@ import type { StorePath } from "../path/store-path.js";
 import type { ValidPathInfo } from "./path-info.js";
 import type { PathInfoCache } from "./path-info-cache.js";
 
+/** Path infos of those of `paths` that are valid, in one round. */
 export type QueryPathInfos = (paths: readonly StorePath[]) => Promise<ReadonlyMap<StorePath, ValidPathInfo>>;
 
 /**

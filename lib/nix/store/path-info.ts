@@ -3,6 +3,7 @@ import type { ContentAddress } from "../path/content-address.js";
 import type { Hash } from "../path/hash.js";
 import type { StorePath } from "../path/store-path.js";
 
+/** What a store knows of a valid path; all of a narinfo but the stored file. */
 export interface ValidPathInfo {
   readonly path: StorePath;
   readonly deriver: StorePath | undefined;

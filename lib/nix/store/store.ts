@@ -33,8 +33,10 @@ export const buildStatuses = [
   "resolvesToAlreadyValid",
   "noSubstituters",
 ] as const;
+/** The outcome of a build, as the daemon reports it; the order of `buildStatuses` is that of the worker protocol. */
 export type BuildStatus = (typeof buildStatuses)[number];
 
+/** The daemon's report on one derivation. */
 export interface BuildResult {
   readonly status: BuildStatus;
   /** The daemon's words without terminal escapes and NUL bytes; may hold several lines. Empty on success. */
@@ -86,6 +88,7 @@ export interface StoreSettings {
   readonly overrides?: ReadonlyMap<string, string>;
 }
 
+/** How a derivation is built. */
 export interface BuildOptions extends StoreSettings, CancelOptions {
   /**
    * One line of the build log, without its newline. A line has no length limit, so a long one comes in several
@@ -104,8 +107,10 @@ export interface BuildOptions extends StoreSettings, CancelOptions {
 /** The settings are those of the session. */
 export type SessionBuildOptions = Pick<BuildOptions, "onLog" | "mode" | "signal">;
 
+/** `repair`: build even though outputs are valid, and replace them. `check`: build again and compare. */
 export type BuildMode = "normal" | "repair" | "check";
 
+/** How a path is imported. `repair`: replace one that is valid already; default false. */
 export interface AddToStoreOptions extends CancelOptions {
   readonly repair?: boolean;
   /** Default false, which needs a trusted user unless the path is content-addressed. */
@@ -164,25 +169,30 @@ export interface BuildSession extends RootsSession {
 /** Whether the daemon does what we ask without signatures: `unknown` for protocols before 1.35. */
 export type Trust = "trusted" | "notTrusted" | "unknown";
 
+/** A Nix store. All methods reject with `DaemonError`, or with the reason of their `signal`. */
 export interface Store extends AsyncDisposable {
   /** The logical store directory, as paths are printed. */
   readonly storeDir: StoreDir;
   /** Where the files really are; differs from `storeDir` for chroot stores. */
   readonly realStoreDir: string;
 
+  /** Undefined when the path is not valid. */
   queryPathInfo(path: StorePath, options?: CancelOptions): Promise<ValidPathInfo | undefined>;
   /** Pipelined; paths that are not valid are left out. */
   queryPathInfos(
     paths: readonly StorePath[],
     options?: CancelOptions,
   ): Promise<Map<StorePath, ValidPathInfo>>;
+  /** Whether the path is registered, with its contents and references. */
   isValidPath(path: StorePath, options?: CancelOptions): Promise<boolean>;
   /** One question for many paths. `substitute`: let the daemon fetch what substituters have. */
   queryValidPaths(
     paths: readonly StorePath[],
     options?: CancelOptions & { readonly substitute?: boolean },
   ): Promise<Set<StorePath>>;
+  /** The valid paths that refer to `path`. */
   queryReferrers(path: StorePath, options?: CancelOptions): Promise<Set<StorePath>>;
+  /** The valid path with this hash part (32 characters); undefined when there is none. */
   queryPathFromHashPart(hashPart: string, options?: CancelOptions): Promise<StorePath | undefined>;
   /**
    * Everything reachable from `roots`, dependencies before dependents; invalid paths are left out. A root whose path
@@ -210,23 +220,31 @@ export interface Store extends AsyncDisposable {
     references: readonly StorePath[],
     options?: CancelOptions & { readonly repair?: boolean },
   ): Promise<StorePath>;
+  /** Adds signatures (`<key name>:<base64>`) to those of a valid path. */
   addSignatures(path: StorePath, signatures: readonly string[], options?: CancelOptions): Promise<void>;
 
   /** Makes the path valid, by substitution if need be; rejects when that is impossible. */
   ensurePath(path: StorePath, options?: CancelOptions & StoreSettings): Promise<void>;
   /** Makes `link` (outside of the store) a permanent root of `path`. */
   addPermRoot(path: StorePath, link: string, options?: CancelOptions): Promise<void>;
+  /** A session for temporary roots, which last until it is closed. */
   rootsSession(options?: CancelOptions): Promise<RootsSession>;
   /** For builds with these settings. */
   buildSession(settings: StoreSettings, options?: CancelOptions): Promise<BuildSession>;
 
+  /** Where an output of a content-addressed derivation is; undefined when the store does not know. */
   queryRealisation(id: DrvOutputId, options?: CancelOptions): Promise<Realisation | undefined>;
+  /** Records a realisation. Needs the experimental feature `ca-derivations`. */
   registerDrvOutput(id: DrvOutputId, realisation: Realisation, options?: CancelOptions): Promise<void>;
   /** The outputs of a derivation in the store; `undefined` for outputs that are not known yet. */
   queryDerivationOutputMap(
     drvPath: StorePath,
     options?: CancelOptions,
   ): Promise<Map<string, StorePath | undefined>>;
+  /**
+   * What a build of `targets` would build and substitute, with sizes in bytes. Asks substituters, so it may take
+   * long.
+   */
   queryMissing(targets: readonly DerivedPath[], options?: CancelOptions): Promise<MissingPaths>;
 
   /** Builds one resolved derivation, which need not be in the store, on a connection of its own. */
@@ -237,5 +255,6 @@ export interface Store extends AsyncDisposable {
     options?: BuildOptions,
   ): Promise<{ readonly target: DerivedPath; readonly result: BuildResult }[]>;
 
+  /** Closes all connections; calls under way reject. */
   close(): Promise<void>;
 }

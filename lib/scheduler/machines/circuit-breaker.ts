@@ -9,6 +9,7 @@ import type { StepId } from "../ids.js";
 import type { BreakerOptions } from "../options.js";
 import type { Random } from "../random.js";
 
+/** The breaker of one host. Times are in milliseconds since the epoch. */
 export class CircuitBreaker {
   consecutiveFailures = 0;
   lastFailure = 0;

@@ -9,6 +9,7 @@ import type { Effect, MachineLossReason } from "../types.js";
 import type { Machine } from "./machine.js";
 import type { MachineInfo, MachineLoad } from "./machine-types.js";
 
+/** A machine joins, or rejoins under a known id: attempts that are not in `running` are lost. */
 export function join(core: Core, info: MachineInfo, running: readonly AttemptId[], random: Random): Effect[] {
   const known = core.pool.machines.get(info.id);
   const effects: Effect[] = [];
@@ -41,6 +42,7 @@ export function join(core: Core, info: MachineInfo, running: readonly AttemptId[
   return effects;
 }
 
+/** A ping arrived: it is the heartbeat, and reports the load. A ping without pressure keeps the last known pressure. */
 export function ping(core: Core, machine: Machine, load: MachineLoad): void {
   const pressure = load.pressure ?? machine.load?.pressure;
   machine.load = { ...load, pressure };
@@ -49,6 +51,10 @@ export function ping(core: Core, machine: Machine, load: MachineLoad): void {
   core.pool.refresh(machine, core.now);
 }
 
+/**
+ * The connection broke. Until `until` (milliseconds since the epoch) the machine keeps its attempts and gets no new
+ * ones.
+ */
 export function disconnect(core: Core, machine: Machine, until: number): void {
   machine.disconnectedUntil = until;
   if (machine.grace !== undefined) core.timers.set(machine.grace, until);
@@ -92,6 +98,7 @@ function loseAttempts(
   return effects;
 }
 
+/** Sets the timer after which a silent machine is lost; no timer when the deadline is 0. */
 export function armHeartbeat(core: Core, machine: Machine): void {
   const { heartbeatMs } = core.options.deadlines;
   if (machine.heartbeat === undefined) return;

@@ -42,6 +42,7 @@ export class MachinePool {
     this.#hooks = hooks;
   }
 
+  /** Uses other rules of order and capacity from now on, for machines that have joined, too. */
   setOptions(options: SchedulerOptions, now: number): void {
     this.#options = options;
     this.#order = machineOrder(options.machineOrder);
@@ -49,6 +50,7 @@ export class MachinePool {
     for (const machine of this.machines.values()) this.refresh(machine, now);
   }
 
+  /** A new machine, which gets work only after the next `refresh`. */
   add(info: MachineInfo, now: number): Machine {
     const machine = new Machine(info, this.#classOf(info), now, this.#joined++);
     machine.cls.machines.add(machine);
@@ -64,6 +66,7 @@ export class MachinePool {
     machine.cls.machines.add(machine);
   }
 
+  /** Forgets a machine and its timers. */
   remove(machine: Machine): void {
     machine.gone = true;
     this.#leave(machine);
@@ -123,6 +126,7 @@ export class MachinePool {
     return others > 0 ? machine : undefined;
   }
 
+  /** The score of a machine as if it were idle, by which machines can be compared in the status. Higher is better. */
   scoreWithoutJobs(machine: Machine): number {
     return this.#order({ ...stateOf(machine), jobs: 0 });
   }

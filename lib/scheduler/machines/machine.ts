@@ -99,6 +99,7 @@ export class MachineClass {
   }
 }
 
+/** Equal for machines with the same systems and features, whatever their order. */
 export function machineClassKey(info: MachineInfo): string {
   const lists = [info.systems, info.supportedFeatures, info.mandatoryFeatures];
   return JSON.stringify(lists.map((list) => [...new Set(list)].sort()));

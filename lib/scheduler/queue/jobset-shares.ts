@@ -122,26 +122,32 @@ export class JobsetShares {
     this.#rekey = rekey;
   }
 
+  /** A jobset by its id. */
   get(id: JobsetId): Jobset | undefined {
     return this.#jobsets.get(id);
   }
 
+  /** All jobsets, in the order in which they were added. */
   all(): IterableIterator<Jobset> {
     return this.#jobsets.values();
   }
 
+  /** Number of jobsets. */
   get size(): number {
     return this.#jobsets.size;
   }
 
+  /** Number of sets of jobsets that steps refer to. */
   get setCount(): number {
     return this.#sets.size;
   }
 
+  /** Number of charges inside the window. */
   get entryCount(): number {
     return this.#entries.size;
   }
 
+  /** Adds a jobset, or changes the names and shares of a known one. */
   upsert(from: NewJobset): void {
     const known = this.#jobsets.get(from.id);
     if (known === undefined) {
@@ -157,6 +163,11 @@ export class JobsetShares {
     this.#shareChanged([known]);
   }
 
+  /**
+   * Replaces the usage that was loaded for a jobset. What is older than the window is ignored.
+   *
+   * @throws SchedulerError `unknown-jobset`
+   */
   load(id: JobsetId, usage: readonly JobsetUsage[], now: number): void {
     const jobset = this.#jobsets.get(id);
     if (jobset === undefined) throw new SchedulerError("unknown-jobset", `jobset ${id} is not known`);
@@ -192,6 +203,7 @@ export class JobsetShares {
     return first === undefined ? undefined : first.start + usageWindowMs;
   }
 
+  /** Drops usage that has left the window by `now` (milliseconds since the epoch). */
   prune(now: number): void {
     const changed = new Set<Jobset>();
     for (;;) {
@@ -214,6 +226,7 @@ export class JobsetShares {
     return known;
   }
 
+  /** A step no longer refers to the set. */
   release(set: JobsetSet): void {
     if (--set.refs === 0 && set !== this.empty) this.#sets.delete(set.key);
   }

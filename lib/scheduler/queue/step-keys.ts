@@ -10,6 +10,7 @@ import type { JobsetSet } from "./jobset-shares.js";
 /** Lowest build id of a step that no build needs: the largest 32-bit integer, as the status API shows it. */
 export const noBuild = 2_147_483_647;
 
+/** The inherited keys of one step; of a step that no build needs, every key has its lowest value. */
 export class StepKeys {
   globalPriority = Number.NEGATIVE_INFINITY;
   localPriority = Number.NEGATIVE_INFINITY;
@@ -71,6 +72,7 @@ export function limitKey(seconds: number): number {
   return seconds === 0 ? Number.POSITIVE_INFINITY : seconds;
 }
 
+/** A limit as builders get it: seconds, 0 for none. */
 export function limitSeconds(key: number): number {
   return Number.isFinite(key) ? key : 0;
 }

@@ -134,12 +134,14 @@ export function writeBasicDerivation(writer: WireWriter, context: WireContext, d
   writer.list(env, ([key, value]) => writer.byteString(key).byteString(value));
 }
 
+/** A target as the protocol writes it: a store path, or `<drv>!<output>,…` with `*` for all outputs. */
 export function printDerivedPath(dir: StoreDir, target: DerivedPath): string {
   if (target.kind === "opaque") return printStorePath(dir, target.path);
   const outputs = target.outputs === "*" ? "*" : [...target.outputs].sort().join(",");
   return `${printStorePath(dir, target.drvPath)}!${outputs}`;
 }
 
+/** Writes a list of targets. */
 export function writeDerivedPaths(
   writer: WireWriter,
   { storeDir }: WireContext,
