@@ -13,6 +13,7 @@ const steps = [
   ["lint and format", ["npx", "biome", "ci", "--error-on-warnings", "."]],
   ["unused files, exports and dependencies", ["npx", "knip", "--config", ".knip.json"]],
   ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
+  ["words", ["node", ".ci/check-words.mjs"]],
   ["buf lint", ["npx", "buf", "lint"]],
   ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
   ["public surface", ["node", ".ci/api-report.mjs", "--check"]],

@@ -104,7 +104,7 @@ async function failOnce(database: HydraDatabase, indices: readonly number[]): Pr
   const builds = await addBuilds(database, indices);
   const scheduler = loadScheduler(indices, builds);
   const [assignment] = scheduler.assign(0, () => attemptId("attempt"));
-  if (assignment === undefined) throw new Error("nothing was handed out");
+  if (assignment === undefined) throw new Error("no step was assigned");
   const drv = drvPath(indices[0] ?? 0);
   const counting = new CountingTransactions(database);
   let ended = 0;

@@ -127,7 +127,7 @@ function makeCollection(steps: number): Map<StorePath, Uint8Array> {
   );
 }
 
-/** Nothing is built yet, and nobody builds here. */
+/** No output is valid yet, and no builder joins. */
 function storeOf(collection: ReadonlyMap<StorePath, Uint8Array>): RunnerStore {
   const never = (): never => {
     throw new Error("not a part of this benchmark");

@@ -1,7 +1,7 @@
 /**
  * The demo's job set: small derivations of every kind that a queue runner meets, with what should come of each.
  *
- * There is no nixpkgs here: a static busybox serves as shell and as toolbox.
+ * Without nixpkgs: a static busybox serves as shell and as toolbox.
  */
 
 export type Expected = "succeeded" | "failed" | "dependency failed" | "succeeded with failure marker";

@@ -25,7 +25,7 @@ export function backoffDelay(failures: number, options: BackoffOptions): number 
   return full * (0.5 + random() / 2);
 }
 
-/** Counts failures in a row for a loop that retries for as long as it lives. */
+/** Counts failures in a row for a loop that retries until it is stopped. */
 export class Backoff {
   readonly #options: BackoffOptions;
   #failures = 0;

@@ -214,6 +214,6 @@ function decodePath(text: string): string {
 function readEndpoint(text: string | undefined, scheme: string): string | undefined {
   if (text === undefined) return undefined;
   const full = /^https?:\/\//i.test(text) ? text : `${scheme}://${text}`;
-  if (!URL.canParse(full)) throw fault(`'endpoint' is no URL: '${text}'`);
+  if (!URL.canParse(full)) throw fault(`'endpoint' is not a URL: '${text}'`);
   return full.replace(/\/+$/, "");
 }

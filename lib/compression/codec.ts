@@ -1,4 +1,4 @@
-/** Drives a codec with a back-pressured input side, whatever it is made of. */
+/** Drives a codec with a backpressured input side, whatever it is made of. */
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 
@@ -19,7 +19,7 @@ export interface Codec {
   kill(): void;
 }
 
-/** Nobody sees it: who waits for more input stops. Made once, because an error with its stack is not cheap. */
+/** Never leaves this file: it ends a wait for more input. Made once, because an error with its stack is not cheap. */
 const over = new Error("the run of the codec is over");
 
 /** How far the input has come; decides what an ended run means. */
@@ -29,7 +29,7 @@ export interface InputState {
 
 /**
  * Sends `source` through a codec. Whatever happens (an error on either side, an early return, an abort), the codec is
- * ended and `source` is told to stop.
+ * ended and `source` is closed.
  *
  * @throws whatever `source` throws, `signal.reason` when aborted, else what `codec.finished` rejects with
  */
@@ -57,7 +57,7 @@ export async function* runCodec(
     if (codec.drainOnSourceError === true && !codec.input.destroyed) codec.input.end();
     else codec.kill();
   });
-  // A stream may fail before anyone listens; what went wrong is told by `finished`.
+  // A stream may fail before anyone listens; `finished` reports what went wrong.
   codec.input.on("error", () => undefined);
   codec.output.on("error", () => undefined);
   let complete = false;

@@ -22,7 +22,7 @@ const xzMemory = "256MiB";
 
 /**
  * Decompresses a stream; several members, streams or frames in a row count as one. Output comes in slices of at most
- * 256 KiB, memory is constant, and back-pressure goes through to `source`.
+ * 256 KiB, memory is constant, and backpressure goes through to `source`.
  *
  * @throws CompressionError, `truncated` when the input ends early (an empty input does), `too-large`; whatever `source`
  *   throws; `signal.reason` when aborted
@@ -67,5 +67,5 @@ async function* notEmpty(source: AsyncIterable<Uint8Array>, what: string): Async
     empty = false;
     yield chunk;
   }
-  if (empty) throw new CompressionError("truncated", `${what}: there is no data`);
+  if (empty) throw new CompressionError("truncated", `${what}: no data`);
 }

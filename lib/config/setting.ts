@@ -10,7 +10,7 @@ interface Described {
   readonly own?: true;
   /** Accepted for the sake of existing files and read by no part of the program: setting it is a warning. */
   readonly ignored?: true;
-  /** What the manual shows as default when there is no plain value. */
+  /** What the manual shows as default when that is not a plain value. */
   readonly defaultText?: string;
 }
 

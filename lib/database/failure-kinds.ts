@@ -1,4 +1,4 @@
-/** What an error of the PostgreSQL driver means for whoever met it. */
+/** What an error of the PostgreSQL driver means for its caller. */
 
 /**
  * `lost`: no connection (any more); `conflict`: the transaction collided with another and may simply be repeated;
@@ -8,7 +8,7 @@ export type FailureKind = "lost" | "conflict" | "refused" | "other";
 
 /** serialization_failure, deadlock_detected, lock_not_available, query_canceled (our own time limits). */
 const conflicts = new Set(["40001", "40P01", "55P03", "57014"]);
-/** admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, idle-in-transaction time-out. */
+/** admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, idle-in-transaction timeout. */
 const losses = new Set(["57P01", "57P02", "57P03", "53300", "25P03"]);
 /** invalid_password, invalid_authorization, invalid_catalog_name, insufficient_privilege. */
 const refusals = new Set(["28P01", "28000", "3D000", "42501"]);
@@ -54,7 +54,7 @@ function saysLost(thrown: unknown): boolean {
   return false;
 }
 
-/** The kind of an error that the driver threw; `other` for everything that is no failure of the database. */
+/** The kind of an error that the driver threw; `other` when it does not come from the database. */
 export function failureKind(thrown: unknown): FailureKind {
   const code = failureCode(thrown);
   if (code === undefined) return saysLost(thrown) ? "lost" : "other";

@@ -29,7 +29,7 @@ export interface HydraDatabaseOptions {
 
 type Queries = typeof import("./queries/index.js");
 
-/** Drizzle and the tables come with them; they take about 100 ms, which nobody who asks nothing should pay. */
+/** Loaded by the first query, with Drizzle and the tables: that takes about 100 ms. */
 function queries(): Promise<Queries> {
   return import("./queries/index.js");
 }
@@ -136,7 +136,7 @@ export class HydraDatabase implements AsyncDisposable {
     }
   }
 
-  /** A connection outside the pool, for whoever must keep one. The caller ends it. */
+  /** A connection outside the pool, for callers that must keep one. The caller ends it. */
   async connect(name: string): Promise<Client> {
     this.#checkOpen();
     const { application_name: own } = this.#settings.config;
@@ -214,7 +214,7 @@ export class HydraDatabase implements AsyncDisposable {
     return this.#ask((queries, session) => queries.buildExists(session, id));
   }
 
-  /** Inserts a build for a derivation and tells the listeners; undefined when there is no such jobset. */
+  /** Inserts a build for a derivation and tells the listeners; undefined when the jobset does not exist. */
   submitBuild(build: NewBuild): Promise<number | undefined> {
     return this.transaction(async (transaction) => (await queries()).submitBuild(transaction, build));
   }

@@ -1,7 +1,7 @@
 /**
  * Hears what Hydra's other programs say of the queue.
  *
- * A notification that is sent while nobody listens is gone. So after each (re)connection, once all channels are
+ * A notification that is sent while no connection listens is lost. So after each (re)connection, once all channels are
  * subscribed, `onResync` asks for a look at everything; a listener cannot miss anything for longer than an outage.
  */
 import { Backoff, pause } from "../async/index.js";

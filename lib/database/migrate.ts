@@ -59,7 +59,7 @@ export async function migrate(
   return { created };
 }
 
-/** Undefined when there is no schema; 0 for a table of versions without a row. */
+/** Undefined when the schema is absent; 0 for a table of versions without a row. */
 async function readVersion(session: Session): Promise<number | undefined> {
   const { rows } = await session.query<{ present: boolean }>(
     "SELECT to_regclass('schemaversion') IS NOT NULL AS present",

@@ -116,7 +116,7 @@ async function connectionLimit(settings: ConnectionSettings): Promise<number> {
 const refusals: Readonly<Record<string, string>> = {
   "28P01": "it refuses our password",
   "28000": "it does not let this user in",
-  "3D000": "there is no such database",
+  "3D000": "the database does not exist",
   "42501": "this user lacks rights that the runner needs",
 };
 

@@ -1,4 +1,4 @@
-/** The statements behind the owner lock. What the locks mean is told in `owner-lock.ts`. */
+/** The statements behind the owner lock. `owner-lock.ts` explains what the locks mean. */
 import type { Client } from "pg";
 import { failureCode } from "./failure-kinds.js";
 
@@ -42,7 +42,7 @@ export function passedGate(results: unknown): boolean {
   return lastCount(results) === 2;
 }
 
-/** Nobody owns the database. */
+/** The database has no owner. */
 export async function isFree(client: Client): Promise<boolean> {
   const { rows } = await client.query(
     `SELECT 1 FROM pg_locks WHERE ${held} AND classid = ${ownerSpace} AND objid = ${ownerKey}`,

@@ -84,7 +84,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     return this.#ownership !== undefined;
   }
 
-  /** Takes the lock if nobody has it. */
+  /** Takes the lock if it is free. */
   async tryAcquire(): Promise<boolean> {
     this.#checkUsable();
     if (this.#owner) return true;

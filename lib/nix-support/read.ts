@@ -100,7 +100,7 @@ async function defaultProducts(
   ];
 }
 
-/** The value of a file, undefined when there is no such file; and what was dropped of it. */
+/** The value of a file, undefined when the file does not exist; and what was dropped of it. */
 interface FileReading<T> {
   readonly value: T | undefined;
   readonly dropped: readonly DroppedLine[];

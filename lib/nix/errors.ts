@@ -1,7 +1,7 @@
 /** Errors of Nix's formats. */
 import { HydraError } from "../errors.js";
 
-/** Which format was violated; `uncheckable` is no violation, but a hash method or algorithm that is not known here. */
+/** Which format was violated; `uncheckable`: not a violation, but a hash method or algorithm that is not supported here. */
 export type NixFormatErrorCode =
   | "store-path"
   | "hash"

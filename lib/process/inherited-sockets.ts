@@ -32,7 +32,7 @@ function natural(text: string | undefined): number | undefined {
  * Descriptors by name. A name that `LISTEN_FDNAMES` does not list gets the socket at its own place in `names`, as
  * long as no other name lists that one. `LISTEN_PID` may be missing; when it is there it must be ours. All variables
  * of the convention are removed from `env`. Node itself has made the descriptors close-on-exec.
- * @throws UsageError when a descriptor that would be used is no socket, or a name stands there twice
+ * @throws UsageError when a descriptor that would be used is not a socket, or a name occurs twice
  */
 export function inheritedSockets(
   env: MutableEnvironment = process.env,

@@ -3,7 +3,7 @@
  * and ours keep each other out. The kernel drops it when the process dies, however it dies.
  *
  * Node cannot call flock(2). The lock belongs to the open file, not to a process, so the `flock` program takes it on
- * a descriptor it inherits from us, and we keep it. Where there is no such program (macOS) a file with our process id
+ * a descriptor it inherits from us, and we keep it. Where that program is missing (macOS) a file with our process id
  * stands in; it keeps out our own kind only.
  */
 import { spawn } from "node:child_process";

@@ -1,4 +1,4 @@
-/** A file that says which process holds something, and how to tell when that process is no more. */
+/** A file that says which process holds something, and how to tell that the process has ended. */
 import { link, readFile, rename, unlink, writeFile } from "node:fs/promises";
 
 import { ProcessError } from "./errors.js";
@@ -54,7 +54,7 @@ export async function acquirePidFile(path: string): Promise<() => Promise<void>>
           `another instance is already running (process ${holder.split(" ")[0]}): ${path}`,
         );
       }
-      // Of several that see the dead one's file only one can move this very file away; the others look again.
+      // Of several that see the dead one's file only one can move this very file away; the others check again.
       const grave = `${own}.stale`;
       await rename(path, grave).catch(() => undefined);
       const moved = await readFile(grave, "utf8").catch(() => undefined);

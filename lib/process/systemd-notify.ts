@@ -10,7 +10,7 @@ import { ProcessError } from "./errors.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What the service manager is told; members left out are not mentioned. */
+/** A message to the service manager; members left out are not sent. */
 export interface ServiceState {
   readonly ready?: boolean;
   /** A reload begins; `ready` ends it. */
@@ -55,7 +55,7 @@ export function printServiceState(state: ServiceState): string[] {
 }
 
 /**
- * Sends one message. Resolves to false when there is nobody to tell (`NOTIFY_SOCKET` is not set).
+ * Sends one message. Resolves to false without a service manager (`NOTIFY_SOCKET` is not set).
  * @throws ProcessError `notify-failed` when `systemd-notify` is not there or failed
  */
 export async function notifySystemd(state: ServiceState, options: NotifyOptions = {}): Promise<boolean> {

@@ -1,7 +1,7 @@
 /** The one error of this room: a gRPC status. */
 import { HydraError, toError } from "../errors.js";
 
-/** Canonical gRPC status names with their numbers; OK is no error. */
+/** Canonical gRPC status names with their numbers; OK is not among them. */
 export const rpcStatusCodes = {
   cancelled: 1,
   unknown: 2,

@@ -10,7 +10,7 @@ export type Principal =
   | { readonly kind: "token"; readonly name: string }
   /** A certificate that the configured authority signed. */
   | { readonly kind: "certificate"; readonly subject: string }
-  /** Whoever may open the Unix socket that the server listens on. */
+  /** Any process that may open the Unix socket that the server listens on. */
   | { readonly kind: "unixPeer" }
   /** Without any proof: an address without port. Peers that share it cannot be told apart. */
   | { readonly kind: "anonymous"; readonly address: string };

@@ -60,7 +60,7 @@ export interface BuilderJoin {
   readonly useSubstitutes: boolean;
   readonly nixVersion: string;
   /**
-   * Builds in work, of a builder that can keep them going without a runner. It travels as metadata of the call, so
+   * Builds in progress, of a builder that can keep them going without a runner. It travels as metadata of the call, so
    * peers that know nothing of it are not disturbed; undefined for builders that abort all work with their tunnel.
    */
   readonly running?: readonly RunningBuild[] | undefined;
@@ -335,7 +335,7 @@ export interface TunnelConnection {
   send(order: RunnerOrder): boolean;
   /** Ends the tunnel: what is queued is dropped. */
   close(reason: string): void;
-  /** Resolves with the reason once the tunnel is over, whoever ended it. */
+  /** Resolves with the reason once the tunnel is over, on either side's initiative. */
   readonly closed: Promise<string>;
   readonly signal: AbortSignal;
 }
@@ -353,7 +353,7 @@ export interface RunnerServiceHandlers {
   /** Closure of the paths in the runner's store, references before referrers. */
   fetchRequisites(paths: readonly StorePath[], context: CallContext): Promise<readonly StorePath[]>;
   hasPath(path: StorePath, context: CallContext): Promise<boolean>;
-  /** `chunks` is iterated with back-pressure and returned early when the caller goes away. */
+  /** `chunks` is iterated with backpressure and returned early when the caller goes away. */
   fetchPaths(paths: readonly StorePath[], context: CallContext): Promise<NarStream>;
   /** `chunks` is one zstd frame of log text. It throws `RpcError` when the upload breaks off. */
   buildLog(

@@ -23,7 +23,7 @@ export function schedulerSettings(config: QueueRunnerConfig): SchedulerOptionsIn
   };
 }
 
-/** Milliseconds of a timer setting in seconds; 0 or less means that there is no such timer. */
+/** Milliseconds of a timer setting in seconds; 0 or less disables the timer. */
 export function timerMs(seconds: number): number | undefined {
   return seconds > 0 ? seconds * 1000 : undefined;
 }

@@ -43,7 +43,7 @@ export const counterFamilies = {
   queueWakeups: ["monitor_checks", "Database notifications received by the queue monitor"],
   dispatcherWakeups: ["dispatch_wakeup", "Dispatch rounds"],
   dispatchMs: ["dispatch_time_ms", "Time in dispatch rounds, milliseconds"],
-  sortMs: ["sort_duration_ms_total", "Always 0: the queues are heaps, so there is no separate sorting"],
+  sortMs: ["sort_duration_ms_total", "Always 0: the queues are heaps and need no sorting"],
   abortedJobs: [
     "aborted_jobs_total",
     "Running step attempts aborted by the runner, mostly because no build wants them any more",

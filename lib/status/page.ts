@@ -8,7 +8,7 @@ function contentHash(text: string): string {
   return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
 }
 
-/** Only our own script and style run; the page talks to nobody but this server. */
+/** Only our own script and style run; the page connects only to this server. */
 export const livePageHeaders: Readonly<Record<string, string>> = {
   "content-security-policy": `default-src 'none'; connect-src 'self'; script-src ${contentHash(pageScript)}; style-src ${contentHash(pageStyle)}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   "x-content-type-options": "nosniff",

@@ -56,7 +56,7 @@ function controlGroup(): Json {
   };
 }
 
-/** The `proc` member of `/status`; where there is no procfs, what the runtime knows. */
+/** The `proc` member of `/status`; without procfs, what the runtime knows. */
 export function processJson(): JsonObject {
   const status = readText("/proc/self/status");
   if (status === undefined) {

@@ -79,7 +79,7 @@ export class NarInspection {
     return this.#listing;
   }
 
-  /** Why there is no listing. */
+  /** Why the NAR could not be listed. */
   get listingFault(): NixFormatError | undefined {
     return this.#listingFault;
   }

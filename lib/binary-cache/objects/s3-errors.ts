@@ -16,7 +16,7 @@ function statusOf(error: unknown): number | undefined {
   return isServiceError(error) ? error.$metadata.httpStatusCode : undefined;
 }
 
-/** There is no such object. */
+/** The object does not exist. */
 export function isAbsent(error: unknown): boolean {
   if (!isServiceError(error)) return false;
   return statusOf(error) === 404 && error.name !== "NoSuchBucket" && error.name !== "NoSuchUpload";

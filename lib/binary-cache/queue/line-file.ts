@@ -28,7 +28,7 @@ export class LineFile {
     return this.#size;
   }
 
-  /** All lines; one that was cut off by a crash is left out, because nobody was told that it is there. */
+  /** All lines; one that was cut off by a crash is left out: its `append` never resolved. */
   async load(): Promise<string[]> {
     await rm(this.#temporary, { force: true });
     try {

@@ -20,7 +20,7 @@ export interface LogUpload {
   readonly attempt?: string | undefined;
 }
 
-/** What may stand at the end of a log's name: whoever finishes a log may compress it in place at any time. */
+/** Suffixes of a log's name: a finished log may be compressed in place at any time, by us or by `hydra-notify`. */
 export const logForms = [
   { suffix: "", method: "none" },
   { suffix: ".zst", method: "zstd" },
@@ -91,7 +91,7 @@ function readJob(id: string, json: unknown): UploadJob | undefined {
 
 type Line = { readonly id: string; readonly job: UploadJob } | { readonly done: string };
 
-/** @throws SyntaxError when it is no JSON */
+/** @throws SyntaxError when it is not JSON */
 function readLine(text: string): Line | undefined {
   const json: unknown = JSON.parse(text);
   if (!isObject(json)) return undefined;
@@ -101,7 +101,7 @@ function readLine(text: string): Line | undefined {
   return job === undefined ? undefined : { id: json.id, job };
 }
 
-/** Bytes of lines about jobs that are done, after which the file is written anew. */
+/** Bytes of lines about jobs that are done, after which the file is rewritten. */
 const muchWaste = 1 << 20;
 
 /** The jobs of one upload queue on disk, in `journal.jsonl` of a folder; one process at a time may use it. */
@@ -221,7 +221,7 @@ export class UploadJournal {
   }
 }
 
-/** A second name for a file, or a copy where names cannot be shared; false when there is no such file. */
+/** A second name for a file, or a copy where names cannot be shared; false when the file does not exist. */
 async function linked(from: string, to: string): Promise<boolean> {
   try {
     await link(from, to).catch(async (error: NodeJS.ErrnoException) => {

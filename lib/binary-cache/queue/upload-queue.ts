@@ -143,7 +143,7 @@ export class UploadQueue {
         return;
       }
       error = thrown instanceof Error ? thrown : new Error(String(thrown));
-      this.#logger.error("an upload is given up", { job: job.id, paths: job.paths, error });
+      this.#logger.error("upload failed permanently", { job: job.id, paths: job.paths, error });
     }
     await this.#journal.remove(job).catch((thrown: unknown) => {
       this.#logger.warn("cannot remove an entry of the upload journal", { job: job.id, error: thrown });

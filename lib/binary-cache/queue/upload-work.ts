@@ -27,12 +27,12 @@ export interface UploadWorkOptions {
   readonly signal: AbortSignal;
 }
 
-/** @throws BinaryCacheError `invalid-path` when a path is not in our store, `missing` when there is no such cache */
+/** @throws BinaryCacheError `invalid-path` when a path is not in our store, `missing` when the cache is not configured */
 export async function prepareUpload(job: UploadJob, options: UploadWorkOptions): Promise<IntoCache> {
   return job.from === undefined ? fromStore(job, options) : fromCache(job, job.from, options);
 }
 
-/** Trying again cannot help. */
+/** Whether retrying cannot help. */
 export function isHopeless(job: UploadJob, error: unknown): boolean {
   if (!(error instanceof BinaryCacheError)) return false;
   const { code } = error;
@@ -50,7 +50,7 @@ async function fromStore(job: UploadJob, { store, logger, signal }: UploadWorkOp
     if (job.log !== undefined) {
       const { drv, file } = job.log;
       const found = await putLog(cache, job.log, signal);
-      if (!found) logger.warn("there is no log to upload", { drv, file });
+      if (!found) logger.warn("the log to upload does not exist", { drv, file });
     }
     await cache.uploadClosure(closure, store.openNar, { signal });
     await putRealisations(cache, job, signal);
@@ -80,7 +80,7 @@ async function putRealisations(cache: BinaryCache, job: UploadJob, signal: Abort
   for (const realisation of job.realisations ?? []) await cache.putRealisation(realisation, { signal });
 }
 
-/** False when there is no such log in any form. */
+/** False when the log does not exist in any form. */
 async function putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): Promise<boolean> {
   const { drv, attempt } = log;
   for (const { suffix, method } of logForms) {

@@ -47,7 +47,7 @@ export async function queryOutputs(
   return outputs;
 }
 
-/** @throws BuildFailure `narSizeLimit`; 0 is no limit */
+/** Compares each output with `limit`, in bytes; 0 means unlimited. @throws BuildFailure `narSizeLimit` */
 export function checkOutputSizes(outputs: ReadonlyMap<string, ValidPathInfo>, limit: number): void {
   if (limit <= 0) return;
   for (const [name, { path, narSize }] of outputs) {

@@ -35,7 +35,7 @@ export async function runnerGateways(options: RunnerGatewaysOptions): Promise<Ru
   const tls = await readTls(credentials);
   await readToken(credentials.token);
   for (const address of addresses) {
-    // Connects to nothing yet, but complains about what is no address.
+    // Does not connect yet, but throws for what is not an address.
     connectRunner({ endpoint: address, tls });
     if (tls !== undefined && !address.startsWith("https://")) {
       throw new UsageError(

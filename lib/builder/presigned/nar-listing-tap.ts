@@ -3,7 +3,7 @@ import { ListingBuilder, type NarListing } from "../../nix/nar/listing.js";
 import { parseNar } from "../../nix/nar/parser.js";
 import type { ByteStream } from "../../nix/store/store.js";
 
-/** Passes `nar` on unchanged; `onListing` gets its listing at the end. @throws NixFormatError when it is no NAR */
+/** Passes `nar` on unchanged; `onListing` gets its listing at the end. @throws NixFormatError when it is not a NAR */
 export async function* tapListing(nar: ByteStream, onListing: (listing: NarListing) => void): ByteStream {
   const handoff = new Handoff();
   const listing = list(handoff.chunks()).finally(() => handoff.leave());

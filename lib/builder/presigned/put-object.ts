@@ -32,7 +32,7 @@ export interface ObjectBody {
 /** How an object is put. */
 export interface PutOptions {
   readonly headers?: Readonly<Record<string, string>>;
-  /** Write only if there is no such object yet; one that is there already is no error. */
+  /** Write only if the object does not exist; one that exists is not an error. Default false. */
   readonly ifAbsent?: boolean;
   /** Default: 20 minutes. */
   readonly retries?: UploadRetries | undefined;

@@ -15,7 +15,7 @@ export interface ZstdFrameOptions {
 }
 
 /**
- * Makes exactly one zstd frame, which some peers insist on. Before Node 22.15 there is no encoder that can flush:
+ * Makes exactly one zstd frame, which some peers insist on. Before Node 22.15 no encoder can flush:
  * a flushed frame is then made of stored blocks, which every decoder reads but which are not smaller than the data.
  *
  * @throws whatever `source` throws; `signal.reason` when aborted; CompressionError

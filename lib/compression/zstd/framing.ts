@@ -53,7 +53,7 @@ export class ZstdFraming {
   /**
    * Takes bytes up to the end of the frame they belong to and returns how many that were.
    *
-   * @throws CompressionError (`corrupt`) when this is no zstd data, or its window is too large
+   * @throws CompressionError (`corrupt`) when this is not zstd data, or its window is too large
    */
   push(chunk: Uint8Array): number {
     let offset = 0;

@@ -40,7 +40,7 @@ export async function* decodeInScript(
       else if (isSkippable(magic)) await input.skip((await input.exactly(4)).readUInt32LE(0));
       else throw corrupt("the data is not in zstd format");
     }
-    if (frames === 0) throw new CompressionError("truncated", "zstd: there is no data");
+    if (frames === 0) throw new CompressionError("truncated", "zstd: no data");
   } finally {
     input.cancel();
   }

@@ -36,7 +36,7 @@ async function exists(path: string): Promise<boolean> {
  * Finds the programs and makes the library links that the package's own install script would have made. Where the
  * package cannot be written to, the links are made in `linkFolder`.
  *
- * @throws DatabaseError `embedded` when there is no PostgreSQL
+ * @throws DatabaseError `embedded` when PostgreSQL is not found
  */
 export async function findPostgres(linkFolder: string): Promise<PostgresPrograms> {
   const root = packageFolder();

@@ -62,6 +62,6 @@ async function checkVersion(
   throw new DatabaseError(
     "embedded",
     `${places.data} is of PostgreSQL ${version}, the programs are of ${own ?? "an unknown version"};` +
-      " dump it with the old programs, or remove it to begin anew",
+      " dump it with the old programs, or remove it to start with an empty database",
   );
 }

@@ -63,7 +63,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
   /**
    * Starts the server, making its files at first; resolves when it takes connections.
    *
-   * @throws DatabaseError `embedded` when there are no programs or the server does not start
+   * @throws DatabaseError `embedded` when the programs are not found or the server does not start
    */
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
     const places = embeddedPlaces(options.dataDir);
@@ -198,11 +198,11 @@ export class EmbeddedPostgres implements AsyncDisposable {
     const kill = (): void => void child.kill("SIGINT");
     process.once("exit", kill);
     child.once("exit", () => process.removeListener("exit", kill));
-    // The server alone is no reason for the process to go on.
+    // The server alone must not keep the process running.
     child.unref();
   }
 
-  /** Starts the server anew whenever it is gone. */
+  /** Restarts the server whenever it is gone. */
   async #keepUp(): Promise<void> {
     const { signal } = this.#abort;
     const backoff = new Backoff({ firstMs: 200, longestMs: 10_000 });

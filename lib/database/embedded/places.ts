@@ -54,7 +54,7 @@ export function embeddedDatabaseUrl(dataDir: string): string {
 }
 
 /**
- * The server trusts whoever reaches its socket, so nobody else may. `serverUser` is the user it runs as, if not ours.
+ * The server trusts every user who can reach its socket, so only we may. `serverUser` is the user it runs as, if not ours.
  *
  * @throws DatabaseError `embedded`
  */

@@ -10,7 +10,7 @@ export interface EarlierTries {
   readonly endedAt: number | undefined;
   /** When a runner that stopped in order gave the step back, in Unix seconds. */
   readonly givenBackAt: number | undefined;
-  /** A runner died while the step was running; a builder may still have it in work. */
+  /** A runner died while the step was running; a builder may still be building it. */
   readonly orphaned: boolean;
 }
 

@@ -26,7 +26,7 @@ export interface Outcome {
 
 /** What became of the builds of an outcome. */
 export interface OutcomeResult {
-  /** Status by build: ours, or that of whoever was faster; absent for builds that were deleted. */
+  /** Status by build: ours, or the one that was recorded first; absent for builds that were deleted. */
   readonly statuses: ReadonlyMap<number, number>;
 }
 

@@ -1,4 +1,4 @@
-/** The transaction that makes hand-outs visible: busy rows and the notifications of their start. */
+/** The transaction that makes started steps visible: busy rows and the notifications of their start. */
 import { buildStarted, type Notification, sendNotifications, stepStarted } from "./notifications.js";
 import type { SqlSession } from "./session.js";
 import { type DraftResult, insertDrafts, type StepDraft } from "./step-drafts.js";

@@ -32,7 +32,7 @@ export class StepNumbers {
     return number;
   }
 
-  /** The build is over. A later restart reads its numbers anew. */
+  /** The build is over. A later restart reads its numbers again. */
   forget(build: number): void {
     this.#highest.delete(build);
   }

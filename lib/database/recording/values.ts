@@ -7,7 +7,7 @@
 
 const maxInt32 = 2 ** 31 - 1;
 
-/** A whole number between the bounds; what is no number counts as the lowest. */
+/** A whole number between the bounds; NaN counts as the lowest. */
 function clamped(value: number, lowest: number, highest: number): number {
   return Number.isNaN(value) ? lowest : Math.min(highest, Math.max(lowest, Math.floor(value)));
 }

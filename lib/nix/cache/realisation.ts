@@ -81,7 +81,7 @@ function readPath(value: unknown, what: string): StorePath {
   try {
     return parseStorePath(value);
   } catch (cause) {
-    throw fault(`${what} is no store path: '${value.slice(0, 260)}'`, cause);
+    throw fault(`${what} is not a store path: '${value.slice(0, 260)}'`, cause);
   }
 }
 
@@ -98,9 +98,9 @@ function readSignature(value: unknown): string {
 }
 
 function readValue(value: unknown): RealisationValue {
-  if (!isObject(value)) throw fault("the value is no object");
+  if (!isObject(value)) throw fault("the value is not an object");
   const signatures = value.signatures ?? [];
-  if (!Array.isArray(signatures)) throw fault("signatures are no list");
+  if (!Array.isArray(signatures)) throw fault("signatures are not a list");
   return {
     outPath: readPath(value.outPath, "outPath"),
     signatures: signatures.map((signature: unknown) => readSignature(signature)),
@@ -110,7 +110,7 @@ function readValue(value: unknown): RealisationValue {
 /** Reads the body of `realisations/…`. @throws NixFormatError */
 export function parseRealisation(text: string): KeyedRealisation {
   const json = readJson(text);
-  if (!isObject(json) || !isObject(json.key)) throw fault("there is no key");
+  if (!isObject(json) || !isObject(json.key)) throw fault("the key is missing");
   const key = json.key;
   const outputName = key.outputName;
   if (typeof outputName !== "string" || storePathNameFault(outputName) !== undefined) {

@@ -1,4 +1,4 @@
-/** Builds: a log that flows with back-pressure, and an end when the caller wants one. */
+/** Builds: a log that flows with backpressure, and an end when the caller wants one. */
 
 import { printStorePath, type StoreDir } from "../path/store-path.js";
 import type { BuildOptions, BuildResult, DerivedPath } from "../store/store.js";

@@ -166,14 +166,14 @@ export class DaemonConnection {
   upload<T>(operation: Operation<T>, body: ByteStream, options: RunOptions = {}): Promise<T> {
     requireSupport(operation, this.server.minor);
     return this.exclusively(options.signal, async ({ transport }) => {
-      // The daemon may log, fail or succeed while data is still on its way, and stalls when nobody listens.
+      // The daemon may log, fail or succeed while data is still on its way, and stalls when its messages are not read.
       const progress = { answered: false };
       const answer = this.#answer(operation, options.handlers).finally(() => {
         progress.answered = true;
       });
       const head = this.#encode([operation]);
       const sending = sendFrames(transport, body, () => progress.answered, head).catch((error: unknown) => {
-        // Without the end of the body the daemon would wait for ever, and with it take half for the whole.
+        // Without the end of the body the daemon would wait indefinitely, and with it mistake half for the whole.
         this.#transport.destroy();
         throw error;
       });

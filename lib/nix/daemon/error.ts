@@ -3,7 +3,7 @@ import { HydraError, toError } from "../../errors.js";
 
 /**
  * - `address`: the store URI is not one we can speak to
- * - `connect`: nobody answers, or the daemon refused the connection
+ * - `connect`: the daemon cannot be reached, or refused the connection
  * - `protocol`: the bytes make no sense, or the daemon is too old
  * - `remote`: the daemon itself reported an error; the message is its text
  * - `closed`: the connection ended in the middle of something

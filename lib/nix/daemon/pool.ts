@@ -3,7 +3,7 @@
  *
  * An idle connection is used again only while the daemon has neither hung up nor spoken; it is dropped after some
  * idle time, and after some age even when busy all the time, because the daemon keeps the temporary roots of a
- * connection (and one process) as long as it lives.
+ * connection (and one process) until it is closed.
  */
 
 import type { CancelOptions } from "../store/store.js";

@@ -48,7 +48,7 @@ export class DaemonRootsSession implements RootsSession {
   }
 }
 
-/** Points `link` at `target`, replacing what was there without a moment in which there is no link. */
+/** Points `link` at `target`, replacing what was there atomically. */
 export async function replaceSymlink(target: string, link: string): Promise<void> {
   if (await linked(target, link)) return;
   // Not made of the link's own name, which may be as long as names can be.

@@ -70,7 +70,7 @@ export function derivationOutputPath(
 }
 
 /**
- * Whether the derivation is impure (`__impure`): each build may give something else. Nix builds it anew for every
+ * Whether the derivation is impure (`__impure`): each build may give something else. Nix builds it again for every
  * build that needs it, never answers it from an earlier one, and registers no realisation of it.
  */
 export function isImpure(derivation: Pick<BasicDerivation, "outputs">): boolean {

@@ -55,7 +55,7 @@ export function hashDerivationModulo(
     inputs.set(key, { outputs: [...merged], dynamic: new Map() });
   };
   for (const [path, input] of drv.inputDerivations) {
-    // Nobody can hash what a derivation that is still to be made will contain.
+    // A derivation that is still to be made cannot be hashed.
     if (input.dynamic.size > 0) deferred = true;
     const modulo = inputModulo(path);
     if (modulo.kind === "fixed") {

@@ -58,7 +58,7 @@ export function inputReferences(derivation: Derivation): OutputReference[] {
   return references;
 }
 
-/** All placeholders look alike. `/` is no digit of base 32, so one pass without overlaps finds every one. */
+/** All placeholders look alike. `/` is not a base-32 digit, so one pass without overlaps finds every one. */
 const anyPlaceholder = /\/[0-9a-df-np-sv-z]{52}/g;
 
 /** The resolved derivation, or the outputs whose paths are not known yet. */

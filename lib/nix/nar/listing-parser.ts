@@ -50,7 +50,7 @@ export function parseListing(text: string): NarListing {
   ];
   for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
     const { node, path, place } = next;
-    if (!isObject(node)) throw fault("an entry is no object", path);
+    if (!isObject(node)) throw fault("an entry is not an object", path);
     if (node.type === "regular") place(readRegular(node, path));
     else if (node.type === "symlink") {
       const target = node.target;

@@ -53,7 +53,7 @@ function decodeBase64(text: string, size: number): Uint8Array | undefined {
 
 /**
  * Reads `<algo>:<digest>`, `<algo>-<base64>` (SRI), or, when `expected` is given, a bare digest.
- * The encoding is told by the length.
+ * The length tells the encoding.
  *
  * @throws NixFormatError
  */

@@ -9,7 +9,7 @@ export type QueryPathInfos = (paths: readonly StorePath[]) => Promise<ReadonlyMa
 
 /**
  * Everything reachable from `roots`, dependencies before dependents; roots that are not valid are left out. Roots given
- * as paths are always asked about anew, what they refer to may come from the cache.
+ * as paths are always queried, what they refer to may come from the cache.
  */
 export async function computeClosure(
   roots: readonly (StorePath | ValidPathInfo)[],

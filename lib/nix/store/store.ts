@@ -1,7 +1,7 @@
 /**
  * What the runner and the builder need of a Nix store, whatever is behind it.
  *
- * Nothing here buffers a NAR: contents go through as `AsyncIterable<Uint8Array>` with back-pressure.
+ * Nothing here buffers a NAR: contents go through as `AsyncIterable<Uint8Array>` with backpressure.
  */
 import type { BasicDerivation, Derivation } from "../derivation/derivation.js";
 import type { StoreDir, StorePath } from "../path/store-path.js";

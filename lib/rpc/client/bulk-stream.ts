@@ -46,7 +46,7 @@ export function breakOff(stream: ClientHttp2Stream): void {
   stream.destroy(new Error("the call was broken off"));
 }
 
-/** Tells the runner that nobody reads its answer any more. */
+/** Tells the runner that its answer is no longer wanted. */
 export function cancel(stream: ClientHttp2Stream): void {
   if (!stream.closed && !stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
 }

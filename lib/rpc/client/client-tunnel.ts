@@ -115,7 +115,7 @@ export class ClientTunnel implements BuilderTunnel {
       this.#end(error.message);
       throw error;
     } finally {
-      // Whoever stops reading has left: the library would keep the call open.
+      // A consumer that stops reading has left; the library would keep the call open.
       this.close();
     }
     return undefined;

@@ -1,6 +1,6 @@
 /**
- * One HTTP/2 connection to a runner, opened at the first call. Once it is lost it stays lost: whoever wants another one
- * makes another client, because to the runner a connection is a builder.
+ * One HTTP/2 connection to a runner, opened at the first call. Once it is lost it stays lost: for another
+ * connection, make another client, because to the runner a connection is a builder.
  */
 
 import type {

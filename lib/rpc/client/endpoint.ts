@@ -35,7 +35,9 @@ export function parseEndpoint(text: string, tls: ClientTlsOptions | undefined): 
   }
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new UsageError(`${JSON.stringify(text)} is no endpoint: http://, https:// or unix:// is wanted`);
+    throw new UsageError(
+      `${JSON.stringify(text)} is not an endpoint: it must begin with http://, https:// or unix://`,
+    );
   }
   if (url.pathname !== "/" || url.search !== "" || url.username !== "") {
     throw new UsageError(`${JSON.stringify(text)}: an endpoint has a host and a port, nothing else`);

@@ -321,7 +321,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     });
   }
 
-  /** The build would otherwise wait for ever. */
+  /** The build would otherwise wait indefinitely. */
   #refuseBuild(buildId: string, machineId: string, error: RpcError): void {
     this.completeBuild({
       buildId,

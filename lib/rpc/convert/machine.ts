@@ -11,7 +11,7 @@ function names(values: readonly string[], field: string): string[] {
   return [...values];
 }
 
-/** @throws RpcError `invalid-argument`, also for thresholds and factors that are no finite numbers from 0 up */
+/** @throws RpcError `invalid-argument`, also for thresholds and factors that are negative or not finite */
 export function joinFromWire(message: wire.JoinMessage): BuilderJoin {
   const ioPsi = message.ioPsiThreshold;
   return {

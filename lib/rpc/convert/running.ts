@@ -1,5 +1,5 @@
 /**
- * Builds in work, as metadata of the call that opens a tunnel: `v1` and then `;<build id>/<drv>/<age in ms>` for each.
+ * Builds in progress, as metadata of the call that opens a tunnel: `v1` and then `;<build id>/<drv>/<age in ms>` for each.
  * The messages of the contract have no place for them.
  */
 import type { RunningBuild } from "../types.js";

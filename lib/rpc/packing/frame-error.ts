@@ -2,7 +2,7 @@
 import { CompressionError } from "../../compression/index.js";
 import { RpcError } from "../errors.js";
 
-/** Data that do not decode are the peer's fault, and are told to it as such; anything else passes through. */
+/** Data that do not decode become `internal` errors that name the codec's reason; anything else passes through. */
 export async function* asCallErrors(
   decoded: AsyncIterable<Uint8Array>,
   what: string,

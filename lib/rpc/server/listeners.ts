@@ -1,4 +1,4 @@
-/** Where a server listens: TCP, a Unix socket, or a listening socket inherited from whoever started us. */
+/** Where a server listens: TCP, a Unix socket, or a listening socket inherited from the parent process. */
 import { lstat, unlink } from "node:fs/promises";
 import { type AddressInfo, connect, type Server } from "node:net";
 import { UsageError } from "../../errors.js";

@@ -97,7 +97,7 @@ function isGrpc(contentType: string | undefined): boolean {
   return contentType !== undefined && /^application\/grpc(\+proto)?(;|$)/.test(contentType);
 }
 
-/** Once the answer is complete, a caller that is still sending is told to stop; its stream would never close. */
+/** Once the answer is complete, a caller that is still sending gets a reset; its stream would never close. */
 function stopCallerAtEnd(stream: ServerHttp2Stream): void {
   stream.once("wantTrailers", () =>
     setImmediate(() => {

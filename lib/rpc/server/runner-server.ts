@@ -135,7 +135,7 @@ export class RunnerServer {
   }
 
   /**
-   * Reads the token files anew; open tunnels stay.
+   * Rereads the token files; open tunnels stay.
    *
    * @throws UsageError when one cannot be used; the old tokens then stay in force
    */
@@ -144,7 +144,7 @@ export class RunnerServer {
   }
 
   /**
-   * Shows another certificate to whoever connects from now on; open connections stay. Whether there is TLS at all, and
+   * Shows another certificate on new connections; open ones stay. Whether there is TLS at all, and
    * whether callers must show a certificate, was settled at the start. Check it with `checkTls` first.
    */
   reloadTls(tls: ServerTlsOptions): void {

@@ -1,7 +1,7 @@
 /**
  * What all calls have in common: deadline, cancellation, the bytes of messages that they hold, and how they end.
  *
- * An error becomes trailers with its status. A caller that is still sending when the answer is complete is told to stop.
+ * An error becomes trailers with its status. A caller that is still sending when the answer is complete gets a reset.
  */
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
 import { withSignal } from "../../async/index.js";
@@ -39,7 +39,7 @@ export interface ServeOptions extends CallReporter {
   readonly budget: MessageBudget;
 }
 
-/** What ends when the call does is told this; made once, because an error with its stack for each is not cheap. */
+/** The reason given to everything that ends with the call; made once, because an error with its stack for each is not cheap. */
 const over = new RpcError("cancelled", "the call is over");
 
 /** Runs one call and answers it. Never rejects: the answer carries the error. */
@@ -105,7 +105,7 @@ export async function serveCall(
 }
 
 /**
- * The one message of a call whose request is no stream. It stays in the call's hold.
+ * The one message of a call whose request is not a stream. It stays in the call's hold.
  *
  * @throws RpcError `internal` when there is none or more than one; what `readMessages` throws
  */

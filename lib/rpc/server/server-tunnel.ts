@@ -1,7 +1,7 @@
 /**
  * The runner's end of one tunnel.
  *
- * Orders wait in a bounded queue for the HTTP/2 stream to take them. Nobody ever waits for a builder: when the queue
+ * Orders wait in a bounded queue for the HTTP/2 stream to take them. Sending never waits for a builder: when the queue
  * is full the builder has stopped reading, and the tunnel is closed, which counts as a lost machine.
  */
 import { constants, type ServerHttp2Stream } from "node:http2";

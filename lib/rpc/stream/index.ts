@@ -1,5 +1,5 @@
 /**
- * gRPC on bare HTTP/2 streams for the calls that carry bulk bytes: framing, parsing and back-pressure, for both ends.
+ * gRPC on bare HTTP/2 streams for the calls that carry bulk bytes: framing, parsing and backpressure, for both ends.
  * Nothing here knows what the bytes mean.
  */
 export type { BulkEvent } from "./bulk-parser.js";

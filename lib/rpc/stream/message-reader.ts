@@ -4,7 +4,7 @@ import { RpcError } from "../errors.js";
 import { MessageBuffer } from "./message-buffer.js";
 import { isEndedByPeer } from "./protocol.js";
 
-/** Limits of the messages, and who is told about their bytes. */
+/** Limits of the messages, and where their bytes are counted. */
 export interface MessageReaderOptions {
   /** Largest message, without its envelope. */
   readonly maxBytes: number;

@@ -29,7 +29,7 @@ export function decodeGrpcMessage(text: string): string {
 }
 
 /**
- * Whether a stream that ended was really ended by the peer. A reset looks like a clean end to whoever reads, whatever
+ * Whether a stream that ended was really ended by the peer. A reset looks like a clean end to the reader, whatever
  * its code; but a stream that is only half closed is not closed yet.
  *
  * Ask before closing one's own side.

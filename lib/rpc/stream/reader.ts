@@ -1,11 +1,11 @@
 /**
- * Reads a bulk stream event by event, with back-pressure, and tells a complete stream from one that broke off.
+ * Reads a bulk stream event by event, with backpressure, and tells a complete stream from one that broke off.
  */
 import type { Http2Stream } from "node:http2";
 import { RpcError } from "../errors.js";
 import { type BulkEvent, BulkParser } from "./bulk-parser.js";
 
-/** Limits of the stream, and who is told about its bytes. */
+/** Limits of the stream, and where its bytes are counted. */
 export interface BulkReaderOptions {
   readonly maxMessageBytes: number;
   /** Largest field 1, which is the only part that is kept. Default: the largest message. */

@@ -3,7 +3,7 @@
  *
  * A round is synchronous: timers that ran out, builds to adopt, then every assignment that is possible now. All I/O
  * starts after the choice, for all assignments side by side. Between rounds it sleeps until a change triggers it or the
- * scheduler's earliest event is due; there is no polling, except for an optional safety timer.
+ * scheduler's earliest event is due; it does not poll, except for an optional safety timer.
  */
 import { performance } from "node:perf_hooks";
 import type { TaskGroup } from "../../async/index.js";

@@ -2,7 +2,7 @@
  * What a new runner has to respect of attempts made before it: tries that are used up, delays that are not over, and
  * steps that builders may still be building.
  *
- * Builders keep building while there is no runner. For a short time after the start the steps that were running are
+ * Builders keep building while the runner is down. For a short time after the start the steps that were running are
  * reserved for them: a builder that comes back continues its step; only after that time is the step assigned again.
  */
 import { type EarlierTries, givenBackMessage } from "../../database/queries/earlier-tries.js";

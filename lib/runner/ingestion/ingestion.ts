@@ -95,7 +95,7 @@ export class Ingestion {
     this.#counters.metrics.add("buildReadMs", scheduler.now() - started);
   }
 
-  /** Takes in builds whose outputs belong in the same place. */
+  /** Ingests builds whose outputs have the same destination. */
   async #ingestGroup(builds: readonly QueuedBuild[], destination: Destination): Promise<void> {
     const accounts = new Map<StorePath, BuildId>();
     for (const { drv, id } of builds) if (!accounts.has(drv)) accounts.set(drv, id);

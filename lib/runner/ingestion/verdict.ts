@@ -10,7 +10,7 @@ export interface OutputEvidence {
   readonly valid: ReadonlySet<StorePath>;
   /** Outputs of steps that failed for good. */
   readonly failed: ReadonlySet<StorePath>;
-  /** In the caches where they belong; paths that nobody asked about are missing. */
+  /** In the caches where they belong; paths that were not queried are missing. */
   readonly presence: ReadonlyMap<StorePath, Presence>;
   /** In the overflow store, for paths that belong in the caches. */
   readonly inOverflow: ReadonlySet<StorePath>;

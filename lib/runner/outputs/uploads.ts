@@ -190,7 +190,8 @@ export class Uploads {
    */
   async copyFromOverflow({ drv, outputs, needsResolution }: StepFacts): Promise<void> {
     const [cache] = this.#names("overflow");
-    if (cache === undefined) throw new BinaryCacheError("missing", "there is no overflow store any more");
+    if (cache === undefined)
+      throw new BinaryCacheError("missing", "the overflow store is no longer configured");
     const realisations = [...outputs].flatMap(([outputName, outPath]) =>
       outPath === undefined || !needsResolution ? [] : [{ drvPath: drv, outputName, outPath }],
     );

@@ -124,7 +124,7 @@ async function submit(options: StatusSourceOptions, request: NewBuildRequest): P
     system,
   });
   if (id === undefined)
-    throw new StatusError("not-found", `jobsetId: there is no jobset ${request.jobsetId}`);
+    throw new StatusError("not-found", `jobsetId: jobset ${request.jobsetId} does not exist`);
   await options.monitor.ingestNow(buildId(id));
   return id;
 }

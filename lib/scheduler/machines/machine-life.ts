@@ -104,7 +104,7 @@ export function armHeartbeat(core: Core, machine: Machine): void {
   if (machine.heartbeat === undefined) return;
   if (heartbeatMs > 0) {
     const due = machine.lastSeen + heartbeatMs;
-    // While it is disconnected the grace timer decides; look again one interval later.
+    // While it is disconnected the grace timer decides; check again one interval later.
     core.timers.set(machine.heartbeat, due > core.now ? due : core.now + heartbeatMs);
   } else {
     core.timers.clear(machine.heartbeat);

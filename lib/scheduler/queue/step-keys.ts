@@ -2,7 +2,7 @@
  * What a step inherits from the builds that need it: priorities, limits, jobsets, and the work that waits for it.
  *
  * Every key is a maximum (or a minimum, or a union), so one more contributor costs one comparison. Only when a
- * contributor shrinks or leaves has a step to look at all of them again, and it stops as soon as the old keys are
+ * contributor shrinks or leaves is a step compared with all of them again, and that stops as soon as the old keys are
  * reached again, usually at the first one.
  */
 import type { JobsetSet } from "./jobset-shares.js";

@@ -222,7 +222,7 @@ export interface GarbageCollection {
 
 /** What the garbage collector found or deleted. */
 export interface CollectedGarbage {
-  /** Full paths, also of things that are no store paths. */
+  /** Full paths, also of files that are not valid store paths. */
   readonly paths: readonly string[];
   readonly bytesFreed: number;
 }

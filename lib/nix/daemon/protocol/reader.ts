@@ -1,5 +1,5 @@
 /**
- * Reads the primitives of the worker protocol from a byte source that is pulled, never pushed: when nobody asks for
+ * Reads the primitives of the worker protocol from a byte source that is pulled, never pushed: while no caller asks for
  * the next value, nothing is read and the kernel slows the sender down.
  *
  * Integers are 8 bytes little endian; strings are a length, the bytes and zero padding to a multiple of 8. No length

@@ -63,7 +63,7 @@ function parseRealisation(json: string, { storeDir }: WireContext): Realisation 
   }
   const { outPath } = value;
   if (typeof outPath !== "string") {
-    throw new DaemonError("protocol", "The nix-daemon sent a realisation whose path is no string");
+    throw new DaemonError("protocol", "The nix-daemon sent a realisation whose path is not a string");
   }
   const signatures: unknown[] =
     "signatures" in value && Array.isArray(value.signatures) ? value.signatures : [];

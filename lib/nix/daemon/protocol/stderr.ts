@@ -70,7 +70,7 @@ export async function readStderr(reader: WireReader, handlers: StderrHandlers = 
         await readResult(reader, handlers);
         break;
       case stderrCode.write:
-        // Data of an operation that nobody uses any more; its text is of no interest.
+        // Data of an obsolete operation; the text is ignored.
         await reader.clipped(0);
         break;
       default:

@@ -60,7 +60,7 @@ export class WireWriter {
     return this;
   }
 
-  /** What was written so far; the writer starts anew with a buffer of its own. */
+  /** What was written so far; the writer continues with a new buffer. */
   take(): Uint8Array {
     const taken = this.#buffer.subarray(0, this.#length);
     this.#buffer = Buffer.alloc(512);
