@@ -19,7 +19,7 @@ const words = [
   [/\bback-(?:off|pressure)\b/i, "backoff, backpressure"],
   [/\btake-over\b/i, "takeover"],
   // The user of that name is quoted.
-  [/(?<!["`'])\bnobody\b/i, "say who, or what does not happen"],
+  [/(?<!["`'])\b(?:nobody|somebody|anybody)\b/i, "say who, or what does not happen"],
   [/\b(?:is|are) told\b(?! apart)/i, "name who tells what: is notified of, learns, reports"],
   [/(?<!\bthere )\b(?:is|are) no (?!longer\b|more\b)[a-z]+/i, "is not a …"],
   [/\bas long as it lives\b/i, "until it is closed"],
@@ -35,7 +35,7 @@ function filesOf(folder) {
 }
 
 let found = 0;
-for (const path of [...documents, ...folders.flatMap(filesOf)].sort()) {
+for (const path of [...documents, ...folders.flatMap(filesOf)]) {
   for (const [index, line] of readFileSync(join(root, path), "utf8").split("\n").entries()) {
     for (const [word, instead] of words) {
       const [match] = word.exec(line) ?? [];

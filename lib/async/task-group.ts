@@ -1,4 +1,4 @@
-/** Work in the background that somebody has to wait for at the end. */
+/** Work in the background that has to be waited for at the end. */
 import { atMost } from "./sleep.js";
 
 /** Background work that a close has to wait for. Errors go to `onError`, never to the process. */

@@ -146,7 +146,7 @@ export class HydraDatabase implements AsyncDisposable {
       application_name: `${own ?? "hydra-queue-runner"}:${name}`,
       query_timeout: dedicatedAnswerTimeoutMs,
     });
-    // The driver throws the error of an idle connection at the process unless somebody listens.
+    // The driver throws the error of an idle connection at the process unless it has a listener.
     client.on("error", () => {});
     await client.connect();
     return client;

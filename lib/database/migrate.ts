@@ -71,7 +71,7 @@ async function readVersion(session: Session): Promise<number | undefined> {
   return found.rows[0]?.version ?? 0;
 }
 
-/** False when somebody else was faster. */
+/** False when another process was faster. */
 async function createSchema(transaction: Transaction): Promise<boolean> {
   await transaction.query("SELECT pg_advisory_xact_lock($1)", [migrationLock]);
   if ((await readVersion(transaction)) !== undefined) return false;

@@ -43,7 +43,7 @@ export interface OwnerLockOptions {
 const courtesyMs = 2_000;
 /** How long to wait for a good-bye. */
 const partingMs = 2_000;
-/** How long to look for the lock after a reconnection before it counts as somebody else's. */
+/** How long to look for the lock after a reconnection before it counts as another owner's. */
 const reclaimTries = 5;
 
 interface Ownership {

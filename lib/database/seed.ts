@@ -1,4 +1,4 @@
-/** What a database of our own needs before anybody can ask for a build: one project with one jobset. */
+/** What a database of our own needs before a build can be submitted: one project with one jobset. */
 import type { Transaction } from "./session.js";
 
 /** Does nothing when there is a jobset already. The jobset gets id 1 in a fresh database. */

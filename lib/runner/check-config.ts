@@ -1,5 +1,5 @@
 /**
- * What can be found out about the settings of the queue runner without contacting anybody: addresses, files, programs.
+ * What can be found out about the settings of the queue runner without any connection: addresses, files, programs.
  */
 import { parseCacheUri } from "../binary-cache/index.js";
 import { hasProgram, missingProgram } from "../compression/index.js";

@@ -82,7 +82,7 @@ export class PendingUploads {
     return all;
   }
 
-  /** Ids of all uploads in parts that somebody may still complete. */
+  /** Ids of all multipart uploads that may still be completed. */
   uploadIds(): Set<string> {
     const ids = new Set<string>();
     for (const owned of this.#byOwner.values()) {

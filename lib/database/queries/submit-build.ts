@@ -1,4 +1,4 @@
-/** A build that somebody asked for directly, without an evaluation. */
+/** A build that was submitted directly, without an evaluation. */
 import { sql } from "drizzle-orm";
 import { fittingTime } from "../fitting-time.js";
 import { builds } from "../schema/builds.js";

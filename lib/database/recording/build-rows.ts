@@ -52,7 +52,7 @@ export interface BuildEnd {
 export type LockedBuild = { readonly finished: false } | { readonly finished: true; readonly status: number };
 
 /**
- * Locks builds in the order of their ids (as the evaluator does). Deleted ones are absent; those that somebody else
+ * Locks builds in the order of their ids (as the evaluator does). Deleted ones are absent; those that another writer
  * finished (a cancel, say) come with their status.
  */
 export async function lockBuilds(

@@ -44,7 +44,7 @@ export type Insertion =
   | "written"
   /** There already: an earlier try of the same transaction was committed after all. */
   | "present"
-  /** The number belongs to a row of somebody else. */
+  /** The number belongs to a row of another writer. */
   | "taken"
   /** The build was deleted. */
   | "gone";

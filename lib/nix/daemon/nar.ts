@@ -133,7 +133,7 @@ export async function* readNar(reader: WireReader, expectedSize?: number): ByteS
     }
     size += count;
     if (expectedSize !== undefined && size > expectedSize) throw sizeMismatch(expectedSize, "more");
-    // The reader's chunk is not reused by anybody, so it can be handed on without a copy.
+    // The reader's chunk is not reused, so it can be passed on without a copy.
     const piece = available.subarray(0, count);
     reader.skip(count);
     yield piece;

@@ -22,7 +22,7 @@ export function parseListenAddress(text: string): ListenerOptions {
   return { kind: "tcp", host: match[1] ?? match[2] ?? "", port };
 }
 
-/** Whether somebody answers at a Unix socket. */
+/** Whether a process answers at a Unix socket. */
 function isServed(path: string): Promise<boolean> {
   return new Promise((resolve, reject) => {
     const socket = connect(path);
