@@ -18,8 +18,8 @@ const words = [
   [/\btime-outs?\b/i, "timeout"],
   [/\bback-(?:off|pressure)\b/i, "backoff, backpressure"],
   [/\btake-over\b/i, "takeover"],
-  // The user of that name is quoted.
-  [/(?<!["`'])\b(?:nobody|somebody|anybody)\b/i, "say who, or what does not happen"],
+  // Names in code and the Unix user do not count.
+  [/(?<!["`'])\b(?:nobody|somebody|anybody)\b(?!:)/i, "say who, or what does not happen"],
   [/\b(?:is|are) told\b(?! apart)/i, "name who tells what: is notified of, learns, reports"],
   [/(?<!\bthere )\b(?:is|are) no (?!longer\b|more\b)[a-z]+/i, "is not a …"],
   [/\bas long as it lives\b/i, "until it is closed"],

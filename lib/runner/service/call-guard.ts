@@ -2,7 +2,7 @@
  * The one guard in front of all calls: it turns the principal and the message of a call into the machine or attempt that
  * the call is about, or refuses it.
  *
- * Nothing here looks at connections: a proxy may use another one for each call. What belongs to somebody else is
+ * Nothing here looks at connections: a proxy may use another one for each call. What belongs to another principal is
  * refused in the same words as what does not exist.
  */
 import type { StorePath } from "../../nix/path/store-path.js";

@@ -27,9 +27,9 @@ export interface ReportedAttempt {
 
 /** What calls are about, by the way in which they are guarded. */
 export interface Subjects {
-  /** Whoever may connect. */
+  /** Open to every caller that may connect. */
   readonly anybody: undefined;
-  /** Claims a machine: one that is somebody else's cannot be claimed. */
+  /** Claims a machine: one that belongs to another principal cannot be claimed. */
   readonly joining: JoiningMachine;
   /** The caller must have joined a machine. */
   readonly joined: JoinedCaller;

@@ -2,8 +2,8 @@
  * Identifiers of attempts: secrets between the runner and one builder, which the runner can recognise after a restart.
  *
  * An identifier is a version 4 UUID of 60 random bits and 62 bits of a keyed hash over these bits, the derivation, the
- * machine and the principal. So it cannot be guessed, and whoever shows one for another derivation, machine or
- * principal is found out without a list of what was given out before the restart.
+ * machine and the principal. So it cannot be guessed, and one that is shown for another derivation, machine or
+ * principal is detected without a list of what was issued before the restart.
  */
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { link, mkdir, readFile, unlink, writeFile } from "node:fs/promises";

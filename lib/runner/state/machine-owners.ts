@@ -44,7 +44,7 @@ export class MachineOwners {
   }
 
   /**
-   * Makes the machine the principal's. False, and nothing changes, when it is somebody else's: another principal's, or
+   * Makes the machine the principal's. False, and nothing changes, when it is another principal's, or
    * another host's that is still using it.
    */
   claim(machine: MachineId, owner: MachineOwner): boolean {
