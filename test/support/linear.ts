@@ -37,6 +37,10 @@ export async function expectLinear<T>(
   const mediumMs = await fastest(() => work(medium), 1);
   // A quadratic parser shows itself here, before the long input would take minutes.
   if (mediumMs > 20 * negligible) expect(mediumMs / Math.max(smallMs, 1)).toBeLessThan(14);
-  const largeMs = await fastest(() => work(large), 1);
+  // A collection of garbage may fall into one run; it does not fall into each.
+  let largeMs = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 3 && largeMs > negligible && largeMs / Math.max(smallMs, 1) >= 80; round++) {
+    largeMs = Math.min(largeMs, await fastest(() => work(large), 1));
+  }
   if (largeMs > negligible) expect(largeMs / Math.max(smallMs, 1)).toBeLessThan(80);
 }
