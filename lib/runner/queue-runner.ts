@@ -285,13 +285,6 @@ export class QueueRunner implements AsyncDisposable {
     const { parts } = opened;
     const logger = this.#logger;
     this.#router = this.#makeRouter(opened);
-    if (rest !== undefined) {
-      this.#rest = await StatusServer.listen({
-        handler: (request, response) => this.#router?.handle(request, response),
-        listen: listenOptions(rest),
-        logger,
-      });
-    }
     const handlers = createRpcHandlers({
       ...parts,
       store,
@@ -315,6 +308,14 @@ export class QueueRunner implements AsyncDisposable {
       logger,
       healthy: () => this.#state === "active",
     });
+    // Last: what gets an answer here may rely on builders being able to join.
+    if (rest !== undefined) {
+      this.#rest = await StatusServer.listen({
+        handler: (request, response) => this.#router?.handle(request, response),
+        listen: listenOptions(rest),
+        logger,
+      });
+    }
     const tokens = this.#config.tokenPaths !== undefined;
     const clientCertificates = tls?.clientCa !== undefined;
     if (isOpenToEverybody(this.grpcAddress, { tokens, clientCertificates })) {
