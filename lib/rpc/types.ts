@@ -203,6 +203,15 @@ export interface BuiltOutput {
   readonly nixSupport: NixSupport | undefined;
 }
 
+/**
+ * What a builder of ours knows of a failure beyond its state.
+ *
+ * - `transient`: the derivation's own script failed, but it may well work another time
+ * - `daemon`, `untrusted`, `diskFull`, `inputs`, `sandbox`: what is wrong with the machine
+ * - `other`: nothing that says anything about the machine
+ */
+export type FailureCause = "transient" | "daemon" | "untrusted" | "diskFull" | "inputs" | "sandbox" | "other";
+
 /** The outcome of a build, with the milliseconds that each phase took. */
 export interface BuildCompletion {
   readonly buildId: string;
@@ -214,6 +223,8 @@ export interface BuildCompletion {
   /** By output name; empty unless `state` is `success`. */
   readonly outputs: ReadonlyMap<string, BuiltOutput>;
   readonly error: string | undefined;
+  /** Travels as metadata of the call; absent on a success, and from builders that do not say it. */
+  readonly cause?: FailureCause | undefined;
 }
 
 // ── Presigned uploads ──────────────────────────────────────────────────────────────────────────────────────────

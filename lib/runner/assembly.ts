@@ -18,6 +18,7 @@ import { BuilderSessions } from "./attempt/builder-sessions.js";
 import { BuiltOutputs } from "./attempt/built-outputs.js";
 import { Dispatcher } from "./attempt/dispatcher.js";
 import { Effects } from "./attempt/effects.js";
+import { logMachineNotice } from "./attempt/ending-log.js";
 import { AttemptLauncher } from "./attempt/launcher.js";
 import { ResolvedSteps } from "./attempt/resolved-steps.js";
 import { Results } from "./attempt/results.js";
@@ -112,7 +113,9 @@ export function assemble(context: RunnerContext): RunnerParts {
   // What is remembered.
   const metrics = new Metrics();
   const counters = new RunnerCounters(metrics);
-  const scheduler = new RunningScheduler(schedulerSettings(config()), clock);
+  const scheduler = new RunningScheduler(schedulerSettings(config()), clock, (notice) =>
+    logMachineNotice(logger, notice),
+  );
   const attempts = new AttemptRegistry();
   const attemptIds = context.attemptIds ?? new AttemptIds(newAttemptKey());
   const registry = new BuildRegistry();

@@ -182,7 +182,7 @@ export function complete(
   const { step, machine } = attempt;
   const cancelling = attempt.phase === "cancelling";
   const ended = detach(core, attempt);
-  countResult(core, attempt, outcome, random);
+  if (!cancelling) countResult(core, attempt, outcome, random);
   core.pool.refresh(machine, core.now);
   if (outcome.kind === "succeeded") return finish(core, step, ended);
   // An aborted build may look like a failed one; its derivation is not to blame.
@@ -194,7 +194,7 @@ export function complete(
   if (!step.needed) return cancelled(core, step, ended);
   if (outcome.kind === "retryable") {
     step.avoid = machine.gone ? undefined : machine.info.id;
-    return retry(core, step, outcome.reason, ended, random);
+    return retry(core, step, outcome, ended, random);
   }
   if (outcome.kind === "cancelled")
     return wait(core, step, "not started", core.now + notStartedDelayMs, ended);
@@ -202,21 +202,21 @@ export function complete(
   return wait(core, step, outcome.reason, core.now + Math.max(1, outcome.delayMs), ended);
 }
 
-function countResult(core: Core, { step, machine }: Attempt, outcome: AttemptOutcome, random: Random): void {
+function countResult(core: Core, attempt: Attempt, outcome: AttemptOutcome, random: Random): void {
+  const { machine } = attempt;
   switch (outcome.kind) {
     case "succeeded":
       machine.succeeded++;
-      machine.breaker.succeeded();
+      proveSound(machine);
       break;
     case "failed":
       machine.failed++;
       // The derivation failed, the machine did its work.
-      machine.breaker.succeeded();
+      proveSound(machine);
       break;
     case "retryable":
       machine.failed++;
-      if (outcome.blame === "other") break;
-      if (machine.breaker.failed(step.id, core.options.breaker, core.now, random)) core.counters.holds++;
+      weigh(core, attempt, outcome, random);
       break;
     case "postponed":
     case "cancelled":
@@ -224,17 +224,58 @@ function countResult(core: Core, { step, machine }: Attempt, outcome: AttemptOut
   }
 }
 
+function proveSound(machine: Machine): void {
+  machine.releasedBy = "worked";
+  machine.breaker.succeeded();
+}
+
+type Retryable = Extract<AttemptOutcome, { readonly kind: "retryable" }>;
+
+/** What a failed try says of its machine, and of those where the step failed before. */
+function weigh(
+  core: Core,
+  { step, machine }: Attempt,
+  { evidence, reason }: Retryable,
+  random: Random,
+): void {
+  switch (evidence.says) {
+    case "nothing":
+      break;
+    case "works":
+      proveSound(machine);
+      break;
+    case "broken":
+      if (step.tries > 0) acquitOther(core, step, machine);
+      else {
+        step.suspects = machine;
+        const seen = { fault: evidence.fault, reason, step: step.id };
+        if (core.pool.blame(machine, seen, core.now, random)) core.counters.holds++;
+      }
+      break;
+  }
+}
+
+/** A step that finds fault with several machines is itself what they have in common. */
+function acquitOther(core: Core, step: Step, machine: Machine): void {
+  const suspected = step.suspects;
+  if (suspected === undefined || suspected.breaker === machine.breaker) return;
+  step.suspects = undefined;
+  if (!suspected.breaker.acquit(step.id, core.options.breaker)) return;
+  suspected.releasedBy = "acquitted";
+  core.pool.refresh(suspected, core.now);
+}
+
 function retry(
   core: SettledCore,
   step: Step,
-  reason: string,
+  { reason, exhausted }: Retryable,
   ended: EndedAttempt,
   random: Random,
 ): RetryCompletion | ReturnType<typeof fail> {
   step.tries++;
   core.counters.maxTries = Math.max(core.counters.maxTries, step.tries);
   const delay = core.retry.delayAfter(step.tries, random);
-  if (delay === undefined) return fail(core, step, failureStatus.aborted, reason, ended);
+  if (delay === undefined) return fail(core, step, exhausted, reason, ended);
   core.counters.retries++;
   return wait(core, step, reason, core.now + delay, ended);
 }
@@ -266,6 +307,8 @@ function expire(core: SettledCore, attempt: Attempt, random: Random): Effect {
     {
       kind: "retryable",
       reason: phase === "sent" ? "the builder did not acknowledge the build" : "deadline passed",
+      exhausted: failureStatus.aborted,
+      evidence: { says: "broken", fault: "connection" },
     },
     random,
   );

@@ -13,12 +13,14 @@ import { RetryPolicy } from "./retry-policy.js";
 import type { Attempt, Build, Step } from "./step.js";
 import { StepGraph } from "./step-graph.js";
 import { Timer, type TimerContext, Timers } from "./timers.js";
+import type { MachineNotice } from "./types.js";
 import type { SchedulerCounters } from "./views.js";
 
 /** What the parts call back into; given by the modules that own the life of steps. */
 export interface CoreHooks {
   wantedChanged(core: Core, step: Step): void;
   unsupported(core: Core, step: Step, context: TimerContext): void;
+  noticed(notice: MachineNotice): void;
 }
 
 /** `SchedulerCounters` for the parts that count. */
@@ -103,6 +105,7 @@ export class Core {
       classAdded: (cls) => this.board.addClass(cls),
       classRemoved: (cls) => this.board.removeClass(cls, this.now),
       opened: (cls) => this.board.unpark(cls),
+      noticed: (notice) => hooks.noticed(notice),
     });
     this.#pruneTimer = new Timer(({ now }) => {
       this.shares.prune(now);

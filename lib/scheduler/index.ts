@@ -28,6 +28,8 @@ export {
   type StepId,
   stepId,
 } from "./ids.js";
+/** What can be wrong with a machine. */
+export type { MachineFault } from "./machines/machine-fault.js";
 /** Free functions: whether a machine has capacity. */
 export { dynamicFree, dynamicWithMaxJobLimit, staticFree } from "./machines/machine-free.js";
 /** Machine orders: which of several free machines is best. */
@@ -79,7 +81,6 @@ export type {
   AttemptLimits,
   AttemptOutcome,
   AttemptPhase,
-  Blame,
   BlockedMachine,
   BuildPriorities,
   CancelledCompletion,
@@ -87,16 +88,19 @@ export type {
   DynamicContinuation,
   Effect,
   EndedAttempt,
+  Evidence,
   FailedBuild,
   FailedCompletion,
   FailureStatus,
   FinishedCompletion,
   JobsetUsage,
   MachineLossReason,
+  MachineNotice,
   NewBuild,
   NewJobset,
   NewStep,
   ReasonCode,
+  ReleaseReason,
   Replacement,
   RetryCompletion,
   RunningAttempt,

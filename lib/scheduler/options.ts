@@ -23,11 +23,11 @@ export interface RetryOptions {
   readonly maxDelayMs: number;
 }
 
-/** When a machine is put on hold. */
+/** When a machine is put on hold. The only machine in service for what it does is held for lost connections alone. */
 export interface BreakerOptions {
-  /** Infrastructure failures in a row, of different steps, that put a machine on hold. @default 3 */
+  /** Faults of the machine in a row, at steps that have not failed before, that put it on hold. @default 3 */
   readonly failures: number;
-  /** First hold. @default 60_000 */
+  /** First hold, and the longest one of the only machine in service for what it does. @default 60_000 */
   readonly holdMs: number;
   /** Factor from one hold to the next. @default 3 */
   readonly backoff: number;

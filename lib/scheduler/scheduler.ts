@@ -31,6 +31,7 @@ import {
   type FinishedCompletion,
   failureStatus,
   type JobsetUsage,
+  type MachineNotice,
   type NewBuild,
   type NewJobset,
   type NewStep,
@@ -49,9 +50,11 @@ import { reasonCounts, why } from "./why.js";
 export class Scheduler implements SchedulerCommands, SchedulerQueries, SchedulerViews {
   readonly #core: Core;
 
-  constructor(options: SchedulerOptionsInput = {}) {
+  /** `noticed` is called in the middle of a change: it must neither throw nor call back. Default: nothing. */
+  constructor(options: SchedulerOptionsInput = {}, noticed: (notice: MachineNotice) => void = () => {}) {
     this.#core = new Core(mergeOptions(defaultOptions, options), {
       wantedChanged: steps.wantedChanged,
+      noticed,
       unsupported(unsettled, step, { now, effects }: TimerContext) {
         const core = unsettled.settledAt(now);
         if (!step.keys.wanted) return;

@@ -100,6 +100,7 @@ export function machineView(core: Core, machine: Machine): MachineView {
     succeeded: machine.succeeded,
     failed: machine.failed,
     draining: machine.draining,
+    onTrial: machine.onTrial,
     recentJobs: machine.recent.length,
     recentSince: machine.recent[0]?.startedAt ?? 0,
     block: machine.block,

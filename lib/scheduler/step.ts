@@ -109,6 +109,8 @@ export class Step implements QueuedStep<Step> {
   lastReason: string | undefined;
   /** Machine of the last failed try. */
   avoid: MachineId | undefined;
+  /** The machine against which its first failure counts. */
+  suspects: Machine | undefined;
 
   constructor(
     from: NewStep,
@@ -125,6 +127,10 @@ export class Step implements QueuedStep<Step> {
     this.tries = from.tries ?? 0;
     this.notBefore = from.notBefore ?? 0;
     this.keys = none;
+  }
+
+  get tried(): boolean {
+    return this.tries > 0;
   }
 
   /** Some build or other step depends on it. */

@@ -4,6 +4,7 @@
  * Times are milliseconds since the epoch, durations are milliseconds, unless a name says otherwise.
  */
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
+import type { MachineFault } from "./machines/machine-fault.js";
 import type { MachineBlock } from "./machines/machine-types.js";
 
 /** The results of `buildsteps.status` that end a step without another try. */
@@ -122,16 +123,30 @@ export interface RunningAttempt {
   readonly startedAt: number;
 }
 
-/** Who is to blame for a retryable failure; `machine` counts for its circuit breaker. */
-export type Blame = "machine" | "other";
+/**
+ * What the end of a try says about its machine. `works`: a builder's script ran to its end there, however it ended, so
+ * daemon, sandbox, inputs and disk did their part.
+ */
+export type Evidence =
+  | { readonly says: "nothing" }
+  | { readonly says: "works" }
+  | { readonly says: "broken"; readonly fault: MachineFault };
 
 /** How an attempt ended, as the caller reports it. */
 export type AttemptOutcome =
   | { readonly kind: "succeeded" }
   /** Permanent; the status of `buildsteps` that the step gets. */
   | { readonly kind: "failed"; readonly status: FailureStatus; readonly reason?: string | undefined }
-  /** Trouble that is not the derivation's: uses up a try, then Aborted (3). `blame` defaults to `machine`. */
-  | { readonly kind: "retryable"; readonly reason: string; readonly blame?: Blame | undefined }
+  /**
+   * May be tried again; uses up a try. `exhausted`: the status of the step when no try is left, `failed` for a failure
+   * of its own that may pass, `aborted` for trouble around it. What it says of the machine is another matter.
+   */
+  | {
+      readonly kind: "retryable";
+      readonly reason: string;
+      readonly exhausted: typeof failureStatus.failed | typeof failureStatus.aborted;
+      readonly evidence: Evidence;
+    }
   /** Not the step's turn after all (an outage of ours): back to the queue after a delay, no try used up. */
   | { readonly kind: "postponed"; readonly reason: string; readonly delayMs: number }
   /** The abort that an effect asked for was sent (or the attempt never reached the machine). */
@@ -227,6 +242,38 @@ export type Completion =
 
 /** Why a machine left the pool: removed by the caller, silent for too long, or not back in time. */
 export type MachineLossReason = "removed" | "heartbeat" | "disconnected";
+
+/** News of a machine's standing, for the log: nothing has to be done. */
+export type MachineNotice =
+  /** It gets no work until `until`. */
+  | {
+      readonly kind: "held";
+      readonly machine: MachineId;
+      readonly hostname: string;
+      readonly until: number;
+      readonly fault: MachineFault;
+      /** Of the last failure that counted. */
+      readonly reason: string;
+      /** Of the last failure that counted; undefined when the machine itself was lost. */
+      readonly step: StepId | undefined;
+      /** Failures that count against it. */
+      readonly failures: number;
+    }
+  | {
+      readonly kind: "released";
+      readonly machine: MachineId;
+      readonly hostname: string;
+      readonly because: ReleaseReason;
+    };
+
+/**
+ * - `trial`: the time is over; it gets one job at a time, of steps that have not failed before, until one works
+ * - `over`: the time is over
+ * - `worked`: something that was running there ended well
+ * - `acquitted`: steps that counted against it failed elsewhere as well
+ * - `needed`: no other machine in service can do what it does
+ */
+export type ReleaseReason = "trial" | "over" | "worked" | "acquitted" | "needed";
 
 /** Something the runner has to do. The scheduler's own state already is as if it were done. */
 export type Effect =

@@ -92,6 +92,8 @@ export interface MachineView {
   readonly succeeded: number;
   readonly failed: number;
   readonly draining: boolean;
+  /** After a hold: it gets one job at a time, of steps that have not failed before, until one works. */
+  readonly onTrial: boolean;
   readonly recentJobs: number;
   readonly recentSince: number;
   /** Why it takes no work now; undefined when it has capacity. */

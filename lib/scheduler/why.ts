@@ -82,8 +82,12 @@ function positionOf(core: SettledCore, step: Step): number {
 function blockedMachines(queue: ReadyQueue<Step>): BlockedMachine[] {
   const result: BlockedMachine[] = [];
   for (const cls of queue.bucket.classes) {
-    for (const { info, block } of cls.machines) {
-      result.push({ machine: info.id, hostname: info.hostname, block: block ?? { kind: "avoided" } });
+    for (const { info, block, onTrial } of cls.machines) {
+      result.push({
+        machine: info.id,
+        hostname: info.hostname,
+        block: block ?? { kind: onTrial ? "probing" : "avoided" },
+      });
     }
   }
   return result;

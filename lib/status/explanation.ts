@@ -75,7 +75,12 @@ export function blockJson(block: MachineBlock, time: (milliseconds: number) => J
     case "disconnected":
       return { kind, until: time(block.until) };
     case "held":
-      return { kind, until: time(block.until), failures: block.failures };
+      return {
+        kind,
+        until: time(block.until),
+        failures: block.failures,
+        ...(block.fault === undefined ? {} : { fault: block.fault }),
+      };
     case "noPing":
     case "probing":
     case "draining":

@@ -88,7 +88,9 @@ describe("every call, client against server", () => {
     expect(await client.hasPath(values.hello)).toBe(true);
     expect(await client.hasPath(values.helloDrv)).toBe(false);
     await client.completeBuild(values.completion);
-    expect(seen).toEqual([update, values.completion]);
+    const failed = { ...values.completion, state: "buildFailure", outputs: new Map(), error: "e" } as const;
+    await client.completeBuild({ ...failed, cause: "diskFull" });
+    expect(seen).toEqual([update, values.completion, { ...failed, cause: "diskFull" }]);
   });
 
   it("the presigned calls", async () => {

@@ -278,28 +278,6 @@ describe("machines", () => {
     expect(world.assign()).toHaveLength(1);
   });
 
-  it("are held after failures of different steps in a row, probed with one job, and trusted after a success", () => {
-    const world = new World({ breaker: { failures: 2, holdMs: 1000, jitterMs: 0, backoff: 3 } });
-    for (let i = 0; i < 6; i++) {
-      world.step(`s${i}`);
-      world.build(i + 1, `s${i}`);
-    }
-    world.machine("m", { maxJobs: 2 });
-    for (const assignment of world.assign()) world.trouble(assignment);
-    expect(world.assign()).toEqual([]);
-    expect(world.why("s5")).toMatchObject({ machines: [{ block: { kind: "held", failures: 2 } }] });
-    world.advance(1000);
-    const [probe, ...others] = world.assign();
-    expect(others).toEqual([]);
-    if (probe === undefined) throw new Error("no probe");
-    world.trouble(probe);
-    world.advance(2999);
-    expect(world.assign()).toEqual([]);
-    world.advance(1);
-    world.succeed(world.next());
-    expect(world.assign()).toHaveLength(2);
-  });
-
   it("one step that fails again and again does not hold its machine", () => {
     const world = oneStep({ breaker: { failures: 2 }, retry: { intervalMs: 1, backoff: 1 } });
     world.machine("m");

@@ -4,8 +4,10 @@ import {
   attemptId,
   buildId,
   jobsetId,
+  type MachineFault,
   type MachineInfo,
   type MachineLoad,
+  type MachineNotice,
   machineId,
   type NewBuild,
   type NewStep,
@@ -21,10 +23,14 @@ export const load: MachineLoad = { load1: 0, buildDirFreePercent: 80, storeFreeP
 export class World {
   now = 1_000_000;
   readonly scheduler: Scheduler;
+  readonly notices: MachineNotice[] = [];
   #attempts = 0;
 
   constructor(options: SchedulerOptionsInput = {}) {
-    this.scheduler = new Scheduler({ ...options, deadlines: { heartbeatMs: 0, ...options.deadlines } });
+    this.scheduler = new Scheduler(
+      { ...options, deadlines: { heartbeatMs: 0, ...options.deadlines } },
+      (notice) => this.notices.push(notice),
+    );
     this.jobset(1);
   }
 
@@ -112,10 +118,21 @@ export class World {
     return this.scheduler.complete(attempt, { kind: "succeeded" }, this.now, noJitter);
   }
 
-  trouble({ attempt }: Assignment, blame: "machine" | "other" = "machine") {
+  /** A try that says its machine is broken. */
+  trouble({ attempt }: Assignment, fault: MachineFault = "sandbox") {
     return this.scheduler.complete(
       attempt,
-      { kind: "retryable", reason: "trouble", blame },
+      { kind: "retryable", reason: "trouble", exhausted: 3, evidence: { says: "broken", fault } },
+      this.now,
+      noJitter,
+    );
+  }
+
+  /** A script that failed, which Nix calls transient. */
+  deadDownload({ attempt }: Assignment) {
+    return this.scheduler.complete(
+      attempt,
+      { kind: "retryable", reason: "download failed", exhausted: 1, evidence: { says: "works" } },
       this.now,
       noJitter,
     );

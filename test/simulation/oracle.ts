@@ -20,6 +20,8 @@ export interface Expected {
   readonly avoid: ReadonlyMap<StepId, string>;
   /** Since when no machine can do a step that is ready; kept by the check itself. */
   readonly unsupportedSince: Map<StepId, number>;
+  /** Host names of machines where something other than a failing script was seen. */
+  readonly faulty: ReadonlySet<string>;
   readonly held: (step: StepId) => boolean;
   readonly expectedMs: (step: StepId) => number;
 }
@@ -54,11 +56,13 @@ export function canTake(
   expected: Expected,
 ): boolean {
   if (!fits(step, machine) || machine.block !== undefined) return false;
+  if (machine.onTrial && step.tries > 0) return false;
   if (expected.avoid.get(step.id) !== machine.info.id) return true;
   return !machines.some((other) => other !== machine && fits(step, other) && isAble(other));
 }
 
-function isAble({ block }: MachineView): boolean {
+function isAble({ block, onTrial }: MachineView): boolean {
+  if (onTrial) return false;
   return block === undefined || block.kind === "full" || block.kind === "uploads" || block.kind === "burst";
 }
 
@@ -83,6 +87,7 @@ export function checkState(scheduler: Scheduler, now: number, expected: Expected
   checkLiveness(scheduler, steps, now, expected);
   checkKeys(scheduler, steps, expected);
   checkSlots(steps, machines, expected);
+  checkHolds(machines, expected);
   checkUnsupported(scheduler, steps, machines, now, expected);
 }
 
@@ -160,9 +165,10 @@ function checkDeadlines(scheduler: Scheduler, now: number): void {
 /** What may follow when an attempt ends so. */
 export function checkEnd(scheduler: Scheduler, now: number, outcome: AttemptOutcome, end: Completion): void {
   if (end.kind === "failed") {
-    const status = outcome.kind === "failed" ? outcome.status : 3;
+    const own = outcome.kind === "retryable" ? outcome.exhausted : 3;
+    const status = outcome.kind === "failed" ? outcome.status : own;
     const name =
-      outcome.kind === "failed"
+      outcome.kind === "failed" || own === 1
         ? "I13: the status recorded is the status reported"
         : "I9: infrastructure trouble never fails a step as a build failure";
     demand(end.status === status, name, () => `${end.step}: ${outcome.kind} became ${end.status}`);
@@ -258,6 +264,35 @@ function checkKeys(scheduler: Scheduler, steps: ReadonlyMap<StepId, StepView>, e
       demand(step.criticalPath === pathOf(step.id), name, say("critical path"));
     }
   }
+}
+
+/** Machines are restricted for faults of their own, and for what builds report only while others can do the same. */
+function checkHolds(machines: readonly MachineView[], { faulty }: Expected): void {
+  for (const machine of machines) {
+    const { block, info, onTrial } = machine;
+    const held = block?.kind === "held";
+    if (!held && !onTrial) continue;
+    demand(
+      faulty.has(info.hostname),
+      "no healthy machine is held because of builds",
+      () => `${info.id}: ${JSON.stringify(block)}`,
+    );
+    const brief = held && (block.fault === "connection" || block.fault === "daemon");
+    const others = machines.filter((other) => other !== machine && isAble(other) && replaces(other, machine));
+    demand(
+      brief ||
+        info.systems.every((system) => others.some(({ info: { systems } }) => systems.includes(system))),
+      "the last machine in service is not held because of builds",
+      () => `${info.id}: ${JSON.stringify(block)}`,
+    );
+  }
+}
+
+function replaces({ info: one }: MachineView, { info: other }: MachineView): boolean {
+  return (
+    other.supportedFeatures.every((feature) => one.supportedFeatures.includes(feature)) &&
+    one.mandatoryFeatures.every((feature) => other.mandatoryFeatures.includes(feature))
+  );
 }
 
 function checkSlots(

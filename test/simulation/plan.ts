@@ -17,7 +17,8 @@ export interface PlannedStep {
   readonly expectedMs: number | undefined;
   /** `resolves`: a content-addressed one that turns into another at its first hand-out. `dynamic`: also needs what its first input names. */
   readonly kind: "plain" | "resolves" | "dynamic" | "gated";
-  readonly result: "succeeds" | "fails" | "timesOut";
+  /** `dead`: its script fails at every try in a way that Nix calls transient. */
+  readonly result: "succeeds" | "fails" | "timesOut" | "dead";
   /** Chance that a try ends in trouble of the infrastructure. */
   readonly flaky: number;
 }
@@ -67,6 +68,7 @@ export function makePlan(seed: number): Plan {
   const width = random.int(1, 6);
   const names: string[] = [];
   const faults = random.next() * 0.4;
+  const dead = random.chance(0.3) ? random.next() * 0.5 : 0;
   for (let i = 0; i < count; i++) {
     const name = `s${i}`;
     const inputs = new Set<string>();
@@ -85,7 +87,7 @@ export function makePlan(seed: number): Plan {
       durationMs: random.int(0, 100_000),
       expectedMs: random.chance(0.5) ? random.int(1, 100_000) : undefined,
       kind: kind === "dynamic" && inputs.size === 0 ? "plain" : kind,
-      result: random.chance(0.06) ? random.pick(["fails", "timesOut"] as const) : "succeeds",
+      result: resultOf(random, dead),
       flaky: random.chance(0.3) ? faults : 0,
     });
     names.push(name);
@@ -117,6 +119,11 @@ export function makePlan(seed: number): Plan {
   }
   events.sort((a, b) => a.at - b.at);
   return { seed, steps, jobsets: random.int(1, 4), options: makeOptions(random), events, healAt };
+}
+
+function resultOf(random: SeededRandom, dead: number): PlannedStep["result"] {
+  if (random.chance(dead)) return "dead";
+  return random.chance(0.06) ? random.pick(["fails", "timesOut"] as const) : "succeeds";
 }
 
 export function makeOptions(random: SeededRandom): SchedulerOptionsInput {

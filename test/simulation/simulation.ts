@@ -91,6 +91,8 @@ class World {
   readonly #avoid = new Map<StepId, string>();
   readonly #carry = new Map<StepId, { tries: number; notBefore: number }>();
   readonly #shares: number[] = [];
+  /** Host names of machines where something other than a failing script was seen. */
+  readonly #faulty = new Set<string>();
   /** Since when no machine can do a step that is ready. */
   readonly #unsupportedSince = new Map<StepId, number>();
 
@@ -509,19 +511,25 @@ class World {
     report(random.int(0, 5000), () => this.#scheduler.acknowledged(id, this.#now));
     if (!this.#healed && random.chance(step.flaky)) {
       const outcome = random.pick<AttemptOutcome>([
-        { kind: "retryable", reason: "import failed" },
-        { kind: "retryable", reason: "no contact to the cache", blame: "other" },
+        { ...trouble, reason: "import failed", evidence: { says: "broken", fault: "inputs" } },
+        { ...trouble, reason: "no answer", evidence: { says: "broken", fault: "daemon" } },
+        { ...trouble, reason: "no contact to the cache", evidence: { says: "nothing" } },
         { kind: "postponed", reason: "postponed", delayMs: 3000 },
         { kind: "cancelled" },
       ]);
       report(random.int(0, step.durationMs), () => this.#complete(id, outcome, assignment.machine));
       return;
     }
-    const failure = { fails: 1, timesOut: 7, succeeds: undefined } as const;
-    const status = failure[step.result];
+    const endings = {
+      fails: { kind: "failed", status: 1 },
+      timesOut: { kind: "failed", status: 7 },
+      dead: deadDownload,
+      succeeds: undefined,
+    } as const;
+    const ending = endings[step.result];
     report(step.durationMs, () => {
-      if (status !== undefined) {
-        this.#complete(id, { kind: "failed", status }, assignment.machine);
+      if (ending !== undefined) {
+        this.#complete(id, ending, assignment.machine);
         return;
       }
       this.#scheduler.buildEnded(id, this.#now);
@@ -554,6 +562,7 @@ class World {
 
   #complete(id: AttemptId, outcome: AttemptOutcome, from: MachineId): void {
     const live = this.#running.has(id);
+    if (outcome.kind === "retryable" && outcome.evidence.says === "broken") this.#foundFaulty(from);
     const completion = this.#scheduler.complete(id, outcome, this.#now, this.#random.next, from);
     demand(
       live === (completion.kind !== "stale"),
@@ -563,6 +572,11 @@ class World {
     checkEnd(this.#scheduler, this.#now, outcome, completion);
     if (outcome.kind === "retryable" && completion.kind === "retry") this.#remember(completion);
     this.#record(completion);
+  }
+
+  #foundFaulty(id: MachineId): void {
+    const machine = this.#machines.get(id);
+    if (machine !== undefined) this.#faulty.add(machine.info.hostname);
   }
 
   #remember({ step, ended }: Extract<Completion, { kind: "retry" }>): void {
@@ -637,6 +651,7 @@ class World {
           break;
         }
         case "attemptEnded":
+          this.#foundFaulty(effect.machine);
           demand(
             effect.completion.kind !== "failed" || effect.completion.status === 3,
             "I9: infrastructure trouble never fails a step as a build failure",
@@ -694,6 +709,7 @@ class World {
       inputs,
       avoid: this.#avoid,
       unsupportedSince: this.#unsupportedSince,
+      faulty: this.#faulty,
       held: (id) => this.#gated.has(nameOf(id)) || this.#dynamicPending.has(nameOf(id)),
       expectedMs: (id) => this.#planned(nameOf(id)).expectedMs ?? this.#scheduler.options.defaultDurationMs,
     };
@@ -730,6 +746,15 @@ class World {
     return JSON.stringify({ now: this.#now, running: this.#running.size, why });
   }
 }
+
+const trouble = { kind: "retryable", exhausted: 3 } as const;
+
+const deadDownload: AttemptOutcome = {
+  kind: "retryable",
+  reason: "download failed",
+  exhausted: 1,
+  evidence: { says: "works" },
+};
 
 const machineDefaults = {
   systems: ["x86_64-linux"],

@@ -62,6 +62,7 @@ it.each([
   { kind: "noPing" },
   { kind: "burst", until: time },
   { kind: "held", until: time, failures: 3 },
+  { kind: "held", until: time, failures: 3, fault: "diskFull" },
   { kind: "probing" },
   { kind: "draining" },
   { kind: "disconnected", until: time },

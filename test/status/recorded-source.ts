@@ -39,6 +39,7 @@ function machineReport(recorded: Recorded, now: number): MachineReport {
     stepsDone: stats.nrStepsDone,
     succeeded: stats.succeededBuilds,
     failed: stats.failedBuilds,
+    onTrial: false,
     draining: false,
     recentJobs: stats.jobsInLast30sCount,
     recentSince: seconds(stats.jobsInLast30sStart),

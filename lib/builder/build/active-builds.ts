@@ -195,6 +195,7 @@ export class ActiveBuilds {
           state: "postProcessingFailure",
           outputs: new Map(),
           error: text,
+          cause: "other",
         } as const;
         return this.#report(about, failure, signal);
       }
@@ -216,5 +217,6 @@ function refused(reason: string): BuildOutcome {
     uploadMs: 0,
     outputs: new Map(),
     error: reason,
+    cause: "other",
   };
 }

@@ -68,13 +68,14 @@ export class Build {
   /** Everything that can go wrong is in the outcome. @throws the signal's reason when the build was aborted */
   async run(): Promise<BuildOutcome> {
     const { signal } = this.#job;
-    let outcome: Pick<BuildOutcome, "state" | "outputs" | "error">;
+    let outcome: Pick<BuildOutcome, "state" | "outputs" | "error" | "cause">;
     try {
       outcome = { state: "success", outputs: await this.#work(), error: undefined };
     } catch (error) {
       signal.throwIfAborted();
       const failure = BuildFailure.from(error, this.#phase.state, this.#phase.what);
-      outcome = { state: failure.code, outputs: new Map(), error: reportText(failure.message) };
+      const { code: state, reported: cause } = failure;
+      outcome = { state, outputs: new Map(), error: reportText(failure.message), cause };
     }
     await this.#updates.settled();
     signal.throwIfAborted();
@@ -86,7 +87,9 @@ export class Build {
     const { store } = this.#environment;
     const { derivation } = order;
     if (derivation === undefined) {
-      throw new BuildFailure("preparingFailure", "the order came without a derivation");
+      throw new BuildFailure("preparingFailure", "the order came without a derivation", {
+        reported: "other",
+      });
     }
     // The session holds the roots of inputs and outputs until all is reported.
     const roots = await store.buildSession(this.#settings(), { signal });

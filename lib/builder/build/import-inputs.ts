@@ -6,7 +6,7 @@ import { mapLimited, Semaphore } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { RootsSession, Store } from "../../nix/store/store.js";
-import { unpackNars } from "../../rpc/index.js";
+import { RpcError, unpackNars } from "../../rpc/index.js";
 import type { NarStream, RunnerApi } from "../../rpc/types.js";
 import type { RunnerLink } from "../connection/runner-link.js";
 import { counted, type MutableCounters } from "../counters.js";
@@ -163,7 +163,7 @@ export class InputImporter {
     const stream = await api.fetchPaths(paths, { signal });
     const listed = new Set(stream.infos.map((info) => info.path));
     const lacking = paths.find((path) => !listed.has(path));
-    if (lacking !== undefined) throw new Error(`the runner did not send ${lacking}`);
+    if (lacking !== undefined) throw new RpcError("data-loss", `the runner did not send ${lacking}`);
     await store.addMultipleToStore(unpackNars(stream), stream.infos.length, { signal });
     counters.pathsDownloaded += stream.infos.length;
     counters.bytesDownloaded += totalSize(stream);

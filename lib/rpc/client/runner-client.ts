@@ -267,7 +267,15 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
     const { client, convert } = await this.#load();
     const message = convert.completionToWire(completion);
-    await this.#retried("CompleteBuild", (library) => client.completeBuild(message, library), options);
+    const headers =
+      completion.cause === undefined
+        ? this.#headers
+        : { ...this.#headers, [convert.failureCauseHeader]: convert.failureCauseToHeader(completion.cause) };
+    await this.#retried(
+      "CompleteBuild",
+      (library) => client.completeBuild(message, { ...library, headers }),
+      options,
+    );
   }
 
   /** Ends the connection at once; what is still running ends with `unavailable`. */

@@ -5,7 +5,7 @@ import * as convert from "../convert/index.js";
 import { StorePathSchema, StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";
 import * as wire from "../gen/runner/v1/streaming_pb.js";
 import { maxMessageBytes } from "../stream/index.js";
-import type { CallContext, RunnerServiceHandlers } from "../types.js";
+import type { RunnerServiceHandlers } from "../types.js";
 import { decode } from "./decode.js";
 import { smallMessageBytes } from "./message-budget.js";
 import { readOneMessage, type ServerCall, sendMessage } from "./serve-call.js";
@@ -14,18 +14,18 @@ interface Method {
   /** Largest request. */
   readonly maxBytes: number;
   /** Takes and returns encoded messages. */
-  readonly run: (request: Uint8Array, context: CallContext) => Promise<Uint8Array>;
+  readonly run: (request: Uint8Array, call: ServerCall) => Promise<Uint8Array>;
 }
 
 function method<I extends DescMessage, O extends DescMessage>(
   input: I,
   output: O,
   maxBytes: number,
-  run: (message: MessageShape<I>, context: CallContext) => Promise<MessageShape<O>>,
+  run: (message: MessageShape<I>, call: ServerCall) => Promise<MessageShape<O>>,
 ): Method {
   return {
     maxBytes,
-    run: async (request, context) => toBinary(output, await run(decode(input, request), context)),
+    run: async (request, call) => toBinary(output, await run(decode(input, request), call)),
   };
 }
 
@@ -52,8 +52,10 @@ export function unaryCalls(
       await handlers.buildStepUpdate(convert.stepUpdateFromWire(message), context);
       return empty();
     }),
-    CompleteBuild: method(wire.BuildResultInfoSchema, wire.EmptySchema, large, async (message, context) => {
-      await handlers.completeBuild(convert.completionFromWire(message), context);
+    CompleteBuild: method(wire.BuildResultInfoSchema, wire.EmptySchema, large, async (message, call) => {
+      const completion = convert.completionFromWire(message);
+      const cause = convert.failureCauseFromHeader(call.request.headers[convert.failureCauseHeader]);
+      await handlers.completeBuild(cause === undefined ? completion : { ...completion, cause }, call);
       return empty();
     }),
     FetchRequisites: method(

@@ -10,7 +10,7 @@ import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { BasicDerivation } from "../../nix/derivation/derivation.js";
 import type { RunnerOrder } from "../../rpc/types.js";
-import type { Assignment, AttemptOutcome } from "../../scheduler/types.js";
+import { type Assignment, type AttemptOutcome, failureStatus } from "../../scheduler/types.js";
 import { RunnerError } from "../errors.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { UploadMode } from "../outputs/upload-mode.js";
@@ -145,6 +145,11 @@ export class AttemptLauncher {
       return;
     }
     this.#scheduler.sent(attempt.id);
+    const { tries } = attempt.assignment;
+    if (tries > 0) {
+      const { drv, hostname: host, machine } = attempt;
+      this.#logger.info("step is tried again", { drv, host, machine, tries });
+    }
     this.#counters.stepStarted(attempt, this.#scheduler.now());
   }
 
@@ -175,7 +180,7 @@ export class AttemptLauncher {
       error instanceof RunnerError &&
       (error.code === "unresolved-input" || error.code === "unreadable-derivation");
     const outcome: AttemptOutcome = hopeless
-      ? { kind: "retryable", reason, blame: "other" }
+      ? { kind: "retryable", reason, exhausted: failureStatus.aborted, evidence: { says: "nothing" } }
       : { kind: "postponed", reason, delayMs: 5_000 };
     const attempt = this.#attempts.get(assignment.attempt);
     if (attempt !== undefined) {

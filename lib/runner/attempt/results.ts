@@ -12,7 +12,7 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import type { AttemptId, MachineId } from "../../scheduler/ids.js";
-import type { AttemptOutcome } from "../../scheduler/types.js";
+import { type AttemptOutcome, type Evidence, failureStatus } from "../../scheduler/types.js";
 import { RunnerError } from "../errors.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
 import { type BuildReport, outcomeOf, outputPathsOf } from "../state/build-report.js";
@@ -22,6 +22,7 @@ import type { RunningScheduler, SettledCompletion, SettledFailure } from "../sta
 import { wantingJobsets } from "../state/wanting-jobsets.js";
 import { type AttemptEndings, unreported } from "./attempt-endings.js";
 import type { OutcomeListener } from "./built-outputs.js";
+import { logEnding } from "./ending-log.js";
 import { checkOutputsWhileWanted, type OutputCheckRetries } from "./output-check.js";
 
 /** What results work with. */
@@ -102,6 +103,7 @@ export class Results {
     if (attempt !== undefined) attempt.endedAt ??= this.#scheduler.now();
     if (attempt?.sent === true) this.#counters.stepLost();
     const unsent = attempt?.sent === false ? machineLeftMessage : undefined;
+    logEnding(this.#logger, attempt, completion, error);
     await this.#endings.record(attempt, completion, unreported(error ?? unsent));
   }
 
@@ -127,6 +129,7 @@ export class Results {
     const completion = this.#scheduler.complete(attempt.id, outcome);
     this.#attempts.remove(attempt.id);
     const refusal = judged.kind === "refused" ? judged.error : report.error;
+    logEnding(this.#logger, attempt, completion, refusal);
     await this.#endings.record(attempt, completion, {
       error: succeeded ? undefined : refusal,
       overheadMs: report.importMs + report.uploadMs,
@@ -152,8 +155,18 @@ export class Results {
         host: attempt.hostname,
         error: cause,
       });
-      const blame = cause instanceof RunnerError ? "machine" : "other";
-      return { kind: "refused", outcome: { kind: "retryable", reason: error, blame }, error };
+      // Outputs that did not arrive may have been lost on their way, or here.
+      const evidence: Evidence =
+        cause instanceof RunnerError && cause.code === "output-mismatch"
+          ? { says: "broken", fault: "falseReport" }
+          : { says: "nothing" };
+      const outcome = {
+        kind: "retryable",
+        reason: error,
+        exhausted: failureStatus.aborted,
+        evidence,
+      } as const;
+      return { kind: "refused", outcome, error };
     }
   }
 

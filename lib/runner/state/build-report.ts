@@ -1,10 +1,17 @@
 /** A builder's report of an attempt in the terms of the runner. */
 
 import { buildStatus, type SuccessStatus, stepStatus } from "../../database/status-numbers.js";
+import { machineTroubleIn } from "../../nix/daemon/machine-trouble.js";
 import type { StorePath } from "../../nix/path/store-path.js";
-import type { BuildCompletion, BuildMetric, BuildProduct, BuiltOutput } from "../../rpc/types.js";
+import type {
+  BuildCompletion,
+  BuildMetric,
+  BuildProduct,
+  BuiltOutput,
+  FailureCause,
+} from "../../rpc/types.js";
 import type { AttemptId, MachineId } from "../../scheduler/ids.js";
-import type { AttemptOutcome, FailureStatus } from "../../scheduler/types.js";
+import type { AttemptOutcome, Evidence, FailureStatus } from "../../scheduler/types.js";
 
 /** The wire's report with ids in the scheduler's terms. */
 export type BuildReport = Omit<BuildCompletion, "buildId" | "machineId"> & {
@@ -20,13 +27,60 @@ const permanentFailures: Partial<Record<BuildReport["state"], FailureStatus>> = 
   narSizeLimit: stepStatus.narSizeLimitExceeded,
 };
 
-/** What a reported state means for the scheduler. Infrastructure trouble is never a failure of the derivation. */
-export function outcomeOf(report: Pick<BuildReport, "state" | "error">): AttemptOutcome {
-  if (report.state === "success") return { kind: "succeeded" };
-  const status = permanentFailures[report.state];
-  return status === undefined
-    ? { kind: "retryable", reason: report.error ?? report.state, blame: "machine" }
-    : { kind: "failed", status, reason: report.error };
+/** What a report means for the scheduler. Trouble around a build is never a failure of the derivation. */
+export function outcomeOf(report: Pick<BuildReport, "state" | "error" | "cause">): AttemptOutcome {
+  const { state, error } = report;
+  if (state === "success") return { kind: "succeeded" };
+  const status = permanentFailures[state];
+  const cause = report.cause ?? causeFromText(state, error ?? "");
+  if (status !== undefined && (state !== "buildFailure" || cause === undefined)) {
+    return { kind: "failed", status, reason: error };
+  }
+  return {
+    kind: "retryable",
+    reason: error ?? state,
+    exhausted: cause === "transient" ? stepStatus.failed : stepStatus.aborted,
+    evidence: evidenceOf(cause ?? "other"),
+  };
+}
+
+function evidenceOf(cause: FailureCause): Evidence {
+  switch (cause) {
+    case "transient":
+      return { says: "works" };
+    case "other":
+      return { says: "nothing" };
+    case "daemon":
+    case "untrusted":
+    case "diskFull":
+    case "inputs":
+    case "sandbox":
+      return { says: "broken", fault: cause };
+  }
+}
+
+/** How the reference builder words the daemon's result, which it always reports as a failure of the build. */
+const referenceResult = /^Build of '[^']*' failed: ([a-z ]+) \(see log\)$/;
+
+/** Those results that the reference's daemon does not mean as a failure of the derivation for good. */
+const referenceCauses = new Map<string, FailureCause>([
+  ["transient failure", "transient"],
+  ["misc failure", "other"],
+  ["cached failure", "other"],
+  ["dependency failed", "other"],
+  ["no substituters", "other"],
+]);
+
+/** The runner's own store lacks something. */
+const runnerLacks = /not valid in the runner's store|path '[^']*' is not valid|not[- ]found/i;
+
+/** What a builder that does not say the cause says with its text; undefined: nothing. */
+function causeFromText(state: BuildReport["state"], text: string): FailureCause | undefined {
+  const result = referenceResult.exec(text)?.[1];
+  if (result !== undefined) return referenceCauses.get(result);
+  const trouble = machineTroubleIn(text);
+  if (trouble !== undefined || state !== "importFailure") return trouble;
+  return runnerLacks.test(text) ? "other" : "inputs";
 }
 
 /** The store paths of outputs, by output name. */

@@ -18,6 +18,7 @@ import type {
   FailedCompletion,
   FinishedCompletion,
   JobsetUsage,
+  MachineNotice,
   NewBuild,
   NewJobset,
   NewStep,
@@ -99,8 +100,9 @@ export class RunningScheduler {
   readonly #unperformed: RunnerEffect[] = [];
   #roundRequested = false;
 
-  constructor(options: SchedulerOptionsInput, clock: Clock) {
-    this.#scheduler = new Scheduler(options);
+  /** `noticed` is called in the middle of a change: it must neither throw nor call back. Default: nothing. */
+  constructor(options: SchedulerOptionsInput, clock: Clock, noticed?: (notice: MachineNotice) => void) {
+    this.#scheduler = new Scheduler(options, noticed);
     this.#clock = clock;
   }
 

@@ -5,7 +5,7 @@ import type { Core } from "../core.js";
 import type { AttemptId } from "../ids.js";
 import type { Random } from "../random.js";
 import { Timer } from "../timers.js";
-import type { Effect, MachineLossReason } from "../types.js";
+import { type AttemptOutcome, type Effect, failureStatus, type MachineLossReason } from "../types.js";
 import type { Machine } from "./machine.js";
 import type { MachineInfo, MachineLoad } from "./machine-types.js";
 
@@ -33,7 +33,7 @@ export function join(core: Core, info: MachineInfo, running: readonly AttemptId[
     return effects;
   }
   const kept = new Set(running);
-  core.pool.redescribe(known, info);
+  core.pool.redescribe(known, info, core.now);
   known.disconnectedUntil = undefined;
   known.lastSeen = core.now;
   core.timers.clear(known.grace);
@@ -61,15 +61,37 @@ export function disconnect(core: Core, machine: Machine, until: number): void {
   core.pool.refresh(machine, core.now);
 }
 
+/** The loss itself counts against the machine, once for all its attempts. */
+const lostAttempt: AttemptOutcome = {
+  kind: "retryable",
+  reason: "the machine was lost",
+  exhausted: failureStatus.aborted,
+  evidence: { says: "nothing" },
+};
+
 /** The machine is gone, and with it all its attempts. */
 export function lose(core: Core, machine: Machine, reason: MachineLossReason, random: Random): Effect[] {
-  core.pool.remove(machine);
-  if (machine.attempts.size > 0) machine.breaker.failed(undefined, core.options.breaker, core.now, random);
+  core.pool.remove(machine, core.now);
+  if (hasFreshWork(core, machine)) {
+    const seen = { fault: "connection", reason: lossText[reason], step: undefined } as const;
+    core.pool.blame(machine, seen, core.now, random);
+  }
   core.counters.machinesLost++;
   const effects: Effect[] = [{ kind: "machineLost", machine: machine.info.id, reason }];
   effects.push(...loseAttempts(core, machine, () => true, random));
   rememberBreaker(core, machine);
   return effects;
+}
+
+const lossText: Readonly<Record<MachineLossReason, string>> = {
+  removed: "the connection was lost",
+  heartbeat: "no sign of life came in time",
+  disconnected: "the connection was lost and not made again in time",
+};
+
+/** Some step is running there that has not failed before; what fails everywhere may be what breaks machines. */
+function hasFreshWork(core: Core, machine: Machine): boolean {
+  return [...machine.attempts].some((id) => core.attempts.get(id)?.step.tries === 0);
 }
 
 function loseAttempts(
@@ -82,7 +104,7 @@ function loseAttempts(
   for (const attempt of [...machine.attempts].filter(isLost).map((id) => core.attempts.get(id))) {
     if (attempt === undefined) continue;
     const outcome = attempt.onItsWay
-      ? ({ kind: "retryable", reason: "the machine was lost", blame: "other" } as const)
+      ? lostAttempt
       : ({ kind: "postponed", reason: "the machine was lost", delayMs: 0 } as const);
     const completion = complete(core.settled(), attempt, outcome, random);
     const { id } = machine.info;

@@ -1,8 +1,11 @@
 /** The machines, and which of them can take a step now. */
 import type { MachineId } from "../ids.js";
 import type { SchedulerOptions } from "../options.js";
+import type { Random } from "../random.js";
 import type { Timers } from "../timers.js";
-import { Machine, MachineClass, machineClassKey } from "./machine.js";
+import type { MachineNotice, ReleaseReason } from "../types.js";
+import type { SeenFault, Severity } from "./circuit-breaker.js";
+import { isBetter, Machine, MachineClass, machineClassKey } from "./machine.js";
 import { diskBlock, machineFree } from "./machine-free.js";
 import { machineOrder } from "./machine-order.js";
 import type { MachineBlock, MachineFree, MachineInfo, MachineOrder } from "./machine-types.js";
@@ -14,6 +17,8 @@ export interface MachinePoolHooks {
   classRemoved(cls: MachineClass): void;
   /** Some queue that found no machine in this class may find one now. */
   opened(cls: MachineClass): void;
+  /** A machine was held or released. */
+  noticed(notice: MachineNotice): void;
 }
 
 /** A queue as the pool sees it. */
@@ -21,6 +26,8 @@ export interface MatchedQueue {
   readonly bucket: { readonly classes: ReadonlySet<MachineClass> };
   /** Machine that its steps avoid while another one can do them. */
   readonly avoid: MachineId | undefined;
+  /** Its steps have failed before, so they prove nothing about a machine on trial. */
+  readonly tried: boolean;
 }
 
 /** All connected machines, grouped by what they offer. */
@@ -59,21 +66,25 @@ export class MachinePool {
   }
 
   /** The machine came back with a new description. */
-  redescribe(machine: Machine, info: MachineInfo): void {
+  redescribe(machine: Machine, info: MachineInfo, now: number): void {
+    const wasAble = machine.able;
     this.#leave(machine);
     machine.info = info;
     machine.cls = this.#classOf(info);
     machine.cls.machines.add(machine);
+    if (wasAble) this.#rejudgeOthers(machine, now);
   }
 
   /** Forgets a machine and its timers. */
-  remove(machine: Machine): void {
+  remove(machine: Machine, now: number): void {
     machine.gone = true;
+    const wasAble = machine.able;
     this.#leave(machine);
     this.machines.delete(machine.info.id);
     this.#timers.clear(machine.heartbeat);
     this.#timers.clear(machine.recheck);
     this.#timers.clear(machine.grace);
+    if (wasAble) this.#rejudgeOthers(undefined, now);
   }
 
   /** Re-scores a machine after anything about it changed. */
@@ -86,22 +97,32 @@ export class MachinePool {
     if (expired > 0) machine.recent.splice(0, expired);
     machine.recentUntil = (machine.recent[0]?.startedAt ?? now) + windowMs;
     machine.burstLimit = burstLimit;
-    machine.score = this.#order(machine);
-    machine.block = this.#blockOf(machine, now);
-
     const { cls } = machine;
     const wasFree = machine.heapIndex >= 0;
+    const wasOnTrial = machine.onTrial;
+    machine.score = this.#order(machine);
+    const needed = this.#judge(machine, now);
+    machine.block = this.#blockOf(machine, now);
+
     const isFree = machine.block === undefined;
     if (isFree && wasFree) cls.free.update(machine);
     else if (isFree) cls.free.push(machine);
     else if (wasFree) cls.free.remove(machine);
 
-    const able = isFree || isBusy(machine.block);
+    const able = (isFree || isBusy(machine.block)) && !machine.onTrial;
     const ableChanged = able !== machine.able;
     if (ableChanged) cls.able += able ? 1 : -1;
     machine.able = able;
     this.#setRecheck(machine);
-    if (ableChanged || (isFree && !wasFree)) this.#hooks.opened(cls);
+    this.#announce(machine, needed, now);
+    if (ableChanged || (isFree && (!wasFree || wasOnTrial !== machine.onTrial))) this.#hooks.opened(cls);
+    if (ableChanged) this.#rejudgeOthers(machine, now);
+  }
+
+  /** A fault counts against the machine, which is held when there are too many and others can do what it does. */
+  blame(machine: Machine, seen: SeenFault, now: number, random: Random): boolean {
+    const severity = severityOf(seen, this.#hasSubstitute(machine));
+    return machine.breaker.failed(seen, severity, this.#options.breaker, now, random);
   }
 
   /** The best free machine for the head of a queue. */
@@ -111,6 +132,8 @@ export class MachinePool {
     for (const cls of queue.bucket.classes) {
       const candidate = avoided === undefined ? cls.free.peek() : cls.free.peekBeside(avoided);
       if (candidate === undefined || candidate === avoided) continue;
+      // Those on trial come last, so there is no other one in this class.
+      if (candidate.onTrial && queue.tried) continue;
       if (best === undefined || isBetter(candidate, best)) best = candidate;
     }
     return best;
@@ -136,6 +159,61 @@ export class MachinePool {
     return machineFree(name)(machine) === undefined;
   }
 
+  /**
+   * Whether the machine is on trial. A hold that no other machine can make up for ends here (`true`), or is a short one
+   * when it is for a lost connection.
+   */
+  #judge(machine: Machine, now: number): boolean {
+    const { breaker } = machine;
+    machine.onTrial = false;
+    if (!breaker.tripped) return false;
+    if (this.#hasSubstitute(machine)) {
+      machine.onTrial = !breaker.held(now);
+      return false;
+    }
+    if (breaker.cause === undefined || !isConnection(breaker.cause)) {
+      const held = breaker.held(now);
+      breaker.succeeded();
+      return held;
+    }
+    const { holdMs, jitterMs } = this.#options.breaker;
+    breaker.shorten(now + holdMs + jitterMs);
+    return false;
+  }
+
+  /** Machines in service can do everything that this one does. */
+  #hasSubstitute(machine: Machine): boolean {
+    const others: MachineClass[] = [];
+    for (const cls of this.classes.values()) {
+      if (cls.able > (cls === machine.cls && machine.able ? 1 : 0)) others.push(cls);
+    }
+    if (others.length === 0) return false;
+    return machine.info.systems.every((system) => others.some((cls) => cls.replaces(machine.cls, system)));
+  }
+
+  /** Whether the others may be held depends on which machines are in service. */
+  #rejudgeOthers(changed: Machine | undefined, now: number): void {
+    for (const machine of this.machines.values()) {
+      if (machine !== changed && machine.breaker.tripped) this.refresh(machine, now);
+    }
+  }
+
+  #announce(machine: Machine, needed: boolean, now: number): void {
+    const { breaker, info } = machine;
+    const held = breaker.held(now);
+    if (held === machine.saidHeld) return;
+    machine.saidHeld = held;
+    const who = { machine: info.id, hostname: info.hostname };
+    if (!held) {
+      const over: ReleaseReason = machine.onTrial ? "trial" : "over";
+      const because = needed ? "needed" : breaker.tripped ? over : machine.releasedBy;
+      this.#hooks.noticed({ kind: "released", ...who, because });
+    } else if (breaker.cause !== undefined) {
+      const { heldUntil: until, consecutiveFailures: failures, cause } = breaker;
+      this.#hooks.noticed({ kind: "held", ...who, ...cause, until, failures });
+    }
+  }
+
   #blockOf(machine: Machine, now: number): MachineBlock | undefined {
     const { breaker, uploads } = machine;
     if (machine.disconnectedUntil !== undefined) {
@@ -143,9 +221,10 @@ export class MachinePool {
     }
     if (machine.draining) return { kind: "draining" };
     if (breaker.held(now)) {
-      return { kind: "held", until: breaker.heldUntil, failures: breaker.consecutiveFailures };
+      const { heldUntil: until, consecutiveFailures: failures, cause } = breaker;
+      return { kind: "held", until, failures, fault: cause?.fault };
     }
-    if (breaker.probing(now) && machine.jobs > 0) return { kind: "probing" };
+    if (machine.onTrial && machine.jobs > 0) return { kind: "probing" };
     const blocked = diskBlock(machine) ?? this.#free(machine);
     if (blocked !== undefined) return blocked;
     const limit = this.#options.maxConcurrentUploadsPerMachine;
@@ -190,8 +269,14 @@ function isBusy(block: MachineBlock | undefined): boolean {
   return block?.kind === "full" || block?.kind === "uploads" || block?.kind === "burst";
 }
 
-function isBetter(a: Machine, b: Machine): boolean {
-  return a.score > b.score || (a.score === b.score && (a.jobs - b.jobs || a.order - b.order) < 0);
+function isConnection({ fault }: SeenFault): boolean {
+  return fault === "connection" || fault === "daemon";
+}
+
+/** What failing builds say may be wrong; where only this machine can build, it is better than none. */
+function severityOf(seen: SeenFault, hasSubstitute: boolean): Severity {
+  if (hasSubstitute) return "hold";
+  return isConnection(seen) ? "holdBriefly" : "count";
 }
 
 function stateOf({ info, jobs, uploads, load, recentJobs, recentUntil, burstLimit }: Machine) {

@@ -1,5 +1,6 @@
 /** What the scheduler knows of a machine, and why it may refuse work. */
 import type { MachineId } from "../ids.js";
+import type { MachineFault } from "./machine-fault.js";
 
 /** From the join message. Percentages are 0–100. */
 export interface MachineInfo {
@@ -65,8 +66,14 @@ export type MachineBlock =
   /** A threshold is set, but the machine has not sent a ping yet. */
   | { readonly kind: "noPing" }
   | { readonly kind: "burst"; readonly until: number }
-  | { readonly kind: "held"; readonly until: number; readonly failures: number }
-  /** The hold is over; one job at a time until one works. */
+  | {
+      readonly kind: "held";
+      readonly until: number;
+      readonly failures: number;
+      /** Of the failure that led to it. */
+      readonly fault?: MachineFault | undefined;
+    }
+  /** On trial after a hold: one job at a time, of steps that have not failed before, until one works. */
   | { readonly kind: "probing" }
   | { readonly kind: "draining" }
   | { readonly kind: "disconnected"; readonly until: number }

@@ -37,6 +37,12 @@ export class Machine implements MachineState, HeapItem {
   gone = false;
   disconnectedUntil: number | undefined;
   breaker = new CircuitBreaker();
+  /** Held, as it was said last. */
+  saidHeld = false;
+  /** Why its breaker was closed the last time. */
+  releasedBy: "worked" | "acquitted" = "worked";
+  /** After a hold: one job at a time, of steps that have not failed before. */
+  onTrial = false;
   lastSeen: number;
   lastPing = 0;
   idleSince: number;
@@ -46,6 +52,7 @@ export class Machine implements MachineState, HeapItem {
   /** Results of the last `MachinePool.refresh`. */
   score = 0;
   block: MachineBlock | undefined = { kind: "noPing" };
+  /** In service: has capacity or will have it as soon as its own work ends, and is not on trial. */
   able = false;
   heartbeat: Timer | undefined;
   recheck: Timer | undefined;
@@ -66,16 +73,20 @@ export class Machine implements MachineState, HeapItem {
   }
 }
 
+/** The order among free machines: those on trial last. */
+export function isBetter(a: Machine, b: Machine): boolean {
+  if (a.onTrial !== b.onTrial) return b.onTrial;
+  return a.score > b.score || (a.score === b.score && (a.jobs - b.jobs || a.order - b.order) < 0);
+}
+
 /** Machines that offer the same. */
 export class MachineClass {
   readonly systems: ReadonlySet<string>;
   readonly supported: ReadonlySet<string>;
   readonly machines = new Set<Machine>();
   /** Machines with capacity, the best first. */
-  readonly free = new IndexedHeap<Machine>(
-    (a, b) => a.score > b.score || (a.score === b.score && (a.jobs - b.jobs || a.order - b.order) < 0),
-  );
-  /** Machines that have capacity or will have it as soon as their own work ends. */
+  readonly free = new IndexedHeap<Machine>(isBetter);
+  /** Machines in service; see {@link Machine.able}. */
   able = 0;
 
   constructor(
@@ -84,6 +95,13 @@ export class MachineClass {
   ) {
     this.systems = new Set(info.systems);
     this.supported = new Set(info.supportedFeatures);
+  }
+
+  /** Takes every step of `system` that machines of the other class take. */
+  replaces(other: MachineClass, system: string): boolean {
+    if (!this.systems.has(system)) return false;
+    for (const feature of other.supported) if (!this.supported.has(feature)) return false;
+    return this.info.mandatoryFeatures.every((feature) => other.info.mandatoryFeatures.includes(feature));
   }
 
   /**

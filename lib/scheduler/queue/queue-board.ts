@@ -12,7 +12,7 @@ import { Timer, type TimerContext, type Timers } from "../timers.js";
 import type { NewStep } from "../types.js";
 import { intersects, maskOf } from "./jobset-mask.js";
 import type { Jobset, JobsetShares } from "./jobset-shares.js";
-import { Bucket, type OrderHolder, type QueuedStep, ReadyQueue } from "./ready-queue.js";
+import { Bucket, type OrderHolder, type QueuedStep, queueKey, ReadyQueue } from "./ready-queue.js";
 
 /** Settings that the board reads each time. */
 export interface QueueBoardSettings {
@@ -130,7 +130,7 @@ export class QueueBoard<S extends QueuedStep<S>> {
     queue.remove(step);
     if (queue.size === 0) {
       if (queue.heapIndex >= 0) this.#open.remove(queue);
-      queue.bucket.queues.delete(queue.avoid);
+      queue.bucket.queues.delete(queueKey(queue));
       this.queueCount--;
     } else if (queue.heapIndex >= 0) {
       this.#open.update(queue);
@@ -138,11 +138,12 @@ export class QueueBoard<S extends QueuedStep<S>> {
   }
 
   attach(step: S): void {
-    const { bucket, avoid } = step;
-    let queue = bucket.queues.get(avoid);
+    const { bucket, avoid, tried } = step;
+    const key = queueKey(step);
+    let queue = bucket.queues.get(key);
     if (queue === undefined) {
-      queue = new ReadyQueue(bucket, avoid, this.#holder, this.#shares);
-      bucket.queues.set(avoid, queue);
+      queue = new ReadyQueue(bucket, avoid, tried, this.#holder, this.#shares);
+      bucket.queues.set(key, queue);
       this.queueCount++;
       queue.insert(step);
       this.#open.push(queue);

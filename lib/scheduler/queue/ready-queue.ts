@@ -3,7 +3,7 @@
  *
  * ```
  * Bucket        what a machine must offer: (system, feature set, preferLocal)
- *   ReadyQueue  one per machine to avoid, and the usual one that avoids none
+ *   ReadyQueue  one for steps that have not failed yet, and for the others one per machine to avoid
  *     Step        in a tree by global priority and the keys after the share
  * ```
  *
@@ -30,11 +30,18 @@ export interface QueuedStep<S extends QueuedStep<S>> extends RankedStep {
   readonly bucket: Bucket<S>;
   /** Machine of the last failed try. */
   readonly avoid: MachineId | undefined;
+  /** Some try failed. */
+  readonly tried: boolean;
   /** When it last entered a queue. */
   readonly readySince: number;
   /** Both undefined outside all queues. */
   queue: ReadyQueue<S> | undefined;
   node: RankedNode<S> | undefined;
+}
+
+/** Names the queue of a bucket that a step belongs into. */
+export function queueKey({ avoid, tried }: Pick<QueuedStep<never>, "avoid" | "tried">): string {
+  return tried ? `avoids ${avoid ?? ""}` : "";
 }
 
 /** Steps that need the same of a machine and avoid the same machine. */
@@ -53,6 +60,7 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   constructor(
     readonly bucket: Bucket<S>,
     readonly avoid: MachineId | undefined,
+    readonly tried: boolean,
     holder: OrderHolder,
     shares: JobsetShares,
   ) {
@@ -117,7 +125,8 @@ export class Bucket<S extends QueuedStep<S>> {
   readonly featureSet: ReadonlySet<string>;
   /** Machine classes that fit; empty = unsupported. */
   readonly classes = new Set<MachineClass>();
-  readonly queues = new Map<MachineId | undefined, ReadyQueue<S>>();
+  /** By {@link queueKey}. */
+  readonly queues = new Map<string, ReadyQueue<S>>();
   /** Steps that name this bucket; it is dropped with the last. */
   steps = 0;
   /** Ready steps, longest waiting first; the front ones are the first to fail when no machine fits. */
