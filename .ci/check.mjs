@@ -1,36 +1,81 @@
-// `npm test`: every check of the project, one after the other; the first failure stops the run.
+// `npm test`: every check of the project; the first failure stops the run.
 // `--tests-only`: build and tests, for the run on another version of Node.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const vitest = ["npx", "vitest", "run", "--config", "test/vitest.config.ts"];
-/** @type {[string, string[]][]} */
-const steps = [
-  ["build", ["npx", "tsc", "-p", "tsconfig.json"]],
-  ["type check", ["npx", "tsc", "--noEmit", "-p", "test/tsconfig.json"]],
-  ["lint", ["npx", "oxlint", "--type-aware", "--deny-warnings"]],
-  ["lint and format", ["npx", "biome", "ci", "--error-on-warnings", "."]],
-  ["unused files, exports and dependencies", ["npx", "knip", "--config", ".knip.json"]],
-  ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
-  ["words", ["node", ".ci/check-words.mjs"]],
-  ["buf lint", ["npx", "buf", "lint"]],
-  ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
-  ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
-  ["package as users get it", ["node", ".ci/check-package.mjs"]],
-  ["unit tests", [...vitest, "--project", "unit"]],
-  ["integration tests", [...vitest, "--project", "integration"]],
+
+/** Stages run one after the other; the lanes of a stage beside each other, the steps of a lane one after the other. */
+/** @type {[name: string, command: string[]][][][]} */
+const stages = [
+  [[["build", ["node", ".ci/build.mjs"]]]],
+  [
+    [
+      ["type check", ["npx", "tsc", "--noEmit", "-p", "test/tsconfig.json"]],
+      ["lint", ["npx", "oxlint", "--type-aware", "--deny-warnings"]],
+      ["lint and format", ["npx", "biome", "ci", "--error-on-warnings", "."]],
+      ["unused files, exports and dependencies", ["npx", "knip", "--config", ".knip.json"]],
+      ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
+      ["words", ["node", ".ci/check-words.mjs"]],
+      ["buf lint", ["npx", "buf", "lint"]],
+      ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
+      ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
+      ["package as users get it", ["node", ".ci/check-package.mjs"]],
+    ],
+    [["unit tests", [...vitest, "--project", "unit"]]],
+  ],
+  [[["integration tests", [...vitest, "--project", "integration"]]]],
 ];
 
-const testsOnly = process.argv.includes("--tests-only");
-for (const [name, [command, ...args]] of steps) {
-  if (testsOnly && name !== "build" && !name.endsWith("tests")) continue;
+const say = (line) => process.stdout.write(`── ${line}\n`);
+/** @type {Set<import("node:child_process").ChildProcess>} */
+const running = new Set();
+
+/** Output is kept until the step ends when another one runs beside it. */
+async function step(name, [program, ...args], alone) {
   const started = Date.now();
-  process.stdout.write(`── ${name}\n`);
-  const { status } = spawnSync(command, args, { cwd: root, stdio: "inherit" });
-  if (status !== 0) {
-    process.stdout.write(`── ${name} failed\n`);
-    process.exit(1);
+  say(name);
+  // A group of its own, because npx does not pass signals on to what it runs.
+  const child = spawn(program, args, {
+    cwd: root,
+    detached: true,
+    stdio: ["ignore", alone ? "inherit" : "pipe", alone ? "inherit" : "pipe"],
+  });
+  running.add(child);
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding("utf8").on("data", (text) => {
+      output += text;
+    });
   }
-  process.stdout.write(`── ${name}: ok, ${((Date.now() - started) / 1000).toFixed(1)} s\n`);
+  const [status] = await once(child, "close");
+  running.delete(child);
+  if (stopping) return;
+  process.stdout.write(output);
+  if (status !== 0) stop(`${name} failed`);
+  else say(`${name}: ok, ${((Date.now() - started) / 1000).toFixed(1)} s`);
+}
+
+let stopping = false;
+
+function stop(reason) {
+  stopping = true;
+  say(reason);
+  process.exitCode = 1;
+  for (const { pid } of running) process.kill(-pid, "SIGTERM");
+}
+
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stop(`ended by ${signal}`));
+
+const testsOnly = process.argv.includes("--tests-only");
+const wanted = ([name]) => !testsOnly || name === "build" || name.endsWith("tests");
+for (const stage of stages) {
+  const lanes = stage.map((lane) => lane.filter(wanted)).filter((lane) => lane.length > 0);
+  await Promise.all(
+    lanes.map(async (lane) => {
+      for (const [name, command] of lane) if (!stopping) await step(name, command, lanes.length === 1);
+    }),
+  );
 }

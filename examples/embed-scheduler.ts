@@ -1,4 +1,4 @@
-// The pure scheduler on its own: three packages, two machines, time as a plain number.
+// The scheduler on its own: three packages, two machines, and time as a plain number.
 import {
   type AttemptId,
   attemptId,
@@ -17,7 +17,7 @@ let attempts = 0;
 const nextAttempt = (): AttemptId => attemptId(`attempt-${++attempts}`);
 const never = (): number => 0;
 
-// What is to be built: `app` needs `lib` and `docs`, and `docs` only builds where there is KVM.
+// What to build: `app` depends on `lib` and `docs`, and `docs` requires the system feature kvm.
 const step = (name: string, inputs: string[], minutes: number, features: string[] = []): NewStep => ({
   id: stepId(`${name}.drv`),
   name,
@@ -40,7 +40,7 @@ scheduler.addBuild(
   now,
 );
 
-// Where: a fast machine, and a slow one that has KVM.
+// Where to build: a fast machine, and a slow one that has KVM.
 const machine = (hostname: string, speedFactor: number, supportedFeatures: string[]): MachineInfo => ({
   id: machineId(hostname),
   hostname,
@@ -62,7 +62,7 @@ for (const info of [machine("fast", 4, []), machine("slow", 1, ["kvm"])]) {
   scheduler.updateMachine(info.id, { load1: 0, buildDirFreePercent: 50, storeFreePercent: 50 }, now);
 }
 
-// Hand out, pretend that everything succeeds a minute later, repeat.
+// Assign steps, pretend that all of them succeed a minute later, repeat.
 for (;;) {
   const assignments = scheduler.assign(now, nextAttempt);
   if (assignments.length === 0) break;

@@ -1,5 +1,5 @@
-// Packs a folder (an argument, or one made for the occasion) as a NAR and reads it back piece by piece.
-// Nothing holds the whole archive: pieces flow from the disk through the hash into the parser.
+// Packs a folder (the argument, or a sample) as a NAR and reads it back as a stream: chunks flow from the disk through
+// the hash into the parser, and the whole archive is never in memory.
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,12 +1,19 @@
-// Vitest settings for every kind of test; the projects differ only in what they may touch.
+/**
+ * Vitest settings for every kind of test; the projects differ only in what they may touch. Timeouts find what hangs, on
+ * a machine that is busy with other things too; no test waits for them.
+ */
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
     globalSetup: ["test/support/global-setup.ts"],
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    setupFiles: ["test/support/warnings.ts"],
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
+    // Also the grace for processes that tests have told to end.
+    teardownTimeout: 120_000,
+    expect: { poll: { timeout: 60_000, interval: 10 } },
     projects: [
       {
         extends: true,
@@ -21,13 +28,13 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/integration/**/*.test.ts"],
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           maxWorkers: 2,
         },
       },
       {
         extends: true,
-        test: { name: "s3", include: ["test/s3/**/*.test.ts"], testTimeout: 60_000 },
+        test: { name: "s3", include: ["test/s3/**/*.test.ts"], testTimeout: 300_000 },
       },
     ],
   },

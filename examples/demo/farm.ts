@@ -1,4 +1,4 @@
-/** The demo's build farm: stores, runner and builders, and the few requests the demo makes of them. */
+/** The demo's build farm: stores, runner and builders, and the few requests that the demo sends to them. */
 import { execFile } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -276,7 +276,7 @@ interface WaitOptions {
   readonly say: (line: string) => void;
 }
 
-/** Follows the builds until all are done; says each result as it comes. */
+/** Follows the builds until all are finished, and prints each result when it is known. */
 async function wait(options: WaitOptions): Promise<BuildRow[]> {
   const { statusUrl, submitted, signal, say } = options;
   const open = new Map(submitted.map((build) => [build.build, build]));

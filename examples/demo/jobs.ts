@@ -1,7 +1,7 @@
 /**
- * The demo's job set: small derivations of every kind that a queue runner meets, with what should come of each.
+ * The demo's job set: small derivations of every kind that a queue runner meets, each with its expected result.
  *
- * Without nixpkgs: a static busybox serves as shell and as toolbox.
+ * It does not need nixpkgs: a static busybox is the shell and all tools.
  */
 
 export type Expected = "succeeded" | "failed" | "dependency failed" | "succeeded with failure marker";

@@ -1,5 +1,5 @@
 /**
- * The main job, end to end: an embedded PostgreSQL, one queue runner and two builders as processes of their own,
+ * A build farm, end to end: an embedded PostgreSQL, one queue runner and two builders as separate processes,
  * three Nix stores, a signed binary cache in a folder, and a real Nix that substitutes from it.
  *
  *   npm run demo                     builds the job set and proves the result
@@ -60,7 +60,7 @@ async function main(): Promise<number> {
     if (broken?.logFile === undefined) failures.push("the failed build has no log");
     else say(`\nlog of the failed build (${broken.logFile}):\n${await readFile(broken.logFile, "utf8")}`);
     for (const failure of failures) say(`demo: ${failure}`);
-    say(failures.length === 0 ? "demo: everything came out as expected" : "demo: NOT as expected");
+    say(failures.length === 0 ? "demo: all results are as expected" : "demo: results are NOT as expected");
     if (flags.keep) {
       say(`demo: still running, status page ${farm.statusUrl}; Ctrl-C ends it`);
       while (!interrupted.signal.aborted) await sleep(200);
@@ -72,7 +72,7 @@ async function main(): Promise<number> {
   return failures.length === 0 ? 0 : 1;
 }
 
-/** What is not as the job set says it should be. */
+/** Differences between the results and what the job set expects. */
 function check(rows: readonly BuildRow[]): string[] {
   const problems: string[] = [];
   for (const job of jobs) {

@@ -1,8 +1,8 @@
 /**
- * A Nix store of the demo's own: a root folder, a configuration, a daemon on a socket.
+ * A Nix store for the demo: a root folder, a configuration and a daemon on a socket.
  *
  * The logical store folder stays /nix/store, so outputs are the same everywhere; the files lie below the root.
- * Nothing touches the machine's own /nix.
+ * The machine's own /nix is not touched.
  */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -39,7 +39,7 @@ function storeEnvironment(confDir: string, home: string): NodeJS.ProcessEnv {
   return env;
 }
 
-/** Writes nix.conf for a rooted store; builds run in a chroot that holds nothing but the static shell. */
+/** Writes nix.conf for a rooted store; builds run in a chroot that contains only the static shell. */
 export async function configureStore(options: DemoStoreOptions): Promise<{
   readonly root: string;
   readonly env: NodeJS.ProcessEnv;

@@ -1,4 +1,4 @@
-/** Child processes of the demo: started with a log file, always ended, never left behind. */
+/** Child processes of the demo: each has a log file, and all are stopped when the demo ends. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
 
@@ -20,7 +20,7 @@ export interface ServiceOptions {
 
 const running = new Set<ChildProcess>();
 
-// A demo that dies must not leave daemons behind, whatever killed it (SIGKILL aside).
+// No daemon outlives the demo, however that ends, except by SIGKILL.
 process.on("exit", () => {
   for (const child of running) signalGroup(child, "SIGKILL");
 });
@@ -30,7 +30,7 @@ function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
     process.kill(-child.pid, signal);
   } catch {
-    // The group is gone already.
+    // The group has already ended.
   }
 }
 

@@ -1,4 +1,4 @@
-/** Proves the cache with the real Nix: a fourth, empty store substitutes from it and trusts nothing but our key. */
+/** Proves the cache with the real Nix: a fourth, empty store substitutes from it and trusts only our key. */
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,7 +15,7 @@ export interface ProofOptions {
   readonly say: (line: string) => void;
 }
 
-/** What went wrong, as sentences; empty when the proof holds. */
+/** Problems found, as sentences; empty when the cache is correct. */
 export async function proveCache(
   farm: Farm,
   rows: readonly BuildRow[],

@@ -1,7 +1,7 @@
 // The PostgreSQL of our own: made, found again, repaired after accidents, and gone when we are.
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -99,11 +99,15 @@ describe("the embedded server", () => {
   it("can be reached in a folder whose path is too long for a socket", async () => {
     const long = join(dataDir, "d".repeat(60), "e".repeat(60));
     await mkdir(long, { recursive: true });
-    await using server = await EmbeddedPostgres.start({ dataDir: long, durable: false });
+    const server = await EmbeddedPostgres.start({ dataDir: long, durable: false });
     expect(server.url).toBe(embeddedDatabaseUrl(long));
-    const client = new Client(connectionSettings(server.url).config);
+    const { config } = connectionSettings(server.url);
+    const client = new Client(config);
     await client.connect();
     await client.end();
+    expect(existsSync(String(config.host))).toBe(true);
+    await server.stop();
+    expect(existsSync(String(config.host))).toBe(false);
   });
 
   it("begins anew when making the files was cut short", async () => {

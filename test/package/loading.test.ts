@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { packagesOf } from "../support/loaded-packages.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
@@ -25,15 +26,6 @@ const probe = `
   console.log(JSON.stringify(urls));
 `;
 
-/** Packages that come along with one of our dependencies count as that dependency. */
-const families: readonly (readonly [RegExp, string])[] = [
-  [/^@(?:aws-sdk|aws|smithy)\//, "@aws-sdk"],
-  [/^(?:pg|pg-.*|postgres-.*|xtend)$/, "pg"],
-  [/^(?:@connectrpc|@bufbuild)\//, "@connectrpc"],
-  [/^(?:prom-client|bintrees|tdigest|@opentelemetry\/api)$/, "prom-client"],
-];
-const familyOf = (name: string): string => families.find(([pattern]) => pattern.test(name))?.[1] ?? name;
-
 interface Loaded {
   readonly packages: readonly string[];
   readonly rooms: readonly string[];
@@ -50,7 +42,7 @@ async function load(entrance: string): Promise<Loaded> {
     ...new Set(urls.flatMap((url) => pattern.exec(url)?.[1] ?? [])),
   ];
   return {
-    packages: [...new Set(named(/.*\/node_modules\/((?:@[^/]+\/)?[^/]+)\//).map(familyOf))].sort(),
+    packages: packagesOf(urls),
     rooms: named(/\/dist\/lib\/([^/]+)\//).sort(),
   };
 }

@@ -311,10 +311,14 @@ describe("statuses", () => {
     };
     const { client } = await pair({ hasPath: hang, fetchPaths: hang, buildResult: hang });
     const late = { code: "deadline-exceeded" };
-    await expect(client.hasPath(values.hello, { timeoutMs: 50 })).rejects.toMatchObject(late);
-    await expect(client.fetchPaths([], { timeoutMs: 50 })).rejects.toMatchObject(late);
     const chunks = streamOf("x");
-    await expect(client.buildResult({ infos: [], chunks }, { timeoutMs: 50 })).rejects.toMatchObject(late);
+    // Long enough for all three to reach their handlers before it.
+    const options = { timeoutMs: 1_000 };
+    await Promise.all([
+      expect(client.hasPath(values.hello, options)).rejects.toMatchObject(late),
+      expect(client.fetchPaths([], options)).rejects.toMatchObject(late),
+      expect(client.buildResult({ infos: [], chunks }, options)).rejects.toMatchObject(late),
+    ]);
     await expect.poll(() => signals.every((signal) => signal.aborted)).toBe(true);
     expect(signals).toHaveLength(3);
   });

@@ -37,6 +37,8 @@ export interface Child {
 }
 
 const maxOutput = 4 << 20;
+/** Global setup looks at the warnings of all programs at the end of the run. */
+const warnings = { NODE_REDIRECT_WARNINGS: process.env.NODE_REDIRECT_WARNINGS };
 const alive = new Set<ChildProcess>();
 
 // A test run that is ended from outside must not leave programs behind.
@@ -47,7 +49,7 @@ process.on("exit", () => {
 export function startChild(options: ChildOptions): Child {
   const extra = options.extraFds ?? [];
   const child = spawn(options.command, [...options.args], {
-    env: { ...options.env },
+    env: { ...warnings, ...options.env },
     cwd: options.cwd,
     stdio: ["ignore", "pipe", "pipe", ...extra],
   });
@@ -79,7 +81,7 @@ export function startChild(options: ChildOptions): Child {
     for (const listener of listeners) listener();
   });
 
-  const waitForOutput = async (pattern: RegExp, timeoutMs = 30_000): Promise<RegExpMatchArray> => {
+  const waitForOutput = async (pattern: RegExp, timeoutMs = 120_000): Promise<RegExpMatchArray> => {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const match = text.match(pattern);
@@ -115,7 +117,7 @@ export function startChild(options: ChildOptions): Child {
       child.kill("SIGKILL");
       await ended;
     },
-    stop: async (graceMs = 10_000) => {
+    stop: async (graceMs = 60_000) => {
       if (running && child.pid !== undefined) {
         child.kill("SIGTERM");
         const first = await Promise.race([ended.then(() => true), sleep(graceMs, false, { ref: false })]);

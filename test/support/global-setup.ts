@@ -1,8 +1,20 @@
-// Compiles the programs once, because tests that start real processes run what users run: dist/bin.
+/**
+ * Once per run: compiles the programs, because tests that start real processes run what users run (dist/bin), and
+ * gives the run a temporary folder of its own. A run that leaves a file, a process or a warning of Node behind fails.
+ */
 import { execFileSync } from "node:child_process";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { TestProject } from "vitest/node";
+import { leftFiles, leftProcesses } from "./left-behind.js";
+import { makePostgresTemplate } from "./postgres-template.js";
 
-export function setup(): void {
+const warningsName = "warnings.txt";
+const templateName = "postgres-template";
+
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
   const root = fileURLToPath(new URL("../..", import.meta.url));
   try {
     execFileSync("node", [".ci/build.mjs"], { cwd: root, stdio: "pipe" });
@@ -10,4 +22,33 @@ export function setup(): void {
     // The type check is a step of its own; here only the emitted files matter.
     if (!(error instanceof Error)) throw error;
   }
+  const before = process.env.TMPDIR;
+  // Short, because the paths of Unix sockets below it are.
+  const folder = mkdtempSync(join(tmpdir(), "ht-"));
+  // PostgreSQL may have to run as another user.
+  chmodSync(folder, 0o755);
+  const warnings = join(folder, warningsName);
+  writeFileSync(warnings, "");
+  process.env.TMPDIR = folder;
+  // Children of tests write their warnings there; the workers have test/support/warnings.ts.
+  process.env.NODE_REDIRECT_WARNINGS = warnings;
+  const template = join(folder, templateName);
+  if (project.name === "integration") await makePostgresTemplate(template);
+  return async () => {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+    const processes = await leftProcesses(folder);
+    for (const { pid } of processes) process.kill(pid, "SIGKILL");
+    const problems = [
+      ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
+      ...leftFiles(folder, [warningsName, templateName]).map((name) => `in the temporary folder: ${name}`),
+      ...readFileSync(warnings, "utf8")
+        .split(/\n(?=\(node:)/)
+        .filter((text) => text !== ""),
+    ];
+    rmSync(folder, { recursive: true, force: true });
+    if (problems.length === 0) return;
+    process.exitCode = 1;
+    throw new Error(`tests left behind:\n${problems.join("\n")}`);
+  };
 }

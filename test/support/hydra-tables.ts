@@ -178,7 +178,7 @@ export class HydraTables implements AsyncDisposable {
     );
   }
 
-  async waitFinished(ids: readonly number[], timeoutMs = 60_000): Promise<void> {
+  async waitFinished(ids: readonly number[], timeoutMs = 180_000): Promise<void> {
     await until(
       `builds ${ids.join(", ")} to finish`,
       async () => {
@@ -193,7 +193,7 @@ export class HydraTables implements AsyncDisposable {
   }
 
   /** Waits for a step row of the build that is in the given state of `busy` or beyond. */
-  async waitBusy(build: number, busy = 30, timeoutMs = 30_000): Promise<Row> {
+  async waitBusy(build: number, busy = 30, timeoutMs = 120_000): Promise<Row> {
     return until(
       `a step of build ${build} to be in state ${busy}`,
       async () => {

@@ -112,7 +112,7 @@ export async function startNixStore(options: TestNixStoreOptions): Promise<TestN
       if (complaints.length < 10_000) complaints += chunk.toString();
     });
     daemon = child;
-    const deadline = Date.now() + 20_000;
+    const deadline = Date.now() + 120_000;
     while (!(await answers(socket))) {
       if (child.exitCode !== null || Date.now() > deadline) {
         await stopTree(child);

@@ -47,6 +47,8 @@ export interface PairOptions {
   readonly runnerFlags?: readonly string[];
   /** More variables for the runner. */
   readonly runnerEnv?: Readonly<Record<string, string>>;
+  /** More variables for the builders. */
+  readonly builderEnv?: Readonly<Record<string, string>>;
   /** Default: `compression=zstd&write-nar-listing=true&log-compression=zstd&ls-compression=none`. */
   readonly cacheOptions?: string;
 }
@@ -286,7 +288,7 @@ export class Pair implements AsyncDisposable {
     });
     died.catch(() => undefined);
     await until("the queue runner to answer", () => this.#getOn(restPort, "/status").catch(() => undefined), {
-      timeoutMs: 30_000,
+      timeoutMs: 120_000,
       unless: died,
     });
     return child;
@@ -308,7 +310,7 @@ export class Pair implements AsyncDisposable {
         "--gateway-endpoint",
         `http://127.0.0.1:${this.#standbyPorts[1]}`,
       ],
-      env: { ...builder.store.env, ...logEnvironment },
+      env: { ...builder.store.env, ...logEnvironment, ...this.#options.builderEnv },
     });
     builder.process = child;
     this.#children.push(child);
@@ -334,7 +336,7 @@ export class Pair implements AsyncDisposable {
   }
 
   async #getOn(port: number, path: string): Promise<Readonly<Record<string, unknown>>> {
-    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(10_000) });
+    const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(60_000) });
     if (!response.ok) throw new Error(`GET ${path} answered ${response.status}: ${await response.text()}`);
     return (await response.json()) as Record<string, unknown>;
   }

@@ -3,14 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client, type ClientConfig } from "pg";
-import {
-  connectionSettings,
-  EmbeddedPostgres,
-  HydraDatabase,
-  migrate,
-  seedJobset,
-} from "../../lib/database/index.js";
-import { silentLogger } from "../../lib/log.js";
+import { connectionSettings, type EmbeddedPostgres } from "../../lib/database/index.js";
+import { startFromTemplate } from "./postgres-template.js";
 
 export interface TestPostgres extends AsyncDisposable {
   readonly server: EmbeddedPostgres;
@@ -28,7 +22,7 @@ export async function startPostgres(
   options: { readonly maxConnections?: number } = {},
 ): Promise<TestPostgres> {
   const dataDir = await mkdtemp(join(tmpdir(), "pg-"));
-  const server = await EmbeddedPostgres.start({ dataDir, durable: false, ...options });
+  const server = await startFromTemplate(dataDir, options);
   const template = connectionSettings(server.url);
   const clients: Client[] = [];
   const open = async (config: ClientConfig): Promise<Client> => {
@@ -39,11 +33,6 @@ export async function startPostgres(
     clients.push(client);
     return client;
   };
-  const hydra = new HydraDatabase({ settings: template, maxConnections: 1 });
-  await migrate(hydra, silentLogger);
-  await hydra.transaction(seedJobset);
-  await hydra.close();
-
   let count = 0;
   const create = async (from: string): Promise<string> => {
     const name = `test_${++count}`;

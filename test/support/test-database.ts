@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
 import { afterAll } from "vitest";
-import { EmbeddedPostgres } from "../../lib/database/embedded/embedded-postgres.js";
-import { migrations } from "../../lib/database/migrations/index.js";
+import type { EmbeddedPostgres } from "../../lib/database/index.js";
+import { schemaDatabase, startFromTemplate } from "./postgres-template.js";
 
 export interface TestPostgres extends AsyncDisposable {
   /** The URL has the socket folder percent-encoded as host, as operators write it. */
@@ -20,8 +20,7 @@ export interface TestPostgres extends AsyncDisposable {
 
 async function startTestPostgres(): Promise<TestPostgres> {
   const folder = await mkdtemp(join(tmpdir(), "hydra-pg-"));
-  const open = (): Promise<EmbeddedPostgres> =>
-    EmbeddedPostgres.start({ dataDir: folder, durable: false, maxConnections: 200 });
+  const open = (): Promise<EmbeddedPostgres> => startFromTemplate(folder, { maxConnections: 200 });
   let server: EmbeddedPostgres | undefined = await open();
   const address = server.url;
   const url = (database: string): string => address.replace(/\/[^/?]*($|\?)/, `/${database}$1`);
@@ -43,10 +42,9 @@ async function startTestPostgres(): Promise<TestPostgres> {
     close,
     createDatabase: async () => {
       const name = `hydra_${++databases}`;
-      await withClient(address, (client) => client.query(`create database ${name}`));
-      await withClient(url(name), async (client) => {
-        for (const { sql } of migrations) await client.query(sql);
-      });
+      await withClient(address, (client) =>
+        client.query(`create database ${name} template ${schemaDatabase}`),
+      );
       return url(name);
     },
     [Symbol.asyncDispose]: close,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface UntilOptions {
-  /** Milliseconds, default 60 000. */
+  /** Milliseconds, default 120 000. */
   readonly timeoutMs?: number;
   /** Milliseconds between two looks, default 25. */
   readonly everyMs?: number;
@@ -16,7 +16,7 @@ export async function until<T>(
   look: () => T | undefined | false | Promise<T | undefined | false>,
   options: UntilOptions = {},
 ): Promise<T> {
-  const deadline = Date.now() + (options.timeoutMs ?? 60_000);
+  const deadline = Date.now() + (options.timeoutMs ?? 120_000);
   for (;;) {
     const found = await look();
     if (found !== undefined && found !== false) return found;

@@ -31,7 +31,6 @@ export async function ensureDataFolder(
   await rm(fresh, { recursive: true, force: true });
   await mkdir(fresh, { mode: 0o700 });
   await giveTo(launcher, root);
-  await giveTo(launcher, places.socketFolder);
   const [program = "", ...args] = launcher.wrap([
     programs.initdb,
     "--pgdata",

@@ -17,8 +17,14 @@ import { DatabaseError } from "../errors.js";
 import { failureCode } from "../failure-kinds.js";
 import { findPostgres, type PostgresPrograms, programEnvironment } from "./binaries.js";
 import { ensureDataFolder } from "./data-folder.js";
-import { chooseLauncher, type Launcher } from "./launch.js";
-import { type EmbeddedPlaces, embeddedDatabase, embeddedPlaces, preparePlaces } from "./places.js";
+import { chooseLauncher, giveTo, type Launcher } from "./launch.js";
+import {
+  type EmbeddedPlaces,
+  embeddedDatabase,
+  embeddedPlaces,
+  preparePlaces,
+  removeSocketFolder,
+} from "./places.js";
 import { hasLiveOwner, runningPostmaster, stopPostmaster, writeOwner } from "./postmaster.js";
 
 /** Where the server keeps its data, and how it runs. */
@@ -112,6 +118,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
     await stopPostmaster(this.#places, pid);
     await exited;
     await rm(this.#places.owner, { force: true });
+    await removeSocketFolder(this.#places);
   }
 
   /** Brings a server up that answers: ours, or that of another live process. */
@@ -128,6 +135,9 @@ export class EmbeddedPostgres implements AsyncDisposable {
         await stopPostmaster(this.#places, pid);
         continue;
       } else {
+        // Another process that stopped its server may have removed the folder of the socket.
+        await preparePlaces(this.#places, this.#launcher.owner?.uid);
+        await giveTo(this.#launcher, this.#places.socketFolder);
         await ensureDataFolder(this.#places, this.#programs, this.#launcher, this.#options.durable !== false);
         if (await this.#launch(deadline)) return;
       }

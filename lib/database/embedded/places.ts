@@ -1,6 +1,6 @@
 /** Files of an embedded server. Everything follows from the data folder, so other programs find the server as well. */
 import { createHash } from "node:crypto";
-import { lstat, mkdir } from "node:fs/promises";
+import { lstat, mkdir, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { DatabaseError } from "../errors.js";
 
@@ -70,5 +70,15 @@ export async function preparePlaces(places: EmbeddedPlaces, serverUser?: number)
       "embedded",
       `${places.socketFolder} must be a folder that only the user of this program can enter; remove it`,
     );
+  }
+}
+
+/** Removes the folder of the socket when it is empty and not below the data folder, where it would stay forever. */
+export async function removeSocketFolder(places: EmbeddedPlaces): Promise<void> {
+  if (dirname(places.socketFolder) === places.root) return;
+  try {
+    await rmdir(places.socketFolder);
+  } catch {
+    // Gone, or another server uses it.
   }
 }

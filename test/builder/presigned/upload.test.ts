@@ -2,7 +2,6 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import {
   BinaryCache,
@@ -43,13 +42,22 @@ afterEach(async () => {
   await rm(scratch, { recursive: true });
 });
 
-/** Its URLs are good for `expiry` seconds; an address in a configuration cannot go below 60. */
-async function openCache(expiry = 3600): Promise<PresignedCache> {
+/** Its URLs are good for so many seconds, also those that it makes later. */
+interface Expiry {
+  seconds: number;
+}
+
+async function openCache(expiry: Expiry = { seconds: 3600 }): Promise<PresignedCache> {
   const parameters = { "secret-key": join(scratch, "key"), compression: "zstd", "write-nar-listing": "1" };
   const opened = await openBinaryCache(server.uri("cache", parameters), { credentials: server.keys });
   if (!isPresignedCache(opened)) throw new Error("no presigned cache");
   const { uri, objects, presigned, storeDir, signers } = opened;
-  const settings = { ...opened.settings, presignedUrlExpiry: expiry };
+  const settings = {
+    ...opened.settings,
+    get presignedUrlExpiry() {
+      return expiry.seconds;
+    },
+  };
   const cache = new BinaryCache({ uri, objects, bucket: presigned.bucket, storeDir, signers, settings });
   if (!isPresignedCache(cache)) throw new Error("no presigned cache");
   return cache;
@@ -113,11 +121,13 @@ const lower = sample("a", file("lower\n"));
 const upper = sample("b", file("upper\n"), [lower.info.path]);
 
 test("URLs that expire while the NAR is read are replaced", async () => {
-  cache = await openCache(1);
+  const expiry = { seconds: 60 };
+  cache = await openCache(expiry);
   const read = narsOf(lower);
   await upload([lower], {
     openNar: async function* (path) {
-      await sleep(2_100);
+      server.clockAheadMs = 61_000;
+      expiry.seconds = 3600;
       yield* read(path);
     },
   });

@@ -15,13 +15,16 @@ export interface OpenTargets extends AsyncDisposable {
 
 export async function openTargets(): Promise<OpenTargets> {
   const http = await httpTarget();
+  const packages = await packageTargets();
   const wire = await wireTargets();
   const weighted = [...nixTargets, ...wire, ...textTargets].map((target) => ({
     ...target,
     weight: (target.weight ?? 1) * cheap,
   }));
   return {
-    targets: [...weighted, ...packageTargets.map((one) => ({ ...one, weight: 6 })), { ...http, weight: 4 }],
-    [Symbol.asyncDispose]: () => http[Symbol.asyncDispose](),
+    targets: [...weighted, ...packages.targets.map((one) => ({ ...one, weight: 6 })), { ...http, weight: 4 }],
+    [Symbol.asyncDispose]: async () => {
+      await Promise.all([http, packages].map((open) => open[Symbol.asyncDispose]()));
+    },
   };
 }

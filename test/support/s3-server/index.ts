@@ -63,6 +63,8 @@ export interface S3Server {
   readonly refusals: S3Request[];
   /** Asked for each request that is properly signed. */
   fault: ((request: S3Request) => Fault | undefined) | undefined;
+  /** How far the server's clock is ahead when it looks whether a signature has expired. Default 0. */
+  clockAheadMs: number;
   /** A store URI for a bucket of this server. */
   uri(bucket: string, parameters?: Readonly<Record<string, string>>): string;
   close(): Promise<void>;
@@ -321,7 +323,11 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
       const open = options.publicRead === true && unsigned && (method === "GET" || method === "HEAD");
       const verdict = open
         ? ({ ok: true, payloadHash: "UNSIGNED-PAYLOAD" } as const)
-        : verify({ method, rawPath, query, headers: incoming.headers }, keys);
+        : verify(
+            { method, rawPath, query, headers: incoming.headers },
+            keys,
+            Date.now() + server.clockAheadMs,
+          );
       if (!verdict.ok) {
         refusals.push(request);
         throw new S3Error(403, verdict.code, verdict.message);
@@ -363,6 +369,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
     requests,
     refusals,
     fault: undefined,
+    clockAheadMs: 0,
     uri: (bucket, parameters = {}) =>
       `s3://${bucket}?${String(new URLSearchParams({ endpoint: url, scheme: "http", region: "us-east-1", ...parameters }))}`,
     close: async () => {

@@ -1,0 +1,45 @@
+// What the programs load where no store is on S3: everything else is left to those who use it.
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { loadedPackages, recordLoading } from "../support/loaded-packages.js";
+import { shellDerivation } from "../support/nix.js";
+import { usePair } from "../support/pair.js";
+import { testDatabase } from "../support/test-database.js";
+
+let folder = "";
+const runnerFile = (): string => join(folder, "runner");
+const builderFile = (): string => join(folder, "builder");
+
+// Runs after the programs have ended, as hooks at the end run in reverse order.
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+const pair = usePair(async () => {
+  folder = await mkdtemp(join(tmpdir(), "loaded-"));
+  return {
+    databaseUrl: await testDatabase(),
+    runnerEnv: recordLoading(runnerFile()),
+    builderEnv: recordLoading(builderFile()),
+  };
+});
+
+const expectLight = (): void => {
+  expect(loadedPackages(builderFile())).toEqual(["@connectrpc", "commander", "smol-toml"]);
+  expect(loadedPackages(runnerFile())).toEqual([
+    "@connectrpc",
+    "commander",
+    "drizzle-orm",
+    "pg",
+    "prom-client",
+    "smol-toml",
+  ]);
+};
+
+test("an idle runner and an idle builder have not loaded the AWS SDK", expectLight);
+
+test("nor have they when they have built and uploaded to a folder", async () => {
+  await pair().tables.waitFinished(await pair().build(shellDerivation("one", "echo > $out")));
+  const loaded = [...loadedPackages(runnerFile()), ...loadedPackages(builderFile())];
+  expect(loaded).not.toContain("@aws-sdk");
+});
