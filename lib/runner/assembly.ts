@@ -43,6 +43,7 @@ import { RunnerCounters } from "./state/counters.js";
 import { DerivationCatalog } from "./state/derivation-catalog.js";
 import { InputResolver } from "./state/input-resolver.js";
 import { MachineOwners } from "./state/machine-owners.js";
+import { Problems } from "./state/problems.js";
 import type { RunnerStore } from "./state/runner-store.js";
 import { type Clock, RunningScheduler } from "./state/running-scheduler.js";
 
@@ -76,6 +77,8 @@ export interface RunnerContext {
   readonly stopped?: AbortSignal | undefined;
   /** Makes identifiers of attempts. Default: with a key that no other runner knows. */
   readonly attemptIds?: AttemptIds | undefined;
+  /** Where trouble is reported. Default: a registry of their own. */
+  readonly problems?: Problems | undefined;
   /** Default: those of production. */
   readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
 }
@@ -111,6 +114,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
 
   // What is remembered.
+  const problems = context.problems ?? new Problems({ logger, now });
   const metrics = new Metrics();
   const counters = new RunnerCounters(metrics);
   const scheduler = new RunningScheduler(schedulerSettings(config()), clock, (notice) =>
@@ -123,7 +127,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const resolver = new InputResolver({ store, database, catalog });
 
   // Where outputs and logs go.
-  const edges = (context.openEdges ?? openEdges)({ config, uploadMode, store, logger, tasks });
+  const edges = (context.openEdges ?? openEdges)({ config, uploadMode, store, logger, tasks, problems });
   const { logs, uploads, readNixSupport } = edges;
   const incoming = new IncomingOutputs(store);
   const presigned = new PresignedUploads({ uploads });
@@ -136,6 +140,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     logPath: (drv) => logs.pathOf(drv),
     rememberFailures: () => true,
     signal: stopped,
+    problems,
     onEnded: (id, result) => {
       registry.ended(id, result);
       metrics.add("buildsFinished");

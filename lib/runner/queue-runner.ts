@@ -36,11 +36,13 @@ import { RunnerError } from "./errors.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
 import { schedulerSettings } from "./scheduler-settings.js";
+import { HealthWatch } from "./service/health-watch.js";
 import { isOpenToEverybody } from "./service/open-port.js";
 import { createRpcHandlers } from "./service/rpc-handlers.js";
 import { onlyWhenActive, whileActive } from "./service/state-guards.js";
 import { createStatusSource } from "./service/status-source.js";
 import { AttemptIds, loadAttemptKey, newAttemptKey } from "./state/attempt-ids.js";
+import { Problems } from "./state/problems.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
 export interface RunnerExit {
@@ -50,8 +52,6 @@ export interface RunnerExit {
 
 /** How long recording may go on after the last attempt ended. */
 const recordingGraceMs = 30_000;
-/** How long the subscription to notifications may take before that is a problem. */
-const listenerGraceMs = 10_000;
 /** How long a predecessor on the same data folder may take to die once its lock in the database is gone. */
 const lockFileGraceMs = 5_000;
 
@@ -61,6 +61,7 @@ interface Opened {
   readonly lock: OwnerLock;
   readonly parts: RunnerParts;
   readonly source: StatusSource;
+  readonly watch: HealthWatch;
 }
 
 /** A queue runner; `start` it once, `close` it at the end. */
@@ -73,9 +74,10 @@ export class QueueRunner implements AsyncDisposable {
   /** Aborts when running steps are drained or given back, before the database is given up. */
   readonly #stopped = new AbortController();
   readonly #startedAt: number;
+  /** What does not work at present. */
+  readonly #problems: Problems;
   #config: QueueRunnerConfig;
   #state: RunnerState = "starting";
-  #activeSince = 0;
   #opened: Opened | undefined;
   #router: StatusRouter | undefined;
   #rest: StatusServer | undefined;
@@ -93,6 +95,7 @@ export class QueueRunner implements AsyncDisposable {
     this.#logger = options.logger ?? silentLogger;
     this.#now = options.now ?? Date.now;
     this.#startedAt = this.#now();
+    this.#problems = new Problems({ logger: this.#logger, now: this.#now });
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -103,9 +106,9 @@ export class QueueRunner implements AsyncDisposable {
     return this.#state;
   }
 
-  /** Nothing vital is known to be broken. */
+  /** Nothing is known to be broken. Trouble outside the process counts too, so it is no reason to end the process. */
   get healthy(): boolean {
-    return this.#health().problems.length === 0;
+    return this.#problems.present.length === 0;
   }
 
   /** Where the status API listens. */
@@ -202,6 +205,7 @@ export class QueueRunner implements AsyncDisposable {
         clock: { now: this.#now, random },
         closing: this.#abort.signal,
         stopped: this.#stopped.signal,
+        problems: this.#problems,
       });
       await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
       const source = createStatusSource({
@@ -211,7 +215,17 @@ export class QueueRunner implements AsyncDisposable {
         database,
         health: () => this.#health(),
       });
-      return { database, listener, lock, parts, source: whileActive(source, () => this.#state) };
+      const watch = new HealthWatch({
+        ...parts,
+        problems: this.#problems,
+        database,
+        listener,
+        store,
+        folder: join(config.hydraDataDir, "queue-runner"),
+        active: () => this.#state === "active",
+      });
+      watch.start();
+      return { database, listener, lock, parts, source: whileActive(source, () => this.#state), watch };
     } catch (error) {
       await database.close();
       throw error;
@@ -249,7 +263,6 @@ export class QueueRunner implements AsyncDisposable {
     await takeOver(parts, this.#logger);
     listener.start();
     this.#state = "active";
-    this.#activeSince = this.#now();
     if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
     parts.scheduler.requestRound();
     this.#logger.info("active");
@@ -337,15 +350,9 @@ export class QueueRunner implements AsyncDisposable {
   }
 
   #health(): HealthReport {
-    const opened = this.#opened;
-    const problems: { part: string; reason: string }[] = [];
-    const monitor = opened?.parts.monitor;
-    if (monitor?.problem !== undefined) problems.push({ part: "queueMonitor", reason: monitor.problem });
-    const settled = this.#now() > this.#activeSince + listenerGraceMs;
-    if (this.#state === "active" && settled && opened?.listener.connected === false) {
-      problems.push({ part: "database", reason: "notifications are not received; the queue is polled" });
-    }
-    return { state: this.#state, problems, queueLoaded: monitor?.loaded ?? false };
+    const { present, canRecord } = this.#problems;
+    const queueLoaded = this.#opened?.parts.monitor.loaded ?? false;
+    return { state: this.#state, problems: present, queueLoaded, canRecord };
   }
 
   async #close(): Promise<void> {
@@ -368,6 +375,7 @@ export class QueueRunner implements AsyncDisposable {
     await this.#grpc?.close({ graceMs: 1_000 });
     await this.#rest?.close(500);
     if (opened !== undefined) {
+      await opened.watch.close();
       await opened.parts.uploads.close();
       await opened.listener.close();
       this.#stopped.abort(new RunnerError("closed", "the runner has stopped"));

@@ -3,7 +3,7 @@ import { compareText, epochSeconds } from "./encoding.js";
 import { blockJson } from "./explanation.js";
 import type { Metrics } from "./metrics.js";
 import { queueLength } from "./runner-report.js";
-import type { JsonObject } from "./shapes.js";
+import { type JsonObject, problemJson } from "./shapes.js";
 import type { MachineReport, StatusSource } from "./types.js";
 
 /** Rows of a list that the page shows; the counts tell of the rest. */
@@ -50,7 +50,7 @@ export function overviewJson(source: StatusSource, metrics: Metrics, now: number
     now,
     startedAt: source.startedAt,
     state: health.state,
-    problems: health.problems.map(({ part, reason }) => ({ part, reason })),
+    problems: health.problems.map(problemJson),
     counts: {
       builds: counts.builds,
       steps: counts.steps,

@@ -80,7 +80,7 @@ function draw(d) {
   byId("uptime").textContent = "up " + span(now - d.startedAt);
   document.title = (d.counts.running ? d.counts.running + " building – " : "") + "Queue runner";
   byId("problems").replaceChildren(...d.problems.map((p) => make("section", { role: "alert" },
-    make("strong", { class: "bad", text: p.part }), " " + p.reason)));
+    make("strong", { class: "bad", text: p.part }), " " + (p.subject ? p.subject + ": " : "") + p.reason + ". ", make("em", { text: p.advice }))));
   const c = d.counts;
   const cards = [["Queued builds", c.builds], ["Steps to do", c.steps], ["Runnable", c.runnable], ["Running", c.running],
     ["Builds finished", c.buildsFinished], ["Steps succeeded", c.stepsSucceeded], ["Steps failed", c.stepsFailed],

@@ -11,7 +11,7 @@ import { overviewJson } from "./overview.js";
 import { livePage, livePageHeaders } from "./page.js";
 import { idField, isDatabaseId, readJsonObject, stringField } from "./request-body.js";
 import { statusJson } from "./runner-report.js";
-import { buildJson, jobsetsJson, machinesJson, queuedStepJson, stepJson } from "./shapes.js";
+import { buildJson, jobsetsJson, machinesJson, problemJson, queuedStepJson, stepJson } from "./shapes.js";
 import { stateFamilies } from "./state-families.js";
 import type { StatusSource } from "./types.js";
 
@@ -82,18 +82,18 @@ async function switchMachine(
 function health({ source, version }: RouteContext): Reply {
   const report = source.health();
   const healthy = report.problems.length === 0;
-  const problems = report.problems.map(({ part, reason }) => ({ part, reason }));
+  const problems = report.problems.map(problemJson);
   return jsonReply(
     { status: healthy ? "ok" : "degraded", state: report.state, version, problems },
     healthy ? 200 : 503,
   );
 }
 
-/** Ready to do its work: a standby is healthy but not ready. */
+/** Ready to do its work: a standby is healthy but not ready, as is a runner that cannot record results. */
 function ready({ source }: RouteContext): Reply {
-  const { state, queueLoaded } = source.health();
-  const isReady = queueLoaded && (state === "active" || state === "draining");
-  return jsonReply({ ready: isReady, state, queueLoaded }, isReady ? 200 : 503);
+  const { state, queueLoaded, canRecord } = source.health();
+  const isReady = queueLoaded && canRecord && (state === "active" || state === "draining");
+  return jsonReply({ ready: isReady, state, queueLoaded, canRecord }, isReady ? 200 : 503);
 }
 
 async function exposition({ source, metrics, now, version }: RouteContext): Promise<Reply> {

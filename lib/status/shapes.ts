@@ -5,12 +5,23 @@
 import type { BuildView, JobsetView, StepView } from "../scheduler/index.js";
 import { average, compareText, epochSeconds, singlePrecision, timestamp } from "./encoding.js";
 import { blockJson } from "./explanation.js";
-import type { MachinePressures, MachineReport, PressureAverages, RemoteStoreReport } from "./types.js";
+import type {
+  MachinePressures,
+  MachineReport,
+  PressureAverages,
+  Problem,
+  RemoteStoreReport,
+} from "./types.js";
 
 /** `null` stands for "not known"; members are never left out. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
 /** A JSON object. */
 export type JsonObject = { readonly [name: string]: Json };
+
+/** A problem in `/health` and on the live page. */
+export function problemJson({ part, reason, code, subject, since, advice }: Problem): JsonObject {
+  return { part, reason, code, subject, since: timestamp(since), advice };
+}
 
 function pressureJson(line: PressureAverages | undefined): Json {
   if (line === undefined) return null;

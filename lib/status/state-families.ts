@@ -6,8 +6,16 @@ import type { Metrics } from "./metrics.js";
 import { threadCount } from "./process-report.js";
 import { queueLength } from "./runner-report.js";
 import { approximateCost, transferSpeed } from "./shapes.js";
-import type { MachineReport, RemoteStoreReport, RunnerState, StatusSource } from "./types.js";
+import type {
+  MachineReport,
+  Problem,
+  ProblemPart,
+  RemoteStoreReport,
+  RunnerState,
+  StatusSource,
+} from "./types.js";
 
+const problemParts: readonly ProblemPart[] = ["database", "uploads", "disk", "store", "machines", "queue"];
 const states: readonly RunnerState[] = ["starting", "standby", "active", "draining", "stopping"];
 
 function gauge(name: string, help: string, samples: number | readonly Sample[]): Family {
@@ -162,6 +170,27 @@ function totalFamilies(source: StatusSource, metrics: Metrics, machines: readonl
   ];
 }
 
+function problemFamilies(problems: readonly Problem[]): Family[] {
+  return [
+    gauge(
+      "problem",
+      "Problems of a part at present, see /health; 0 = it works",
+      problemParts.map((part) => ({
+        labels: { part },
+        value: problems.filter((problem) => problem.part === part).length,
+      })),
+    ),
+    gauge(
+      "problem_since_timestamp",
+      "When each present problem was noticed, Unix seconds",
+      problems.map(({ part, code, subject, since }) => ({
+        labels: { part, code, subject },
+        value: epochSeconds(since),
+      })),
+    ),
+  ];
+}
+
 /** All gauges; the reading is synchronous, so it shows one moment. */
 export function stateFamilies(
   source: StatusSource,
@@ -210,7 +239,8 @@ export function stateFamilies(
       "1 for the present state of the runner",
       states.map((state) => ({ labels: { state }, value: Number(state === health.state) })),
     ),
-    gauge("problems", "Parts of the runner that do not work at present", health.problems.length),
+    gauge("problems", "Problems of all parts at present", health.problems.length),
+    ...problemFamilies(health.problems),
     {
       name: "process_threads",
       help: "Threads of the process",

@@ -108,13 +108,33 @@ export interface SkippedBuild {
  */
 export type RunnerState = "starting" | "standby" | "active" | "draining" | "stopping";
 
+/** Parts of the runner and its surroundings that can have problems. */
+export type ProblemPart = "database" | "uploads" | "disk" | "store" | "machines" | "queue";
+
+/** Something that does not work at present. */
+export interface Problem {
+  readonly part: ProblemPart;
+  /** Stable name of the kind of problem; `docs/operations.md` says what each means. */
+  readonly code: string;
+  /** What of several has it (a cache, a folder, a machine); empty where there is only one. */
+  readonly subject: string;
+  /** The cause, as far as it is known. */
+  readonly reason: string;
+  /** What to do about it. */
+  readonly advice: string;
+  /** When it was noticed. */
+  readonly since: number;
+}
+
 /** State of the runner and what does not work, for `/health` and `/ready`. */
 export interface HealthReport {
   readonly state: RunnerState;
-  /** Vital parts that do not work now (`database`, `queueMonitor`, …) with what is known of it. */
-  readonly problems: readonly { readonly part: string; readonly reason: string }[];
+  /** Oldest first. */
+  readonly problems: readonly Problem[];
   /** The queue has been read at least once. */
   readonly queueLoaded: boolean;
+  /** False: results of builds have to wait, because the database does not take them. */
+  readonly canRecord: boolean;
 }
 
 /** The scheduler's answer, or what the database knows of a step that has left it. */

@@ -133,7 +133,7 @@ export function recordedSource(
     calls,
     startedAt: now - seconds(whole.queueRunner.uptime),
     storeDir: defaultStoreDir,
-    health: () => ({ state: "active", problems: [], queueLoaded: true }),
+    health: () => ({ state: "active", problems: [], queueLoaded: true, canRecord: true }),
     machines: () => Object.values<Recorded>(whole.machines).map((machine) => machineReport(machine, now)),
     jobsets: () =>
       Object.values<Recorded>(whole.jobsets).map((jobset) => ({

@@ -313,10 +313,18 @@ describe("who may write", () => {
 });
 
 describe("health", () => {
-  it("is 503 while a vital part does not work", async () => {
-    const problems = [{ part: "database", reason: "connection refused" }];
+  const problem = {
+    part: "uploads",
+    code: "upload-failing",
+    subject: "bucket",
+    reason: "connection refused",
+    advice: "check the store",
+    since: Date.UTC(2026, 7, 1, 9, 30),
+  } as const;
+
+  it("is 503 while something does not work, and says what, since when, why, and what to do", async () => {
     const { ask } = await start(
-      { health: () => ({ state: "active", problems, queueLoaded: true }) },
+      { health: () => ({ state: "active", problems: [problem], queueLoaded: true, canRecord: true }) },
       { version: "1.2.3" },
     );
     expect(await ask("GET", "/health")).toMatchObject({ status: 503 });
@@ -324,7 +332,23 @@ describe("health", () => {
       status: "degraded",
       state: "active",
       version: "1.2.3",
-      problems,
+      problems: [{ ...problem, since: "2026-08-01T09:30:00Z" }],
+    });
+    const { text } = await ask("GET", "/metrics");
+    expect(text).toContain('hydraqueuerunner_problem{part="uploads"} 1\n');
+    expect(text).toContain('hydraqueuerunner_problem{part="database"} 0\n');
+    expect(text).toContain(
+      'hydraqueuerunner_problem_since_timestamp{part="uploads",code="upload-failing",subject="bucket"} 1785576600\n',
+    );
+  });
+
+  it("keeps a runner that cannot record anything from being ready", async () => {
+    const { ask } = await start({
+      health: () => ({ state: "active", problems: [problem], queueLoaded: true, canRecord: false }),
+    });
+    expect(await ask("GET", "/ready")).toMatchObject({
+      status: 503,
+      json: { ready: false, canRecord: false },
     });
   });
 
@@ -338,7 +362,7 @@ describe("health", () => {
   ] as const)(
     "a runner that is %s (queue read: %s) answers %i to /ready",
     async (state, queueLoaded, status) => {
-      const { ask } = await start({ health: () => ({ state, problems: [], queueLoaded }) });
+      const { ask } = await start({ health: () => ({ state, problems: [], queueLoaded, canRecord: true }) });
       expect((await ask("GET", "/ready")).status).toBe(status);
       expect((await ask("GET", "/health")).status).toBe(200);
     },

@@ -22,6 +22,8 @@ export interface UploadQueueOptions extends UploadSource {
   readonly caches: () => readonly BinaryCache[];
   /** Jobs at once; read at each use. Default 5. */
   readonly concurrency?: (() => number) | undefined;
+  /** Called after each try to fill a cache: with the error when the cache did not work, else without. */
+  readonly onCache?: ((cache: BinaryCache, error: unknown) => void) | undefined;
   /** Called when a job has left the journal. */
   readonly onDone?: ((job: UploadJob, error: Error | undefined) => void) | undefined;
   readonly logger?: Logger | undefined;
@@ -193,9 +195,11 @@ export class UploadQueue {
       try {
         await into(cache);
         finished.add(cache.uri);
+        this.#options.onCache?.(cache, undefined);
       } catch (error) {
         signal.throwIfAborted();
         failures.push(error);
+        if (!isHopeless(job, error)) this.#options.onCache?.(cache, error);
       }
     }
     const retryable = failures.find((error) => !isHopeless(job, error));

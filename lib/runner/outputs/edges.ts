@@ -9,6 +9,7 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { readNixSupport } from "../../nix-support/index.js";
 import type { NixSupport } from "../../rpc/types.js";
+import type { ProblemReporter } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { GcRoots } from "./gc-roots.js";
 import { LogStore } from "./log-store.js";
@@ -31,10 +32,12 @@ export interface EdgesOptions {
   readonly store: RunnerStore;
   readonly logger: Logger;
   readonly tasks: TaskGroup;
+  readonly problems: ProblemReporter;
 }
 
 /** The edges of a runner in production: files below its data folder, the stores of its configuration. */
-export function openEdges({ config, uploadMode, store, logger, tasks }: EdgesOptions): RunnerEdges {
+export function openEdges(options: EdgesOptions): RunnerEdges {
+  const { config, uploadMode, store, logger, tasks, problems } = options;
   const logs = new LogStore({
     directory: join(config().hydraDataDir, "build-logs"),
     maxBytes: config().maxLogSize,
@@ -45,6 +48,7 @@ export function openEdges({ config, uploadMode, store, logger, tasks }: EdgesOpt
     logs,
     roots,
     tasks,
+    problems,
     logger,
     uploadMode,
     concurrency: () => Math.max(1, config().concurrentUploadLimit),

@@ -21,6 +21,7 @@ import type { BuiltOutput } from "../../rpc/types.js";
 import type { RemoteStoreReport } from "../../status/index.js";
 import type { Attempt } from "../state/attempts.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
+import type { ProblemReporter } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { CacheTargets, type Destination, presenceInAll, type UploadTargets } from "./cache-targets.js";
 import { readCachedOutput } from "./cached-outputs.js";
@@ -46,6 +47,7 @@ export interface UploadsOptions {
   readonly logs: Pick<LogStore, "pathOf">;
   readonly roots: GcRoots;
   readonly tasks: TaskGroup;
+  readonly problems: ProblemReporter;
   readonly logger: Logger;
   /** Read at each use: a reload changes it. */
   readonly uploadMode: () => UploadMode;
@@ -76,13 +78,17 @@ export class Uploads {
    *
    * @throws UsageError, BinaryCacheError when an address or a key cannot be used; the old stores then stay in use
    */
-  open(targets: UploadTargets): Promise<void> {
-    return this.#targets.open(targets);
+  async open(targets: UploadTargets): Promise<void> {
+    await this.#targets.open(targets);
+    this.#options.problems.keep(
+      "upload-failing",
+      this.#targets.all.map(({ name }) => name),
+    );
   }
 
   /** Goes on with what an earlier process left in the journal. */
   async start(): Promise<void> {
-    const { store, journalFolder, concurrency, logger } = this.#options;
+    const { store, journalFolder, concurrency, problems, logger } = this.#options;
     this.#queue = await UploadQueue.open({
       folder: join(journalFolder, "uploads"),
       caches: () => this.#targets.all,
@@ -90,6 +96,13 @@ export class Uploads {
       openNar: (path, signal) => store.narFromPath(path, signal === undefined ? {} : { signal }),
       concurrency,
       logger,
+      onCache: (cache, error) => {
+        if (error === undefined) problems.end("upload-failing", cache.name);
+        else problems.begin({ code: "upload-failing", subject: cache.name, cause: error });
+      },
+      onDone: () => {
+        if (this.pendingCount() === 0) problems.keep("upload-failing", []);
+      },
     });
     if (this.#options.uploadMode() === "from-builders") this.#options.tasks.start(() => this.#abortStale());
   }

@@ -32,6 +32,7 @@ import type { Attempt, StepRow } from "../state/attempts.js";
 import type { EndedBuild } from "../state/build-registry.js";
 import { type BuildSummary, outputPathsOf } from "../state/build-report.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
+import type { ProblemReporter } from "../state/problems.js";
 import { AnnouncedBuilds } from "./announced-builds.js";
 import { RecordingBatch } from "./batch.js";
 import { FoundOutputs } from "./found-outputs.js";
@@ -67,6 +68,8 @@ export interface RecorderOptions {
   readonly random?: () => number;
   /** Ends all waiting for the database. */
   readonly signal?: AbortSignal | undefined;
+  /** Where it is reported that the database does not take results. Default: nowhere. */
+  readonly problems?: ProblemReporter | undefined;
 }
 
 /** Steps that start, and ends of steps, in one transaction. */
@@ -102,6 +105,7 @@ export class Recorder {
       logger: this.#logger,
       signal: options.signal,
       random: options.random ?? Math.random,
+      problems: options.problems,
     });
     this.#transactions = transactions;
     this.#starts = new RecordingBatch({

@@ -9,6 +9,7 @@ import { DatabaseError } from "../../database/errors.js";
 import { failureCode, failureKind } from "../../database/failure-kinds.js";
 import type { SqlSession, TransactionRunner } from "../../database/recording/index.js";
 import type { Logger } from "../../log.js";
+import type { ProblemReporter } from "../state/problems.js";
 
 const firstDelayMs = 50;
 const longestDelayMs = 5_000;
@@ -46,6 +47,8 @@ export interface RetryingOptions {
   /** Ends all waiting; what is not recorded by then is found again after a restart. */
   readonly signal: AbortSignal | undefined;
   readonly random: () => number;
+  /** Gets informed while the database refuses what has to be recorded. Default: none. */
+  readonly problems?: ProblemReporter | undefined;
 }
 
 /** Transactions that are repeated until they are committed or hopeless. */
@@ -68,8 +71,8 @@ export class RetryingTransactions {
     work: (session: SqlSession) => Promise<T>,
     options?: { readonly doubtfulTries?: number },
   ): Promise<T> {
-    const { database, logger, signal, random } = this.#options;
-    return retry(() => database.transaction(work, { idempotent: true, signal }), {
+    const { database, logger, signal, random, problems } = this.#options;
+    const result = await retry(() => database.transaction(work, { idempotent: true, signal }), {
       classify: troubleOf,
       delayMs: (failures) =>
         backoffDelay(failures, { firstMs: firstDelayMs, longestMs: longestDelayMs, random }),
@@ -78,7 +81,12 @@ export class RetryingTransactions {
       onRetry: ({ error, failures }) => {
         this.#failures++;
         logger.warn("recording has to be repeated", { what, tries: failures, error });
+        // Collisions of transactions are settled by the second try; faults of the data are not the database's.
+        if (failures > 1 && troubleOf(error) === "passing")
+          problems?.begin({ code: "database-refuses", cause: error });
       },
     });
+    problems?.end("database-refuses");
+    return result;
   }
 }

@@ -79,14 +79,17 @@ describe("UploadQueue", () => {
   it("one cache that is down does not hold up the other, and gets its data later", async () => {
     let down = true;
     server.fault = ({ bucket }) => (down && bucket === "one" ? { status: 400, code: "Down" } : undefined);
-    const queue = await open();
+    const states = new Map<string, boolean>();
+    const queue = await open({ onCache: (cache, error) => void states.set(cache.name, error === undefined) });
     const { done } = await queue.enqueue({ paths: [top.info.path] });
     await expect.poll(() => has("two", narinfo("b"))).toBe(true);
+    await expect.poll(() => Object.fromEntries(states)).toEqual({ one: false, two: true });
     expect(queue.pendingPaths()).toEqual([top.info.path]);
     expect(has("one", narinfo("b"))).toBe(false);
     down = false;
     await done;
     expect(has("one", narinfo("b"))).toBe(true);
+    expect(Object.fromEntries(states)).toEqual({ one: true, two: true });
     await queue.close();
   });
 

@@ -1,0 +1,33 @@
+/** What is wrong with the machines: pure, from what the scheduler shows. */
+import type { MachineView, ReasonCounts } from "../../scheduler/views.js";
+import type { Trouble } from "../state/problems.js";
+
+/** What the scheduler shows at one moment. */
+export interface MachineFacts {
+  /** Unfinished builds. */
+  readonly builds: number;
+  readonly machines: readonly Pick<MachineView, "info" | "disabledUntil" | "consecutiveFailures">[];
+  readonly reasons: Pick<ReasonCounts, "unsupported">;
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
+
+/** All troubles of the moment. Without work to do, no machine is missed. */
+export function machineTroubles({ builds, machines, reasons, now }: MachineFacts): readonly Trouble[] {
+  const troubles: Trouble[] = machines
+    .filter(({ disabledUntil }) => disabledUntil > now)
+    .map(({ info, disabledUntil, consecutiveFailures }) => ({
+      code: "machine-held",
+      subject: info.hostname,
+      cause: `held until ${new Date(disabledUntil).toISOString()} after ${consecutiveFailures} failures in a row`,
+    }));
+  if (machines.length === 0 && builds > 0) {
+    troubles.push({ code: "no-machines", cause: `${builds} builds are waiting, and no machine has joined` });
+  } else if (reasons.unsupported > 0) {
+    troubles.push({
+      code: "steps-unsupported",
+      cause: `no machine that has joined can take ${reasons.unsupported} steps`,
+    });
+  }
+  return troubles;
+}

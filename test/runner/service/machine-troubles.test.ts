@@ -1,0 +1,28 @@
+/** Troubles of machines, from what the scheduler shows. */
+import { expect, it } from "vitest";
+import { type MachineFacts, machineTroubles } from "../../../lib/runner/service/machine-troubles.js";
+
+const machine = (hostname: string, disabledUntil = 0): MachineFacts["machines"][number] => ({
+  info: { hostname } as MachineFacts["machines"][number]["info"],
+  disabledUntil,
+  consecutiveFailures: 3,
+});
+const codes = (facts: Partial<MachineFacts>): string[] =>
+  machineTroubles({
+    builds: 1,
+    machines: [machine("a")],
+    reasons: { unsupported: 0 },
+    now: 100,
+    ...facts,
+  }).map(({ code, subject = "" }) => `${code} ${subject}`.trim());
+
+it.each([
+  [{}, []],
+  [{ builds: 0, machines: [] }, []],
+  [{ machines: [] }, ["no-machines"]],
+  [{ machines: [], reasons: { unsupported: 4 } }, ["no-machines"]],
+  [{ reasons: { unsupported: 4 } }, ["steps-unsupported"]],
+  [{ machines: [machine("a", 100), machine("b", 101)] }, ["machine-held b"]],
+] as const)("%j: %j", (facts, expected) => {
+  expect(codes(facts)).toEqual(expected);
+});
