@@ -106,7 +106,7 @@ export class QueueRunner implements AsyncDisposable {
     return this.#state;
   }
 
-  /** Nothing is known to be broken. Trouble outside the process counts too, so it is no reason to end the process. */
+  /** Nothing is known to be broken. Trouble outside of the process counts too, so restarting would not mend it. */
   get healthy(): boolean {
     return this.#problems.present.length === 0;
   }
