@@ -1,14 +1,25 @@
 /**
  * The builder: one process per machine that joins a runner, builds what the runner orders with the local Nix daemon, and
- * ships logs and outputs back.
+ * ships logs and outputs back. It keeps no state on disk.
  *
- * In this room live the tunnel to the runner, the phases of one build and the sampling of the machine. It keeps no
- * state on disk.
+ * Inner rooms:
+ * - `connection`: reaching a runner, joining it, and calls that survive a lost connection
+ * - `build`: the phases of one build: inputs, log, outputs, report
+ * - `presigned`: uploads straight to the cache, with URLs that the runner signs
+ * - `machine`: what this machine is and how busy it is
  */
+
+/** One build machine; start here. */
 export { BuilderClient } from "./builder-client.js";
+/** Runners by their addresses, with credentials from files. */
 export { type CredentialFiles, type RunnerGatewaysOptions, runnerGateways } from "./connection/gateways.js";
+/** What a builder counts, for metrics. */
 export type { BuilderCounters } from "./counters.js";
+/** Why a builder cannot join, or has ended. */
 export { BuilderError, type BuilderErrorCode } from "./errors.js";
+/** The settings of the local Nix that a runner needs. */
 export { defaultBuildDir, type NixConfiguration, readNixConfiguration } from "./machine/nix-configuration.js";
+/** Load, memory, pressure and disk space at one moment. */
 export { type SystemSample, sampleSystem } from "./machine/system-sampling.js";
+/** What a `BuilderClient` is made with, and how it ends. */
 export type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";

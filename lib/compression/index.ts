@@ -2,13 +2,20 @@
  * Streaming codecs: bytes in, bytes out, in constant memory and at the consumer's pace.
  *
  * In this room lives everything that knows how a compression method is run: in Node's zlib, by a child process, or in
- * TypeScript. It knows nothing of caches, builds or the wire.
+ * TypeScript (`zstd`). It knows nothing of caches, builds or the wire.
  */
+
+/** Limits of decompressed output: the size of a slice, and "no limit" for files of our own. */
 export { outputSlice, unlimitedOutput } from "./bounded.js";
+/** Whether a program is on the `PATH`. */
 export { hasProgram } from "./child-codec.js";
+/** Compresses a stream. */
 export { type CompressOptions, compress } from "./compress.js";
+/** Decompresses a stream. */
 export { type DecompressOptions, decompress } from "./decompress.js";
+/** What codecs throw. */
 export { CompressionError, type CompressionErrorCode } from "./errors.js";
+/** The compression methods, their names, file extensions and levels. */
 export {
   type CompressionMethod,
   compressionMethods,
@@ -17,6 +24,9 @@ export {
   methodExtension,
   parseCompressionMethod,
 } from "./method.js";
+/** Which program a method needs here, for checks of a configuration. */
 export { missingProgram } from "./requirements.js";
+/** Reads exactly one zstd frame, for the wire. */
 export { type DecodeFrameOptions, decodeZstdFrame, usualWindow } from "./zstd/decode.js";
+/** Writes exactly one zstd frame, for the wire. */
 export { type ZstdFrameOptions, zstdFrame } from "./zstd/encode.js";

@@ -1,11 +1,23 @@
 /**
- * The queue runner: everything between the database, the scheduler, the builders and the binary cache.
+ * The queue runner: everything between the database, the scheduler, the builders and the binary cache. Decisions about
+ * what to build next are the scheduler's.
  *
- * In this room live the queue monitor, ingestion, the dispatcher, the builders' sessions, the recording of results and
- * the log store. Decisions about what to build next are the scheduler's.
+ * Inner rooms, in the order of a build's life; each imports from those before it only:
+ * - `state`: what the runner knows at present, and the running scheduler with clock, randomness and effects
+ * - `recording`: outcomes become rows and notifications, in transactions that are retried
+ * - `outputs`: where logs and outputs go: folders, roots, binary caches, other stores
+ * - `ingestion`: new builds become steps in the scheduler's graph
+ * - `attempt`: one try to run a step, from its machine to its outcome; the builders' sessions
+ * - `service`: what answers calls of builders and questions of the status API
  */
+
+/** Validates a configuration without starting. */
 export { type CheckConfigOptions, checkQueueRunnerConfig } from "./check-config.js";
+/** What the runner throws. */
 export { RunnerError, type RunnerErrorCode } from "./errors.js";
+/** What a `QueueRunner` is made with. */
 export type { QueueRunnerOptions } from "./options.js";
+/** Build logs on disk, where the front-end reads them. */
 export { LogStore, type LogStoreOptions, type LogWriter } from "./outputs/log-store.js";
+/** The runner itself; start here. */
 export { QueueRunner, type RunnerExit } from "./queue-runner.js";

@@ -1,4 +1,4 @@
-/** A store behind a nix-daemon. */
+/** A store behind a nix-daemon: each method is one or a few operations of the worker protocol. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Logger, silentLogger } from "../../log.js";
@@ -24,17 +24,15 @@ import type {
   StoreSettings,
 } from "../store/store.js";
 import { matchBuildResults, runBuild } from "./build.js";
-import { DaemonConnection } from "./connection.js";
+import type { DaemonConnection } from "./connection.js";
+import { cancel, DaemonConnections } from "./connections.js";
 import { DaemonError } from "./error.js";
-import { narFileContents, readNar, sizeMismatch } from "./nar.js";
-import { DaemonPool } from "./pool.js";
+import { narFileContents, readNar } from "./nar.js";
 import type { ServerInfo } from "./protocol/handshake.js";
 import * as operations from "./protocol/operations.js";
-import { type WireContext, writePathInfo } from "./protocol/values.js";
-import { WireWriter } from "./protocol/writer.js";
 import { DaemonRootsSession, replaceSymlink } from "./roots.js";
-import { SessionPool } from "./sessions.js";
 import { type Environment, parseStoreUri, type StoreAddress } from "./store-uri.js";
+import { exactly, once, type PathToAdd, packPaths } from "./upload-bodies.js";
 
 /** What a store behind a daemon is opened with. */
 export interface DaemonStoreOptions {
@@ -67,53 +65,36 @@ export class DaemonStore implements Store {
   readonly stateDir: string;
   /** What the daemon said of itself when the store was opened. */
   readonly server: ServerInfo;
-  readonly #address: StoreAddress;
-  readonly #pool: DaemonPool;
+  readonly #connections: DaemonConnections;
   readonly #cache: PathInfoCache;
-  readonly #sessions: SessionPool;
-  /** Connections of single builds and root sessions. */
-  readonly #dedicated = new Set<DaemonConnection>();
-  #closed = false;
 
   private constructor(
     address: StoreAddress,
     server: ServerInfo,
-    pool: DaemonPool,
-    sessions: SessionPool,
+    connections: DaemonConnections,
     cache: PathInfoCache,
   ) {
     this.storeDir = address.storeDir;
     this.realStoreDir = address.realStoreDir;
     this.stateDir = address.stateDir;
     this.server = server;
-    this.#address = address;
-    this.#pool = pool;
-    this.#sessions = sessions;
+    this.#connections = connections;
     this.#cache = cache;
   }
 
   /** Opens a store and one connection to it, which proves that the daemon answers. @throws DaemonError */
   static async open(options: DaemonStoreOptions & CancelOptions = {}): Promise<DaemonStore> {
     const address = parseStoreUri(options.remote, options.env);
-    const { settings, logger = silentLogger, poolSize, maxIdleMs, maxAgeMs } = options;
-    const pool = new DaemonPool({
-      open: (signal) => DaemonConnection.open(address, { settings, ...cancel(signal) }),
-      ...(poolSize === undefined ? {} : { size: poolSize }),
-      ...(maxIdleMs === undefined ? {} : { maxIdleMs }),
-      ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
-    });
-    const server = await pool.use(async (connection) => connection.server, cancel(options.signal));
+    const { logger = silentLogger } = options;
+    const connections = new DaemonConnections(address, options);
+    const server = await connections.use(async (connection) => connection.server, options);
     logger.info("connected to the Nix store", {
       store: options.remote ?? "default",
       nix: server.nixVersion,
       protocol: `1.${server.minor}`,
       trust: server.trust,
     });
-    const sessions = new SessionPool({
-      open: (own, signal) => DaemonConnection.open(address, { settings: own, ...cancel(signal) }),
-      maxIdleMs: maxIdleMs ?? 30_000,
-    });
-    return new DaemonStore(address, server, pool, sessions, new PathInfoCache(options.pathInfoCacheSize));
+    return new DaemonStore(address, server, connections, new PathInfoCache(options.pathInfoCacheSize));
   }
 
   /** Protocol version as text, for instance `1.34`. */
@@ -122,29 +103,32 @@ export class DaemonStore implements Store {
   }
 
   /** Connections in use, idle, and callers waiting for one. */
-  get poolCounts(): DaemonPool["counts"] {
-    return this.#pool.counts;
+  get poolCounts(): DaemonConnections["counts"] {
+    return this.#connections.counts;
   }
 
   /** Asks the daemon for a sign of life. @throws DaemonError */
   async ping(options: CancelOptions = {}): Promise<void> {
-    await this.#run(operations.queryValidPaths([], false), options);
+    await this.#connections.run(operations.queryValidPaths([], false), options);
   }
 
   queryPathInfo(path: StorePath, options: CancelOptions = {}): Promise<ValidPathInfo | undefined> {
-    return this.#run(operations.queryPathInfo(path), options);
+    return this.#connections.run(operations.queryPathInfo(path), options);
   }
 
   async queryPathInfos(
     paths: readonly StorePath[],
     options: CancelOptions = {},
   ): Promise<Map<StorePath, ValidPathInfo>> {
-    const infos = await this.#pipeline([...new Set(paths)].map(operations.queryPathInfo), options);
+    const infos = await this.#connections.pipeline(
+      [...new Set(paths)].map(operations.queryPathInfo),
+      options,
+    );
     return new Map(infos.flatMap((info) => (info === undefined ? [] : [[info.path, info]])));
   }
 
   isValidPath(path: StorePath, options: CancelOptions = {}): Promise<boolean> {
-    return this.#run(operations.isValidPath(path), options);
+    return this.#connections.run(operations.isValidPath(path), options);
   }
 
   async queryValidPaths(
@@ -154,23 +138,26 @@ export class DaemonStore implements Store {
     const valid = new Set<StorePath>();
     for (let at = 0; at < paths.length; at += validityBatch) {
       const batch = paths.slice(at, at + validityBatch);
-      const found = await this.#run(operations.queryValidPaths(batch, options.substitute ?? false), options);
+      const found = await this.#connections.run(
+        operations.queryValidPaths(batch, options.substitute ?? false),
+        options,
+      );
       for (const path of found) valid.add(path);
     }
     return valid;
   }
 
   async queryReferrers(path: StorePath, options: CancelOptions = {}): Promise<Set<StorePath>> {
-    return new Set(await this.#run(operations.queryReferrers(path), options));
+    return new Set(await this.#connections.run(operations.queryReferrers(path), options));
   }
 
   queryPathFromHashPart(hashPart: string, options: CancelOptions = {}): Promise<StorePath | undefined> {
-    return this.#run(operations.queryPathFromHashPart(hashPart), options);
+    return this.#connections.run(operations.queryPathFromHashPart(hashPart), options);
   }
 
   /** All valid paths; for large stores an answer of many megabytes. */
   async queryAllValidPaths(options: CancelOptions = {}): Promise<Set<StorePath>> {
-    return new Set(await this.#run(operations.queryAllValidPaths(), options));
+    return new Set(await this.#connections.run(operations.queryAllValidPaths(), options));
   }
 
   closure(
@@ -181,7 +168,7 @@ export class DaemonStore implements Store {
   }
 
   narFromPath(path: StorePath, options: CancelOptions = {}): ByteStream {
-    return this.#pool.stream((connection) => this.#nar(connection, path, options), options);
+    return this.#connections.stream((connection) => this.#nar(connection, path, options), options);
   }
 
   #nar(connection: DaemonConnection, path: StorePath, options: CancelOptions): ByteStream {
@@ -212,19 +199,16 @@ export class DaemonStore implements Store {
   addToStoreNar(info: ValidPathInfo, nar: ByteStream, options: AddToStoreOptions = {}): Promise<void> {
     const { repair = false, checkSignatures = false } = options;
     const operation = operations.addToStoreNar(info, repair, checkSignatures);
-    return this.#pool.use(
-      (connection) => connection.upload(operation, exactly(nar, info.narSize), options),
-      options,
-    );
+    return this.#connections.upload(operation, exactly(nar, info.narSize), options);
   }
 
   addMultipleToStore(
-    items: AsyncIterable<{ readonly info: ValidPathInfo; readonly nar: ByteStream }>,
+    items: AsyncIterable<PathToAdd>,
     count: number,
     options: AddToStoreOptions = {},
   ): Promise<void> {
     const { repair = false, checkSignatures = false } = options;
-    return this.#pool.use(
+    return this.#connections.use(
       (connection) =>
         connection.upload(
           operations.addMultipleToStore(repair, checkSignatures),
@@ -242,42 +226,33 @@ export class DaemonStore implements Store {
     options: CancelOptions & { readonly repair?: boolean } = {},
   ): Promise<StorePath> {
     const operation = operations.addToStore(name, "text:sha256", references, options.repair ?? false);
-    const info = await this.#pool.use(
-      (connection) => connection.upload(operation, once(contents), options),
-      options,
-    );
+    const info = await this.#connections.upload(operation, once(contents), options);
     return info.path;
   }
 
   addSignatures(path: StorePath, signatures: readonly string[], options: CancelOptions = {}): Promise<void> {
-    return this.#run(operations.addSignatures(path, signatures), options);
+    return this.#connections.run(operations.addSignatures(path, signatures), options);
   }
 
   /** Stores a build's log next to those of the daemon's own builds. Trusted users only. */
   addBuildLog(drvPath: StorePath, log: ByteStream, options: CancelOptions = {}): Promise<void> {
-    return this.#pool.use(
-      (connection) => connection.upload(operations.addBuildLog(drvPath), log, options),
-      options,
-    );
+    return this.#connections.upload(operations.addBuildLog(drvPath), log, options);
   }
 
   async ensurePath(path: StorePath, options: CancelOptions & StoreSettings = {}): Promise<void> {
     const { signal, ...settings } = options;
     const operation = operations.ensurePath(path);
     // Settings stay with a connection, so a pooled one must not get any but the common ones.
-    if (Object.keys(settings).length === 0) return this.#run(operation, options);
-    const connection = await this.#dedicate(settings, signal);
-    try {
-      await connection.run(operation, cancel(signal));
-    } finally {
-      this.#release(connection);
-    }
+    if (Object.keys(settings).length === 0) return this.#connections.run(operation, options);
+    return this.#connections.withDedicated(settings, cancel(signal), (connection) =>
+      connection.run(operation, cancel(signal)),
+    );
   }
 
   async addPermRoot(path: StorePath, link: string, options: CancelOptions = {}): Promise<void> {
     // Untrusted users may not ask for it, so for them it is as if the daemon could not.
     if (this.server.minor >= 36 && this.server.trust === "trusted") {
-      await this.#run(operations.addPermRoot(path, link), options);
+      await this.#connections.run(operations.addPermRoot(path, link), options);
       return;
     }
     await replaceSymlink(printStorePath(this.storeDir, path), link);
@@ -286,12 +261,12 @@ export class DaemonStore implements Store {
 
   /** Registers a symlink that lies outside of the daemon's own directory of roots. */
   addIndirectRoot(link: string, options: CancelOptions = {}): Promise<void> {
-    return this.#run(operations.addIndirectRoot(link), options);
+    return this.#connections.run(operations.addIndirectRoot(link), options);
   }
 
   /** All garbage-collector roots that the daemon shows us, each with the path it keeps. */
   findRoots(options: CancelOptions = {}): Promise<operations.GcRoot[]> {
-    return this.#run(operations.findRoots(), options);
+    return this.#connections.run(operations.findRoots(), options);
   }
 
   /** Deletes paths, or lists what could be deleted. */
@@ -299,40 +274,40 @@ export class DaemonStore implements Store {
     collection: operations.GarbageCollection,
     options: CancelOptions = {},
   ): Promise<operations.CollectedGarbage> {
-    return this.#run(operations.collectGarbage(collection), options);
+    return this.#connections.run(operations.collectGarbage(collection), options);
   }
 
   /** Whether errors were found. */
   verifyStore(checkContents: boolean, repair: boolean, options: CancelOptions = {}): Promise<boolean> {
-    return this.#run(operations.verifyStore(checkContents, repair), options);
+    return this.#connections.run(operations.verifyStore(checkContents, repair), options);
   }
 
   async rootsSession(options: CancelOptions = {}): Promise<RootsSession> {
-    const connection = await this.#dedicate(undefined, options.signal);
-    return new DaemonRootsSession(connection, () => this.#release(connection));
+    const { connection, release } = await this.#connections.dedicate(undefined, options);
+    return new DaemonRootsSession(connection, release);
   }
 
   async buildSession(settings: StoreSettings, options: CancelOptions = {}): Promise<BuildSession> {
-    return this.#sessions.session(settings, options);
+    return this.#connections.session(settings, options);
   }
 
   queryRealisation(id: DrvOutputId, options: CancelOptions = {}): Promise<Realisation | undefined> {
-    return this.#run(operations.queryRealisation(id), options);
+    return this.#connections.run(operations.queryRealisation(id), options);
   }
 
   registerDrvOutput(id: DrvOutputId, realisation: Realisation, options: CancelOptions = {}): Promise<void> {
-    return this.#run(operations.registerDrvOutput(id, realisation), options);
+    return this.#connections.run(operations.registerDrvOutput(id, realisation), options);
   }
 
   queryDerivationOutputMap(
     drvPath: StorePath,
     options: CancelOptions = {},
   ): Promise<Map<string, StorePath | undefined>> {
-    return this.#run(operations.queryDerivationOutputMap(drvPath), options);
+    return this.#connections.run(operations.queryDerivationOutputMap(drvPath), options);
   }
 
   queryMissing(targets: readonly DerivedPath[], options: CancelOptions = {}): Promise<MissingPaths> {
-    return this.#run(operations.queryMissing(targets), options);
+    return this.#connections.run(operations.queryMissing(targets), options);
   }
 
   async buildDerivation(
@@ -340,67 +315,31 @@ export class DaemonStore implements Store {
     drv: BasicDerivation,
     options: BuildOptions = {},
   ): Promise<BuildResult> {
-    const connection = await this.#dedicate(options, options.signal);
-    try {
-      const operation = operations.buildDerivation(drvPath, drv, options.mode);
-      return await runBuild(connection, operation, options, (result) => options.onResult?.(result));
-    } finally {
-      this.#release(connection);
-    }
+    const operation = operations.buildDerivation(drvPath, drv, options.mode);
+    return this.#connections.withDedicated(options, options, (connection) =>
+      runBuild(connection, operation, options, (result) => options.onResult?.(result)),
+    );
   }
 
   async buildPaths(
     targets: readonly DerivedPath[],
     options: BuildOptions = {},
   ): Promise<{ readonly target: DerivedPath; readonly result: BuildResult }[]> {
-    const connection = await this.#dedicate(options, options.signal);
-    try {
-      const operation = operations.buildPathsWithResults(targets, options.mode);
+    const operation = operations.buildPathsWithResults(targets, options.mode);
+    return this.#connections.withDedicated(options, options, async (connection) => {
       const results = await runBuild(connection, operation, options, async (answers) => {
         for (const { result } of answers) await options.onResult?.(result);
       });
       return matchBuildResults(this.storeDir, targets, results);
-    } finally {
-      this.#release(connection);
-    }
+    });
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#pool.close();
-    this.#sessions.close();
-    for (const connection of this.#dedicated) connection.close();
-    this.#dedicated.clear();
+    this.#connections.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
-  }
-
-  #run<T>(operation: operations.Operation<T>, options: CancelOptions): Promise<T> {
-    const use = { ...cancel(options.signal), repeatable: operation.repeatable };
-    return this.#pool.use((connection) => connection.run(operation, options), use);
-  }
-
-  async #pipeline<T>(wanted: readonly operations.Operation<T>[], options: CancelOptions): Promise<T[]> {
-    if (wanted.length === 0) return [];
-    const use = { ...cancel(options.signal), repeatable: wanted.every((each) => each.repeatable) };
-    return this.#pool.use((connection) => connection.pipeline(wanted, options), use);
-  }
-
-  async #dedicate(settings: StoreSettings | undefined, signal?: AbortSignal): Promise<DaemonConnection> {
-    const connection = await DaemonConnection.open(this.#address, { settings, ...cancel(signal) });
-    if (this.#closed) {
-      connection.close();
-      throw new DaemonError("closed", "The store has been closed");
-    }
-    this.#dedicated.add(connection);
-    return connection;
-  }
-
-  #release(connection: DaemonConnection): void {
-    connection.close();
-    this.#dedicated.delete(connection);
   }
 
   #invalid(path: StorePath): DaemonError {
@@ -409,43 +348,4 @@ export class DaemonStore implements Store {
       `${printStorePath(this.storeDir, path)} is not valid in the store`,
     );
   }
-}
-
-function cancel(signal: AbortSignal | undefined): CancelOptions {
-  return signal === undefined ? {} : { signal };
-}
-
-async function* once(bytes: Uint8Array): ByteStream {
-  yield bytes;
-}
-
-/** Passes a NAR on and fails when it is not as long as promised: daemons do not notice bytes after its end. */
-async function* exactly(nar: ByteStream, size: number): ByteStream {
-  let seen = 0;
-  for await (const piece of nar) {
-    seen += piece.length;
-    if (seen > size) throw sizeMismatch(size, "more");
-    yield piece;
-  }
-  if (seen < size) throw sizeMismatch(size, String(seen));
-}
-
-/** The body of AddMultipleToStore: a count, then each path's info and NAR. */
-async function* packPaths(
-  context: WireContext,
-  items: AsyncIterable<{ readonly info: ValidPathInfo; readonly nar: ByteStream }>,
-  count: number,
-): ByteStream {
-  yield new WireWriter().u64(count).take();
-  let seen = 0;
-  for await (const { info, nar } of items) {
-    seen++;
-    if (seen > count) break;
-    const writer = new WireWriter();
-    writePathInfo(writer, context, info);
-    yield writer.take();
-    yield* exactly(nar, info.narSize);
-  }
-  if (seen !== count)
-    throw new DaemonError("size-mismatch", `${count} paths were promised, but there were others`);
 }
