@@ -4,10 +4,12 @@
  */
 import { defineConfig } from "vitest/config";
 
+/** Of each project, not of their root as well: it would be done twice. */
+const globalSetup = ["test/support/global-setup.ts"];
+
 export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
-    globalSetup: ["test/support/global-setup.ts"],
     setupFiles: ["test/support/warnings.ts"],
     testTimeout: 120_000,
     hookTimeout: 180_000,
@@ -19,6 +21,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "unit",
+          globalSetup,
           include: ["test/**/*.test.ts"],
           exclude: ["test/integration/**", "test/s3/**", "node_modules/**"],
         },
@@ -27,6 +30,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: "integration",
+          globalSetup,
           include: ["test/integration/**/*.test.ts"],
           testTimeout: 300_000,
           maxWorkers: 2,
@@ -34,7 +38,7 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "s3", include: ["test/s3/**/*.test.ts"], testTimeout: 300_000 },
+        test: { name: "s3", globalSetup, include: ["test/s3/**/*.test.ts"], testTimeout: 300_000 },
       },
     ],
   },

@@ -27,6 +27,8 @@ const probe = `
 `;
 
 interface Loaded {
+  /** Files of other packages. */
+  readonly foreignFiles: number;
   readonly packages: readonly string[];
   readonly rooms: readonly string[];
 }
@@ -42,6 +44,7 @@ async function load(entrance: string): Promise<Loaded> {
     ...new Set(urls.flatMap((url) => pattern.exec(url)?.[1] ?? [])),
   ];
   return {
+    foreignFiles: urls.filter((url) => url.includes("/node_modules/")).length,
     packages: packagesOf(urls),
     rooms: named(/\/dist\/lib\/([^/]+)\//).sort(),
   };
@@ -77,6 +80,12 @@ describe("importing an entrance", () => {
   it("is tested for all of them", async () => {
     const manifest = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as { exports: object };
     expect(Object.keys(packages)).toEqual(Object.keys(manifest.exports));
+  });
+
+  it("takes few files of other packages for the root", async () => {
+    const { foreignFiles } = await load("hydra-runner");
+    expect(foreignFiles).toBeGreaterThan(10);
+    expect(foreignFiles).toBeLessThan(150);
   });
 
   it.each(Object.keys(packages))("%s loads only what belongs to it", async (entrance) => {

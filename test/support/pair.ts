@@ -371,14 +371,28 @@ export class Pair implements AsyncDisposable {
     await Promise.all(runners.map((child) => child.stop()));
   }
 
-  /** Ends all processes and removes all files. */
+  /** Ends all processes and removes all files. Fails when a program printed something that is not a log line of ours. */
   async close(): Promise<void> {
     for (const stop of this.#stops.splice(0).reverse()) await stop();
+    const foreign = this.#children.flatMap((child) => foreignLines(child.output()));
+    if (foreign.length > 0) throw new Error(`not lines of our log:\n${foreign.join("\n")}`);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+const logLine = /^\d{4}-\d\d-\d\dT[\d:.]+Z +(?:ERROR|WARN|INFO|DEBUG|TRACE) [\w-]+: /;
+const jsonLine = /^\{"time":".*\}$/;
+
+/** Whole lines of output that were not written by our logger, such as warnings of libraries. */
+function foreignLines(output: string): string[] {
+  const lines = output.split("\n");
+  // A killed program may have written a part of its last line, and the oldest output may have been dropped.
+  return lines
+    .slice(output.length > 1 << 20 ? 1 : 0, -1)
+    .filter((line) => !logLine.test(line) && !jsonLine.test(line));
 }
 
 /** `HYDRA_TEST_LOG=debug` makes the programs say more. */
