@@ -15,6 +15,7 @@ export { Microbatch, type MicrobatchOptions } from "./microbatch.js";
 export { Mutex } from "./mutex.js";
 export { type Retryability, type RetryBudget, type RetryNotice, type RetryOptions, retry } from "./retry.js";
 export { Semaphore } from "./semaphore.js";
+export { type QuestionOptions, Silence, type SilenceVerdict } from "./silence.js";
 export { atMost, pause, type SleepOptions, sleep, turn } from "./sleep.js";
 export { TaskGroup } from "./task-group.js";
 export { withSignal } from "./with-signal.js";

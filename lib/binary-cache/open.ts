@@ -1,15 +1,14 @@
 /** Opens binary caches from their URIs. */
+import { withSignal } from "../async/index.js";
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { Signer } from "../nix/cache/signer.js";
 import { defaultStoreDir, type StoreDir } from "../nix/path/store-path.js";
 import { BinaryCache } from "./cache/binary-cache.js";
-import { type CacheSettings, parseCacheUri } from "./cache-uri.js";
+import { wrongStore } from "./cache/cache-info.js";
+import { parseCacheUri } from "./cache-uri.js";
 import { BinaryCacheError } from "./errors.js";
-import { cacheInfoKey, contentTypes } from "./layout.js";
-import { collect } from "./objects/byte-streams.js";
 import { FileCache } from "./objects/file-cache.js";
-import type { ObjectStore } from "./objects/object-store.js";
 import type { S3Credentials } from "./objects/s3-connection.js";
 import { S3Uploader } from "./objects/s3-uploader.js";
 
@@ -44,52 +43,35 @@ export async function openBinaryCache(uri: string, options: OpenCacheOptions = {
   const common = { uri, settings, storeDir, signers, logger, now };
   if (settings.kind === "file") {
     const objects = new FileCache(settings.place);
-    await checkCacheInfo(objects, settings, storeDir, logger, signal);
-    return new BinaryCache({ ...common, objects });
+    return confirm(new BinaryCache({ ...common, objects }), logger, signal);
   }
   const objects = new S3Uploader(settings, { credentials });
   try {
-    await checkCacheInfo(objects, settings, storeDir, logger, signal);
+    return await confirm(new BinaryCache({ ...common, objects, bucket: objects }), logger, signal);
   } catch (error) {
     objects.close();
     throw error;
   }
-  return new BinaryCache({ ...common, objects, bucket: objects });
 }
 
-async function checkCacheInfo(
-  objects: ObjectStore,
-  settings: CacheSettings,
-  storeDir: StoreDir,
+/** How long the opening of a cache waits for its store to answer, in milliseconds. */
+const openPatienceMs = 3_500;
+
+/** What does not answer in time is asked again later; see `BinaryCache.confirmed`. */
+async function confirm(
+  cache: BinaryCache,
   logger: Logger,
   signal: AbortSignal | undefined,
-): Promise<void> {
+): Promise<BinaryCache> {
+  const patience = AbortSignal.timeout(openPatienceMs);
+  const over = signal === undefined ? patience : AbortSignal.any([signal, patience]);
   try {
-    const found = await objects.get(cacheInfoKey, { signal });
-    if (found === undefined) {
-      const lines = [`StoreDir: ${storeDir}`];
-      if (settings.wantMassQuery !== undefined)
-        lines.push(`WantMassQuery: ${settings.wantMassQuery ? 1 : 0}`);
-      if (settings.priority !== undefined) lines.push(`Priority: ${settings.priority}`);
-      const body = Buffer.from(`${lines.join("\n")}\n`);
-      await objects.put(cacheInfoKey, body, { contentType: contentTypes.cacheInfo, ifAbsent: true, signal });
-      return;
-    }
-    const text = (await collect(found.body, 1 << 20)).toString();
-    const theirs = /^StoreDir:[ \t]*(.*?)[ \t]*$/m.exec(text)?.[1];
-    if (theirs !== undefined && theirs !== storeDir) throw wrongStore(objects.name, theirs, storeDir);
+    await withSignal(cache.confirm({ signal: over }), over);
   } catch (error) {
     signal?.throwIfAborted();
     if (error instanceof UsageError || (error instanceof BinaryCacheError && error.code === "wrong-store"))
       throw error;
-    logger.warn("the binary cache does not answer as it should", { cache: objects.name, error });
+    logger.warn("the binary cache does not answer as it should", { cache: cache.name, error });
   }
-}
-
-function wrongStore(place: string, theirs: string, ours: string): BinaryCacheError {
-  return new BinaryCacheError(
-    "wrong-store",
-    `the binary cache ${place} is for the store ${theirs}, but this is ${ours}: use another cache`,
-    { store: place },
-  );
+  return cache;
 }

@@ -303,6 +303,17 @@ export const queueRunnerSettings = {
     meaning:
       "After SIGTERM no new steps are started, and running builds get this much time to finish. Keep it below the stop timeout of the service manager.",
   },
+  databaseGraceInS: {
+    kind: "integer",
+    unit: "s",
+    min: 0,
+    max: 86_400,
+    default: 600,
+    live: "yes",
+    own: true,
+    meaning:
+      "A database that does not answer may be away for this long: running builds go on, nothing is recorded or started, and reports wait. After that the runner exits.",
+  },
   maxConcurrentIngestion: {
     kind: "integer",
     unit: "builds",

@@ -26,7 +26,7 @@ const networkCodes = new Set([
 ]);
 /** Texts of the driver for errors that carry no code. */
 const driverTexts =
-  /connection terminated|connection error|timeout exceeded when trying to connect|query read timeout|client was closed/i;
+  /connection terminated|connection error|timeout exceeded when trying to connect|^timeout expired$|query read timeout|client was closed|client has encountered a connection error/i;
 
 /** The SQLSTATE or the operating system's code of an error, looked for along its causes. */
 export function failureCode(thrown: unknown): string | undefined {

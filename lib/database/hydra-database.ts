@@ -89,6 +89,12 @@ export class HydraDatabase implements AsyncDisposable {
     return { max: options.max, open: totalCount, idle: idleCount, waiting: waitingCount };
   }
 
+  /** Bounds the pool, down to `max`; connections beyond it that are open stay open until they are idle. */
+  limitConnections(max: number): void {
+    const { options } = this.#pool;
+    options.max = Math.max(1, Math.min(options.max, max));
+  }
+
   /** From now on each transaction first makes sure that `fence` lets it write. */
   fence(fence: Fence): void {
     this.#fence = fence;

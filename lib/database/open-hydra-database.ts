@@ -1,10 +1,11 @@
 /** From an address to a database that answers and has Hydra's tables. */
-import { Backoff } from "../async/index.js";
+import { Backoff, withSignal } from "../async/index.js";
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { type ConnectionSettings, connectionSettings } from "./connection-settings.js";
 import { driver } from "./driver.js";
 import { EmbeddedPostgres } from "./embedded/embedded-postgres.js";
+import { DatabaseError } from "./errors.js";
 import { failureCode, failureKind } from "./failure-kinds.js";
 import { HydraDatabase } from "./hydra-database.js";
 import { seedJobset } from "./seed.js";
@@ -27,6 +28,21 @@ export interface OpenHydraDatabaseOptions {
 /** The listener's and the owner lock's. */
 const ownConnections = 2;
 
+/** How long one look at the server may take before it counts as silent. */
+const probeTimeoutMs = 4_000;
+
+/** A database that nothing was asked of yet. */
+export interface UnconnectedDatabase {
+  readonly database: HydraDatabase;
+  /**
+   * Waits for as long as the database is down, and creates Hydra's tables in an empty one. Closes the database when it
+   * fails.
+   *
+   * @throws as `openHydraDatabase`
+   */
+  connect(): Promise<void>;
+}
+
 /**
  * Connects, waiting for as long as the database is down, and creates Hydra's tables in an empty one.
  *
@@ -34,6 +50,18 @@ const ownConnections = 2;
  *   a schema that is too old. DatabaseError `embedded` when our own server does not start.
  */
 export async function openHydraDatabase(options: OpenHydraDatabaseOptions): Promise<HydraDatabase> {
+  const { database, connect } = await prepareHydraDatabase(options);
+  await connect();
+  return database;
+}
+
+/**
+ * As `openHydraDatabase`, but does not wait for the server: others can be answered meanwhile. An embedded server is
+ * started here.
+ *
+ * @throws UsageError for a malformed address, DatabaseError `embedded` when our own server does not start
+ */
+export async function prepareHydraDatabase(options: OpenHydraDatabaseOptions): Promise<UnconnectedDatabase> {
   const { url, signal } = options;
   const logger = options.logger ?? silentLogger;
   const embedded = url.startsWith("embedded:")
@@ -43,28 +71,60 @@ export async function openHydraDatabase(options: OpenHydraDatabaseOptions): Prom
         ...(signal === undefined ? {} : { signal }),
       })
     : undefined;
-  let database: HydraDatabase | undefined;
+  const wanted = options.maxConnections ?? 128;
+  let settings: ConnectionSettings;
+  let database: HydraDatabase;
   try {
-    const settings = connectionSettings(embedded?.url ?? url);
-    const limit = await waitForServer(settings, logger, signal);
-    const wanted = options.maxConnections ?? 128;
-    const max = Math.max(1, Math.min(wanted, limit) - ownConnections);
-    if (limit < wanted)
-      logger.debug("the server allows fewer connections than configured", { wanted, limit });
+    settings = connectionSettings(embedded?.url ?? url);
     database = new HydraDatabase({
       settings,
-      maxConnections: max,
+      maxConnections: wanted - ownConnections,
       onRetry: options.onRetry,
       ...(embedded === undefined ? {} : { onClosed: () => embedded.stop() }),
     });
-    const { migrate } = await import("./migrate.js");
-    await migrate(database, logger);
-    if (embedded !== undefined) await database.transaction(seedJobset);
-    return database;
   } catch (error) {
-    if (database !== undefined) await database.close();
-    else await embedded?.stop();
-    throw refusalAsUsageError(error, "");
+    await embedded?.stop();
+    throw error;
+  }
+  const connect = async (): Promise<void> => {
+    try {
+      await makeUsable(database, { settings, wanted, logger, signal });
+      if (embedded !== undefined) await database.transaction(seedJobset);
+    } catch (error) {
+      await database.close();
+      throw refusalAsUsageError(error, "");
+    }
+  };
+  return { database, connect };
+}
+
+interface Waiting {
+  readonly settings: ConnectionSettings;
+  readonly wanted: number;
+  readonly logger: Logger;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** A server that goes away while the tables are looked at is waited for like one that was down before. */
+async function makeUsable(
+  database: HydraDatabase,
+  { settings, wanted, logger, signal }: Waiting,
+): Promise<void> {
+  const { migrate } = await import("./migrate.js");
+  for (;;) {
+    const limit = await waitForServer(settings, logger, signal);
+    if (limit < wanted)
+      logger.debug("the server allows fewer connections than configured", { wanted, limit });
+    database.limitConnections(limit - ownConnections);
+    try {
+      await migrate(database, logger);
+      return;
+    } catch (error) {
+      signal?.throwIfAborted();
+      const lost = error instanceof DatabaseError ? error.code === "unavailable" : false;
+      if (!lost && failureKind(error) !== "lost") throw error;
+      logger.warn("the database went away while its tables were looked at", { error });
+    }
   }
 }
 
@@ -79,10 +139,12 @@ async function waitForServer(
   for (;;) {
     signal?.throwIfAborted();
     try {
-      const limit = await connectionLimit(settings);
+      const looking = connectionLimit(settings);
+      const limit = await (signal === undefined ? looking : withSignal(looking, signal));
       if (said) logger.info("the database answers now", { database: settings.description });
       return limit;
     } catch (error) {
+      signal?.throwIfAborted();
       if (failureKind(error) !== "lost") throw refusalAsUsageError(error, settings.description);
       if (!said) {
         logger.warn("the database cannot be reached; waiting for it", {
@@ -99,7 +161,11 @@ async function waitForServer(
 /** Three quarters of what the server can give to ordinary users: Hydra's other programs need some, too. */
 async function connectionLimit(settings: ConnectionSettings): Promise<number> {
   const { Client } = driver();
-  const client = new Client(settings.config);
+  const client = new Client({
+    ...settings.config,
+    connectionTimeoutMillis: probeTimeoutMs,
+    query_timeout: probeTimeoutMs,
+  });
   client.on("error", () => {});
   try {
     await client.connect();

@@ -50,14 +50,25 @@ export async function isFree(client: Client): Promise<boolean> {
   return rows.length === 0;
 }
 
-/** Owner lock and token, both or none. */
+/**
+ * Takes the token, which only sessions of ours have, before the owner lock: so a session that broke between the two is
+ * known as ours. False when another session of ours has it.
+ */
+export async function lockToken(client: Client, token: number): Promise<boolean> {
+  const { rows } = await client.query<{ locked: boolean }>(
+    `SELECT pg_try_advisory_lock(${tokenSpace}, ${token}) AS locked`,
+  );
+  return rows[0]?.locked === true;
+}
+
+/** Takes the owner lock in a session that has the token; gives the token back when another runner owns the database. */
 export async function tryLock(client: Client, token: number): Promise<boolean> {
   const { rows } = await client.query<{ locked: boolean }>(
     `SELECT pg_try_advisory_lock(${ownerSpace}, ${ownerKey}) AS locked`,
   );
-  if (rows[0]?.locked !== true) return false;
-  await client.query(`SELECT pg_advisory_lock(${tokenSpace}, ${token})`);
-  return true;
+  if (rows[0]?.locked === true) return true;
+  await client.query(`SELECT pg_advisory_unlock(${tokenSpace}, ${token})`);
+  return false;
 }
 
 /**
@@ -81,11 +92,11 @@ export async function closeGate(client: Client): Promise<void> {
   await client.query(`SELECT pg_advisory_unlock(${ownerSpace}, ${gateKey})`);
 }
 
-/** The server may still believe in our broken connection; its token proves that it is ours to end. */
-export async function endFormerSession(client: Client, pid: number, token: number): Promise<void> {
+/** The server may still believe in broken connections of ours; the token proves that they are ours to end. */
+export async function endFormerSessions(client: Client, token: number): Promise<void> {
   await client.query(
     `SELECT pg_terminate_backend(pid) FROM pg_locks
-      WHERE ${held} AND classid = ${tokenSpace} AND objid = ${token} AND pid = ${pid}`,
+      WHERE ${held} AND classid = ${tokenSpace} AND objid = ${token} AND pid <> pg_backend_pid()`,
   );
 }
 

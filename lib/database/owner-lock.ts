@@ -6,23 +6,23 @@
  * a former owner from committing: each writing transaction holds it shared and then looks whether the owner lock still
  * is ours; a new owner closes it for a moment, which waits for every transaction that passed before.
  *
- * A broken connection alone does not end the ownership. Writing stops, a new connection is made, and only when another
- * runner is found to hold the lock by then is it lost.
+ * A broken or silent connection alone does not end the ownership. Writing stops, a new connection is made, and the lock
+ * is lost only when another runner is found to hold it by then, or when the database stayed away for the whole grace.
  */
 
 import { randomInt } from "node:crypto";
 import type { Client } from "pg";
-import { atMost, Backoff, pause, sleep } from "../async/index.js";
-import { toError } from "../errors.js";
+import { atMost, Backoff, pause, Silence, sleep, withSignal } from "../async/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
 import type { HydraDatabase } from "./hydra-database.js";
 import {
   closeGate,
-  endFormerSession,
+  endFormerSessions,
   gateStatements,
   isFree,
+  lockToken,
   passedGate,
   shortenTimeouts,
   tryLock,
@@ -37,7 +37,16 @@ export interface OwnerLockOptions {
   readonly pollIntervalMs?: number | undefined;
   /** Pause between two checks that the connection is alive; default 2 s. */
   readonly checkIntervalMs?: number | undefined;
+  /**
+   * How long the owner waits for a database that does not answer before it gives the lock up, in milliseconds; read
+   * when an outage begins. Default 600 s.
+   */
+  readonly graceMs?: (() => number) | undefined;
 }
+
+const defaultGraceMs = 600_000;
+/** An answer that takes longer counts as silence: writing and dispatching pause. */
+const tolerateMs = 1_500;
 
 /** A standby leaves an owner whose connection broke this long to come back. */
 const courtesyMs = 2_000;
@@ -60,6 +69,8 @@ export class OwnerLock implements Fence, AsyncDisposable {
   readonly #token = randomInt(1, 2 ** 31 - 1);
   readonly #lost = new AbortController();
   readonly #released = new AbortController();
+  readonly #graceMs: () => number;
+  readonly #silence = new Silence(tolerateMs);
   #ownership: Ownership | undefined;
   #standby: Client | undefined;
   #guard: Promise<void> | undefined;
@@ -72,6 +83,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     this.#logger = options.logger ?? silentLogger;
     this.#pollIntervalMs = options.pollIntervalMs ?? 1_000;
     this.#checkIntervalMs = options.checkIntervalMs ?? 2_000;
+    this.#graceMs = options.graceMs ?? (() => defaultGraceMs);
   }
 
   /** Aborted when another runner owns the database although we did. Never for `release()`. */
@@ -84,6 +96,16 @@ export class OwnerLock implements Fence, AsyncDisposable {
     return this.#ownership !== undefined;
   }
 
+  /** Milliseconds since the epoch from which on the database has not answered its owner; undefined while it does. */
+  get silentSince(): number | undefined {
+    return this.#silence.since;
+  }
+
+  /** `listener` is called whenever the database answers, and the lock is held, after a silence. */
+  onAnswering(listener: () => void): void {
+    this.#silence.onEnd(listener);
+  }
+
   /** Takes the lock if it is free. */
   async tryAcquire(): Promise<boolean> {
     this.#checkUsable();
@@ -91,7 +113,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
     const client = this.#standby ?? (await this.#connect());
     this.#standby = client;
     try {
-      if (!(await tryLock(client, this.#token))) {
+      if (!(await lockToken(client, this.#token)) || !(await tryLock(client, this.#token))) {
         this.#seenTaken = true;
         return false;
       }
@@ -149,7 +171,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
    * @throws DatabaseError `fenced` when the lock is lost or was released, `unavailable` while it is being reclaimed
    */
   enter(): FenceEntry {
-    if (this.#lost.signal.aborted) throw new DatabaseError("fenced", "another runner owns the database");
+    this.#checkOwned();
     if (!this.#owner) throw new DatabaseError("fenced", "this runner does not own the database");
     const ownership = this.#ownership;
     if (ownership === undefined) {
@@ -191,7 +213,14 @@ export class OwnerLock implements Fence, AsyncDisposable {
 
   #checkUsable(): void {
     this.#released.signal.throwIfAborted();
-    if (this.#lost.signal.aborted) throw new DatabaseError("fenced", "another runner owns the database");
+    this.#checkOwned();
+  }
+
+  #checkOwned(): void {
+    if (!this.#lost.signal.aborted) return;
+    throw new DatabaseError("fenced", "the owner lock of the database is lost", {
+      cause: this.#lost.signal.reason,
+    });
   }
 
   async #connect(): Promise<Client> {
@@ -225,24 +254,20 @@ export class OwnerLock implements Fence, AsyncDisposable {
       if (await this.#alive(ownership, signal)) continue;
       if (signal.aborted) return;
       this.#ownership = undefined;
+      this.#silence.began();
       discard(ownership.client);
       this.#logger.warn(
         "the connection that holds the owner lock broke; nothing is written until it is back",
       );
-      try {
-        if (!(await this.#reclaim(ownership.pid, signal))) {
-          this.#owner = false;
-          this.#lost.abort(new DatabaseError("fenced", "another runner owns the database"));
-          return;
-        }
-        this.#logger.info("the owner lock is held again");
-      } catch (error) {
-        if (signal.aborted) return;
+      const loss = await this.#restore(signal);
+      if (signal.aborted) return;
+      if (loss !== undefined) {
         this.#owner = false;
-        this.#logger.error("the owner lock cannot be restored", { error });
-        this.#lost.abort(new DatabaseError("fenced", "the owner lock is gone", { cause: error }));
+        this.#lost.abort(loss);
         return;
       }
+      this.#logger.info("the owner lock is held again");
+      this.#silence.ended();
     }
   }
 
@@ -254,7 +279,10 @@ export class OwnerLock implements Fence, AsyncDisposable {
     try {
       await pause(this.#checkIntervalMs, { signal: AbortSignal.any([signal, ended.signal]) });
       if (signal.aborted || ended.signal.aborted) return false;
-      await client.query("SELECT 1");
+      await withSignal(
+        this.#silence.ask(() => client.query("SELECT 1")),
+        signal,
+      );
       return true;
     } catch {
       return false;
@@ -263,30 +291,69 @@ export class OwnerLock implements Fence, AsyncDisposable {
     }
   }
 
-  /** False when another runner has the lock by now. Goes on for as long as the database cannot be reached. */
-  async #reclaim(formerPid: number, signal: AbortSignal): Promise<boolean> {
-    const backoff = new Backoff({ firstMs: 100, longestMs: 2_000 });
+  /** Resolves when the lock is held again, or with the reason why it is lost. */
+  async #restore(signal: AbortSignal): Promise<DatabaseError | undefined> {
+    const graceMs = this.#graceMs();
+    const over = new AbortController();
+    const restored = new AbortController();
+    const began = this.#silence.since ?? Date.now();
+    void pause(began + graceMs - Date.now(), { signal: restored.signal, ref: false }).then(() => {
+      over.abort(
+        new DatabaseError(
+          "unavailable",
+          `the database did not answer for ${Math.round(graceMs / 1000)} s (databaseGraceInS)`,
+        ),
+      );
+    });
+    try {
+      if (await this.#reclaim(AbortSignal.any([signal, over.signal]))) return undefined;
+      return new DatabaseError("fenced", "another runner owns the database");
+    } catch (error) {
+      return error instanceof DatabaseError
+        ? error
+        : new DatabaseError("fenced", "the owner lock is gone", { cause: error });
+    } finally {
+      restored.abort();
+    }
+  }
+
+  /**
+   * False when another runner has the lock by now. Goes on for as long as the database cannot be reached or refuses us:
+   * one that is restored from a backup does so for a while.
+   *
+   * @throws the reason of `signal`
+   */
+  async #reclaim(signal: AbortSignal): Promise<boolean> {
+    const backoff = new Backoff({ firstMs: 100, longestMs: 1_000 });
     for (let refusals = 0; ; ) {
       signal.throwIfAborted();
-      let client: Client | undefined;
+      const connecting = this.#connect();
       try {
-        client = await this.#connect();
-        await endFormerSession(client, formerPid, this.#token);
-        if (await tryLock(client, this.#token)) {
-          await closeGate(client);
-          await this.#own(client);
-          return true;
-        }
-        refusals++;
+        const client = await withSignal(connecting, signal);
+        const result = await withSignal(this.#lockOn(client), signal);
+        if (result === "held") return true;
         discard(client);
-        if (refusals >= reclaimTries) return false;
+        if (result === "taken" && ++refusals >= reclaimTries) return false;
       } catch (error) {
-        if (client !== undefined) discard(client);
+        connecting.then(discard, () => undefined);
         signal.throwIfAborted();
-        if (failureKind(error) === "other") throw toError(error);
+        this.#logger.debug("the owner lock cannot be reclaimed yet", { error });
       }
       await backoff.wait(signal);
     }
+  }
+
+  /**
+   * `ours`: a session of our own that broke has it until the server notices, and was ended; `taken`: another runner's
+   * has it.
+   */
+  async #lockOn(client: Client): Promise<"held" | "ours" | "taken"> {
+    await endFormerSessions(client, this.#token);
+    if (!(await lockToken(client, this.#token))) return "ours";
+    if (!(await tryLock(client, this.#token))) return "taken";
+    await closeGate(client);
+    await this.#own(client);
+    return "held";
   }
 }
 

@@ -79,6 +79,8 @@ export interface RunnerContext {
   readonly attemptIds?: AttemptIds | undefined;
   /** Where trouble is reported. Default: a registry of their own. */
   readonly problems?: Problems | undefined;
+  /** Whether the start of a step could be recorded now; request a round when it can be again. Default: always. */
+  readonly mayStart?: (() => boolean) | undefined;
   /** Default: those of production. */
   readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
 }
@@ -273,6 +275,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     tasks,
     metrics,
     newAttemptId: (step, machine) => attemptIds.next({ step, machine, principal: ownerOf(machine) }),
+    mayStart: context.mayStart ?? (() => true),
     safetyIntervalMs: () => timerMs(config().dispatchTriggerTimerInS),
   });
   const effects = new Effects({ attempts, sessions, results, catalog, counters, tasks, logger });

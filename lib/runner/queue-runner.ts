@@ -12,11 +12,12 @@
 
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { sleep } from "../async/index.js";
+import { atMost, Backoff, sleep } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
+import { failureKind } from "../database/failure-kinds.js";
 import type { HydraDatabase } from "../database/hydra-database.js";
 import { Listener } from "../database/listener.js";
-import { openHydraDatabase } from "../database/open-hydra-database.js";
+import { prepareHydraDatabase, type UnconnectedDatabase } from "../database/open-hydra-database.js";
 import { OwnerLock } from "../database/owner-lock.js";
 import { type Logger, silentLogger } from "../log.js";
 import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
@@ -50,12 +51,18 @@ export interface RunnerExit {
   readonly exitCode: number;
 }
 
+/** How long the statements under way may take to end at the close. */
+const databaseCloseMs = 10_000;
 /** How long recording may go on after the last attempt ended. */
 const recordingGraceMs = 30_000;
 /** How long a predecessor on the same data folder may take to die once its lock in the database is gone. */
 const lockFileGraceMs = 5_000;
 
+/** Closing waits this long for a start that is under way to end. */
+const startGraceMs = 5_000;
+
 interface Opened {
+  readonly connect: UnconnectedDatabase["connect"];
   readonly database: HydraDatabase;
   readonly listener: Listener;
   readonly lock: OwnerLock;
@@ -83,6 +90,7 @@ export class QueueRunner implements AsyncDisposable {
   #rest: StatusServer | undefined;
   #grpc: RunnerServer | undefined;
   #lockFile: LockFile | undefined;
+  #starting: Promise<void> | undefined;
   #takeover: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
   #finish: (exit: RunnerExit) => void = () => {};
@@ -122,21 +130,47 @@ export class QueueRunner implements AsyncDisposable {
   }
 
   /**
-   * Opens the database (waiting for one that is down) and the listeners. Resolves when the runner is active, or in
-   * standby behind another runner.
+   * Opens the listeners, then the stores and the database (waiting for one that is down). Resolves when the runner is
+   * active, or in standby behind another runner; requests are answered before.
    *
    * @throws UsageError for settings that cannot work: addresses, keys, a database that refuses us
    */
   async start(): Promise<void> {
+    this.#starting ??= this.#start();
+    try {
+      await this.#starting;
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
     const opened = await this.#open();
     this.#opened = opened;
-    if (await opened.lock.tryAcquire()) await this.#activate(opened);
-    else {
-      this.#state = "standby";
-      this.#logger.info("another runner owns the database; waiting as its standby");
-      this.#takeover = this.#waitForLock(opened);
-    }
     await this.#listen(opened);
+    const { remoteStoreAddr, overflowStore } = this.#config;
+    await opened.parts.uploads.open({ stores: remoteStoreAddr, overflow: overflowStore });
+    await opened.connect();
+    if (await this.#tryAcquire(opened.lock)) return this.#activate(opened);
+    this.#state = "standby";
+    this.#logger.info("another runner owns the database; waiting as its standby");
+    this.#takeover = this.#waitForLock(opened);
+  }
+
+  /** A database that goes away again at this moment is waited for. */
+  async #tryAcquire(lock: OwnerLock): Promise<boolean> {
+    const backoff = new Backoff({ firstMs: 250, longestMs: 5_000 });
+    for (;;) {
+      try {
+        return await lock.tryAcquire();
+      } catch (error) {
+        const kind = failureKind(error);
+        if (kind !== "lost" && kind !== "conflict") throw error;
+        this.#logger.warn("the database does not say who owns it; asking again", { error });
+      }
+      await backoff.wait(this.#abort.signal);
+    }
   }
 
   /**
@@ -184,7 +218,7 @@ export class QueueRunner implements AsyncDisposable {
     const { store, random = Math.random } = this.#options;
     const config = this.#config;
     const logger = this.#logger;
-    const database = await openHydraDatabase({
+    const { database, connect } = await prepareHydraDatabase({
       url: config.dbUrl.reveal(),
       dataDir: config.hydraDataDir,
       maxConnections: config.maxDbConnections,
@@ -194,7 +228,8 @@ export class QueueRunner implements AsyncDisposable {
     });
     try {
       const listener = new Listener({ database, logger });
-      const lock = new OwnerLock({ database, logger });
+      const graceMs = (): number => this.#config.databaseGraceInS * 1000;
+      const lock = new OwnerLock({ database, logger, graceMs });
       const parts = assemble({
         attemptIds: await this.#attemptIds(),
         config: () => this.#config,
@@ -206,8 +241,9 @@ export class QueueRunner implements AsyncDisposable {
         closing: this.#abort.signal,
         stopped: this.#stopped.signal,
         problems: this.#problems,
+        mayStart: () => ownerAnswers(lock),
       });
-      await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
+      lock.onAnswering(() => parts.scheduler.requestRound());
       const source = createStatusSource({
         ...parts,
         startedAt: this.#startedAt,
@@ -225,7 +261,7 @@ export class QueueRunner implements AsyncDisposable {
         active: () => this.#state === "active",
       });
       watch.start();
-      return { database, listener, lock, parts, source: whileActive(source, () => this.#state), watch };
+      return { database, connect, listener, lock, parts, source: whileActive(source, () => this.#state), watch };
     } catch (error) {
       await database.close();
       throw error;
@@ -258,10 +294,12 @@ export class QueueRunner implements AsyncDisposable {
   /** We own the database: tidy up after a predecessor, then work. */
   async #activate({ lock, parts, database, listener }: Opened): Promise<void> {
     this.#lockFile = await this.#acquireLockFile();
-    lock.lost.addEventListener("abort", () => this.#lockLost(), { once: true });
+    lock.lost.throwIfAborted();
+    lock.lost.addEventListener("abort", () => this.#lockLost(lock.lost.reason), { once: true });
     database.fence(lock);
     await takeOver(parts, this.#logger);
     listener.start();
+    this.#abort.signal.throwIfAborted();
     this.#state = "active";
     if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
     parts.scheduler.requestRound();
@@ -283,9 +321,9 @@ export class QueueRunner implements AsyncDisposable {
     }
   }
 
-  #lockLost(): void {
+  #lockLost(error: unknown): void {
     if (this.#closing !== undefined) return;
-    this.#logger.error("the owner lock of the database is lost; nothing is written any more");
+    this.#logger.error("the owner lock of the database is lost; nothing is written any more", { error });
     this.#state = "stopping";
     this.#opened?.parts.dispatcher.close();
     // The builders keep what they build, and take it to the new owner.
@@ -352,22 +390,25 @@ export class QueueRunner implements AsyncDisposable {
   #health(): HealthReport {
     const { present, canRecord } = this.#problems;
     const queueLoaded = this.#opened?.parts.monitor.loaded ?? false;
-    return { state: this.#state, problems: present, queueLoaded, canRecord };
+    const working = this.#state === "active" || this.#state === "draining";
+    const owns = !working || (this.#opened !== undefined && ownerAnswers(this.#opened.lock));
+    return { state: this.#state, problems: present, queueLoaded, canRecord: canRecord && owns };
   }
 
   async #close(): Promise<void> {
     const wasActive = this.#state === "active";
     this.#state = wasActive ? "draining" : "stopping";
     this.#abort.abort(new Error("the runner is closing"));
+    // What they wait for may be a database that does not come back.
+    await atMost(Promise.allSettled([this.#starting, this.#takeover]), startGraceMs);
     const opened = this.#opened;
-    await this.#takeover;
     if (opened !== undefined) {
       const { parts } = opened;
       parts.dispatcher.close();
       await parts.monitor.close();
       if (wasActive) await this.#drain(parts);
       this.#state = "stopping";
-      if (wasActive) await giveBack(parts);
+      if (wasActive) await atMost(giveBack(parts), recordingGraceMs);
       parts.sessions.disconnectAll("the runner is shutting down");
       // Without the lock nothing can be recorded any more.
       if (wasActive) await parts.tasks.drained(recordingGraceMs);
@@ -381,7 +422,8 @@ export class QueueRunner implements AsyncDisposable {
       this.#stopped.abort(new RunnerError("closed", "the runner has stopped"));
       await opened.lock.release();
       await this.#lockFile?.release();
-      await opened.database.close();
+      // Statements that a silent server never answers are not waited for.
+      await atMost(opened.database.close(), databaseCloseMs);
     }
     this.#finish({ reason: "closed", exitCode: 0 });
   }
@@ -393,6 +435,11 @@ export class QueueRunner implements AsyncDisposable {
     await results.recorded(recordingGraceMs);
     if (attempts.size === 0) await tasks.drained(recordingGraceMs);
   }
+}
+
+/** What happens now could be recorded. */
+function ownerAnswers(lock: OwnerLock): boolean {
+  return lock.isHeld && lock.silentSince === undefined;
 }
 
 function listenOptions(

@@ -287,7 +287,11 @@ export class Pair implements AsyncDisposable {
       throw new Error(`the queue runner ended:\n${child.output()}`);
     });
     died.catch(() => undefined);
-    await until("the queue runner to answer", () => this.#getOn(restPort, "/status").catch(() => undefined), {
+    const started = async (): Promise<boolean> => {
+      const { queueRunner } = await this.#getOn(restPort, "/status");
+      return (queueRunner as { readonly state: string }).state !== "starting";
+    };
+    await until("the queue runner to answer", () => started().catch(() => false), {
       timeoutMs: 120_000,
       unless: died,
     });

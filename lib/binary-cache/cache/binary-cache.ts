@@ -1,4 +1,5 @@
 /** One binary cache: reads it, and writes store paths into it in the order that keeps it whole at every moment. */
+import type { Silence } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { type NarInfo, parseNarInfo, printNarInfo } from "../../nix/cache/nar-info.js";
 import type { RealisationKey } from "../../nix/cache/realisation.js";
@@ -16,6 +17,7 @@ import type { S3Uploader } from "../objects/s3-uploader.js";
 import type { TrafficReport } from "../objects/traffic.js";
 import { PresignedBucket } from "../presigned/presigned-bucket.js";
 import { type CopyTarget, closureToCopy, copyPath } from "./cache-copy.js";
+import { confirmCacheInfo } from "./cache-info.js";
 import { inClosureOrder } from "./closure-upload.js";
 import { ListingsAndDebugLinks } from "./listings-and-debug-links.js";
 import { CacheLogs, type PutLogOptions } from "./logs.js";
@@ -72,6 +74,7 @@ export class BinaryCache {
   readonly #nars: StoredNars;
   readonly #listings: ListingsAndDebugLinks;
   readonly #logs: CacheLogs;
+  #confirmed = false;
   /** Paths being written; further callers wait for the same write. */
   readonly #writing = new Map<StorePath, Promise<"uploaded" | "present">>();
 
@@ -88,6 +91,26 @@ export class BinaryCache {
     this.#listings = new ListingsAndDebugLinks(this.objects, this.settings, this.#smallObjects);
     this.#logs = new CacheLogs(this.objects, this.settings, this.#smallObjects);
     this.presigned = options.bucket && new PresignedBucket(this, options.bucket, this.#logger);
+  }
+
+  /** The store behind the cache was found to be for the same Nix store as ours. */
+  get confirmed(): boolean {
+    return this.#confirmed;
+  }
+
+  /** Whether the store answers; undefined for one that always does. */
+  get silence(): Silence | undefined {
+    return this.objects.silence;
+  }
+
+  /**
+   * Checks that the cache is for our Nix store, and writes `nix-cache-info` when it is missing.
+   *
+   * @throws BinaryCacheError `wrong-store`; what the store throws that cannot be read or written
+   */
+  async confirm(options: ReadOptions = {}): Promise<void> {
+    await confirmCacheInfo(this.objects, this.settings, this.storeDir, options);
+    this.#confirmed = true;
   }
 
   /** Bucket, or folder. */

@@ -1,4 +1,5 @@
 /** What a binary cache needs of the place where its objects are. */
+import type { Silence } from "../../async/index.js";
 import type { TrafficCounters } from "./traffic.js";
 
 /** What is known of an object without reading it. */
@@ -42,6 +43,8 @@ export interface ObjectStore {
   readonly traffic: TrafficCounters;
   /** Whether objects carry a Content-Encoding. */
   readonly keepsEncoding: boolean;
+  /** Whether the server behind it answers; undefined where there is none. */
+  readonly silence?: Silence | undefined;
   /** Size and encoding of an object; undefined when it is absent. */
   head(key: string, options?: ReadOptions): Promise<ObjectFacts | undefined>;
   /** Opens an object; undefined when it is absent. */

@@ -3,7 +3,9 @@
  * the import of this library.
  */
 import type * as Sdk from "@aws-sdk/client-s3";
+import { Silence } from "../../async/index.js";
 import type { CacheSettings } from "../cache-uri.js";
+import { isAnswer } from "./s3-errors.js";
 
 /** Credentials of an S3 account. */
 export interface S3Credentials {
@@ -31,10 +33,25 @@ interface OpenClient {
   readonly client: Sdk.S3Client;
 }
 
+/** An answer to a small request that takes longer counts as silence, in milliseconds. */
+const tolerateMs = 3_000;
+/** What the server does all by itself (copies, putting parts together) may take long, in milliseconds. */
+const ownWorkMs = 60_000;
+/** Bytes in a millisecond of the slowest network that is not called silent. */
+const slowestRate = 100;
+
+function toleranceOf(input: object): number {
+  if ("CopySource" in input || "MultipartUpload" in input) return ownWorkMs;
+  const body = "Body" in input ? input.Body : undefined;
+  return tolerateMs + (body instanceof Uint8Array ? body.length / slowestRate : 0);
+}
+
 /** A client of one S3 server that is made when it is first used. */
 export class S3Connection {
   readonly #settings: CacheSettings;
   readonly #credentials: S3Credentials | undefined;
+  /** Whether the server answers. */
+  readonly silence = new Silence(tolerateMs);
   #opening: Promise<OpenClient> | undefined;
 
   /** `credentials`: instead of those of the environment and of the profile. */
@@ -49,7 +66,11 @@ export class S3Connection {
     signal: AbortSignal | undefined,
   ): Promise<O> {
     const { sdk, client } = await this.#open();
-    return client.send(make(sdk), signal === undefined ? {} : { abortSignal: signal });
+    const command = make(sdk);
+    return this.silence.ask(() => client.send(command, signal === undefined ? {} : { abortSignal: signal }), {
+      tolerateMs: toleranceOf(command.input),
+      judge: (error) => (signal?.aborted === true ? "unknown" : isAnswer(error) ? "answered" : "silent"),
+    });
   }
 
   /** A URL that performs the command that `make` returns, valid for `expiresIn` seconds. Only the host is signed. */

@@ -16,6 +16,12 @@ function statusOf(error: unknown): number | undefined {
   return isServiceError(error) ? error.$metadata.httpStatusCode : undefined;
 }
 
+/** The server answered, and is not out of order. */
+export function isAnswer(error: unknown): boolean {
+  const status = statusOf(error);
+  return status !== undefined && status < 500;
+}
+
 /** The object does not exist. */
 export function isAbsent(error: unknown): boolean {
   if (!isServiceError(error)) return false;

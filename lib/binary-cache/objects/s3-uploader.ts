@@ -2,6 +2,7 @@
 
 import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
+import type { Silence } from "../../async/index.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { BinaryCacheError, missingObject } from "../errors.js";
 import { oneChunk, pieces } from "./byte-streams.js";
@@ -20,11 +21,20 @@ export interface S3UploaderOptions {
   readonly copyLimits?: CopyLimits | undefined;
 }
 
+/** All tries of a request that moves next to no bytes, in milliseconds. */
+const smallRequestMs = 30_000;
+
+function withEnd(signal: AbortSignal | undefined, ms: number): AbortSignal {
+  const end = AbortSignal.timeout(ms);
+  return signal === undefined ? end : AbortSignal.any([signal, end]);
+}
+
 /** Objects in one bucket. The AWS SDK is loaded by the first request. */
 export class S3Uploader implements ObjectStore {
   readonly name: string;
   readonly traffic = new TrafficCounters();
   readonly keepsEncoding = true;
+  readonly silence: Silence;
   readonly multipart: S3Multipart;
   readonly #connection: S3Connection;
   readonly #settings: CacheSettings;
@@ -34,6 +44,7 @@ export class S3Uploader implements ObjectStore {
     this.name = settings.place;
     this.#settings = settings;
     this.#connection = new S3Connection(settings, options?.credentials);
+    this.silence = this.#connection.silence;
     this.multipart = new S3Multipart(this.#connection, settings.place, settings.storageClass);
     this.#copy = new S3Copy(this.#connection, settings.place, {
       multipart: this.multipart,
@@ -47,7 +58,7 @@ export class S3Uploader implements ObjectStore {
     try {
       const result = await this.#connection.send(
         (sdk) => new sdk.HeadObjectCommand({ Bucket: this.name, Key: key }),
-        options?.signal,
+        withEnd(options?.signal, smallRequestMs),
       );
       return { size: result.ContentLength ?? 0, contentEncoding: result.ContentEncoding };
     } catch (error) {

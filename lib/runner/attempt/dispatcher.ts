@@ -22,6 +22,8 @@ export interface DispatcherOptions {
   readonly metrics: Metrics;
   /** A new identifier for an attempt at a step on a machine. */
   readonly newAttemptId: (step: StepId, machine: MachineId) => AttemptId;
+  /** False while a start could not be recorded: a round then assigns nothing. What ends that requests a round. */
+  readonly mayStart: () => boolean;
   /** Milliseconds between rounds that nothing asked for; undefined = none. Read before each wait. */
   readonly safetyIntervalMs: () => number | undefined;
 }
@@ -37,6 +39,7 @@ export class Dispatcher implements DispatchRounds {
   readonly #tasks: TaskGroup;
   readonly #metrics: Metrics;
   readonly #newAttemptId: DispatcherOptions["newAttemptId"];
+  readonly #mayStart: () => boolean;
   readonly #safetyIntervalMs: () => number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #scheduled: NodeJS.Immediate | undefined;
@@ -50,6 +53,7 @@ export class Dispatcher implements DispatchRounds {
     this.#tasks = options.tasks;
     this.#metrics = options.metrics;
     this.#newAttemptId = options.newAttemptId;
+    this.#mayStart = options.mayStart;
     this.#safetyIntervalMs = options.safetyIntervalMs;
   }
 
@@ -74,7 +78,8 @@ export class Dispatcher implements DispatchRounds {
     const started = performance.now();
     this.#scheduler.advance();
     this.#adoption.adoptWanted();
-    for (const assignment of this.#scheduler.assign(this.#newAttemptId)) {
+    const assignments = this.#mayStart() ? this.#scheduler.assign(this.#newAttemptId) : [];
+    for (const assignment of assignments) {
       this.#tasks.start(() => this.#launcher.launch(assignment));
     }
     const ended = performance.now();

@@ -15,6 +15,7 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { NixCopy } from "./nix-copy.js";
+import { type StoreProblem, StoreWatch } from "./store-watch.js";
 
 /** The caches of `remoteStoreAddr`, or the overflow store. */
 export type Destination = "caches" | "overflow";
@@ -45,6 +46,7 @@ export class CacheTargets {
   readonly #store: RunnerStore;
   readonly #logger: Logger;
   #opened: Opened = nothing;
+  #watch: StoreWatch | undefined;
 
   constructor(options: { readonly store: RunnerStore; readonly logger: Logger }) {
     this.#store = options.store;
@@ -72,6 +74,7 @@ export class CacheTargets {
       const overflow = targets.overflow === undefined ? undefined : await openCache(targets.overflow.store);
       this.close();
       this.#opened = { targets, caches, overflow, others };
+      this.#watch = new StoreWatch(this.all, logger);
     } catch (error) {
       for (const cache of caches) cache.close();
       throw error;
@@ -79,8 +82,15 @@ export class CacheTargets {
   }
 
   close(): void {
+    this.#watch?.close();
+    this.#watch = undefined;
     for (const cache of this.all) cache.close();
     this.#opened = nothing;
+  }
+
+  /** Stores that do not answer. */
+  problems(): readonly StoreProblem[] {
+    return this.#watch?.problems() ?? [];
   }
 
   get all(): readonly BinaryCache[] {

@@ -27,6 +27,7 @@ import { CacheTargets, type Destination, presenceInAll, type UploadTargets } fro
 import { readCachedOutput } from "./cached-outputs.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
+import type { StoreProblem } from "./store-watch.js";
 import type { UploadMode } from "./upload-mode.js";
 
 /** Outputs of a step that succeeded. */
@@ -229,6 +230,11 @@ export class Uploads {
 
   wantsDebugInfo(): boolean {
     return this.#targets.of("caches")[0]?.settings.writeDebugInfo ?? false;
+  }
+
+  /** Remote stores that do not answer. */
+  problems(): readonly StoreProblem[] {
+    return this.#targets.problems();
   }
 
   pending(): readonly StorePath[] {
