@@ -51,3 +51,38 @@ export function errorChain(thrown: unknown): string {
 export function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && "syscall" in error;
 }
+
+const shortages: ReadonlySet<string> = new Set([
+  "ENOSPC",
+  "EDQUOT",
+  "EMFILE",
+  "ENFILE",
+  "ENOMEM",
+  "EAGAIN",
+  "EIO",
+  "EROFS",
+]);
+
+/**
+ * The operating system lacks something that comes back: space, file descriptors, memory, a disk that answers. Looked for
+ * along the causes.
+ */
+export function isShortage(thrown: unknown): boolean {
+  return causedBy(thrown, shortages);
+}
+
+const impossibleNames: ReadonlySet<string> = new Set(["ENAMETOOLONG", "EISDIR", "ENOTDIR", "EINVAL"]);
+
+/** No file can have this name here, whenever it is tried. Looked for along the causes. */
+export function isImpossibleName(thrown: unknown): boolean {
+  return causedBy(thrown, impossibleNames);
+}
+
+function causedBy(thrown: unknown, codes: ReadonlySet<string>): boolean {
+  let current: unknown = thrown;
+  for (let depth = 0; depth < 8 && current instanceof Error; depth++) {
+    if (isSystemError(current) && codes.has(current.code ?? "")) return true;
+    current = current.cause;
+  }
+  return false;
+}

@@ -40,7 +40,7 @@ export interface UnconnectedDatabase {
    *
    * @throws as `openHydraDatabase`
    */
-  connect(): Promise<void>;
+  readonly connect: () => Promise<void>;
 }
 
 /**
@@ -50,9 +50,9 @@ export interface UnconnectedDatabase {
  *   a schema that is too old. DatabaseError `embedded` when our own server does not start.
  */
 export async function openHydraDatabase(options: OpenHydraDatabaseOptions): Promise<HydraDatabase> {
-  const { database, connect } = await prepareHydraDatabase(options);
-  await connect();
-  return database;
+  const prepared = await prepareHydraDatabase(options);
+  await prepared.connect();
+  return prepared.database;
 }
 
 /**

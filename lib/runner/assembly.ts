@@ -213,7 +213,16 @@ export function assemble(context: RunnerContext): RunnerParts {
 
   // From a machine to a result.
   const builtOutputs = new BuiltOutputs({ scheduler, incoming, resolver, growth });
-  const endings = new AttemptEndings({ catalog, recorder, publisher, listener: builtOutputs, counters });
+  const endings = new AttemptEndings({
+    catalog,
+    recorder,
+    publisher,
+    listener: builtOutputs,
+    counters,
+    logger,
+    random,
+    stopped,
+  });
   const results = new Results({
     scheduler,
     attempts,

@@ -6,13 +6,16 @@
  * accepts it, so that nothing is recorded twice and nothing is lost.
  */
 
-import { atMost } from "../../async/index.js";
+import { atMost, backoffDelay, retry } from "../../async/index.js";
 import { stepStatus } from "../../database/status-numbers.js";
+import { isShortage } from "../../errors.js";
+import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import type { BuildId } from "../../scheduler/ids.js";
 import type { Publisher } from "../outputs/publisher.js";
 import type { Recorder } from "../recording/recorder.js";
+import { troubleOf } from "../recording/retrying-transactions.js";
 import type { Attempt, StepRow } from "../state/attempts.js";
 import { outputPathsOf, summarise } from "../state/build-report.js";
 import type { RunnerCounters } from "../state/counters.js";
@@ -27,6 +30,11 @@ export interface AttemptEndingsOptions {
   readonly publisher: Publisher;
   readonly listener: OutcomeListener;
   readonly counters: RunnerCounters;
+  readonly logger: Logger;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+  /** Aborts when nothing can be recorded any more. Default: never. */
+  readonly stopped?: AbortSignal | undefined;
 }
 
 /** What is known of an attempt that is over, besides what the scheduler made of it. */
@@ -47,6 +55,14 @@ export function unreported(error: string | undefined): EndingDetails {
   return { error, overheadMs: 0, outputs: new Map(), toUpload: [], wantedBy: undefined };
 }
 
+/** Compressing a log holds up its build for no longer than this. */
+const logFinishMs = 30_000;
+/** Pauses between tries to record an end that the database did not take. */
+const firstPauseMs = 1_000;
+const longestPauseMs = 60_000;
+/** Tries for errors that are not known to pass; the last is more than ten minutes after the first. */
+const doubtfulTries = 16;
+
 /** How long a log may go on arriving after its attempt has ended. */
 const logGraceMs = 5_000;
 
@@ -57,14 +73,20 @@ export class AttemptEndings {
   readonly #publisher: Publisher;
   readonly #listener: OutcomeListener;
   readonly #counters: RunnerCounters;
+  readonly #logger: Logger;
+  readonly #random: () => number;
+  readonly #stopped: AbortSignal | undefined;
   readonly #publishing = new Set<StorePath>();
 
-  constructor({ catalog, recorder, publisher, listener, counters }: AttemptEndingsOptions) {
-    this.#catalog = catalog;
-    this.#recorder = recorder;
-    this.#publisher = publisher;
-    this.#listener = listener;
-    this.#counters = counters;
+  constructor(options: AttemptEndingsOptions) {
+    this.#catalog = options.catalog;
+    this.#recorder = options.recorder;
+    this.#publisher = options.publisher;
+    this.#listener = options.listener;
+    this.#counters = options.counters;
+    this.#logger = options.logger;
+    this.#random = options.random;
+    this.#stopped = options.stopped;
   }
 
   /** The step is built, but its outputs are still on their way to the caches and its result to the database. */
@@ -100,7 +122,7 @@ export class AttemptEndings {
   async #finishLog(attempt: Attempt): Promise<void> {
     if (attempt.log === undefined) return;
     await atMost(attempt.log, logGraceMs);
-    await this.#publisher.finishLog(attempt.drv);
+    await atMost(this.#publisher.finishLog(attempt.drv), logFinishMs);
   }
 
   async #write(
@@ -117,22 +139,47 @@ export class AttemptEndings {
       case "retry":
         this.#counters.retried(completion.tries);
         if (attempt === undefined || row === undefined) return;
-        return this.#recorder.stepEnded(attempt, row, {
-          status: stepStatus.aborted,
-          error: details.error,
-          overheadMs: details.overheadMs,
-        });
+        return this.#untilRecorded(() =>
+          this.#recorder.stepEnded(attempt, row, {
+            status: stepStatus.aborted,
+            error: details.error,
+            overheadMs: details.overheadMs,
+          }),
+        );
       case "cancelled":
         if (attempt === undefined || row === undefined) return;
-        return this.#recorder.stepEnded(attempt, row, {
-          status: stepStatus.cancelled,
-          error: undefined,
-          overheadMs: 0,
-        });
+        return this.#untilRecorded(() =>
+          this.#recorder.stepEnded(attempt, row, {
+            status: stepStatus.cancelled,
+            error: undefined,
+            overheadMs: 0,
+          }),
+        );
       case "stale":
         if (attempt === undefined || row === undefined) return;
-        return this.#recorder.orphanRow(row, stepStatus.aborted);
+        return this.#untilRecorded(() => this.#recorder.orphanRow(row, stepStatus.aborted));
     }
+  }
+
+  /**
+   * The scheduler has forgotten the attempt by now, so an error here would leave its row busy until a restart.
+   *
+   * @throws what `work` throws when the runner does not own the database any more, or for an error that stays
+   */
+  #untilRecorded(work: () => Promise<void>): Promise<void> {
+    return retry(work, {
+      classify: (error) => (isShortage(error) ? "passing" : troubleOf(error)),
+      delayMs: (failures) =>
+        backoffDelay(failures, { firstMs: firstPauseMs, longestMs: longestPauseMs, random: this.#random }),
+      budget: { doubtfulTries },
+      signal: this.#stopped,
+      ref: false,
+      onRetry: ({ error, failures }) =>
+        this.#logger.error("the end of a step could not be recorded; trying again", {
+          tries: failures,
+          error,
+        }),
+    });
   }
 
   async #writeFinished(
@@ -154,13 +201,15 @@ export class AttemptEndings {
       wantedBy: details.wantedBy ?? attempt.jobsets,
       finishesBuilds: completion.ownBuilds.length > 0,
     });
-    await this.#recorder.stepSucceeded(attempt, row, {
-      overheadMs: details.overheadMs,
-      outputs: details.outputs,
-      summary: summarise(details.outputs),
-      builds: completion.ownBuilds,
-      accounted: attempt.assignment.build,
-    });
+    await this.#untilRecorded(() =>
+      this.#recorder.stepSucceeded(attempt, row, {
+        overheadMs: details.overheadMs,
+        outputs: details.outputs,
+        summary: summarise(details.outputs),
+        builds: completion.ownBuilds,
+        accounted: attempt.assignment.build,
+      }),
+    );
   }
 
   async #writeFailed(
@@ -169,16 +218,18 @@ export class AttemptEndings {
     completion: SettledFailure,
     details: EndingDetails,
   ): Promise<void> {
-    await this.#recorder.stepFailed({
-      attempt,
-      row,
-      facts: attempt?.facts ?? (await this.#catalog.facts(drvOf(completion.step))),
-      status: completion.status,
-      error: details.error ?? completion.reason,
-      overheadMs: details.overheadMs,
-      accounted: attempt?.assignment.build ?? completion.build,
-      builds: completion.builds,
-    });
+    await this.#untilRecorded(async () =>
+      this.#recorder.stepFailed({
+        attempt,
+        row,
+        facts: attempt?.facts ?? (await this.#catalog.facts(drvOf(completion.step))),
+        status: completion.status,
+        error: details.error ?? completion.reason,
+        overheadMs: details.overheadMs,
+        accounted: attempt?.assignment.build ?? completion.build,
+        builds: completion.builds,
+      }),
+    );
   }
 }
 

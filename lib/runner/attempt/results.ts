@@ -86,7 +86,10 @@ export class Results {
     this.#answers.set(report.attempt, { machine: report.machine, answer });
     const forget = setTimeout(() => this.#answers.delete(report.attempt), answerMemoryMs);
     forget.unref();
-    answer.catch(() => {});
+    // An answer that failed for a reason of ours is no answer: the report may be taken when it comes again.
+    answer.catch((error: unknown) => {
+      if (!(error instanceof RunnerError)) this.#answers.delete(report.attempt);
+    });
     this.#taking.start(() => answer);
     return answer;
   }
