@@ -17,7 +17,7 @@ import { errorChain, UsageError } from "../lib/errors.js";
 import type { Logger } from "../lib/log.js";
 import { DaemonError, type DaemonStore, openStore, parseStoreUri, type StorePath } from "../lib/nix/index.js";
 import { defaultStoreDir, type StoreDir } from "../lib/nix/path/store-path.js";
-import { runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
+import { requireOpenFiles, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
 import {
   type CommonFlags,
   LiveSettings,
@@ -111,6 +111,12 @@ function checkStoreAddress(): void {
   }
 }
 
+/** Files and connections: of the program itself, and of its builds (daemon, log, inputs, outputs). */
+function openFilesOf({ maxJobs }: BuilderConfig): number {
+  const ownFiles = 64;
+  return ownFiles + 4 * maxJobs;
+}
+
 async function main(): Promise<number> {
   program.parse();
   const flags = program.opts<Flags>();
@@ -123,6 +129,7 @@ async function main(): Promise<number> {
     return 0;
   }
 
+  requireOpenFiles(openFilesOf(config), `maxJobs = ${config.maxJobs}`);
   using signals = shutdownSignals();
   await using systemd = new SystemdNotifier({ logger });
   await using store = await openLocalStore(config.maxJobs, logger);

@@ -6,10 +6,16 @@
  */
 import { readFile } from "node:fs/promises";
 import { Command } from "commander";
-import { configChanges, loadQueueRunnerConfig } from "../lib/config/index.js";
+import { configChanges, loadQueueRunnerConfig, type QueueRunnerConfig } from "../lib/config/index.js";
 import { UsageError } from "../lib/errors.js";
 import { openStore } from "../lib/nix/index.js";
-import { inheritedSockets, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
+import {
+  inheritedSockets,
+  requireOpenFiles,
+  runProgram,
+  SystemdNotifier,
+  shutdownSignals,
+} from "../lib/process/index.js";
 import {
   checkTls,
   type ListenerOptions,
@@ -90,6 +96,13 @@ async function tlsOptions(flags: Flags): Promise<ServerTlsOptions | undefined> {
   };
 }
 
+/** Files and connections: of the program itself, and of what it serves at the least. */
+function openFilesOf({ maxDbConnections, concurrentUploadLimit }: QueueRunnerConfig): number {
+  const ownFiles = 64;
+  const builders = 32;
+  return ownFiles + builders + maxDbConnections + 4 * concurrentUploadLimit;
+}
+
 async function main(): Promise<number> {
   program.parse();
   const flags = program.opts<Flags>();
@@ -109,6 +122,10 @@ async function main(): Promise<number> {
     return 0;
   }
 
+  requireOpenFiles(
+    openFilesOf(config),
+    `maxDbConnections = ${config.maxDbConnections}, concurrentUploadLimit = ${config.concurrentUploadLimit}, and builders`,
+  );
   using signals = shutdownSignals();
   await using systemd = new SystemdNotifier({ logger });
   await using store = await startStep(openStore(process.env.NIX_REMOTE, { env: process.env }));

@@ -30,9 +30,17 @@ export function listingKey(path: StorePath): string {
   return `${storePathHashPart(path)}.ls`;
 }
 
-/** `attempt`: a try that did not decide what became of the derivation. */
+/** Bytes of one part of a key: a store of files cannot have longer names. */
+const longestPart = 255;
+
+/**
+ * `attempt`: a try that did not decide what became of the derivation. A name that would be too long loses the end of the
+ * derivation's name; its hash keeps it apart from others.
+ */
 export function logKey(drv: StorePath, attempt?: string): string {
-  return attempt === undefined ? `log/${drv}` : `log/${drv}.${attempt}`;
+  if (attempt === undefined) return `log/${drv}`;
+  const ending = `.${attempt}`;
+  return `log/${drv.slice(0, Math.max(storePathHashPart(drv).length, longestPart - ending.length))}${ending}`;
 }
 
 /** `debuginfo/<build id>` (lower-case hex): the link from a build id to the NAR that has its debug information. */

@@ -5,6 +5,7 @@
  * process was started is a `UsageError` or a `ProcessError`.
  */
 export { ProcessError } from "./errors.js";
+export { openFilesLimit, requireOpenFiles } from "./file-limit.js";
 export type { InheritedSocketsOptions, MutableEnvironment } from "./inherited-sockets.js";
 export { inheritedSockets } from "./inherited-sockets.js";
 export type { LockFile, LockFileOptions } from "./lock-file.js";

@@ -18,6 +18,8 @@ export { RunnerError, type RunnerErrorCode } from "./errors.js";
 /** What a `QueueRunner` is made with. */
 export type { QueueRunnerOptions } from "./options.js";
 /** Build logs on disk, where the front-end reads them. */
-export { LogStore, type LogStoreOptions, type LogWriter } from "./outputs/log-store.js";
+export type { LogFile, LogWriter } from "./outputs/log-file.js";
+/** Build logs on disk, where the front-end reads them. */
+export { LogStore, type LogStoreOptions } from "./outputs/log-store.js";
 /** The runner itself; start here. */
 export { QueueRunner, type RunnerExit } from "./queue-runner.js";

@@ -19,6 +19,7 @@ import type { HydraDatabase } from "../database/hydra-database.js";
 import { Listener } from "../database/listener.js";
 import { prepareHydraDatabase, type UnconnectedDatabase } from "../database/open-hydra-database.js";
 import { OwnerLock } from "../database/owner-lock.js";
+import { isShortage } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
 import { checkTls, RunnerServer, type ServerTlsOptions } from "../rpc/index.js";
@@ -261,7 +262,15 @@ export class QueueRunner implements AsyncDisposable {
         active: () => this.#state === "active",
       });
       watch.start();
-      return { database, connect, listener, lock, parts, source: whileActive(source, () => this.#state), watch };
+      return {
+        database,
+        connect,
+        listener,
+        lock,
+        parts,
+        source: whileActive(source, () => this.#state),
+        watch,
+      };
     } catch (error) {
       await database.close();
       throw error;
@@ -314,9 +323,10 @@ export class QueueRunner implements AsyncDisposable {
       try {
         return await acquireLockFile(path);
       } catch (error) {
-        if (!(error instanceof ProcessError) || error.code !== "locked" || this.#now() > deadline)
-          throw error;
-        await sleep(200, { signal: this.#abort.signal });
+        const held = error instanceof ProcessError && error.code === "locked" && this.#now() <= deadline;
+        if (!held && !isShortage(error)) throw error;
+        if (!held) this.#logger.warn("the lock file cannot be written; trying again", { path, error });
+        await sleep(held ? 200 : 2_000, { signal: this.#abort.signal });
       }
     }
   }

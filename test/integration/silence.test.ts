@@ -25,9 +25,15 @@ afterEach(async () => {
   for (const end of ends.splice(0).reverse()) await end();
 });
 
-async function health(url: string): Promise<{ ok: boolean; problems: { part: string; reason: string }[] }> {
+interface Problem {
+  readonly part: string;
+  readonly reason: string;
+  readonly subject?: string;
+}
+
+async function health(url: string): Promise<{ ok: boolean; problems: Problem[] }> {
   const response = await fetch(`${url}/health`, { signal: AbortSignal.timeout(2_000) });
-  const body = (await response.json()) as { problems: { part: string; reason: string }[] };
+  const body = (await response.json()) as { problems: Problem[] };
   return { ok: response.ok, problems: body.problems };
 }
 
@@ -121,7 +127,7 @@ test("the start says that it waits for a database that accepts and never answers
       (await health(url).catch(() => undefined))?.problems.find(({ part }) => part === "database")?.reason,
     { timeoutMs: 15_000 },
   );
-  expect(reason).toContain(`127.0.0.1:${port}`);
+  expect(reason).toMatch(/no answer|timeout/);
   expect((await fetch(`${url}/ready`)).status).toBe(503);
 });
 
@@ -135,7 +141,7 @@ test("a bucket that accepts and never answers is a problem, not a blocked start"
   const reason = await until(
     "the reason",
     async () =>
-      (await health(url).catch(() => undefined))?.problems.find(({ part }) => part === "store")?.reason,
+      (await health(url).catch(() => undefined))?.problems.find(({ part }) => part === "uploads")?.subject,
     { timeoutMs: 20_000 },
   );
   expect(reason).toContain("silent");

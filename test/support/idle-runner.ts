@@ -29,7 +29,6 @@ export const idleEdges: RunnerEdges = {
     pending: () => [],
     pendingCount: () => 0,
     traffic: () => [],
-    problems: () => [],
   },
   readNixSupport: () => Promise.reject(new Error("nothing is built here")),
 };

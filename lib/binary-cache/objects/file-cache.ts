@@ -1,4 +1,5 @@
 /** Objects as files below a folder, as Nix lays out `file://` caches. */
+import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -17,7 +18,6 @@ export class FileCache implements ObjectStore {
   readonly name: string;
   readonly traffic = new TrafficCounters();
   readonly keepsEncoding = false;
-  #written = 0;
 
   /** `folder` is made when the first object is written. */
   constructor(folder: string) {
@@ -52,7 +52,8 @@ export class FileCache implements ObjectStore {
   ): Promise<"written" | "present"> {
     const started = performance.now();
     const target = this.#path(key);
-    const temporary = `${target}.tmp.${process.pid}.${this.#written++}`;
+    // Not made of the object's name, which may be as long as names can be.
+    const temporary = join(dirname(target), `.tmp-${process.pid}-${randomUUID()}`);
     let bytes = 0;
     try {
       const file = await this.#create(temporary);

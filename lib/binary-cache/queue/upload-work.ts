@@ -1,7 +1,7 @@
 /** What a job of the upload queue is made of: from our store, or from another cache, into one cache. */
 import { type FileHandle, open } from "node:fs/promises";
 import { decompress, unlimitedOutput } from "../../compression/index.js";
-import { isSystemError } from "../../errors.js";
+import { isImpossibleName, isSystemError } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
@@ -34,6 +34,7 @@ export async function prepareUpload(job: UploadJob, options: UploadWorkOptions):
 
 /** Whether retrying cannot help. */
 export function isHopeless(job: UploadJob, error: unknown): boolean {
+  if (isImpossibleName(error)) return true;
   if (!(error instanceof BinaryCacheError)) return false;
   const { code } = error;
   return code === "mismatch" || code === "invalid-path" || (job.from !== undefined && code === "missing");
@@ -49,8 +50,14 @@ async function fromStore(job: UploadJob, { store, logger, signal }: UploadWorkOp
   return async (cache) => {
     if (job.log !== undefined) {
       const { drv, file } = job.log;
-      const found = await putLog(cache, job.log, signal);
-      if (!found) logger.warn("the log to upload does not exist", { drv, file });
+      try {
+        const found = await putLog(cache, job.log, signal);
+        if (!found) logger.warn("the log to upload does not exist", { drv, file });
+      } catch (error) {
+        // A log that can never be written does not keep the outputs out.
+        if (!isImpossibleName(error)) throw error;
+        logger.error("a log cannot be uploaded", { drv, cache: cache.name, error });
+      }
     }
     await cache.uploadClosure(closure, store.openNar, { signal });
     await putRealisations(cache, job, signal);

@@ -1,10 +1,25 @@
 /** A temporary file without a name: written once from start to end, read in ranges while it grows. */
 import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { backoffDelay, retry } from "../../async/index.js";
+import { isShortage } from "../../errors.js";
 import type { ByteStream } from "../../nix/store/store.js";
 import type { ObjectBody } from "../presigned/put-object.js";
 
 const readPiece = 262_144;
+
+/** How long a full disk, or a lack of file descriptors, is waited for, in milliseconds. */
+const patienceMs = 120_000;
+
+/** Others may be about to free what is lacking: the upload of a finished build waits rather than fails. */
+function whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
+  return retry(work, {
+    classify: (error) => (isShortage(error) ? "passing" : "final"),
+    delayMs: (failures) => backoffDelay(failures, { firstMs: 100, longestMs: 2_000 }),
+    budget: { totalMs: patienceMs, doubtfulTries: 1 },
+    ref: false,
+  });
+}
 
 /** A temporary file, unlinked as soon as it is open, so that nothing is left after a crash. */
 export class SpoolFile implements AsyncDisposable {
@@ -17,12 +32,14 @@ export class SpoolFile implements AsyncDisposable {
 
   /** Makes a file in `directory` that disappears with the process. */
   static async create(directory: string): Promise<SpoolFile> {
-    const own = await mkdtemp(join(directory, "hydra-spool-"));
-    try {
-      return new SpoolFile(await open(join(own, "data"), "wx+", 0o600));
-    } finally {
-      await rm(own, { recursive: true, force: true });
-    }
+    return whenThereIsRoom(async () => {
+      const own = await mkdtemp(join(directory, "hydra-spool-"));
+      try {
+        return new SpoolFile(await open(join(own, "data"), "wx+", 0o600));
+      } finally {
+        await rm(own, { recursive: true, force: true });
+      }
+    });
   }
 
   /** Bytes written so far. */
@@ -34,11 +51,9 @@ export class SpoolFile implements AsyncDisposable {
   async append(bytes: Uint8Array): Promise<void> {
     let written = 0;
     while (written < bytes.length) {
-      const { bytesWritten } = await this.#file.write(
-        bytes,
-        written,
-        bytes.length - written,
-        this.#size + written,
+      const from = written;
+      const { bytesWritten } = await whenThereIsRoom(() =>
+        this.#file.write(bytes, from, bytes.length - from, this.#size + from),
       );
       written += bytesWritten;
     }

@@ -86,7 +86,7 @@ export class Results {
     this.#answers.set(report.attempt, { machine: report.machine, answer });
     const forget = setTimeout(() => this.#answers.delete(report.attempt), answerMemoryMs);
     forget.unref();
-    // An answer that failed for a reason of ours is no answer: the report may be taken when it comes again.
+    // A failure of our own is not remembered as the answer: the report may be taken when it comes again.
     answer.catch((error: unknown) => {
       if (!(error instanceof RunnerError)) this.#answers.delete(report.attempt);
     });

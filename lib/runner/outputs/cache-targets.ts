@@ -13,9 +13,10 @@ import {
 import type { OverflowStoreConfig } from "../../config/types.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
+import type { ProblemReporter } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { NixCopy } from "./nix-copy.js";
-import { type StoreProblem, StoreWatch } from "./store-watch.js";
+import { StoreWatch } from "./store-watch.js";
 
 /** The caches of `remoteStoreAddr`, or the overflow store. */
 export type Destination = "caches" | "overflow";
@@ -45,12 +46,18 @@ const nothing: Opened = {
 export class CacheTargets {
   readonly #store: RunnerStore;
   readonly #logger: Logger;
+  readonly #problems: ProblemReporter;
   #opened: Opened = nothing;
   #watch: StoreWatch | undefined;
 
-  constructor(options: { readonly store: RunnerStore; readonly logger: Logger }) {
+  constructor(options: {
+    readonly store: RunnerStore;
+    readonly logger: Logger;
+    readonly problems: ProblemReporter;
+  }) {
     this.#store = options.store;
     this.#logger = options.logger;
+    this.#problems = options.problems;
   }
 
   /**
@@ -74,7 +81,7 @@ export class CacheTargets {
       const overflow = targets.overflow === undefined ? undefined : await openCache(targets.overflow.store);
       this.close();
       this.#opened = { targets, caches, overflow, others };
-      this.#watch = new StoreWatch(this.all, logger);
+      this.#watch = new StoreWatch(this.all, this.#problems);
     } catch (error) {
       for (const cache of caches) cache.close();
       throw error;
@@ -86,11 +93,6 @@ export class CacheTargets {
     this.#watch = undefined;
     for (const cache of this.all) cache.close();
     this.#opened = nothing;
-  }
-
-  /** Stores that do not answer. */
-  problems(): readonly StoreProblem[] {
-    return this.#watch?.problems() ?? [];
   }
 
   get all(): readonly BinaryCache[] {

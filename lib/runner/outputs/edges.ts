@@ -41,8 +41,9 @@ export function openEdges(options: EdgesOptions): RunnerEdges {
   const logs = new LogStore({
     directory: join(config().hydraDataDir, "build-logs"),
     maxBytes: config().maxLogSize,
+    logger,
   });
-  const roots = new GcRoots({ store, folder: () => config().rootsDir, logger });
+  const roots = new GcRoots({ store, folder: () => config().rootsDir, tasks, logger });
   const uploads = new Uploads({
     store,
     logs,

@@ -5,14 +5,20 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
+import { backoffDelay, retry, type TaskGroup } from "../../async/index.js";
+import { isShortage } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { RunnerStore } from "../state/runner-store.js";
+
+/** How long a disk may be full until its roots are given up, in milliseconds. */
+const patienceMs = 600_000;
 
 /** Adds garbage-collector roots. */
 export class GcRoots {
   readonly #store: RunnerStore;
   readonly #folder: () => string;
+  readonly #tasks: Pick<TaskGroup, "start">;
   readonly #logger: Logger;
   #made: string | undefined;
 
@@ -20,31 +26,50 @@ export class GcRoots {
     readonly store: RunnerStore;
     /** Read at each use, because a reload may change it. */
     readonly folder: () => string;
+    readonly tasks: Pick<TaskGroup, "start">;
     readonly logger: Logger;
   }) {
     this.#store = options.store;
     this.#folder = options.folder;
+    this.#tasks = options.tasks;
     this.#logger = options.logger;
   }
 
-  /** Never rejects: a missing root costs a rebuild after a collection, not a result. */
+  /**
+   * Never rejects: a missing root costs a rebuild after a collection, not a result. Roots that the disk does not take
+   * are tried again in the background.
+   */
   async add(paths: Iterable<StorePath>): Promise<void> {
-    const folder = this.#folder();
-    try {
-      if (this.#made !== folder) await mkdir(folder, { recursive: true });
-      this.#made = folder;
-    } catch (error) {
-      this.#logger.warn("folder of the garbage-collector roots cannot be made", { folder, error });
-      return;
-    }
     await Promise.all(
       [...paths].map(async (path) => {
         try {
-          await this.#store.addPermRoot(path, join(folder, path));
+          await this.#make(path);
         } catch (error) {
           this.#logger.warn("garbage-collector root cannot be made", { path, error });
+          if (isShortage(error)) this.#tasks.start(() => this.#makeLater(path));
         }
       }),
     );
+  }
+
+  async #make(path: StorePath): Promise<void> {
+    const folder = this.#folder();
+    if (this.#made !== folder) await mkdir(folder, { recursive: true });
+    this.#made = folder;
+    await this.#store.addPermRoot(path, join(folder, path));
+  }
+
+  async #makeLater(path: StorePath): Promise<void> {
+    try {
+      await retry(() => this.#make(path), {
+        classify: (error) => (isShortage(error) ? "passing" : "final"),
+        delayMs: (failures) => backoffDelay(failures, { firstMs: 500, longestMs: 10_000 }),
+        budget: { totalMs: patienceMs, doubtfulTries: 1 },
+        ref: false,
+      });
+      this.#logger.info("garbage-collector root made after all", { path });
+    } catch (error) {
+      this.#logger.error("garbage-collector root could not be made", { path, error });
+    }
   }
 }

@@ -7,13 +7,16 @@
  * job) may make `.bz2` of a plain one at any time.
  */
 import { createReadStream, createWriteStream } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { retry } from "../../async/index.js";
 import { compress } from "../../compression/index.js";
-import { isSystemError } from "../../errors.js";
+import { isShortage, isSystemError } from "../../errors.js";
+import { type Logger, silentLogger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
+import { FileLogWriter, type LogFile, type LogWriter, LostLog } from "./log-file.js";
 
 /** Where logs are kept, and how much of them. */
 export interface LogStoreOptions {
@@ -23,31 +26,33 @@ export interface LogStoreOptions {
   readonly maxBytes: number;
   /** How many earlier tries of one derivation stay on disk. Default 9. */
   readonly keepTries?: number;
+  readonly logger?: Logger | undefined;
+  /** Makes the file of a log, in place of one that is there. Default: on the disk. */
+  readonly openFile?: ((path: string) => Promise<LogFile>) | undefined;
 }
+
+/** How long a log waits for file descriptors or space to be opened, in milliseconds. */
+const openPatienceMs = 30_000;
+const openAgainMs = 250;
 
 /** Plain, and as compressed by us or by others. */
 const suffixes = ["", ".zst", ".bz2"] as const;
 /** Bytes; a compressed file takes at least one block of the disk, too. */
 const smallLog = 4096;
 
-/** Receives one log in pieces; what was written can be read at once. */
-export interface LogWriter {
-  readonly path: string;
-  /** Bytes that are written at most; what is beyond is dropped with a note. */
-  readonly maxBytes: number;
-  write(chunk: Uint8Array): Promise<void>;
-  close(): Promise<void>;
-}
-
 /** The logs of all derivations. */
 export class LogStore {
   readonly #directory: string;
   readonly #keepTries: number;
+  readonly #logger: Logger;
+  readonly #openFile: (path: string) => Promise<LogFile>;
   #maxBytes: number;
 
   constructor(options: LogStoreOptions) {
     this.#directory = options.directory;
     this.#keepTries = options.keepTries ?? 9;
+    this.#logger = options.logger ?? silentLogger;
+    this.#openFile = options.openFile ?? ((path) => open(path, "w", 0o666));
     this.#maxBytes = options.maxBytes;
   }
 
@@ -69,8 +74,26 @@ export class LogStore {
   async create(drv: StorePath, options: { readonly since?: number } = {}): Promise<LogWriter> {
     const path = this.pathOf(drv);
     if (options.since !== undefined) await this.#removeSince(path, options.since);
-    await this.#keepEarlierTry(path);
-    return new FileLogWriter(path, await open(path, "w", 0o666), this.#maxBytes);
+    const logger = this.#logger;
+    try {
+      const file = await retry(
+        async () => {
+          await this.#keepEarlierTry(path);
+          return this.#openFile(path);
+        },
+        {
+          classify: (error) => (isShortage(error) ? "passing" : "final"),
+          delayMs: () => openAgainMs,
+          budget: { totalMs: openPatienceMs, doubtfulTries: 1 },
+          onRetry: ({ error }) => logger.warn("a log cannot be opened; trying again", { path, error }),
+        },
+      );
+      return new FileLogWriter({ path, file, maxBytes: this.#maxBytes, logger });
+    } catch (error) {
+      if (!isSystemError(error)) throw error;
+      logger.error("a log cannot be opened and is left out", { path, error });
+      return new LostLog(path, this.#maxBytes);
+    }
   }
 
   /** Size in bytes of the newest log, or undefined when there is none. */
@@ -136,43 +159,5 @@ async function namesIn(folder: string): Promise<string[]> {
     if (!isSystemError(error) || error.code !== "ENOENT") throw error;
     await mkdir(folder, { recursive: true });
     return [];
-  }
-}
-
-class FileLogWriter implements LogWriter {
-  readonly path: string;
-  readonly maxBytes: number;
-  readonly #file: FileHandle;
-  #written = 0;
-  #cut = false;
-
-  constructor(path: string, file: FileHandle, maxBytes: number) {
-    this.path = path;
-    this.#file = file;
-    this.maxBytes = maxBytes === 0 ? Number.POSITIVE_INFINITY : maxBytes;
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    if (this.#cut) return;
-    const room = this.maxBytes - this.#written;
-    const part = chunk.length <= room ? chunk : chunk.subarray(0, Math.max(0, room));
-    await this.#writeAll(part);
-    this.#written += part.length;
-    if (part.length < chunk.length) {
-      this.#cut = true;
-      await this.#writeAll(Buffer.from(`\n[log cut after ${this.maxBytes} bytes]\n`));
-    }
-  }
-
-  async close(): Promise<void> {
-    await this.#file.close();
-  }
-
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    let offset = 0;
-    while (offset < bytes.length) {
-      const { bytesWritten } = await this.#file.write(bytes, offset);
-      offset += bytesWritten;
-    }
   }
 }

@@ -1,49 +1,26 @@
-/** Which remote stores do not answer: said once when it begins and ends, and asked again until they do. */
+/** Which remote stores do not answer: a problem from its beginning to its end, and asked again until they do. */
 import { Backoff } from "../../async/index.js";
-import { type BinaryCache, BinaryCacheError } from "../../binary-cache/index.js";
-import { errorChain } from "../../errors.js";
-import type { Logger } from "../../log.js";
-
-/** A store that does not work, for `/health`. */
-export interface StoreProblem {
-  readonly part: "store";
-  readonly reason: string;
-}
+import type { BinaryCache } from "../../binary-cache/index.js";
+import type { ProblemReporter } from "../state/problems.js";
 
 /** What is watched of a cache. */
-export type WatchedCache = Pick<BinaryCache, "name" | "confirmed" | "confirm" | "silence">;
-
-interface Trouble {
-  /** Milliseconds since the epoch. */
-  readonly since: number;
-  readonly error: string | undefined;
-}
+type WatchedCache = Pick<BinaryCache, "name" | "confirmed" | "confirm" | "silence">;
 
 const firstPauseMs = 1_000;
 const longestPauseMs = 30_000;
 
 /** Watches caches from their opening until `close`. */
 export class StoreWatch {
-  readonly #logger: Logger;
+  readonly #problems: ProblemReporter;
   readonly #closed = new AbortController();
-  readonly #troubles = new Map<WatchedCache, Trouble>();
+  readonly #followed = new Set<WatchedCache>();
 
-  constructor(caches: readonly WatchedCache[], logger: Logger) {
-    this.#logger = logger;
+  constructor(caches: readonly WatchedCache[], problems: ProblemReporter) {
+    this.#problems = problems;
     for (const cache of caches) {
       cache.silence?.onBegin(() => this.#follow(cache));
       if (!cache.confirmed || cache.silence?.since !== undefined) this.#follow(cache);
     }
-  }
-
-  /** Stores that do not answer, or are not usable. */
-  problems(): readonly StoreProblem[] {
-    return [...this.#troubles].map(([{ name }, { since, error }]) => ({
-      part: "store",
-      reason:
-        `the binary cache ${name} has not answered since ${new Date(since).toISOString()}; uploads wait for it` +
-        (error === undefined ? "" : ` (${error})`),
-    }));
   }
 
   /** Ends the watch. */
@@ -52,34 +29,26 @@ export class StoreWatch {
   }
 
   #follow(cache: WatchedCache): void {
-    if (this.#troubles.has(cache) || this.#closed.signal.aborted) return;
-    this.#troubles.set(cache, { since: cache.silence?.since ?? Date.now(), error: undefined });
-    this.#logger.warn("the binary cache does not answer; uploads wait for it", { cache: cache.name });
+    if (this.#followed.has(cache) || this.#closed.signal.aborted) return;
+    this.#followed.add(cache);
+    this.#problems.begin({ code: "cache-silent", subject: cache.name, cause: "it does not answer" });
     void this.#askUntilItAnswers(cache);
   }
 
   async #askUntilItAnswers(cache: WatchedCache): Promise<void> {
     const { signal } = this.#closed;
     const backoff = new Backoff({ firstMs: firstPauseMs, longestMs: longestPauseMs });
-    try {
-      for (;;) {
+    while (!signal.aborted) {
+      try {
         await backoff.wait(signal);
-        try {
-          await cache.confirm({ signal });
-          break;
-        } catch (error) {
-          const since = this.#troubles.get(cache)?.since ?? Date.now();
-          const wrong = error instanceof BinaryCacheError && error.code === "wrong-store";
-          const known = this.#troubles.get(cache)?.error !== undefined;
-          if (wrong && !known) this.#logger.error("the binary cache cannot be used", { error });
-          this.#troubles.set(cache, { since, error: errorChain(error) });
-        }
+        await cache.confirm({ signal });
+        break;
+      } catch (cause) {
+        if (signal.aborted) return;
+        this.#problems.begin({ code: "cache-silent", subject: cache.name, cause });
       }
-    } catch {
-      // Closed.
-      return;
     }
-    this.#troubles.delete(cache);
-    this.#logger.info("the binary cache answers again", { cache: cache.name });
+    this.#followed.delete(cache);
+    this.#problems.end("cache-silent", cache.name);
   }
 }

@@ -6,7 +6,7 @@
  * results, it neither loses nor changes them.
  */
 import { join } from "node:path";
-import { atMost, type TaskGroup } from "../../async/index.js";
+import { atMost, backoffDelay, retry, type TaskGroup } from "../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
@@ -15,6 +15,7 @@ import {
   UploadQueue,
   type UploadRequest,
 } from "../../binary-cache/index.js";
+import { isShortage } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
@@ -27,7 +28,6 @@ import { CacheTargets, type Destination, presenceInAll, type UploadTargets } fro
 import { readCachedOutput } from "./cached-outputs.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
-import type { StoreProblem } from "./store-watch.js";
 import type { UploadMode } from "./upload-mode.js";
 
 /** Outputs of a step that succeeded. */
@@ -67,6 +67,7 @@ const staleUploadAge = 24 * 3_600_000;
 export class Uploads {
   readonly #options: UploadsOptions;
   readonly #targets: CacheTargets;
+  readonly #closed = new AbortController();
   #queue: UploadQueue | undefined;
 
   constructor(options: UploadsOptions) {
@@ -81,30 +82,31 @@ export class Uploads {
    */
   async open(targets: UploadTargets): Promise<void> {
     await this.#targets.open(targets);
-    this.#options.problems.keep(
-      "upload-failing",
-      this.#targets.all.map(({ name }) => name),
-    );
+    const names = this.#targets.all.map(({ name }) => name);
+    this.#options.problems.keep("upload-failing", names);
+    this.#options.problems.keep("cache-silent", names);
   }
 
   /** Goes on with what an earlier process left in the journal. */
   async start(): Promise<void> {
     const { store, journalFolder, concurrency, problems, logger } = this.#options;
-    this.#queue = await UploadQueue.open({
-      folder: join(journalFolder, "uploads"),
-      caches: () => this.#targets.all,
-      closure: (paths, signal) => store.closure(paths, { signal }),
-      openNar: (path, signal) => store.narFromPath(path, signal === undefined ? {} : { signal }),
-      concurrency,
-      logger,
-      onCache: (cache, error) => {
-        if (error === undefined) problems.end("upload-failing", cache.name);
-        else problems.begin({ code: "upload-failing", subject: cache.name, cause: error });
-      },
-      onDone: () => {
-        if (this.pendingCount() === 0) problems.keep("upload-failing", []);
-      },
-    });
+    const open = (): Promise<UploadQueue> =>
+      UploadQueue.open({
+        folder: join(journalFolder, "uploads"),
+        caches: () => this.#targets.all,
+        closure: (paths, signal) => store.closure(paths, { signal }),
+        openNar: (path, signal) => store.narFromPath(path, signal === undefined ? {} : { signal }),
+        concurrency,
+        logger,
+        onCache: (cache, error) => {
+          if (error === undefined) problems.end("upload-failing", cache.name);
+          else problems.begin({ code: "upload-failing", subject: cache.name, cause: error });
+        },
+        onDone: () => {
+          if (this.pendingCount() === 0) problems.keep("upload-failing", []);
+        },
+      });
+    this.#queue = await this.#whenThereIsRoom(open);
     if (this.#options.uploadMode() === "from-builders") this.#options.tasks.start(() => this.#abortStale());
   }
 
@@ -122,6 +124,7 @@ export class Uploads {
   }
 
   async close(): Promise<void> {
+    this.#closed.abort(new BinaryCacheError("unavailable", "the uploads were closed"));
     await this.#queue?.close();
     this.#targets.close();
   }
@@ -194,7 +197,7 @@ export class Uploads {
   async uploadLater(paths: readonly StorePath[], destination: Destination): Promise<void> {
     const caches = this.#names(destination);
     if (paths.length === 0 || caches.length === 0) return;
-    await this.#queue?.enqueue({ paths: [...new Set(paths)], caches });
+    await this.#intoJournal({ paths: [...new Set(paths)], caches });
   }
 
   /**
@@ -209,7 +212,7 @@ export class Uploads {
     const realisations = [...outputs].flatMap(([outputName, outPath]) =>
       outPath === undefined || !needsResolution ? [] : [{ drvPath: drv, outputName, outPath }],
     );
-    const job = await this.#queue?.enqueue({
+    const job = await this.#intoJournal({
       paths: [...outputs.values()].filter((path) => path !== undefined),
       from: { cache, drv },
       realisations,
@@ -230,11 +233,6 @@ export class Uploads {
 
   wantsDebugInfo(): boolean {
     return this.#targets.of("caches")[0]?.settings.writeDebugInfo ?? false;
-  }
-
-  /** Remote stores that do not answer. */
-  problems(): readonly StoreProblem[] {
-    return this.#targets.problems();
   }
 
   pending(): readonly StorePath[] {
@@ -268,12 +266,35 @@ export class Uploads {
   async #enqueueFor(caches: readonly string[], request: UploadRequest): Promise<void> {
     if (this.#queue === undefined || caches.length === 0) return;
     try {
-      const { done } = await this.#queue.enqueue({ ...request, caches });
-      await done;
+      const job = await this.#intoJournal({ ...request, caches });
+      await job?.done;
     } catch (error) {
       // Closed: the journal has it. Anything else was logged by the queue and cannot be helped by waiting.
-      if (!(error instanceof BinaryCacheError)) throw error;
+      if (error instanceof BinaryCacheError) return;
+      this.#options.logger.error("an upload could not be put into the journal", {
+        paths: request.paths,
+        error,
+      });
     }
+  }
+
+  /** What is not in the journal would be lost. Undefined when there is no queue. */
+  #intoJournal(request: UploadRequest): Promise<{ readonly done: Promise<void> } | undefined> {
+    return this.#whenThereIsRoom(async () => this.#queue?.enqueue(request));
+  }
+
+  /** A disk that is full is waited for. */
+  #whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
+    const { logger } = this.#options;
+    return retry(work, {
+      classify: (error) => (isShortage(error) ? "passing" : "final"),
+      delayMs: (failures) => backoffDelay(failures, { firstMs: 200, longestMs: 5_000 }),
+      signal: this.#closed.signal,
+      ref: false,
+      onRetry: ({ error, failures }) => {
+        if (failures === 1) logger.warn("the upload journal cannot be written; trying again", { error });
+      },
+    });
   }
 
   /** Builders fill one bucket; what is there is spread from it. */

@@ -34,6 +34,12 @@ const kinds = {
       "check that the store can be reached, its credentials and its space; uploads are repeated and nothing is lost",
     stopsRecording: false,
   },
+  "cache-silent": {
+    part: "uploads",
+    advice:
+      "check that the store can be reached and serves this Nix store; uploads wait for it and nothing is lost",
+    stopsRecording: false,
+  },
   "disk-unwritable": {
     part: "disk",
     advice: "free space on the disk or mend its permissions; what could not be written is tried again",

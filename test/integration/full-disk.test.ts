@@ -1,0 +1,77 @@
+// The runner's data folder on a disk that fills while builds end.
+import { execFile } from "node:child_process";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { promisify } from "node:util";
+import { afterAll, expect, test } from "vitest";
+import { isSystemError } from "../../lib/errors.js";
+import { shellDerivation } from "../support/nix.js";
+import { usePair } from "../support/pair.js";
+import { testDatabase } from "../support/test-database.js";
+
+const run = promisify(execFile);
+let disk = "";
+let mounted = false;
+
+const pair = usePair(async () => {
+  disk = await mkdtemp(join(tmpdir(), "hydra-disk-"));
+  // Without the right to mount, the disk is a large one and the test shows less.
+  mounted = await run("mount", ["-t", "tmpfs", "-o", "size=4m", "tmpfs", disk]).then(
+    () => true,
+    () => false,
+  );
+  return {
+    databaseUrl: await testDatabase(),
+    builders: [{ settings: { maxJobs: 8 } }],
+    runner: { hydraDataDir: disk },
+  };
+});
+afterAll(async () => {
+  if (mounted) await run("umount", ["-l", disk]);
+  await rm(disk, { recursive: true, force: true });
+});
+
+/** Takes every byte that is left. */
+async function fill(): Promise<() => Promise<void>> {
+  const path = join(disk, "filler");
+  if (!mounted) return async () => {};
+  const file = await open(path, "w");
+  try {
+    for (const size of [65_536, 4096, 1]) {
+      try {
+        for (;;) await file.write(Buffer.alloc(size));
+      } catch (error) {
+        if (!isSystemError(error) || error.code !== "ENOSPC") throw error;
+      }
+    }
+  } finally {
+    await file.close();
+  }
+  return () => rm(path);
+}
+
+test("eight builds end while the disk is full, and are recorded when it is not", {
+  timeout: 180_000,
+}, async () => {
+  const { tables, runner } = pair();
+  const ids = await pair().build(
+    ...Array.from({ length: 8 }, (_, index) =>
+      shellDerivation(
+        `full-${index}`,
+        `/bin/busybox sleep 6; echo the log of ${index}; ${index % 4 === 3 ? "exit 1" : "echo > $out"}`,
+      ),
+    ),
+  );
+  for (const id of ids) await tables.waitBusy(id);
+  const free = await fill();
+  await sleep(11_000);
+  await free();
+  await tables.waitFinished(ids);
+  const rows = await tables.rows(ids);
+  expect(rows.Builds.map(({ buildstatus }) => buildstatus)).toEqual([0, 0, 0, 1, 0, 0, 0, 1]);
+  expect(await tables.busySteps()).toEqual([]);
+  expect(runner.running).toBe(true);
+  expect(rows.BuildSteps.filter(({ type }) => type === 0)).toHaveLength(8);
+});
