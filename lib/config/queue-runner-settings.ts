@@ -326,6 +326,15 @@ export const queueRunnerSettings = {
     meaning:
       "Queued builds ingested together, with one set of queries. More: a long queue loads faster. Fewer: urgent requests (`POST /build_one`) wait less while it loads.",
   },
+  statusHosts: {
+    kind: "list",
+    default: undefined,
+    defaultText: "absent: the names of this machine",
+    live: "yes",
+    own: true,
+    meaning:
+      "Host names that the status API answers to, besides loopback names, IP addresses and the name it was bound to; `*` for any. Requests for other names are refused with 421, except `/metrics`, `/health` and `/ready` when no browser asks. The default is the host name, also with the search domains of `/etc/resolv.conf`, and the names that `/etc/hosts` gives to this machine. Add the name under which the web front-end or a proxy asks.",
+  },
   statusTokenPath: {
     kind: "path",
     default: undefined,

@@ -26,6 +26,7 @@ import { checkTls, RunnerServer, type ServerTlsOptions } from "../rpc/index.js";
 import { machineId } from "../scheduler/ids.js";
 import {
   type HealthReport,
+  HostNames,
   type RunnerState,
   StatusError,
   StatusRouter,
@@ -387,8 +388,12 @@ export class QueueRunner implements AsyncDisposable {
   }
 
   #makeRouter({ source, parts }: Opened): StatusRouter {
-    const { version } = this.#options;
+    const { rest, version } = this.#options;
     return new StatusRouter({
+      hosts: new HostNames({
+        names: this.#config.statusHosts,
+        bound: rest?.kind === "tcp" ? rest.host : undefined,
+      }),
       source,
       metrics: parts.metrics,
       logger: this.#logger,

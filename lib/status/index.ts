@@ -5,6 +5,7 @@
  * know how the runner implements it.
  */
 export { StatusError } from "./errors.js";
+export { HostNames, type HostNamesOptions } from "./host-names.js";
 export type { CounterName } from "./metrics.js";
 export { Metrics } from "./metrics.js";
 export type { StatusRouterOptions } from "./status-router.js";

@@ -4,10 +4,14 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { HydraError, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { StatusError } from "./errors.js";
+import { HostNames } from "./host-names.js";
 import { errorReply, type Reply, sendReply } from "./http-reply.js";
 import { Metrics } from "./metrics.js";
 import { findRoute } from "./routes.js";
 import type { StatusSource } from "./types.js";
+
+/** Read by monitoring, which may know the server by a name that we do not; no secret is in them. */
+const monitoringRoutes: ReadonlySet<string> = new Set(["/metrics", "/health", "/ready"]);
 
 /** What a `StatusRouter` is made with. */
 export interface StatusRouterOptions {
@@ -17,6 +21,8 @@ export interface StatusRouterOptions {
   readonly logger?: Logger;
   /** Shown in `/health` and the metrics. */
   readonly version?: string;
+  /** Names that `Host` may have. Default: loopback names, IP addresses and the names of this machine. */
+  readonly hosts?: HostNames;
   /** When set, requests that change something must carry it as `Authorization: Bearer …`. Reading stays open. */
   readonly writeToken?: string | undefined;
   /** Milliseconds since the epoch. Default `Date.now`. */
@@ -35,6 +41,7 @@ export class StatusRouter {
   readonly #version: string;
   readonly #writeToken: Uint8Array | undefined;
   readonly #clock: () => number;
+  readonly #hosts: HostNames;
 
   constructor(options: StatusRouterOptions) {
     this.#source = options.source;
@@ -43,6 +50,7 @@ export class StatusRouter {
     this.#version = options.version ?? "unknown";
     this.#writeToken = options.writeToken === undefined ? undefined : digest(`Bearer ${options.writeToken}`);
     this.#clock = options.clock ?? Date.now;
+    this.#hosts = options.hosts ?? new HostNames();
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
@@ -56,6 +64,7 @@ export class StatusRouter {
     const found = findRoute(method, url);
     let reply: Reply;
     try {
+      this.#checkHost(request, found?.route.pattern);
       if (found === undefined) throw new StatusError("not-found", "Not found");
       if (found.route.method !== "GET") this.#permitWriting(request);
       reply = await found.route.answer({
@@ -70,7 +79,7 @@ export class StatusRouter {
       reply = this.#refusal(thrown, `${method} ${url.split("?")[0] ?? ""}`);
     }
     // The rest of a refused body is not read.
-    if (reply.status === 413) response.shouldKeepAlive = false;
+    if (reply.status >= 400 && !request.complete) response.shouldKeepAlive = false;
     try {
       await sendReply(request, response, reply);
     } catch (thrown) {
@@ -82,10 +91,26 @@ export class StatusRouter {
     this.#logger.debug("request", { method, path: url.split("?")[0], status: reply.status });
   }
 
+  /**
+   * A page of another site whose name is made to lead here (DNS rebinding) is seen by its name. What monitoring asks for is
+   * answered under any name, unless a browser asks.
+   */
+  #checkHost({ headers }: IncomingMessage, pattern: string | undefined): void {
+    const { host, origin, "sec-fetch-site": site } = headers;
+    if (this.#hosts.has(host)) return;
+    const browses = origin !== undefined || site !== undefined;
+    if (!browses && pattern !== undefined && monitoringRoutes.has(pattern)) return;
+    const name = JSON.stringify((host ?? "").slice(0, 300));
+    throw new StatusError("bad-request", `this server is not ${name}; add the name to statusHosts if it is`, {
+      status: 421,
+    });
+  }
+
   /** Pages of other sites must not change anything through the browser of a visitor. */
   #permitWriting(request: IncomingMessage): void {
-    const { origin, host, authorization } = request.headers;
-    if (origin !== undefined && !sameHost(origin, host)) {
+    const { origin, host, authorization, "sec-fetch-site": site } = request.headers;
+    const isForeign = origin !== undefined && !sameHost(origin, host);
+    if (isForeign || site === "cross-site" || site === "same-site") {
       throw new StatusError("bad-request", "requests from other sites are refused", { status: 403 });
     }
     if (this.#writeToken === undefined) return;
@@ -110,9 +135,10 @@ function digest(text: string): Uint8Array {
   return createHash("sha256").update(text).digest();
 }
 
-function sameHost(origin: string, host: string | undefined): boolean {
+function sameHost(origin: string, host = ""): boolean {
   try {
-    return new URL(origin).host === host;
+    const { protocol, host: there } = new URL(origin);
+    return there === new URL(`${protocol}//${host}`).host;
   } catch {
     return false;
   }

@@ -4,6 +4,9 @@ import type { AddressInfo, ListenOptions } from "node:net";
 
 import { type Logger, silentLogger } from "../log.js";
 
+/** Of one request: first line and all headers. */
+const maxHeaderBytes = 16 * 1024;
+
 /** What a `StatusServer` is made with. */
 export interface StatusServerOptions {
   /** `StatusRouter.handle`. */
@@ -12,6 +15,12 @@ export interface StatusServerOptions {
   readonly listen: ListenOptions | { readonly fd: number };
   /** Connections beyond this number are refused. Default 1024. */
   readonly maxConnections?: number;
+  /** Milliseconds until the headers of a request must be there. Default 15,000. */
+  readonly headersTimeoutMs?: number;
+  /** Milliseconds until a whole request, with its body, must be there. Default 60,000. */
+  readonly requestTimeoutMs?: number;
+  /** Milliseconds without any progress after which a connection ends: its client does not read. Default 120,000. */
+  readonly stallTimeoutMs?: number;
   readonly logger?: Logger;
 }
 
@@ -25,17 +34,18 @@ export class StatusServer implements AsyncDisposable {
 
   /** Resolves when the port is open. @throws the error of the operating system when it cannot be opened */
   static async listen(options: StatusServerOptions): Promise<StatusServer> {
+    const { headersTimeoutMs = 15_000, requestTimeoutMs = 60_000, stallTimeoutMs = 120_000 } = options;
     const server = createServer(
       {
-        headersTimeout: 15_000,
-        requestTimeout: 60_000,
+        headersTimeout: headersTimeoutMs,
+        requestTimeout: requestTimeoutMs,
         keepAliveTimeout: 30_000,
-        connectionsCheckingInterval: 5_000,
+        connectionsCheckingInterval: Math.min(5_000, headersTimeoutMs),
+        maxHeaderSize: maxHeaderBytes,
       },
       options.handler,
     );
-    // Covers clients that stop reading their answer.
-    server.timeout = 120_000;
+    server.timeout = stallTimeoutMs;
     server.maxConnections = options.maxConnections ?? 1024;
     server.listen(options.listen);
     await once(server, "listening");

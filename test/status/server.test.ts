@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { get, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 
-import { StatusServer } from "../../lib/status/index.js";
+import { StatusServer, type StatusServerOptions } from "../../lib/status/index.js";
 
 async function status(port: number): Promise<number | undefined> {
   const [response] = (await once(get({ host: "127.0.0.1", port, agent: false }), "response")) as [
@@ -88,4 +88,70 @@ it("lets an answer under way finish", async () => {
   response.end("done");
   expect(await answered).toBe(200);
   await closing;
+});
+
+describe("limits", () => {
+  /** Sends bytes, and resolves to what came back when the server has closed the connection. */
+  async function talk(port: number, text: string): Promise<string> {
+    const client = connect(port, "127.0.0.1");
+    client.on("error", () => undefined);
+    const chunks: Buffer[] = [];
+    client.on("data", (chunk: Buffer) => chunks.push(chunk));
+    client.write(text);
+    await once(client, "close");
+    return Buffer.concat(chunks).toString("latin1");
+  }
+  const limited = (options: Partial<StatusServerOptions>) =>
+    StatusServer.listen({
+      handler: (request, response) => request.resume().on("end", () => response.end("ok")),
+      listen: { port: 0, host: "127.0.0.1" },
+      ...options,
+    });
+  const portOf = ({ address }: StatusServer): number => (typeof address === "object" ? address.port : 0);
+
+  it("end requests whose headers or bodies do not come", async () => {
+    await using server = await limited({ headersTimeoutMs: 200, requestTimeoutMs: 400 });
+    const port = portOf(server);
+    expect(await talk(port, "GET / HTTP/1.1\r\nHost: x\r\n")).toMatch(/^HTTP\/1.1 408 /);
+    expect(await talk(port, "PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")).toMatch(
+      /^HTTP\/1.1 408 /,
+    );
+  });
+
+  it("refuse headers that are too long", async () => {
+    await using server = await limited({});
+    const answer = await talk(
+      portOf(server),
+      `GET / HTTP/1.1\r\nHost: x\r\nA: ${"a".repeat(20_000)}\r\n\r\n`,
+    );
+    expect(answer).toMatch(/^HTTP\/1.1 431 /);
+  });
+
+  it("end connections whose clients stop reading", async () => {
+    await using server = await limited({
+      stallTimeoutMs: 300,
+      handler: (_, response) => response.end(Buffer.alloc(64 * 2 ** 20)),
+    });
+    const client = connect(portOf(server), "127.0.0.1");
+    client.on("error", () => undefined);
+    client.pause();
+    client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    let received = 0;
+    client.on("data", (chunk: Buffer) => {
+      received += chunk.length;
+    });
+    client.resume();
+    await once(client, "close");
+    expect(received).toBeLessThan(64 * 2 ** 20);
+  });
+
+  it("close connections beyond the number", async () => {
+    await using server = await limited({ maxConnections: 2 });
+    const port = portOf(server);
+    const held = [connect(port, "127.0.0.1"), connect(port, "127.0.0.1")];
+    await Promise.all(held.map((client) => once(client, "connect")));
+    await expect.poll(() => talk(port, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")).toBe("");
+    for (const client of held) client.destroy();
+  });
 });
