@@ -133,7 +133,7 @@ async function main(): Promise<number> {
   using signals = shutdownSignals();
   await using systemd = new SystemdNotifier({ logger });
   await using store = await openLocalStore(config.maxJobs, logger);
-  if (store === undefined) return 1;
+  if (store === undefined) return 2;
   const gateways = await gatewaysOf(flags, store.storeDir, logger);
   await using client = new BuilderClient({
     settings: config,

@@ -41,7 +41,8 @@ export function errorChain(thrown: unknown): string {
     const error = toError(current);
     const nested = error instanceof AggregateError ? error.errors.map((e) => toError(e).message) : [];
     const text = error.message || nested.join("; ") || error.name;
-    if (!parts.includes(text)) parts.push(text);
+    // Some messages quote their cause already.
+    if (!parts.some((part) => part.endsWith(text))) parts.push(text);
     current = error.cause;
   }
   return parts.join(": ");

@@ -60,6 +60,10 @@ describe("the chain of an error", () => {
     expect(errorChain("text")).toBe("text");
   });
 
+  it("does not repeat what a message quotes already", () => {
+    expect(errorChain(new Error("at a: refused", { cause: new Error("refused") }))).toBe("at a: refused");
+  });
+
   it("ends where causes make a circle", () => {
     const first = new Error("first");
     first.cause = new Error("second", { cause: first });

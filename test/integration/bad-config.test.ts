@@ -200,11 +200,38 @@ describe("the surroundings", () => {
   });
 });
 
+describe("a start that cannot work", () => {
+  const endOf = async (child: Child) => {
+    const { code } = await child.ended;
+    return { code, lines: child.output().trimEnd().split("\n") };
+  };
+
+  test("the builder without a nix-daemon: one line", async () => {
+    const { code, lines } = await endOf(
+      await start(builderProgram, "", [], { NIX_REMOTE: "unix:///nowhere" }),
+    );
+    expect(code).toBe(2);
+    expect(lines).toEqual([expect.stringMatching(/\/nowhere/)]);
+  });
+
+  test("a database of its own that cannot have a folder: one line", async () => {
+    const { code, lines } = await endOf(
+      await start(queueRunnerProgram, 'dbUrl = "embedded:"\nhydraDataDir = "/dev/null/data"\n', [
+        "--rest-bind",
+        "127.0.0.1:0",
+      ]),
+    );
+    expect(code).toBe(2);
+    expect(lines).toEqual([expect.stringMatching(/^queue-runner: .*\/dev\/null/)]);
+  });
+});
+
 describe("LOG_FORMAT", () => {
   test("json: every line is an object", async () => {
     const child = await start(builderProgram, "", [], { LOG_FORMAT: "json", NIX_REMOTE: "unix:///nowhere" });
-    expect((await child.ended).code).toBe(1);
+    expect((await child.ended).code).toBe(2);
     const lines = child.output().trimEnd().split("\n");
+    expect(lines).toHaveLength(1);
     for (const line of lines) expect(JSON.parse(line)).toMatchObject({ target: "hydra_builder" });
     expect(lines.join()).toContain("/nowhere");
   });

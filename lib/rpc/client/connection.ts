@@ -13,6 +13,7 @@ import { turn } from "../../async/index.js";
 import { errorChain, toError } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import { RpcError } from "../errors.js";
+import { tlsTrouble } from "./connection-trouble.js";
 import type { Endpoint } from "./endpoint.js";
 
 /** Where to connect, and the limits of the connection. */
@@ -125,7 +126,10 @@ export class ClientConnection {
       });
       session.on("error", (error) => {
         logger.debug("connection failed", { endpoint: endpoint.address, error });
-        reject(this.#lose(`${endpoint.address}: ${errorChain(error)}`, error));
+        const trouble = tlsTrouble(endpoint.address, error);
+        // What OpenSSL writes is for the debug log only.
+        if (trouble !== undefined) reject(this.#lose(`${endpoint.address}: ${trouble}`));
+        else reject(this.#lose(`${endpoint.address}: ${errorChain(error)}`, error));
       });
       session.once("close", () => {
         clearTimeout(timer);
