@@ -74,7 +74,7 @@ test("SIGHUP: good settings are taken over, of bad ones nothing is", async () =>
   const file = join(pair().folder, "queue-runner.toml");
   const before = await readFile(file, "utf8");
   const reloads = (text: string): Promise<unknown> =>
-    until(text, () => pair().runner.output().includes(text), { timeoutMs: 10_000 });
+    until(text, () => pair().runner.output().includes(text));
   await writeFile(file, `${before}machineSortFn = "SpeedFactorOnly"\nmaxConcurrentDownloads = 7\n`);
   process.kill(pair().runner.pid, "SIGHUP");
   await reloads("settings reloaded");
@@ -94,7 +94,7 @@ test("SIGHUP to a builder: the runner learns new settings, a bad file changes no
   const reload = async (text: string, answer: string): Promise<void> => {
     await writeFile(file, text);
     process.kill(child.pid, "SIGHUP");
-    await until(answer, () => child.output().includes(answer), { timeoutMs: 10_000 });
+    await until(answer, () => child.output().includes(answer));
   };
   const known = async (): Promise<unknown> => {
     const { machines } = await pair().get("/status/overview");

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import type { Child } from "../support/child.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
+import { slowness } from "../support/slowness.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
@@ -18,9 +19,9 @@ let runners: [Child, Child];
 async function kill(active: number): Promise<void> {
   const standby = 1 - active;
   await runners[active]?.kill();
-  // A takeover has to be done within ten seconds; the machine may be slow.
+  // A takeover has to be done within ten seconds, on a machine that has nothing else to do.
   await until("the standby to take over", async () => (await stateOf(standby)) === "active", {
-    timeoutMs: 20_000,
+    timeoutMs: 20_000 * slowness(),
   });
   runners[active] = active === 0 ? await pair().startRunner() : await pair().startStandby();
 }
@@ -47,7 +48,7 @@ test("five kills: every build is finished and reported once, and a long one is n
   );
   for (let round = 0; round < 5; round++) await kill(round % 2);
   const ids = [long, ...many];
-  await pair().tables.waitFinished(ids, 100_000);
+  await pair().tables.waitFinished(ids);
   await pair().notifications.settle();
 
   const rows = await pair().tables.rows(ids);
@@ -71,4 +72,4 @@ test("five kills: every build is finished and reported once, and a long one is n
   const found = rows.Builds.find((build) => build.id === long)?.iscachedbuild === 1;
   expect(steps.at(-1)).toMatchObject({ busy: 0, status: found ? 3 : 0 });
   for (const step of steps.slice(0, -1)) expect(step).toMatchObject({ busy: 0, status: 3, stoptime: 0 });
-}, 150_000);
+});

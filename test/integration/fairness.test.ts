@@ -28,7 +28,7 @@ test("four hundred short steps are shared out by 100 : 300", async () => {
   const ids = await tables.addBuilds(
     drvs.map((drv, index) => ({ drv, jobsetId: index < perJobset.small ? small : large })),
   );
-  await tables.waitFinished(ids, 110_000);
+  await tables.waitFinished(ids);
   await notifications.settle();
   const ofLarge = new Set(ids.slice(perJobset.small).map(String));
   const started = notifications

@@ -9,6 +9,7 @@ import { type Child, startChild } from "../support/child.js";
 import { HydraTables } from "../support/hydra-tables.js";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
 import { builderProgram, queueRunnerProgram } from "../support/pair.js";
+import { slowness } from "../support/slowness.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
@@ -134,7 +135,8 @@ async function runBuilds(base: string, ids: readonly number[]): Promise<void> {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ buildId }),
-      signal: AbortSignal.timeout(2000),
+      // The suite waits so long, on a machine of its own.
+      signal: AbortSignal.timeout(Math.ceil(2000 * slowness())),
     });
     expect(response.status).toBe(200);
   }

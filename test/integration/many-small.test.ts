@@ -38,7 +38,7 @@ test("two hundred builds, each once, spread over both machines", async () => {
   );
   expect(drvs).toHaveLength(count);
   const ids = await pair().tables.addBuilds(drvs.map((drv) => ({ drv, jobsetId: pair().jobsetId })));
-  await pair().tables.waitFinished(ids, 110_000);
+  await pair().tables.waitFinished(ids);
   await pair().notifications.settle();
 
   const rows = await pair().tables.rows(ids);

@@ -145,7 +145,7 @@ describe("I3: all outputs of a derivation come from one execution, in the runner
       await send(second, output);
     }
     await second.succeed(order, claimAll(outputs));
-    await pair().tables.waitFinished([id], 20_000);
+    await pair().tables.waitFinished([id]);
 
     const { BuildSteps, Builds } = await pair().tables.rows([id]);
     expect(Builds).toMatchObject([{ finished: 1, buildstatus: 0 }]);
@@ -250,7 +250,7 @@ describe("I10: after kill -9 at any point and a restart, the final state equals 
 
   /** What does not depend on names, times and the number of tries. */
   async function finalState(ids: readonly number[]) {
-    await pair().tables.waitFinished(ids, 90_000);
+    await pair().tables.waitFinished(ids);
     await pair().notifications.settle();
     const { Builds, BuildSteps, BuildOutputs } = await pair().tables.rows(ids);
     expect(await pair().tables.busySteps()).toEqual([]);
@@ -295,7 +295,7 @@ describe("I10: after kill -9 at any point and a restart, the final state equals 
       await pair().startRunner();
       expect(await finalState(ids), when).toEqual(calm);
     }
-  }, 240_000);
+  });
 
   it("several times in a row", async () => {
     const calm = await finalState(await pair().build(...queue("calm-again")));
@@ -307,5 +307,5 @@ describe("I10: after kill -9 at any point and a restart, the final state equals 
     }
     expect(await finalState(ids)).toEqual(calm);
     expect([0, 1].map((index) => pair().builder(index).process.running)).toEqual([true, true]);
-  }, 120_000);
+  });
 });

@@ -10,6 +10,7 @@ import { HydraTables } from "./hydra-tables.js";
 import { startNixStore, type TestNixStore } from "./nix.js";
 import { NotificationRecorder } from "./notifications.js";
 import { builderProgram, queueRunnerProgram } from "./pair.js";
+import { slowness } from "./slowness.js";
 import { testDatabase } from "./test-database.js";
 import { until } from "./until.js";
 
@@ -180,7 +181,8 @@ export class HydraSuite implements AsyncDisposable {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ buildId }),
-        signal: AbortSignal.timeout(2000),
+        // The suite waits so long, on a machine of its own.
+        signal: AbortSignal.timeout(Math.ceil(2000 * slowness())),
       });
       if (!response.ok) throw new Error(`/build_one answered ${response.status}: ${await response.text()}`);
     }
