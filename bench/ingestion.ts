@@ -23,7 +23,7 @@ import {
   type StorePath,
 } from "../lib/nix/index.js";
 import { assemble } from "../lib/runner/assembly.js";
-import type { RunnerStore } from "../lib/runner/state/runner-store.js";
+import type { RawStore } from "../lib/runner/state/runner-store.js";
 import { defaultConfig, idleEdges } from "../test/support/idle-runner.js";
 import type { Benchmark } from "./benchmark.js";
 import { makeGraph } from "./derivation-graph.js";
@@ -128,7 +128,7 @@ function makeCollection(steps: number): Map<StorePath, Uint8Array> {
 }
 
 /** No output is valid yet, and no builder joins. */
-function storeOf(collection: ReadonlyMap<StorePath, Uint8Array>): RunnerStore {
+function storeOf(collection: ReadonlyMap<StorePath, Uint8Array>): RawStore {
   const never = (): never => {
     throw new Error("not a part of this benchmark");
   };
@@ -151,6 +151,7 @@ function storeOf(collection: ReadonlyMap<StorePath, Uint8Array>): RunnerStore {
     addTextToStore: never,
     ensurePath: never,
     addPermRoot: never,
+    deletePath: never,
   };
 }
 

@@ -160,7 +160,8 @@ describe("closing a runner ends the pause", () => {
     const unanswered = (): Promise<never> => Promise.reject(new DaemonError("closed", "no daemon"));
     const check = checkOutputsWhileWanted(
       {
-        store: { queryPathInfos: unanswered, queryValidPaths: unanswered },
+        store: { queryPathInfos: unanswered },
+        incoming: { demandProvable: () => {} },
         presigned: { lacking: unanswered },
         uploadMode: () => "through-runner",
         logger,

@@ -23,7 +23,7 @@ export default defineConfig({
           name: "unit",
           globalSetup,
           include: ["test/**/*.test.ts"],
-          exclude: ["test/integration/**", "test/s3/**", "node_modules/**"],
+          exclude: ["test/integration/**", "test/security/**", "test/s3/**", "node_modules/**"],
         },
       },
       {
@@ -31,7 +31,7 @@ export default defineConfig({
         test: {
           name: "integration",
           globalSetup,
-          include: ["test/integration/**/*.test.ts"],
+          include: ["test/integration/**/*.test.ts", "test/security/**/*.test.ts"],
           testTimeout: 300_000,
           maxWorkers: 2,
         },

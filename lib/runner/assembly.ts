@@ -9,6 +9,7 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase, Listener } from "../database/index.js";
 import type { TransactionRunner } from "../database/recording/index.js";
 import type { Logger } from "../log.js";
+import type { StorePath } from "../nix/path/store-path.js";
 import { principalKey } from "../rpc/index.js";
 import type { MachineId } from "../scheduler/ids.js";
 import { Metrics } from "../status/index.js";
@@ -31,6 +32,7 @@ import { OverflowCopies } from "./ingestion/overflow-copies.js";
 import { QueueMonitor } from "./ingestion/queue-monitor.js";
 import { type EdgesOptions, openEdges, type RunnerEdges } from "./outputs/edges.js";
 import { IncomingOutputs } from "./outputs/incoming-outputs.js";
+import { LeftBehind } from "./outputs/left-behind.js";
 import { PresignedUploads } from "./outputs/presigned-uploads.js";
 import { Publisher } from "./outputs/publisher.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
@@ -44,8 +46,10 @@ import { DerivationCatalog } from "./state/derivation-catalog.js";
 import { InputResolver } from "./state/input-resolver.js";
 import { MachineOwners } from "./state/machine-owners.js";
 import { Problems } from "./state/problems.js";
-import type { RunnerStore } from "./state/runner-store.js";
+import { ProvenStore } from "./state/proven-store.js";
+import type { RawStore, RunnerStore } from "./state/runner-store.js";
 import { type Clock, RunningScheduler } from "./state/running-scheduler.js";
+import { type UnprovenMemory, UnprovenPaths } from "./state/unproven-paths.js";
 
 /** What the runner reads from and writes into Hydra's database. */
 export type RunnerDatabase = TransactionRunner &
@@ -66,7 +70,7 @@ export type RunnerDatabase = TransactionRunner &
 export interface RunnerContext {
   /** Read at each use: a reload changes it. */
   readonly config: () => QueueRunnerConfig;
-  readonly store: RunnerStore;
+  readonly store: RawStore;
   readonly database: RunnerDatabase;
   readonly listener: Pick<Listener, "onChange" | "onResync">;
   readonly logger: Logger;
@@ -81,12 +85,18 @@ export interface RunnerContext {
   readonly problems?: Problems | undefined;
   /** Whether the start of a step could be recorded now; request a round when it can be again. Default: always. */
   readonly mayStart?: (() => boolean) | undefined;
+  /** Paths that an earlier runner could not prove or delete. Default: none. */
+  readonly unprovenBefore?: readonly StorePath[] | undefined;
+  /** Default: they are forgotten with the process. */
+  readonly unprovenMemory?: UnprovenMemory | undefined;
   /** Default: those of production. */
   readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
 }
 
 /** The parts that others start, stop or ask. */
 export interface RunnerParts {
+  /** As far as it may be believed. */
+  readonly store: RunnerStore;
   readonly scheduler: RunningScheduler;
   readonly metrics: Metrics;
   readonly counters: RunnerCounters;
@@ -97,6 +107,7 @@ export interface RunnerParts {
   readonly catalog: DerivationCatalog;
   readonly sessions: BuilderSessions;
   readonly incoming: IncomingOutputs;
+  readonly leftBehind: LeftBehind;
   readonly recorder: Recorder;
   readonly endings: AttemptEndings;
   readonly results: Results;
@@ -110,7 +121,7 @@ export interface RunnerParts {
 
 /** Makes the parts. Nothing is read or written yet. */
 export function assemble(context: RunnerContext): RunnerParts {
-  const { config, store, database, listener, logger, clock, closing, stopped } = context;
+  const { config, store: raw, database, listener, logger, clock, closing, stopped } = context;
   const { now, random } = clock;
   const uploadMode = () => uploadModeOf(config());
   const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
@@ -125,13 +136,20 @@ export function assemble(context: RunnerContext): RunnerParts {
   const attempts = new AttemptRegistry();
   const attemptIds = context.attemptIds ?? new AttemptIds(newAttemptKey());
   const registry = new BuildRegistry();
+  const unproven = new UnprovenPaths({
+    before: context.unprovenBefore,
+    memory: context.unprovenMemory,
+    background: (work) => tasks.start(work),
+  });
+  const store = new ProvenStore(raw, unproven);
   const catalog = new DerivationCatalog(store);
   const resolver = new InputResolver({ store, database, catalog });
 
   // Where outputs and logs go.
   const edges = (context.openEdges ?? openEdges)({ config, uploadMode, store, logger, tasks, problems });
   const { logs, uploads, readNixSupport } = edges;
-  const incoming = new IncomingOutputs(store);
+  const incoming = new IncomingOutputs({ store: raw, unproven, attempts });
+  const leftBehind = new LeftBehind({ store: raw, unproven, attempts, logger });
   const presigned = new PresignedUploads({ uploads });
   const publisher = new Publisher({ logs, uploads, presigned, tasks, logger });
 
@@ -226,7 +244,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const results = new Results({
     scheduler,
     attempts,
-    outputCheck: { store, presigned, uploadMode, logger, random, stopped },
+    outputCheck: { store: raw, incoming, presigned, uploadMode, logger, random, stopped },
     endings,
     listener: builtOutputs,
     counters,
@@ -291,6 +309,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   scheduler.connect(effects, dispatcher);
 
   return {
+    store,
     scheduler,
     metrics,
     counters,
@@ -301,6 +320,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     catalog,
     sessions,
     incoming,
+    leftBehind,
     recorder,
     endings,
     results,

@@ -37,6 +37,7 @@ import { assemble, type RunnerParts } from "./assembly.js";
 import { giveBack, takeOver } from "./attempt/resume.js";
 import { RunnerError } from "./errors.js";
 import type { QueueRunnerOptions } from "./options.js";
+import { UnprovenFile } from "./outputs/unproven-file.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
 import { schedulerSettings } from "./scheduler-settings.js";
 import { HealthWatch } from "./service/health-watch.js";
@@ -232,8 +233,16 @@ export class QueueRunner implements AsyncDisposable {
       const listener = new Listener({ database, logger });
       const graceMs = (): number => this.#config.databaseGraceInS * 1000;
       const lock = new OwnerLock({ database, logger, graceMs });
+      const unprovenMemory = new UnprovenFile({
+        path: join(config.hydraDataDir, "queue-runner", "unproven-paths"),
+        logger,
+        random,
+        stopped: this.#stopped.signal,
+      });
       const parts = assemble({
         attemptIds: await this.#attemptIds(),
+        unprovenBefore: await unprovenMemory.load(),
+        unprovenMemory,
         config: () => this.#config,
         store,
         database,
@@ -249,7 +258,6 @@ export class QueueRunner implements AsyncDisposable {
       const source = createStatusSource({
         ...parts,
         startedAt: this.#startedAt,
-        store,
         database,
         health: () => this.#health(),
       });
@@ -258,7 +266,6 @@ export class QueueRunner implements AsyncDisposable {
         problems: this.#problems,
         database,
         listener,
-        store,
         folder: join(config.hydraDataDir, "queue-runner"),
         active: () => this.#state === "active",
       });
@@ -312,6 +319,7 @@ export class QueueRunner implements AsyncDisposable {
     this.#abort.signal.throwIfAborted();
     this.#state = "active";
     if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
+    void parts.leftBehind.run(this.#abort.signal);
     parts.scheduler.requestRound();
     this.#logger.info("active");
   }
@@ -349,7 +357,6 @@ export class QueueRunner implements AsyncDisposable {
     this.#router = this.#makeRouter(opened);
     const handlers = createRpcHandlers({
       ...parts,
-      store,
       logger,
       ownVersion: () => this.#config.protocolVersion,
       acceptedVersions: () => this.#config.acceptedPeerVersions,

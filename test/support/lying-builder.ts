@@ -30,31 +30,46 @@ const join = (machineId: string, hostname: string, system: string): BuilderJoin 
   nixVersion: "nix (Nix) 2.26.3",
 });
 
+export interface LyingBuilderOptions {
+  readonly token?: string;
+  readonly hostname?: string;
+  /** Default: a new one. */
+  readonly machineId?: string;
+  /** Builds that it claims to have kept. */
+  readonly running?: BuilderJoin["running"];
+}
+
 export class LyingBuilder implements AsyncDisposable {
-  readonly machineId = randomUUID();
+  readonly machineId: string;
   readonly client: RunnerClient;
   /** In order of arrival. */
   readonly orders: BuildOrder[] = [];
+  /** Identifiers of the builds that it was told to abort. */
+  readonly aborts: string[] = [];
 
-  private constructor(client: RunnerClient) {
+  private constructor(client: RunnerClient, machineId: string) {
     this.client = client;
+    this.machineId = machineId;
   }
 
   /** @throws RpcError when the runner does not take it */
   static async join(
     endpoint: string,
     system: string,
-    { token, hostname = "liar" }: { readonly token?: string; readonly hostname?: string } = {},
+    { token, hostname = "liar", machineId = randomUUID(), running }: LyingBuilderOptions = {},
   ): Promise<LyingBuilder> {
-    const builder = new LyingBuilder(connectRunner({ endpoint, token }));
+    const builder = new LyingBuilder(connectRunner({ endpoint, token }), machineId);
     const tunnel = await builder.client
-      .openTunnel(join(builder.machineId, hostname, system))
+      .openTunnel({ ...join(machineId, hostname, system), ...(running && { running }) })
       .catch(async (error: unknown) => {
         await builder.client.close();
         throw error;
       });
     const work = async (): Promise<void> => {
-      for await (const order of tunnel.orders) if (order.kind === "build") builder.orders.push(order.build);
+      for await (const order of tunnel.orders) {
+        if (order.kind === "build") builder.orders.push(order.build);
+        if (order.kind === "abort") builder.aborts.push(order.buildId);
+      }
     };
     work().catch(() => undefined);
     const pings = setInterval(() => tunnel.sendPing(quietPing(builder.machineId)), 500);

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { type Child, startChild } from "./child.js";
+import { GrpcProxy, type GrpcProxyOptions } from "./grpc-proxy.js";
 import { HydraTables } from "./hydra-tables.js";
 import { startNixStore, type TestNixStore } from "./nix.js";
 import { NotificationRecorder } from "./notifications.js";
@@ -45,6 +46,8 @@ export interface PairOptions {
   /** On top of (or instead of) the settings that the recordings were made with. */
   readonly runner?: Settings;
   readonly runnerFlags?: readonly string[];
+  /** Builders reach the runner through a proxy that uses connections in this way. Default: directly. */
+  readonly proxy?: GrpcProxyOptions["connections"];
   /** More variables for the runner. */
   readonly runnerEnv?: Readonly<Record<string, string>>;
   /** More variables for the builders. */
@@ -99,6 +102,7 @@ export class Pair implements AsyncDisposable {
   readonly #builders: { name: string; store: TestNixStore; config: string; process: Child | undefined }[] =
     [];
   #runner: Child | undefined;
+  #proxy: GrpcProxy | undefined;
 
   private constructor(
     options: PairOptions,
@@ -178,6 +182,14 @@ export class Pair implements AsyncDisposable {
       });
       await pair.#writeFiles(builderOptions, builderStores);
       const started = pair;
+      if (options.proxy !== undefined) {
+        const proxy = await GrpcProxy.start({
+          upstream: started.#directUrl,
+          connections: options.proxy,
+        });
+        started.#proxy = proxy;
+        stops.push(() => proxy[Symbol.asyncDispose]());
+      }
       stops.push(() => started.#stopChildren());
       await pair.startRunner();
       for (const index of builderOptions.keys()) pair.startBuilder(index);
@@ -234,7 +246,16 @@ export class Pair implements AsyncDisposable {
 
   /** Where builders find the runner. */
   get gatewayUrl(): string {
+    return this.#proxy?.endpoint ?? this.#directUrl;
+  }
+
+  get #directUrl(): string {
     return `http://127.0.0.1:${this.#grpcPort}`;
+  }
+
+  /** Connections that the proxy has made to the runner. */
+  get proxiedConnections(): number {
+    return this.#proxy?.upstreamConnections ?? 0;
   }
 
   get runner(): Child {
@@ -310,7 +331,7 @@ export class Pair implements AsyncDisposable {
         "--config-path",
         builder.config,
         "--gateway-endpoint",
-        `http://127.0.0.1:${this.#grpcPort}`,
+        this.gatewayUrl,
         "--gateway-endpoint",
         `http://127.0.0.1:${this.#standbyPorts[1]}`,
       ],

@@ -269,6 +269,10 @@ export class DaemonStore implements Store {
     return this.#connections.run(operations.findRoots(), options);
   }
 
+  async deletePath(path: StorePath, options: CancelOptions = {}): Promise<void> {
+    await this.collectGarbage({ action: "deleteSpecific", paths: [path] }, options);
+  }
+
   /** Deletes paths, or lists what could be deleted. */
   collectGarbage(
     collection: operations.GarbageCollection,

@@ -223,6 +223,13 @@ export interface Store extends AsyncDisposable {
   /** Adds signatures (`<key name>:<base64>`) to those of a valid path. */
   addSignatures(path: StorePath, signatures: readonly string[], options?: CancelOptions): Promise<void>;
 
+  /**
+   * Deletes a path that nothing needs.
+   *
+   * @throws DaemonError `remote` when it is valid and a root or another path needs it
+   */
+  deletePath(path: StorePath, options?: CancelOptions): Promise<void>;
+
   /** Makes the path valid, by substitution if need be; rejects when that is impossible. */
   ensurePath(path: StorePath, options?: CancelOptions & StoreSettings): Promise<void>;
   /** Makes `link` (outside of the store) a permanent root of `path`. */

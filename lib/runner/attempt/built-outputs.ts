@@ -4,14 +4,18 @@ import { stepId } from "../../scheduler/ids.js";
 import type { DynamicContinuation } from "../../scheduler/types.js";
 import type { GraphGrowth } from "../ingestion/graph-growth.js";
 import type { IncomingOutputs } from "../outputs/incoming-outputs.js";
+import type { Attempt } from "../state/attempts.js";
 import { drvOf } from "../state/derivation-catalog.js";
 import type { InputResolver } from "../state/input-resolver.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 
 /** Hears of outcomes at once. */
 export interface OutcomeListener {
-  /** A step is built. Called before the scheduler releases the steps that need it. */
-  built(drv: StorePath, outputs: ReadonlyMap<string, StorePath>): void;
+  /**
+   * An attempt has built its step. Called before the scheduler releases the steps that need it. `checked`: those of the
+   * outputs that are in the runner's store.
+   */
+  built(attempt: Attempt, outputs: ReadonlyMap<string, StorePath>, checked: readonly StorePath[]): void;
   /** A built output named the derivation `drv`, which a dependent waits for. */
   dynamicInput(continuation: DynamicContinuation, drv: StorePath): void;
 }
@@ -38,9 +42,9 @@ export class BuiltOutputs implements OutcomeListener {
     this.#growth = growth;
   }
 
-  built(drv: StorePath, outputs: ReadonlyMap<string, StorePath>): void {
-    this.#incoming.complete(outputs.values());
-    this.learn(drv, outputs);
+  built(attempt: Attempt, outputs: ReadonlyMap<string, StorePath>, checked: readonly StorePath[]): void {
+    this.#incoming.complete(attempt, [...outputs.values()], checked);
+    this.learn(attempt.drv, outputs);
   }
 
   dynamicInput(continuation: DynamicContinuation, drv: StorePath): void {

@@ -53,7 +53,7 @@ export class Effects implements EffectPerformer {
         if (effect.abort) this.#sessions.send(effect.machine, { kind: "abort", buildId: effect.attempt });
         this.#logger.warn("attempt ended without a report", {
           cause: effect.cause,
-          attempt: effect.attempt,
+          drv: this.#attempts.get(effect.attempt)?.drv,
           machine: effect.machine,
         });
         this.#tasks.start(() => this.#results.ended(effect.attempt, effect.completion));

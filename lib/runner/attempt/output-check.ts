@@ -7,14 +7,16 @@ import { hashesEqual } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import { RunnerError } from "../errors.js";
+import type { IncomingOutputs } from "../outputs/incoming-outputs.js";
 import type { PresignedUploads } from "../outputs/presigned-uploads.js";
 import type { UploadMode } from "../outputs/upload-mode.js";
 import type { Attempt } from "../state/attempts.js";
-import type { RunnerStore } from "../state/runner-store.js";
+import type { RawStore } from "../state/runner-store.js";
 
 /** Where outputs should be. */
 export interface OutputCheckOptions {
-  readonly store: Pick<RunnerStore, "queryPathInfos" | "queryValidPaths">;
+  readonly store: Pick<RawStore, "queryPathInfos">;
+  readonly incoming: Pick<IncomingOutputs, "demandProvable">;
   readonly presigned: Pick<PresignedUploads, "lacking">;
   readonly uploadMode: () => UploadMode;
 }
@@ -42,19 +44,26 @@ export async function checkOutputs(
     }
   }
   const paths = [...outputs.values()].map((output) => output.path);
-  if (options.uploadMode() === "from-builders") return checkPublished(options, attempt, outputs);
-  const infos = await options.store.queryPathInfos(paths);
+  const ours =
+    options.uploadMode() === "from-builders" ? await options.presigned.lacking(attempt, outputs) : paths;
+  const infos = await options.store.queryPathInfos(ours);
+  const lost = ours.filter((path) => !infos.has(path));
+  if (lost.length > 0) {
+    throw new RunnerError(
+      "output-missing",
+      `${lost.join(", ")} did not arrive although ${attempt.drv} was reported as built`,
+    );
+  }
   for (const [name, output] of outputs) {
     const info = infos.get(output.path);
-    if (info === undefined) {
-      throw new RunnerError("output-missing", `output ${name} of ${attempt.drv} did not arrive in the store`);
-    }
+    if (info === undefined) continue;
     const differs = output.narHash !== undefined && !hashesEqual(output.narHash, info.narHash);
     if (differs || output.narSize !== info.narSize) {
       throw new RunnerError("output-mismatch", `output ${name} of ${attempt.drv} is not what was reported`);
     }
   }
-  return paths;
+  options.incoming.demandProvable(attempt, outputs, infos);
+  return ours;
 }
 
 const firstPauseMs = 1_000;
@@ -102,21 +111,4 @@ export async function checkOutputsWhileWanted(
       });
     },
   });
-}
-
-/** What the builder did not upload must be in our own store, from where we upload it. */
-async function checkPublished(
-  { store, presigned }: OutputCheckOptions,
-  attempt: Attempt,
-  outputs: ReadonlyMap<string, BuiltOutput>,
-): Promise<readonly StorePath[]> {
-  const lacking = await presigned.lacking(attempt, outputs);
-  if (lacking.length === 0) return [];
-  const valid = await store.queryValidPaths(lacking);
-  const lost = lacking.filter((path) => !valid.has(path));
-  if (lost.length === 0) return lacking;
-  throw new RunnerError(
-    "output-missing",
-    `${lost.join(", ")} did not arrive in the binary cache although ${attempt.drv} was reported as built`,
-  );
 }

@@ -128,7 +128,10 @@ export class Results {
     const succeeded = outcome.kind === "succeeded";
     const wantedBy = wantingJobsets(this.#scheduler.view, attempt.assignment.step);
     this.#counters.stepReported(report, attempt, succeeded, this.#scheduler.now());
-    if (succeeded) this.#listener.built(attempt.drv, outputPathsOf(report.outputs));
+    // An attempt that ended while its outputs were checked proves nothing.
+    const current = this.#attempts.get(attempt.id) === attempt;
+    const toUpload = judged.kind === "accepted" ? judged.toUpload : [];
+    if (succeeded && current) this.#listener.built(attempt, outputPathsOf(report.outputs), toUpload);
     const completion = this.#scheduler.complete(attempt.id, outcome);
     this.#attempts.remove(attempt.id);
     const refusal = judged.kind === "refused" ? judged.error : report.error;
@@ -137,7 +140,7 @@ export class Results {
       error: succeeded ? undefined : refusal,
       overheadMs: report.importMs + report.uploadMs,
       outputs: report.outputs,
-      toUpload: judged.kind === "accepted" ? judged.toUpload : [],
+      toUpload,
       wantedBy,
     });
     if (completion.kind === "stale") {

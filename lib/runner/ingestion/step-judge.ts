@@ -24,7 +24,7 @@ import { type EvidenceVerdict, judge, type OutputEvidence } from "./verdict.js";
 
 /** What a judge asks, and whom it informs. */
 export interface StepJudgeOptions {
-  readonly store: Pick<RunnerStore, "storeDir" | "queryValidPaths" | "ensurePath">;
+  readonly store: Pick<RunnerStore, "onlyProven" | "storeDir" | "queryValidPaths" | "ensurePath">;
   readonly database: Pick<HydraDatabase, "failedPaths">;
   readonly resolver: InputResolver;
   readonly recorder: Pick<Recorder, "outputsFound" | "substituted">;

@@ -57,8 +57,10 @@ export class CallGuard {
       throw new RpcError("failed-precondition", "this call is answered only for builders that have joined");
     }
     return {
-      attempts: () =>
-        this.#owners.machinesOf(principal).flatMap((machine) => this.#attempts.onMachine(machine)),
+      attempts: async () => {
+        await this.#sessions.whenSettled(this.#owners.machinesOf(principal), () => true);
+        return this.#owners.machinesOf(principal).flatMap((machine) => this.#attempts.onMachine(machine));
+      },
     };
   }
 

@@ -15,8 +15,8 @@ export interface JoiningMachine {
 
 /** Speaks for machines that have joined. */
 export interface JoinedCaller {
-  /** The attempts that run on its machines, as of now. */
-  attempts(): readonly Attempt[];
+  /** The attempts that run on its machines, as soon as it is known which of those they joined with do. */
+  attempts(): Promise<readonly Attempt[]>;
 }
 
 /** An attempt that may have ended; its machine is the caller's. */

@@ -62,7 +62,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     },
     fetchRequisites: async (_, paths, { signal }) =>
       (await store.closure(paths, { signal })).map((info) => info.path),
-    hasPath: (caller, path, { signal }) => incoming.has(path, caller.attempts(), { signal }),
+    hasPath: async (caller, path, { signal }) => incoming.has(path, await caller.attempts(), { signal }),
     fetchPaths: (_, paths, { signal }) => sendPaths(options, paths, signal),
     buildLog: async (attempt, { chunks }) => {
       scheduler.acknowledged(attempt.id);
@@ -70,7 +70,8 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     },
     buildResult: async (caller, stream, { signal }) => {
       for await (const { info, nar } of unpackNars(stream)) {
-        await incoming.take({ info, nar: counted(nar, counters) }, caller.attempts(), { signal });
+        const received = { info, nar: counted(nar, counters) };
+        await incoming.take(received, await caller.attempts(), { signal });
       }
     },
     requestPresignedUrls: (attempt, { requests }) => presigned.mint(attempt, requests),

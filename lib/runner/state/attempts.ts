@@ -46,6 +46,12 @@ export interface Attempt {
 export class AttemptRegistry {
   readonly #byId = new Map<AttemptId, Attempt>();
   readonly #byMachine = new Map<MachineId, Map<AttemptId, Attempt>>();
+  readonly #removalListeners: ((attempt: Attempt) => void)[] = [];
+
+  /** `listener` gets each attempt as soon as it is over. It must not throw. */
+  onRemoved(listener: (attempt: Attempt) => void): void {
+    this.#removalListeners.push(listener);
+  }
 
   add(attempt: Attempt): void {
     this.#byId.set(attempt.id, attempt);
@@ -85,6 +91,7 @@ export class AttemptRegistry {
     const jobs = this.#byMachine.get(attempt.machine);
     jobs?.delete(id);
     if (jobs?.size === 0) this.#byMachine.delete(attempt.machine);
+    for (const listener of this.#removalListeners) listener(attempt);
   }
 
   all(): Iterable<Attempt> {

@@ -46,8 +46,8 @@ afterEach(async () => {
 
 function check(valid: readonly StorePath[] = []): Promise<readonly StorePath[]> {
   const store = {
-    queryValidPaths: async (paths: readonly StorePath[]) =>
-      new Set(paths.filter((path) => valid.includes(path))),
+    queryPathInfos: async (paths: readonly StorePath[]) =>
+      new Map(paths.filter((path) => valid.includes(path)).map((path) => [path, out.info])),
   } as Partial<Store> as Store;
   const reported: BuiltOutput = {
     path: out.info.path,
@@ -57,7 +57,7 @@ function check(valid: readonly StorePath[] = []): Promise<readonly StorePath[]> 
     nixSupport: undefined,
   };
   return checkOutputs(
-    { store, presigned, uploadMode: () => "from-builders" },
+    { store, incoming: { demandProvable: () => {} }, presigned, uploadMode: () => "from-builders" },
     attempt,
     new Map([["out", reported]]),
   );

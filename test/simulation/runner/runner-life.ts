@@ -64,7 +64,6 @@ export class RunnerLife {
       life: lives,
       handlers: createRpcHandlers({
         ...this.parts,
-        store,
         logger: silentLogger,
         ownVersion: () => "simulated",
         acceptedVersions: () => [],

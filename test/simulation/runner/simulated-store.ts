@@ -10,7 +10,7 @@ import {
   type StorePath,
   type ValidPathInfo,
 } from "../../../lib/nix/index.js";
-import type { RunnerStore } from "../../../lib/runner/state/runner-store.js";
+import type { RawStore } from "../../../lib/runner/state/runner-store.js";
 import type { SeededRandom } from "../random.js";
 import type { ProcessLife } from "./process-life.js";
 import type { VirtualTime } from "./virtual-time.js";
@@ -31,7 +31,7 @@ export interface StoreFaults {
   /** Chance that an answer takes seconds. */
   readonly slow: number;
   /** One question that is not answered; for scenarios that need a fault at one point. */
-  readonly refuses?: keyof RunnerStore;
+  readonly refuses?: keyof RawStore;
 }
 
 export const noStoreFaults: StoreFaults = { down: false, slow: 0 };
@@ -51,8 +51,8 @@ export class SimulatedStore {
     this.#random = random;
   }
 
-  connect(life: ProcessLife): RunnerStore {
-    const ask = <T>(question: keyof RunnerStore, answer: () => T): Promise<T> =>
+  connect(life: ProcessLife): RawStore {
+    const ask = <T>(question: keyof RawStore, answer: () => T): Promise<T> =>
       this.#ask(life, question, answer);
     const infos = (paths: readonly StorePath[]): Map<StorePath, ValidPathInfo> =>
       new Map(paths.filter((path) => this.#has(path)).map((path) => [path, info(path)]));
@@ -83,6 +83,7 @@ export class SimulatedStore {
           if (!this.#has(path)) throw new Error(`no substitute for ${path}`);
         }),
       addPermRoot: () => ask("addPermRoot", () => undefined),
+      deletePath: (path) => ask("deletePath", () => void this.valid.delete(path)),
     };
   }
 
@@ -99,7 +100,7 @@ export class SimulatedStore {
     return path;
   }
 
-  #ask<T>(life: ProcessLife, question: keyof RunnerStore, answer: () => T): Promise<T> {
+  #ask<T>(life: ProcessLife, question: keyof RawStore, answer: () => T): Promise<T> {
     const latency = this.#random.chance(this.faults.slow) ? this.#random.int(100, 8_000) : 0;
     return new Promise((resolve, reject) => {
       this.#time.after(latency, () => {
