@@ -343,7 +343,10 @@ describe("a join that claims builds", () => {
   it("gets none that the runner did not give to that machine", async () => {
     const drvs = await pair().instantiate(
       shellDerivation(`claimed-${serial++}`, "echo > $out"),
-      `${shellDerivation(`foreign-${serial++}`, "echo > $out").replace("builtins.currentSystem", `"${otherSystem}"`)}`,
+      shellDerivation(`foreign-${serial++}`, "echo > $out").replace(
+        "builtins.currentSystem",
+        `"${otherSystem}"`,
+      ),
     );
     const ids = await pair().tables.addBuilds(drvs.map((drv) => ({ drv, jobsetId: pair().jobsetId })));
     const running = drvs.map((drv) => ({

@@ -126,7 +126,7 @@ export class IncomingOutputs {
       if (doubtful !== undefined) {
         throw new RunnerError(
           "output-mismatch",
-          `output ${name} of ${attempt.drv} refers to ${doubtful}, which nobody has reported as built`,
+          `output ${name} of ${attempt.drv} refers to ${doubtful}, which no builder has reported as built`,
         );
       }
     }

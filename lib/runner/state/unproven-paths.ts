@@ -41,7 +41,7 @@ export class UnprovenPaths {
     this.#background = options.background;
   }
 
-  /** Whether nobody but the attempts it arrived for may believe the path. */
+  /** Whether only the attempts that it arrived for may believe the path. */
   has(path: StorePath): boolean {
     return this.#claims.has(path);
   }
