@@ -102,7 +102,11 @@ export class HydraTables implements AsyncDisposable {
   }
 
   /** One transaction, as the evaluator does it: builds, their outputs, and the notification with the lowest id. */
-  async addBuilds(builds: readonly NewBuild[]): Promise<number[]> {
+  /** `before`: changes the rows before anybody hears of them. */
+  async addBuilds(
+    builds: readonly NewBuild[],
+    before: (ids: readonly number[]) => Promise<void> = () => Promise.resolve(),
+  ): Promise<number[]> {
     const facts = await Promise.all(builds.map((build) => derivationFacts(this.#store, build.drv)));
     const ids: number[] = [];
     await this.client.query("begin");
@@ -138,6 +142,7 @@ export class HydraTables implements AsyncDisposable {
           ]);
         }
       }
+      await before(ids);
       await this.client.query("select pg_notify('builds_added', $1)", [String(Math.min(...ids))]);
       await this.client.query("commit");
     } catch (error) {
