@@ -14,6 +14,7 @@ import { RunnerLink } from "./connection/runner-link.js";
 import { checkVersion, join, stay } from "./connection/tunnel-session.js";
 import { type BuilderCounters, type MutableCounters, newCounters } from "./counters.js";
 import { BuilderError } from "./errors.js";
+import { requireTrust } from "./machine/daemon-trust.js";
 import { readNixConfiguration } from "./machine/nix-configuration.js";
 import { readMachineFacts, sampleSystem } from "./machine/system-sampling.js";
 import type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
@@ -133,6 +134,7 @@ export class BuilderClient implements AsyncDisposable {
 
   async #start(): Promise<void> {
     try {
+      await requireTrust(this.#options.store, this.#stop.signal);
       this.#machine = await this.#describeMachine();
       const first = await this.#joinSomewhere();
       void this.#live(first);

@@ -7,6 +7,7 @@ import { HydraError } from "../errors.js";
  * - `unauthorized`: the runner refused our token or certificate
  * - `join-rejected`: the runner does not want this machine as it describes itself
  * - `nix-configuration`: Nix's settings could not be read
+ * - `untrusted`: the Nix daemon does not trust our user
  * - `runner-lost`: no runner was there for as long as we are to wait for one
  * - `closed`: the builder was closed before it had joined
  */
@@ -16,6 +17,7 @@ export type BuilderErrorCode =
   | "unauthorized"
   | "join-rejected"
   | "nix-configuration"
+  | "untrusted"
   | "runner-lost"
   | "closed";
 

@@ -64,6 +64,9 @@ const mayBeTrouble: ReadonlySet<FailedStatus> = new Set([
   "noSubstituters",
 ]);
 
+/** Outputs that refer to each other: the derivation's fault, although old versions of Nix do not say so. */
+const outputCircle = /^cycle detected in (?:build of|the references of)/;
+
 const words: Readonly<Record<FailedStatus, string>> = {
   permanentFailure: "failed",
   inputRejected: "has an input that Nix rejected",
@@ -82,11 +85,13 @@ const words: Readonly<Record<FailedStatus, string>> = {
 export function failureOf(drv: StorePath, { status, errorMessage }: BuildResult): BuildFailure | undefined {
   if (!Object.hasOwn(failureStates, status)) return undefined;
   const failed = status as FailedStatus;
-  const trouble = mayBeTrouble.has(failed) ? machineTroubleIn(errorMessage) : undefined;
-  const state = trouble === undefined ? failureStates[failed] : "preparingFailure";
+  const isCircle = failed === "miscFailure" && outputCircle.test(errorMessage);
+  const trouble = mayBeTrouble.has(failed) && !isCircle ? machineTroubleIn(errorMessage) : undefined;
+  const own = isCircle ? "buildFailure" : failureStates[failed];
+  const state = trouble === undefined ? own : "preparingFailure";
   // The daemon's words repeat the end of the log, which the runner has already. What is not in a log is kept.
   const reason =
-    state === "preparingFailure" || failed === "outputRejected" || failed === "inputRejected"
+    state === "preparingFailure" || isCircle || failed === "outputRejected" || failed === "inputRejected"
       ? `: ${reportText(errorMessage)}`
       : "; see the log";
   return new BuildFailure(state, `${drv} ${words[failed]}${reason}`, {

@@ -36,13 +36,30 @@ function hostSystem(): string {
   return `${architecture}-${process.platform === "darwin" ? "darwin" : "linux"}`;
 }
 
+/** System features that Nix adds, whatever `system-features` says, when the experimental feature of the name is on. */
+const implied: ReadonlySet<string> = new Set(["ca-derivations", "recursive-nix"]);
+
+function impliedFeatures(experimental: readonly string[]): string[] {
+  return experimental.filter((feature) => implied.has(feature));
+}
+
+/** `experimental-features` of Nix's settings as text: there the features have names in every version. */
+export function parseExperimentalFeatures(text: string): string[] {
+  const line = /^experimental-features =(.*)$/m.exec(text)?.[1] ?? "";
+  return line.split(/\s+/).filter((word) => word !== "");
+}
+
 /**
  * Reads the JSON of `nix show-config --json`: an object of `{value: …}` by setting name. Settings that this Nix does
- * not know count as unset.
+ * not know count as unset. `experimentalFeatures`: their names, for a Nix whose JSON has only numbers for them.
  *
  * @throws BuilderError `nix-configuration`
  */
-export function parseNixConfiguration(text: string, nixVersion: string): NixConfiguration {
+export function parseNixConfiguration(
+  text: string,
+  nixVersion: string,
+  experimentalFeatures?: readonly string[],
+): NixConfiguration {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -69,7 +86,12 @@ export function parseNixConfiguration(text: string, nixVersion: string): NixConf
   return {
     system: word("system") ?? hostSystem(),
     extraPlatforms: list("extra-platforms"),
-    systemFeatures: list("system-features"),
+    systemFeatures: [
+      ...new Set([
+        ...list("system-features"),
+        ...impliedFeatures(experimentalFeatures ?? list("experimental-features")),
+      ]),
+    ],
     substituters: list("substituters"),
     useCgroups: value("use-cgroups") === true,
     buildDir: word("build-dir"),
@@ -96,13 +118,15 @@ export async function readNixConfiguration(
     (text) => text.trim(),
     () => "",
   );
+  let command = [...experimental, "show-config"];
   let settings: string;
   try {
     // The old name first: new versions still know it, old ones do not know the new one.
-    settings = await nix([...experimental, "show-config", "--json"]);
+    settings = await nix([...command, "--json"]);
   } catch (oldNameFailed) {
     try {
-      settings = await nix([...experimental, "config", "show", "--json"]);
+      command = [...experimental, "config", "show"];
+      settings = await nix([...command, "--json"]);
     } catch (error) {
       const cause = (error as { code?: unknown }).code === "ENOENT" ? error : oldNameFailed;
       const problem = errorChain(cause).split("\n", 1)[0];
@@ -113,7 +137,8 @@ export async function readNixConfiguration(
       );
     }
   }
-  return parseNixConfiguration(settings, await version);
+  const named = await nix(command).then(parseExperimentalFeatures, () => undefined);
+  return parseNixConfiguration(settings, await version, named);
 }
 
 /** Where Nix of this version (`2.30.1`) runs builds when `build-dir` is not set. */

@@ -22,6 +22,7 @@ import type {
   RootsSession,
   Store,
   StoreSettings,
+  Trust,
 } from "../store/store.js";
 import { matchBuildResults, runBuild } from "./build.js";
 import type { DaemonConnection } from "./connection.js";
@@ -100,6 +101,10 @@ export class DaemonStore implements Store {
   /** Protocol version as text, for instance `1.34`. */
   get protocol(): string {
     return `1.${this.server.minor}`;
+  }
+
+  get trust(): Trust {
+    return this.server.trust;
   }
 
   /** Connections in use, idle, and callers waiting for one. */

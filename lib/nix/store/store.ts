@@ -175,6 +175,8 @@ export interface Store extends AsyncDisposable {
   readonly storeDir: StoreDir;
   /** Where the files really are; differs from `storeDir` for chroot stores. */
   readonly realStoreDir: string;
+  /** Whether the store's daemon does what we ask without signatures. */
+  readonly trust: Trust;
 
   /** Undefined when the path is not valid. */
   queryPathInfo(path: StorePath, options?: CancelOptions): Promise<ValidPathInfo | undefined>;

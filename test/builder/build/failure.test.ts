@@ -69,6 +69,15 @@ describe("what the daemon says of a build", () => {
     expect(failureOf(drv, result(status, text))).toMatchObject({ code: "preparingFailure", reported: cause });
   });
 
+  test("outputs that refer to each other are the derivation's fault", () => {
+    const text =
+      "cycle detected in build of '/nix/store/x.drv' in the references of output 'dev' from output 'out'";
+    expect(failureOf(drv, result("miscFailure", text))).toMatchObject({
+      code: "buildFailure",
+      reported: undefined,
+    });
+  });
+
   test.each([
     "builder failed\n> note: build failure may have been caused by lack of free disk space",
     "builder failed\n       > cannot create file: No space left on device",

@@ -2,7 +2,11 @@ import { tmpdir } from "node:os";
 import { describe, expect, test } from "vitest";
 import { joinMessage, pingMessage } from "../../../lib/builder/connection/join-info.js";
 import { newCounters } from "../../../lib/builder/counters.js";
-import { defaultBuildDir, parseNixConfiguration } from "../../../lib/builder/machine/nix-configuration.js";
+import {
+  defaultBuildDir,
+  parseExperimentalFeatures,
+  parseNixConfiguration,
+} from "../../../lib/builder/machine/nix-configuration.js";
 import { builderSettings, nixConfiguration } from "../../support/builder-settings.js";
 
 const facts = { count: 2, bogomips: 4599.99, totalMemory: 1 << 30 };
@@ -68,6 +72,22 @@ describe("settings of Nix", () => {
       buildDir: undefined,
       nixVersion: "nix (Nix) 2.26.3",
     });
+  });
+
+  test("experimental features imply the system features that Nix adds for them", () => {
+    const text = JSON.stringify({
+      "system-features": { value: ["kvm", "ca-derivations"] },
+      "experimental-features": { value: [0, 4] },
+    });
+    const named = parseExperimentalFeatures(
+      "cores = 1\nexperimental-features = ca-derivations flakes recursive-nix\nfsync = true\n",
+    );
+    expect(parseNixConfiguration(text, "", named).systemFeatures).toEqual([
+      "kvm",
+      "ca-derivations",
+      "recursive-nix",
+    ]);
+    expect(parseNixConfiguration(text, "").systemFeatures).toEqual(["kvm", "ca-derivations"]);
   });
 
   test.each(["", "[", "7", "null"])("%j is an error", (text) => {
