@@ -15,6 +15,12 @@ const run = promisify(execFile);
 let disk = "";
 let mounted = false;
 
+// Registered before the pair's, so it runs after the pair has ended.
+afterAll(async () => {
+  if (mounted) await run("umount", ["-l", disk]);
+  await rm(disk, { recursive: true, force: true });
+});
+
 const pair = usePair(async () => {
   disk = await mkdtemp(join(tmpdir(), "hydra-disk-"));
   // Without the right to mount, the disk is a large one and the test shows less.
@@ -27,10 +33,6 @@ const pair = usePair(async () => {
     builders: [{ settings: { maxJobs: 8 } }],
     runner: { hydraDataDir: disk },
   };
-});
-afterAll(async () => {
-  if (mounted) await run("umount", ["-l", disk]);
-  await rm(disk, { recursive: true, force: true });
 });
 
 /** Takes every byte that is left. */
