@@ -1,8 +1,13 @@
 /** Looks at what passes between the runner and its builders. */
-import type { BuildOrder } from "../../../lib/rpc/index.js";
+import type { StorePath } from "../../../lib/nix/index.js";
+import { hashesEqual } from "../../../lib/nix/index.js";
+import type { BuildCompletion, BuildOrder, RpcError } from "../../../lib/rpc/index.js";
+import { machineId } from "../../../lib/scheduler/ids.js";
 import { demand } from "../oracle.js";
 import type { Run } from "./run.js";
+import { checkBuilt } from "./runner-oracle.js";
 import type { RunnerWorld } from "./runner-world.js";
+import { loggerOf } from "./simulated-disk.js";
 
 export class BuilderWatch {
   readonly #world: RunnerWorld;
@@ -21,9 +26,41 @@ export class BuilderWatch {
     this.#guarded(() => this.#abort(run));
   }
 
-  /** A derivation that somebody else has in hand must not be handed out. */
-  #order({ drv, buildId: id }: BuildOrder, machine: string): void {
+  /** What was written as the log of a derivation. */
+  onLog(drv: StorePath, text: string): void {
+    this.#guarded(() =>
+      demand(
+        text === "" || this.#world.ledger.mayLog(loggerOf(text), drv),
+        "logs are written by those who were asked to build",
+        () => `${text} for ${drv}`,
+      ),
+    );
+  }
+
+  /** An output was not taken from an honest builder. */
+  onRefused(run: Run, error: RpcError): void {
+    const { life } = this.#world;
+    const wanted = run.owned && run.life === this.#world.lives && life?.knows(run) === true;
+    this.#guarded(() =>
+      demand(
+        !wanted || !life.active || error.code === "unavailable",
+        "outputs of a running attempt are taken",
+        () => `${run.id} on ${run.machine}: ${error.message}`,
+      ),
+    );
+  }
+
+  /** Something that must be true when a call of a liar was answered. */
+  demands(condition: boolean, invariant: string, detail: () => string): void {
+    this.#guarded(() => demand(condition, invariant, detail));
+  }
+
+  /** What another machine has in hand must not be given out. */
+  #order(order: BuildOrder, machine: string): void {
+    const { drv, buildId: id } = order;
     const now = this.#world.time.now();
+    for (const input of order.derivation?.inputSources ?? [])
+      checkBuilt(this.#world, input, `input of ${drv}`);
     demand(
       this.#world.life?.knows({ id, machine }) === true,
       "what is handed out is known",
@@ -51,9 +88,22 @@ export class BuilderWatch {
   }
 
   /** A stale report is refused and changes nothing. */
-  onReport(run: Run, again: boolean): (error: unknown) => void {
-    const check = this.#answer(run, again);
+  onReport(run: Run, again: boolean, completion: BuildCompletion): (error: unknown) => void {
+    const check = this.#answer(run, again, completion);
     return (error) => this.#guarded(() => check(error));
+  }
+
+  /** A report in the name of a caller that the attempt was not given to is refused and changes nothing. */
+  onForeignReport(run: Run): (error: unknown) => void {
+    const { life } = this.#world;
+    const event = this.#world.events;
+    const before = life?.digest();
+    return (error) =>
+      this.#guarded(() => {
+        demand(error !== undefined, "reports are taken from the owner of the attempt", () => run.id);
+        if (this.#world.life !== life || this.#world.events !== event) return;
+        demand(life?.digest() === before, "a foreign report changes nothing", () => run.id);
+      });
   }
 
   /** For checks that the runner's own code is in the middle of: it must not get to see their failure. */
@@ -65,10 +115,11 @@ export class BuilderWatch {
     }
   }
 
-  #answer(run: Run, again: boolean): (error: unknown) => void {
-    const { life } = this.#world;
+  #answer(run: Run, again: boolean, { outputs }: BuildCompletion): (error: unknown) => void {
+    const { life, store } = this.#world;
     if (life === undefined) return () => {};
-    const { owned } = run;
+    // A machine id that is another caller's by now is no longer the sender's.
+    const owned = run.owned && life.parts.owners.of(machineId(run.machine)) !== undefined;
     const known = life.reported.has(run.id);
     const answered = life.answered.has(run.id);
     life.reported.add(run.id);
@@ -78,9 +129,13 @@ export class BuilderWatch {
       if (this.#world.life !== life) return;
       if (error === undefined) {
         life.answered.add(run.id);
-        const paths = [...(run.completion?.outputs.values() ?? [])].map(({ path }) => path);
-        if (paths.length > 0 && paths.every((path) => this.#world.store.valid.has(path)))
-          life.taken.add(run.drv);
+        const arrived = [...outputs].every(([name, { path, narHash }]) => {
+          const wanted = run.order.derivation?.outputs.get(name);
+          const stored = store.hashOf(path);
+          const same = stored !== undefined && narHash !== undefined && hashesEqual(stored, narHash);
+          return same && (wanted?.kind !== "inputAddressed" || wanted.path === path);
+        });
+        if (outputs.size > 0 && arrived) life.taken.add(run.drv);
       }
       demand(
         !answered || error === undefined,

@@ -7,7 +7,7 @@ import {
   type StorePath,
 } from "../../../lib/nix/index.js";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
-import { pathOf } from "./simulated-store.js";
+import { pathOf } from "./store-paths.js";
 
 export interface KnownDerivation {
   readonly drv: StorePath;

@@ -1,10 +1,14 @@
 /** What the events of a plan do to the world around the runner. */
 import { buildId } from "../../../lib/scheduler/ids.js";
 import { SeededRandom } from "../random.js";
+import { claim, forge, forgeReport, lie, peek, seize } from "./liars.js";
 import type { RunnerEvent } from "./runner-plan.js";
 import type { RunnerWorld } from "./runner-world.js";
 import type { SimulatedBuilder } from "./simulated-builder.js";
-import { noStoreFaults, storeDir } from "./simulated-store.js";
+import { noDatabaseFaults } from "./simulated-database.js";
+import { diskFaults } from "./simulated-disk.js";
+import { noStoreFaults } from "./simulated-store.js";
+import { storeDir } from "./store-paths.js";
 import type { BuildRow } from "./tables.js";
 
 /** What may end builds before their time. */
@@ -115,6 +119,7 @@ export function happen(world: RunnerWorld, { kind, seed }: RunnerEvent): void {
         loseAnswer: chance(),
         slow: chance() / 3,
         deaf: chance(),
+        frozen: false,
       };
       world.database.faults = faults;
       world.time.after(random.int(1000, 60_000), () => {
@@ -130,6 +135,53 @@ export function happen(world: RunnerWorld, { kind, seed }: RunnerEvent): void {
       });
       return;
     }
+    case "lie":
+      lie(world, random);
+      return;
+    case "forge":
+      forge(world, random);
+      return;
+    case "forgeReport":
+      forgeReport(world, random);
+      return;
+    case "claim":
+      claim(world, random);
+      return;
+    case "seize":
+      seize(world, random);
+      return;
+    case "peek":
+      peek(world, random);
+      return;
+    case "disk": {
+      const fault = random.pick(diskFaults);
+      world.disk.fault = fault;
+      world.time.after(random.int(1000, 60_000), () => {
+        world.disk.fault = undefined;
+      });
+      return;
+    }
+    case "freeze":
+      freeze(world, random.int(1000, 120_000));
+      return;
+    case "loseDatabase": {
+      const { life } = world;
+      const outageMs = random.int(1000, 60_000);
+      freeze(world, outageMs);
+      world.time.after(random.int(1, outageMs), () => {
+        if (life === undefined || world.life !== life || world.healed) return;
+        world.disturbances++;
+        life.lockLost();
+        world.time.after(random.int(1, 2_000), () => {
+          if (world.life === life) world.kill(random.int(100, 20_000));
+        });
+      });
+      return;
+    }
+    case "bucket":
+      world.bucket.silent = true;
+      world.time.after(random.int(1000, 900_000), () => world.bucket.heal());
+      return;
     case "kill":
       world.kill(random.int(100, 20_000));
       return;
@@ -141,6 +193,14 @@ export function happen(world: RunnerWorld, { kind, seed }: RunnerEvent): void {
       return;
     }
   }
+}
+
+function freeze(world: RunnerWorld, milliseconds: number): void {
+  const faults = { ...noDatabaseFaults, frozen: true };
+  world.database.faults = faults;
+  world.time.after(milliseconds, () => {
+    if (world.database.faults === faults) world.database.heal();
+  });
 }
 
 function addBuilds(world: RunnerWorld, random: SeededRandom): void {

@@ -8,8 +8,9 @@ import type {
 } from "../../../lib/rpc/index.js";
 import type { SeededRandom } from "../random.js";
 import type { BuilderWatch } from "./builder-watch.js";
+import type { SimulatedOutput } from "./contents.js";
+import type { Ledger } from "./ledger.js";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
-import { narHashOf, narSize, type SimulatedStore } from "./simulated-store.js";
 import type { VirtualTime } from "./virtual-time.js";
 
 /** A build as its machine sees it. */
@@ -36,7 +37,18 @@ export interface Run {
   /** How often something had happened by then that may end builds early. */
   disturbances: number;
   completion: BuildCompletion | undefined;
+  /** What the builder says of its outputs that is not true. */
+  lie: OutputLie | undefined;
+  /** Its log was sent. */
+  logged: boolean;
 }
+
+/**
+ * `otherBytes`: others than it reports; `otherHash`: it states the wrong one while sending; `otherPath`: it sends and
+ * reports an output of another step; `withheld`: it sends none.
+ */
+export const outputLies = ["otherBytes", "otherHash", "otherPath", "withheld"] as const;
+export type OutputLie = (typeof outputLies)[number];
 
 /** The runner of the moment; undefined while none takes builders. */
 export interface RunnerSide {
@@ -47,21 +59,23 @@ export interface RunnerSide {
 export interface BuilderWorld {
   readonly time: VirtualTime;
   readonly random: SeededRandom;
-  readonly store: SimulatedStore;
+  readonly ledger: Ledger;
   readonly plan: RunnerPlan;
   readonly runner: () => RunnerSide | undefined;
   readonly healed: () => boolean;
   readonly planned: (name: string) => PlannedDerivation;
+  /** Of all derivations whose outputs have a path before they are built. */
+  readonly outputPaths: () => readonly StorePath[];
   /** How often something happened that may end builds early. */
   readonly disturbances: () => number;
-  readonly watch: Pick<BuilderWatch, "onOrder" | "onAbort" | "onReport">;
+  readonly watch: Pick<BuilderWatch, "onOrder" | "onAbort" | "onReport" | "onRefused">;
 }
 
-/** The report of a build; `path`: its output, when it has one. */
+/** The report of a build; `output`: when it has one. */
 export function completionOf(
-  run: Run,
+  run: Pick<Run, "id" | "machine">,
   state: BuildState,
-  path: StorePath | undefined,
+  output: SimulatedOutput | undefined,
   failed: boolean,
 ): BuildCompletion {
   return {
@@ -72,16 +86,16 @@ export function completionOf(
     buildMs: 1,
     uploadMs: 1,
     outputs: new Map(
-      path === undefined
+      output === undefined
         ? []
         : [
             [
               "out",
               {
-                path,
-                narSize,
-                closureSize: narSize,
-                narHash: narHashOf(path),
+                path: output.path,
+                narSize: output.nar.length,
+                closureSize: output.nar.length,
+                narHash: output.narHash,
                 nixSupport: supportOf(failed),
               },
             ],

@@ -13,6 +13,7 @@ import { defaultConfig, idleEdges } from "../../support/idle-runner.js";
 import { SeededRandom } from "../random.js";
 import { ProcessLife } from "./process-life.js";
 import { type Run, type RunnerSide, supportOf } from "./run.js";
+import { checkBuilt } from "./runner-oracle.js";
 import type { RunnerWorld } from "./runner-world.js";
 
 /** That of the data folder, which outlives the process. */
@@ -29,6 +30,7 @@ export class RunnerLife {
   readonly #world: RunnerWorld;
   readonly #process = new ProcessLife();
   readonly #side: RunnerSide;
+  readonly #resting = new AbortController();
   #active = false;
   /** Since when a step could have been handed out; milliseconds since the epoch. */
   readonly assignableSince = new Map<StepId, number>();
@@ -53,6 +55,8 @@ export class RunnerLife {
       attemptIds: new AttemptIds(attemptKey, (size) =>
         Uint8Array.from({ length: size }, () => chance.int(0, 255)),
       ),
+      unprovenBefore: world.unproven.paths,
+      unprovenMemory: world.unproven.connect(this.#process, world.disk, time),
       openEdges: () => this.#edges(random),
     });
     // As in production, only shorter: hours of virtual time cost real time.
@@ -126,9 +130,17 @@ export class RunnerLife {
     await tasks.drained(30_000);
   }
 
+  /** The owner lock is lost, as in `QueueRunner`: nothing is written any more, and builders keep what they build. */
+  lockLost(): void {
+    this.#active = false;
+    this.parts.dispatcher.close();
+    this.parts.sessions.disconnectAll("this runner does not own the database any more");
+  }
+
   /** No more rounds and passes; what is under way goes on. */
   rest(): void {
     this.parts.dispatcher.close();
+    this.#resting.abort();
     void this.parts.monitor.close();
   }
 
@@ -137,11 +149,12 @@ export class RunnerLife {
     this.#active = true;
     this.#world.runnerActive();
     this.parts.monitor.start();
+    void this.parts.leftBehind.run(this.#resting.signal);
     this.parts.dispatcher.trigger();
   }
 
   #edges(random: SeededRandom): RunnerEdges {
-    const { time } = this.#world;
+    const { time, disk, bucket } = this.#world;
     const slowly = (): Promise<void> =>
       new Promise((resolve) => {
         const long = !this.#world.healed && random.chance(0.05);
@@ -150,17 +163,23 @@ export class RunnerLife {
         });
       });
     return {
-      logs: idleEdges.logs,
+      logs: disk.logs((drv, text) => this.#world.watch.onLog(drv, text)),
       uploads: {
         ...idleEdges.uploads,
         publish: async ({ outputs }) => {
+          disk.check();
+          for (const path of outputs.values()) checkBuilt(this.#world, path, "published");
           await slowly();
+          await bucket.answers(this.#process);
           for (const path of outputs.values()) this.#world.published.add(path);
         },
-        putLog: slowly,
+        putLog: async () => {
+          disk.check();
+          await slowly();
+        },
       },
       readNixSupport: (_, output) => {
-        const planned = this.#world.plan.derivations.get(output.slice(33).replace(/-ca$/, ""));
+        const planned = this.#world.plan.derivations.get(output.slice(33));
         return Promise.resolve(supportOf(planned?.result === "failsWithOutput"));
       },
     };

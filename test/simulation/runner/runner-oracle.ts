@@ -7,7 +7,8 @@ import { demand, fits } from "../oracle.js";
 import type { RunnerLife } from "./runner-life.js";
 import { type PlannedDerivation, start } from "./runner-plan.js";
 import type { RunnerWorld } from "./runner-world.js";
-import { storeDir } from "./simulated-store.js";
+import type { StoredOutput } from "./simulated-store.js";
+import { storeDir } from "./store-paths.js";
 import type { BuildRow } from "./tables.js";
 
 /** After trouble of its neighbours the runner may take this long to be itself again. Milliseconds. */
@@ -24,6 +25,15 @@ export function checkState(world: RunnerWorld): void {
   for (const { id } of scheduler.view.builds()) {
     demand(!recorder.holds(id), "a build that is being recorded is not taken in", () => `build ${id}`);
   }
+  for (const attempt of attempts.all()) {
+    if (!attempt.sent && attempt.adopted !== true) continue;
+    const given = world.ledger.order(attempt.id);
+    demand(
+      given !== undefined && given.machine === attempt.machine && given.order.drv === attempt.drv,
+      "an attempt belongs to the machine that it was given to",
+      () => `${attempt.id} on ${attempt.machine}`,
+    );
+  }
   const running = new Set<string>();
   for (const { step, attempt } of scheduler.view.attempts()) {
     demand(!running.has(step), "one owner per derivation", () => step);
@@ -31,6 +41,24 @@ export function checkState(world: RunnerWorld): void {
     const known = attempts.get(attempt);
     demand(known === undefined || known.drv === (step as string), "one owner per derivation", () => attempt);
   }
+}
+
+/** Nothing is believed that its owner did not build. Derivations and paths that are not there are no outputs. */
+export function checkBuilt(world: RunnerWorld, path: StorePath, what: string): void {
+  const hash = world.store.hashOf(path);
+  if (hash === undefined) return;
+  demand(
+    world.ledger.isBuilt(path, hash),
+    "nothing is believed that its owner did not build",
+    () => `${path}, ${what}`,
+  );
+}
+
+/** What is public stays what it is. */
+export function checkReplaced(world: RunnerWorld, { info }: StoredOutput): void {
+  const { path, narHash } = info;
+  const genuine = world.ledger.isBuilt(path, narHash) && world.published.has(path);
+  demand(!genuine, "what was published is not replaced", () => path);
 }
 
 /** Nobody waits for what is there: neither steps for machines nor builds for the queue monitor. */
@@ -70,11 +98,12 @@ function keepSince<T>(since: Map<T, number>, present: ReadonlySet<T>, now: numbe
 
 /** The runner has ended a build by a step of its own. */
 export function checkEnded(world: RunnerWorld, row: BuildRow): void {
-  if (row.cached) return;
   const [own] = closureOf(world, parseFullStorePath(storeDir, row.drvPath));
   const known = own === undefined ? undefined : world.derivations.get(own.name);
   const output = known?.derivation.outputs.get("out");
   if (output?.kind !== "inputAddressed") return;
+  if (row.status === 0 || row.status === 6) checkBuilt(world, output.path, `output of build ${row.id}`);
+  if (row.cached) return;
   if (row.status === 0 || row.status === 6) {
     demand(world.published.has(output.path), "a build ends when its outputs are public", () => `${row.id}`);
   }
@@ -139,11 +168,12 @@ function checkOutcome(world: RunnerWorld, row: BuildRow): void {
   const drv = parseFullStorePath(storeDir, row.drvPath);
   const all = closureOf(world, drv);
   const [own, ...below] = all;
-  const fails = (one: PlannedDerivation): boolean => one.result === "fails";
+  const fails = (one: PlannedDerivation): boolean =>
+    one.result === "fails" || world.ledger.misreported.has(one.name);
   const allowed = (): boolean => {
     switch (row.status ?? -1) {
       case 0:
-        return own?.result === "succeeds";
+        return own?.result === "succeeds" || world.ledger.misreported.has(own?.name ?? "");
       case 1:
         return own !== undefined && fails(own);
       case 2:

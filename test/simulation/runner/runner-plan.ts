@@ -39,7 +39,18 @@ export const runnerEventKinds = [
   "stop",
 ] as const;
 
-export type RunnerEventKind = (typeof runnerEventKinds)[number];
+/** What builders do that lie, alone or together. */
+export const lyingEventKinds = ["lie", "claim", "seize", "peek", "forge", "forgeReport"] as const;
+/** What the runner has to wait for. */
+export const starvingEventKinds = ["freeze", "loseDatabase", "bucket", "disk"] as const;
+
+export type RunnerEventKind =
+  | (typeof runnerEventKinds)[number]
+  | (typeof lyingEventKinds)[number]
+  | (typeof starvingEventKinds)[number];
+
+/** Whose names builders call in: all in one, each in its own, or several in one. */
+export type Principals = "one" | "each" | "pairs";
 
 export interface RunnerEvent {
   readonly at: number;
@@ -59,6 +70,7 @@ export interface RunnerPlan {
     readonly reportLate: number;
     readonly loseOutputs: number;
   };
+  readonly principals: Principals;
   /** Milliseconds after which nothing goes wrong any more. */
   readonly healAt: number;
 }
@@ -101,6 +113,8 @@ export function makeRunnerPlan(seed: number): RunnerPlan {
     if (kind === "join" || kind === "build") continue;
     if (random.chance(kind === "stop" || kind === "shares" ? 0.2 : 0.4)) add(kind, random.int(1, 4));
   }
+  const { principals, villainy } = villains(seed, healAt);
+  events.push(...villainy);
   events.sort((a, b) => a.at - b.at);
   const chance = (p: number): number => (random.chance(p) ? random.next() * 0.4 : 0);
   return {
@@ -109,6 +123,27 @@ export function makeRunnerPlan(seed: number): RunnerPlan {
     events,
     maxTries: random.int(1, 4),
     builders: { reportTwice: chance(0.5), reportLate: chance(0.5), loseOutputs: chance(0.2) },
+    principals,
     healAt,
   };
+}
+
+/** With chance of their own, so that the rest of a history stays what it was before they came. */
+function villains(
+  seed: number,
+  until: number,
+): { readonly principals: Principals; readonly villainy: RunnerEvent[] } {
+  const random = new SeededRandom(seed ^ 0x11a5);
+  const principals = random.pick(["one", "each", "each", "pairs"] as const);
+  const villainy: RunnerEvent[] = [];
+  const add = (kind: RunnerEventKind, chance: number, most: number): void => {
+    if (!random.chance(chance)) return;
+    const times = random.int(1, most);
+    for (let i = 0; i < times; i++) {
+      villainy.push({ at: random.int(0, until), kind, seed: random.int(0, 0x7fffffff) });
+    }
+  };
+  for (const kind of lyingEventKinds) add(kind, 0.4, 6);
+  for (const kind of starvingEventKinds) add(kind, 0.2, 2);
+  return { principals, villainy };
 }

@@ -5,18 +5,25 @@
  * killed and started again on the way; database, store and builders go on without it.
  */
 import { toError } from "../../../lib/errors.js";
+import type { StorePath } from "../../../lib/nix/index.js";
 import { demand } from "../oracle.js";
 import { SeededRandom } from "../random.js";
 import { BuilderWatch } from "./builder-watch.js";
 import { type KnownDerivation, makeDerivations } from "./derivations.js";
 import { happen } from "./happenings.js";
 import { joinFacts } from "./join-facts.js";
+import { Ledger } from "./ledger.js";
+import { principalFor } from "./principals.js";
 import { RunnerLife } from "./runner-life.js";
-import { checkDrained, checkEnded, checkOutcomes, checkState } from "./runner-oracle.js";
+import { checkDrained, checkEnded, checkOutcomes, checkReplaced, checkState } from "./runner-oracle.js";
 import { type PlannedDerivation, type RunnerPlan, start } from "./runner-plan.js";
+import { SimulatedBucket } from "./simulated-bucket.js";
 import { SimulatedBuilder } from "./simulated-builder.js";
 import { noDatabaseFaults, SimulatedDatabase } from "./simulated-database.js";
+import { SimulatedDisk } from "./simulated-disk.js";
 import { noStoreFaults, SimulatedStore } from "./simulated-store.js";
+import { pathOf } from "./store-paths.js";
+import { UnprovenList } from "./unproven-list.js";
 import { VirtualTime } from "./virtual-time.js";
 
 export interface RunnerSimulationResult {
@@ -29,6 +36,8 @@ export interface RunnerSimulationResult {
 }
 
 const maxEvents = 60_000;
+/** How long the last rows may take to be closed. Milliseconds. */
+const rowGraceMs = 60_000;
 
 export function simulateRunner(plan: RunnerPlan): Promise<RunnerSimulationResult> {
   return inWorld(plan, (world) => world.run());
@@ -68,6 +77,10 @@ export class RunnerWorld {
   /** Some build was; nothing tells the runner when. */
   repointed = false;
   readonly watch = new BuilderWatch(this);
+  readonly ledger = new Ledger();
+  readonly disk = new SimulatedDisk();
+  readonly bucket: SimulatedBucket;
+  readonly unproven = new UnprovenList();
   lives = 0;
   healed = false;
   events = 0;
@@ -82,7 +95,10 @@ export class RunnerWorld {
     this.database = new SimulatedDatabase(time, new SeededRandom(plan.seed ^ 0xdb), (row) =>
       checkEnded(this, row),
     );
-    this.store = new SimulatedStore(time, new SeededRandom(plan.seed ^ 0x570e));
+    this.store = new SimulatedStore(time, new SeededRandom(plan.seed ^ 0x570e), (before) =>
+      checkReplaced(this, before),
+    );
+    this.bucket = new SimulatedBucket(time);
     this.derivations = makeDerivations(plan);
     for (const { drv, twin, derivation } of this.derivations.values()) {
       this.store.derivations.set(drv, derivation);
@@ -112,6 +128,13 @@ export class RunnerWorld {
     return found;
   }
 
+  /** Of all derivations whose outputs have a path before they are built, and of the others some path. */
+  readonly outputPaths = (): readonly StorePath[] =>
+    [...this.derivations.values()].map(({ derivation, planned }) => {
+      const output = derivation.outputs.get("out");
+      return output?.kind === "inputAddressed" ? output.path : pathOf("unknown", planned.name);
+    });
+
   /** Something to be looked at when everything that follows at once has happened. */
   afterEvent(check: () => void): void {
     this.#atOnce.push(check);
@@ -130,6 +153,9 @@ export class RunnerWorld {
   #watchNeighbours(): void {
     const { database, store, time } = this;
     const { down, collide, loseAnswer } = database.faults;
+    if (this.disk.fault !== undefined || this.bucket.silent || database.faults.frozen)
+      this.#failuresAt = time.now();
+    if (this.disk.fault !== undefined || this.bucket.silent) this.#troubleAt = time.now();
     if (down || collide > 0 || loseAnswer > 0 || store.faults.down || store.faults.refuses !== undefined)
       this.#failuresAt = time.now();
     if (database.faults !== noDatabaseFaults || store.faults !== noStoreFaults) this.#troubleAt = time.now();
@@ -154,6 +180,10 @@ export class RunnerWorld {
   /** Goes on until all is done, and then until all memory is free; returns when all was done. */
   async drain(): Promise<number> {
     while (!this.#drained()) await this.#next();
+    // Builds that were cancelled meanwhile do not wait for the last rows, but the rows must be closed.
+    const rowsUntil = this.time.now() + rowGraceMs;
+    this.time.after(rowGraceMs, () => {});
+    while (this.database.hasBusyRow() && this.time.now() < rowsUntil) await this.#next();
     checkOutcomes(this);
     const drainedAt = this.time.now();
     await this.#shutDown();
@@ -196,21 +226,23 @@ export class RunnerWorld {
     options: { readonly able?: boolean; readonly keepsBuilds?: boolean } = {},
   ): void {
     const { able = false, keepsBuilds = random.chance(0.5) } = options;
+    const number = this.builders.length + 1;
     this.builders.push(
       new SimulatedBuilder(
         {
           time: this.time,
           random: this.random,
-          store: this.store,
+          ledger: this.ledger,
           plan: this.plan,
+          outputPaths: this.outputPaths,
           runner: () => this.life?.side,
           healed: () => this.healed,
           planned: (name) => this.planned(name),
           watch: this.watch,
           disturbances: () => this.disturbances,
         },
-        joinFacts(this.builders.length + 1, able, random),
-        { keepsBuilds },
+        joinFacts(number, able, random),
+        { keepsBuilds, principal: principalFor(this.plan.principals, number) },
       ),
     );
   }
@@ -220,6 +252,8 @@ export class RunnerWorld {
     this.healed = true;
     this.database.heal();
     this.store.faults = noStoreFaults;
+    this.disk.fault = undefined;
+    this.bucket.heal();
     for (const builder of this.builders) builder.heal();
     this.addBuilder(this.random, { able: true });
   }

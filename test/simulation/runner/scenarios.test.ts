@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
 import { inWorld, type RunnerWorld } from "./runner-world.js";
 import { noDatabaseFaults } from "./simulated-database.js";
-import { noStoreFaults, storeDir } from "./simulated-store.js";
+import { noStoreFaults } from "./simulated-store.js";
+import { storeDir } from "./store-paths.js";
 
 function planOf(...derivations: readonly Partial<PlannedDerivation>[]): RunnerPlan {
   return seededPlan(1, derivations);
@@ -29,6 +30,7 @@ function seededPlan(seed: number, derivations: readonly Partial<PlannedDerivatio
     events: [],
     maxTries: 2,
     builders: { reportTwice: 0, reportLate: 0, loseOutputs: 0 },
+    principals: "each",
     healAt: 0,
   };
 }

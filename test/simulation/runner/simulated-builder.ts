@@ -5,26 +5,46 @@
  * is still in somebody's hands is noticed.
  */
 
-import type { StorePath } from "../../../lib/nix/index.js";
-import type { BuilderJoin, BuildState, RunnerOrder, RunnerServiceHandlers } from "../../../lib/rpc/index.js";
+import type {
+  BuilderJoin,
+  BuildState,
+  CallContext,
+  Principal,
+  RunnerOrder,
+  RunningBuild,
+} from "../../../lib/rpc/index.js";
 import { RpcError } from "../../../lib/rpc/index.js";
 import { quietPing } from "../../support/quiet-ping.js";
 import type { SeededRandom } from "../random.js";
-import { type BuilderWorld, completionOf, type Run } from "./run.js";
+import { logOf, type SimulatedOutput, streamOf } from "./contents.js";
+import { type BuilderWorld, completionOf, type OutputLie, type Run } from "./run.js";
 import type { PlannedDerivation } from "./runner-plan.js";
-import { pathOf } from "./simulated-store.js";
-import { SimulatedTunnel } from "./simulated-tunnel.js";
+import { sentOutputs } from "./sent-outputs.js";
+import { logText } from "./simulated-disk.js";
+import { peerOf, SimulatedTunnel } from "./simulated-tunnel.js";
 
 /** How long the runner waits for a machine that keeps its builds. */
 const rejoinGraceMs = 10_000;
+/** How often an output is sent before the build is given up. */
+const maxSends = 20;
+
+export interface SimulatedBuilderOptions {
+  /** In whose name it calls. */
+  readonly principal: Principal;
+  /** Goes on with its builds while it has no runner. */
+  readonly keepsBuilds: boolean;
+}
 
 export class SimulatedBuilder {
   readonly id: string;
+  readonly hostname: string;
+  readonly principal: Principal;
   readonly runs = new Map<string, Run>();
   readonly #world: BuilderWorld;
   readonly #join: Omit<BuilderJoin, "running">;
-  /** Goes on with its builds while it has no runner. */
   readonly #keepsBuilds: boolean;
+  /** Builds that it will say it has when it joins the next time. */
+  readonly #claims: RunningBuild[] = [];
   #tunnel: SimulatedTunnel | undefined;
   #pinging = false;
   /** Of the runner that it is connected to. */
@@ -34,12 +54,14 @@ export class SimulatedBuilder {
   constructor(
     world: BuilderWorld,
     join: Omit<BuilderJoin, "running">,
-    options: { readonly keepsBuilds: boolean },
+    { principal, keepsBuilds }: SimulatedBuilderOptions,
   ) {
     this.#world = world;
     this.#join = join;
     this.id = join.machineId;
-    this.#keepsBuilds = options.keepsBuilds;
+    this.hostname = join.hostname;
+    this.principal = principal;
+    this.#keepsBuilds = keepsBuilds;
     this.#connect();
   }
 
@@ -93,6 +115,26 @@ export class SimulatedBuilder {
     }
   }
 
+  /** It joins again, and says that these builds run on it. */
+  claim(builds: readonly RunningBuild[]): void {
+    this.#claims.push(...builds);
+    this.breakTunnel();
+  }
+
+  /** It will not tell the truth about one of its builds. */
+  lie(random: SeededRandom, lie: OutputLie): void {
+    const working = [...this.runs.values()].filter((run) => run.state === "working");
+    if (working.length > 0) random.pick(working).lie = lie;
+  }
+
+  /** Another host joined as this machine, and may do so: the runner counts on that one now. */
+  displaced(): void {
+    for (const run of this.runs.values()) {
+      run.owned = false;
+      run.ownedUntil = undefined;
+    }
+  }
+
   stallOne(random: SeededRandom): void {
     const working = [...this.runs.values()].filter((run) => run.state === "working");
     if (working.length > 0) random.pick(working).stalled = true;
@@ -107,22 +149,9 @@ export class SimulatedBuilder {
   spoof(victim: Run): void {
     const side = this.#world.runner();
     if (side === undefined || !this.#reachable() || victim.machine === this.id) return;
-    const known = this.#world.watch.onReport({ ...victim, machine: this.id, owned: false }, false);
-    side.handlers
-      .completeBuild(
-        {
-          buildId: victim.id,
-          machineId: this.id,
-          state: "buildFailure",
-          importMs: 0,
-          buildMs: 0,
-          uploadMs: 0,
-          outputs: new Map(),
-          error: "not mine",
-        },
-        this.#context(),
-      )
-      .then(() => known(undefined), known);
+    const report = completionOf({ id: victim.id, machine: this.id }, "buildFailure", undefined, false);
+    const known = this.#world.watch.onReport({ ...victim, machine: this.id, owned: false }, false, report);
+    side.handlers.completeBuild(report, this.#context()).then(() => known(undefined), known);
   }
 
   #connect(): void {
@@ -133,7 +162,7 @@ export class SimulatedBuilder {
       time.after(random.int(500, 1500), () => this.#connect());
       return;
     }
-    const tunnel: SimulatedTunnel = new SimulatedTunnel(time, this.id, {
+    const tunnel: SimulatedTunnel = new SimulatedTunnel(time, this.id, this.principal, {
       onSend: (order) => this.#sent(order),
       onOrder: (order) => this.#take(order),
       onClosed: (byRunner) => this.#closed(tunnel, byRunner),
@@ -156,8 +185,13 @@ export class SimulatedBuilder {
       run.owned = true;
       run.ownedUntil = undefined;
     }
+    const claims = this.#claims.splice(0);
+    const told = this.#keepsBuilds ? [...running, ...claims] : claims;
     void side.handlers
-      .openTunnel({ ...this.#join, ...(this.#keepsBuilds ? { running } : {}) }, tunnel)
+      .openTunnel(
+        { ...this.#join, ...(told.length > 0 || this.#keepsBuilds ? { running: told } : {}) },
+        tunnel,
+      )
       .catch(() => {})
       .finally(() => tunnel.close("the runner ended the tunnel"));
     if (!this.#pinging) this.#ping();
@@ -192,7 +226,7 @@ export class SimulatedBuilder {
 
   /** The runner's view, at the moment at which it lets go or hands out. */
   #sent(order: RunnerOrder): void {
-    const { time, watch } = this.#world;
+    const { time, watch, ledger } = this.#world;
     if (order.kind === "abort") {
       const run = this.runs.get(order.buildId);
       if (run !== undefined) {
@@ -201,6 +235,7 @@ export class SimulatedBuilder {
         run.ownedUntil = undefined;
       }
     } else if (order.kind === "build") {
+      ledger.ordered({ order: order.build, machine: this.id, principal: this.principal });
       watch.onOrder(order.build, this.id);
       this.runs.set(order.build.buildId, {
         id: order.build.buildId,
@@ -218,6 +253,8 @@ export class SimulatedBuilder {
         // What is swallowed is given up some time, whatever happens.
         disturbances: this.#tunnel?.blackHole === true ? -1 : this.#world.disturbances(),
         completion: undefined,
+        lie: undefined,
+        logged: false,
       });
     }
   }
@@ -252,6 +289,7 @@ export class SimulatedBuilder {
     const trouble = !healed() && random.chance(planned.flaky);
     time.after(trouble ? random.int(0, planned.durationMs) : planned.durationMs + random.int(1, 500), () => {
       if (run.state !== "working" || run.stalled) return;
+      this.#log(run);
       if (trouble) this.#finish(run, random.pick(["importFailure", "preparingFailure", "uploadFailure"]));
       else if (planned.result === "fails") this.#finish(run, "buildFailure");
       else if (planned.result === "timesOut") this.#finish(run, "timedOut");
@@ -267,29 +305,63 @@ export class SimulatedBuilder {
       .catch(() => {});
   }
 
-  #upload(run: Run, planned: PlannedDerivation): void {
-    const { time, random, store, plan, healed } = this.#world;
-    this.#update(run, "receivingOutputs");
+  #log(run: Run): void {
+    if (run.logged || !this.#reachable()) return;
+    run.logged = true;
+    void this.#world
+      .runner()
+      ?.handlers.buildLog({ drv: run.drv, chunks: logOf(logText(this.principal, run.id)) }, this.#context())
+      .catch(() => {
+        run.logged = false;
+      });
+  }
+
+  #upload(run: Run, planned: PlannedDerivation, sends = 0): void {
+    const { time, random, plan, healed } = this.#world;
+    if (sends === 0) this.#update(run, "receivingOutputs");
     time.after(random.int(0, 2000), () => {
       if (run.state !== "working" || run.stalled) return;
-      if (healed() || !random.chance(plan.builders.loseOutputs))
-        store.valid.add(this.#outputOf(run, planned));
-      this.#finish(run, "success", planned);
+      const loses = sends === 0 && !healed() && random.chance(plan.builders.loseOutputs);
+      const lie = run.lie ?? (loses ? "withheld" : undefined);
+      const foreign = random.pick(this.#world.outputPaths());
+      const { sent, stated, reported } = sentOutputs(run, planned, plan.seed, lie, foreign);
+      const finish = (): void => {
+        if (run.state === "working" && !run.stalled) this.#finish(run, "success", planned, reported);
+      };
+      if (sent === undefined) return finish();
+      this.#send(streamOf(sent, stated)).then(finish, (error: unknown) => {
+        if (lie !== undefined) return finish();
+        this.#notSent(run, planned, sends + 1, error);
+      });
     });
   }
 
-  #outputOf(run: Run, planned: PlannedDerivation): StorePath {
-    const output = run.order.derivation?.outputs.get("out");
-    return output?.kind === "inputAddressed"
-      ? output.path
-      : pathOf(String(this.#world.plan.seed), `${planned.name}-ca`);
+  /** Rejects when the runner does not take it, and when the connection breaks. */
+  #send(stream: ReturnType<typeof streamOf>): Promise<void> {
+    const side = this.#world.runner();
+    if (side === undefined || !this.#reachable()) return Promise.reject(new Error("no runner"));
+    const context = this.#context();
+    return new Promise((resolve, reject) => {
+      const broke = (): void => reject(context.signal.reason);
+      context.signal.addEventListener("abort", broke, { once: true });
+      side.handlers
+        .buildResult(stream, context)
+        .finally(() => context.signal.removeEventListener("abort", broke))
+        .then(resolve, reject);
+    });
   }
 
-  #finish(run: Run, state: BuildState, planned?: PlannedDerivation): void {
+  #notSent(run: Run, planned: PlannedDerivation, sends: number, error: unknown): void {
+    if (error instanceof RpcError) this.#world.watch.onRefused(run, error);
+    if (run.state !== "working") return;
+    if (sends < maxSends) this.#upload(run, planned, sends);
+    else this.#finish(run, "uploadFailure");
+  }
+
+  #finish(run: Run, state: BuildState, planned?: PlannedDerivation, output?: SimulatedOutput): void {
     const { random, plan, time } = this.#world;
-    const path = planned === undefined ? undefined : this.#outputOf(run, planned);
     run.state = "done";
-    run.completion = completionOf(run, state, path, planned?.result === "failsWithOutput");
+    run.completion = completionOf(run, state, output, planned?.result === "failsWithOutput");
     this.#report(run);
     if (random.chance(plan.builders.reportTwice)) {
       time.after(random.int(0, random.pick([2, 3_000])), () => this.#report(run, true));
@@ -297,7 +369,7 @@ export class SimulatedBuilder {
   }
 
   #report(run: Run, again = false): void {
-    const { time, runner, random, watch } = this.#world;
+    const { time, runner, random, watch, ledger } = this.#world;
     const { completion } = run;
     const side = runner();
     if (completion === undefined || (run.state === "over" && !again)) return;
@@ -305,7 +377,8 @@ export class SimulatedBuilder {
       // The next join brings it up again.
       return;
     }
-    const known = watch.onReport(run, again);
+    ledger.reports(this.principal, completion);
+    const known = watch.onReport(run, again, completion);
     side.handlers.completeBuild(completion, this.#context()).then(
       () => {
         known(undefined);
@@ -325,9 +398,10 @@ export class SimulatedBuilder {
     return this.#tunnel?.open === true && !this.#tunnel.blackHole;
   }
 
-  #context(): Parameters<RunnerServiceHandlers["completeBuild"]>[1] {
+  /** As behind a proxy: the call may come over any connection. */
+  #context(): CallContext {
     const tunnel = this.#tunnel;
     if (tunnel === undefined) throw new Error("no tunnel");
-    return { peer: tunnel.peer, signal: tunnel.signal };
+    return { peer: peerOf(this.principal), signal: tunnel.signal };
   }
 }

@@ -25,9 +25,18 @@ export interface DatabaseFaults {
   readonly slow: number;
   /** Chance that a notification is not heard. */
   readonly deaf: number;
+  /** Connections stay open, and nothing is answered before it thaws. */
+  readonly frozen: boolean;
 }
 
-export const noDatabaseFaults: DatabaseFaults = { down: false, collide: 0, loseAnswer: 0, slow: 0, deaf: 0 };
+export const noDatabaseFaults: DatabaseFaults = {
+  down: false,
+  collide: 0,
+  loseAnswer: 0,
+  slow: 0,
+  deaf: 0,
+  frozen: false,
+};
 
 export class SimulatedDatabase {
   readonly tables = new Tables();
@@ -40,6 +49,8 @@ export class SimulatedDatabase {
   #resync: (() => void) | undefined;
   #missed = false;
   #open = false;
+  /** What waits for the database to thaw. */
+  readonly #frozen: (() => void)[] = [];
   faults: DatabaseFaults = noDatabaseFaults;
   transactions = 0;
   /** A rule that a commit broke. */
@@ -59,6 +70,10 @@ export class SimulatedDatabase {
 
   unfinished(): BuildRow[] {
     return [...this.tables.builds.values()].filter((row) => !row.finished);
+  }
+
+  hasBusyRow(): boolean {
+    return [...this.tables.steps.values()].some(({ busy }) => busy !== 0);
   }
 
   delete(row: BuildRow): void {
@@ -111,6 +126,7 @@ export class SimulatedDatabase {
   /** All is well again. A listener that missed something has subscribed anew, and knows it. */
   heal(): void {
     this.faults = noDatabaseFaults;
+    for (const run of this.#frozen.splice(0)) this.#time.after(this.#random.int(0, 50), run);
     if (this.#missed) this.#resync?.();
     this.#missed = false;
   }
@@ -167,10 +183,18 @@ export class SimulatedDatabase {
     return this.#random.int(0, 3);
   }
 
+  /** After the time that the database takes, which is not before it thaws. */
+  #later(life: ProcessLife, run: () => void): void {
+    this.#time.after(this.#latency(), () => {
+      if (!life.alive) return;
+      if (this.faults.frozen) this.#frozen.push(() => life.alive && run());
+      else run();
+    });
+  }
+
   #read<T>(life: ProcessLife, answer: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.#time.after(this.#latency(), () => {
-        if (!life.alive) return;
+      this.#later(life, () => {
         if (this.faults.down) reject(new DatabaseError("unavailable", "the simulated database is down"));
         else resolve(answer());
       });
@@ -182,10 +206,7 @@ export class SimulatedDatabase {
     work: Parameters<RunnerDatabase["transaction"]>[0] & ((session: never) => Promise<T>),
   ): Promise<T> {
     return new Promise((resolve, reject) => {
-      const back = (run: () => void): void =>
-        this.#time.after(this.#latency(), () => {
-          if (life.alive) run();
-        });
+      const back = (run: () => void): void => this.#later(life, run);
       const refuse = (code: "unavailable" | "conflict" | "unknown-outcome"): void =>
         back(() => reject(new DatabaseError(code, "simulated")));
       back(() => {

@@ -3,27 +3,18 @@ import {
   bytesToByteString,
   DaemonError,
   type Derivation,
-  defaultStoreDir,
+  type Hash,
   hashBytes,
+  hashesEqual,
   parseDerivation,
-  printHash,
   type StorePath,
   type ValidPathInfo,
 } from "../../../lib/nix/index.js";
 import type { RawStore } from "../../../lib/runner/state/runner-store.js";
 import type { SeededRandom } from "../random.js";
 import type { ProcessLife } from "./process-life.js";
+import { pathOf, storeDir } from "./store-paths.js";
 import type { VirtualTime } from "./virtual-time.js";
-
-export const storeDir = defaultStoreDir;
-
-const encoder = new TextEncoder();
-
-/** A store path that follows from a text; no contents stand behind it. */
-export function pathOf(seed: string, name: string): StorePath {
-  const hash = printHash(hashBytes("sha256", encoder.encode(`${seed}:${name}`)), "nix32", false);
-  return `${hash.slice(0, 32)}-${name}` as StorePath;
-}
 
 export interface StoreFaults {
   /** The daemon does not answer. */
@@ -36,26 +27,38 @@ export interface StoreFaults {
 
 export const noStoreFaults: StoreFaults = { down: false, slow: 0 };
 
-export const narSize = 1000;
+/** An output with its contents. */
+export interface StoredOutput {
+  readonly nar: Uint8Array;
+  readonly info: ValidPathInfo;
+}
 
 export class SimulatedStore {
   readonly derivations = new Map<StorePath, Derivation>();
-  /** Outputs. */
-  readonly valid = new Set<StorePath>();
+  readonly outputs = new Map<StorePath, StoredOutput>();
   readonly #time: VirtualTime;
   readonly #random: SeededRandom;
   faults: StoreFaults = noStoreFaults;
 
-  constructor(time: VirtualTime, random: SeededRandom) {
+  readonly #onReplaced: (before: StoredOutput) => void;
+
+  /** `onReplaced`: an output got other contents than it had. */
+  constructor(time: VirtualTime, random: SeededRandom, onReplaced: (before: StoredOutput) => void) {
     this.#time = time;
     this.#random = random;
+    this.#onReplaced = onReplaced;
+  }
+
+  /** The hash of what is there. */
+  hashOf(path: StorePath): Hash | undefined {
+    return this.outputs.get(path)?.info.narHash;
   }
 
   connect(life: ProcessLife): RawStore {
     const ask = <T>(question: keyof RawStore, answer: () => T): Promise<T> =>
       this.#ask(life, question, answer);
     const infos = (paths: readonly StorePath[]): Map<StorePath, ValidPathInfo> =>
-      new Map(paths.filter((path) => this.#has(path)).map((path) => [path, info(path)]));
+      new Map(paths.filter((path) => this.#has(path)).map((path) => [path, this.#info(path)]));
     return {
       storeDir,
       realStoreDir: storeDir,
@@ -73,22 +76,51 @@ export class SimulatedStore {
           if (found === undefined) throw new DaemonError("invalid-path", `${path} is not valid`);
           return found;
         }),
-      narFromPath: (path) => {
-        throw new Error(`${path} has no contents here`);
+      narFromPath: (path) => this.#nar(life, path),
+      addToStoreNar: async (info, nar, options) => {
+        const chunks: Uint8Array[] = [];
+        for await (const chunk of nar) chunks.push(chunk);
+        await ask("addToStoreNar", () => this.#add(info, Buffer.concat(chunks), options?.repair === true));
       },
-      addToStoreNar: (added) => ask("addToStoreNar", () => void this.valid.add(added.path)),
       addTextToStore: (name, contents) => ask("addTextToStore", () => this.#addDerivation(name, contents)),
       ensurePath: (path) =>
         ask("ensurePath", () => {
           if (!this.#has(path)) throw new Error(`no substitute for ${path}`);
         }),
       addPermRoot: () => ask("addPermRoot", () => undefined),
-      deletePath: (path) => ask("deletePath", () => void this.valid.delete(path)),
+      deletePath: (path) => ask("deletePath", () => void this.outputs.delete(path)),
     };
   }
 
   #has(path: StorePath): boolean {
-    return this.valid.has(path) || this.derivations.has(path);
+    return this.outputs.has(path) || this.derivations.has(path);
+  }
+
+  #info(path: StorePath): ValidPathInfo {
+    return this.outputs.get(path)?.info ?? derivationInfo(path);
+  }
+
+  async *#nar(life: ProcessLife, path: StorePath): AsyncGenerator<Uint8Array> {
+    yield await this.#ask(life, "narFromPath", () => {
+      const found = this.outputs.get(path);
+      if (found === undefined) throw new DaemonError("invalid-path", `${path} has no contents here`);
+      return found.nar;
+    });
+  }
+
+  /** As the daemon does it: the hash is checked, and what is valid stays as it is unless it is repaired. */
+  #add(info: ValidPathInfo, nar: Uint8Array, repair: boolean): void {
+    const before = this.outputs.get(info.path);
+    if (before !== undefined && !repair) return;
+    if (!hashesEqual(hashBytes("sha256", nar), info.narHash)) {
+      throw new DaemonError("remote", `hash mismatch importing path '${info.path}'`);
+    }
+    const { ca } = info;
+    if (ca !== undefined && (ca.method !== "nixArchive" || !hashesEqual(ca.hash, info.narHash))) {
+      throw new DaemonError("remote", `ca hash mismatch importing path '${info.path}'`);
+    }
+    this.outputs.set(info.path, { nar, info: { ...info, narSize: nar.length } });
+    if (before !== undefined && !hashesEqual(before.info.narHash, info.narHash)) this.#onReplaced(before);
   }
 
   #addDerivation(name: string, contents: Uint8Array): StorePath {
@@ -117,20 +149,16 @@ export class SimulatedStore {
   }
 }
 
-function info(path: StorePath): ValidPathInfo {
+function derivationInfo(path: StorePath): ValidPathInfo {
   return {
     path,
     deriver: undefined,
-    narHash: narHashOf(path),
+    narHash: hashBytes("sha256", Buffer.from(path)),
     references: [],
     registrationTime: 0,
-    narSize,
+    narSize: 1000,
     ultimate: true,
     signatures: [],
     ca: undefined,
   };
-}
-
-export function narHashOf(path: StorePath): ValidPathInfo["narHash"] {
-  return hashBytes("sha256", encoder.encode(path));
 }

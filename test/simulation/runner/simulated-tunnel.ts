@@ -1,5 +1,5 @@
 /** The two ends of one tunnel. Orders arrive in their order, a little later; what is under way at the end is lost. */
-import type { BuilderPing, Peer, RunnerOrder, TunnelConnection } from "../../../lib/rpc/index.js";
+import type { BuilderPing, Peer, Principal, RunnerOrder, TunnelConnection } from "../../../lib/rpc/index.js";
 import type { VirtualTime } from "./virtual-time.js";
 
 export interface TunnelEvents {
@@ -11,6 +11,11 @@ export interface TunnelEvents {
   readonly onClosed: (byRunner: boolean) => void;
   /** The builder notices the end. */
   readonly onEnd: () => void;
+}
+
+/** The principal on some connection, as behind a proxy: nothing has joined on it. */
+export function peerOf(principal: Principal): Peer {
+  return { connectionId: 0, address: "simulated", token: undefined, principal, machineIds: new Set() };
 }
 
 export class SimulatedTunnel implements TunnelConnection {
@@ -26,16 +31,10 @@ export class SimulatedTunnel implements TunnelConnection {
   /** What is sent disappears, and nobody notices: a network that swallows everything. */
   blackHole = false;
 
-  constructor(time: VirtualTime, machine: string, events: TunnelEvents) {
+  constructor(time: VirtualTime, machine: string, principal: Principal, events: TunnelEvents) {
     this.#time = time;
     this.#events = events;
-    this.peer = {
-      connectionId: 0,
-      address: "simulated",
-      token: undefined,
-      principal: { kind: "unixPeer" },
-      machineIds: new Set([machine]),
-    };
+    this.peer = { ...peerOf(principal), machineIds: new Set([machine]) };
     this.closed = new Promise((resolve) => {
       this.#settleClosed = resolve;
     });
