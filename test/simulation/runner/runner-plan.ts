@@ -40,14 +40,15 @@ export const runnerEventKinds = [
 ] as const;
 
 /** What builders do that lie, alone or together. */
-export const lyingEventKinds = ["lie", "claim", "seize", "peek", "forge", "forgeReport"] as const;
+const lyingEventKinds = ["lie", "claim", "seize", "peek", "forge", "forgeReport"] as const;
 /** What the runner has to wait for. */
-export const starvingEventKinds = ["freeze", "loseDatabase", "bucket", "disk"] as const;
+const starvingEventKinds = ["freeze", "loseDatabase", "bucket"] as const;
 
 export type RunnerEventKind =
   | (typeof runnerEventKinds)[number]
   | (typeof lyingEventKinds)[number]
-  | (typeof starvingEventKinds)[number];
+  | (typeof starvingEventKinds)[number]
+  | "disk";
 
 /** Whose names builders call in: all in one, each in its own, or several in one. */
 export type Principals = "one" | "each" | "pairs";

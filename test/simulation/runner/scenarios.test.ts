@@ -101,20 +101,24 @@ describe("what seeds have found", () => {
   it("a new runner waits for builders from the moment on at which they can join", () =>
     killWhileBuilding([{ durationMs: 60_000 }], 15_000));
 
-  it("a store that is away when a build ends does not cost the build", () =>
+  it.each([
+    ["away", { ...noStoreFaults, down: true }],
+    ["not able to say what arrived", { ...noStoreFaults, refuses: "queryPathInfos" }],
+  ] as const)("a store that is %s when a build ends does not cost the build", (_, faults) =>
     inWorld(planOf({}), async (world) => {
       world.startRunner();
       world.heal();
       const build = addBuild(world, "d0");
       await world.advance(5_000);
-      world.store.faults = { ...noStoreFaults, down: true };
+      world.store.faults = faults;
       await world.advance(20_000);
       expect(world.life?.parts.attempts.size).toBe(1);
       world.store.faults = noStoreFaults;
       await world.drain();
       expect(world.database.tables.builds.get(build)?.status).toBe(0);
       expect(world.database.tables.steps.size).toBe(1);
-    }));
+    }),
+  );
 
   it("a build that is restarted while its result is being recorded is taken in soon after", () =>
     inWorld(planOf({}), async (world) => {

@@ -319,7 +319,7 @@ export class SimulatedBuilder {
   #upload(run: Run, planned: PlannedDerivation, sends = 0): void {
     const { time, random, plan, healed } = this.#world;
     if (sends === 0) this.#update(run, "receivingOutputs");
-    time.after(random.int(0, 2000), () => {
+    time.after(sends === 0 ? random.int(0, 2_000) : random.int(500, 5_000), () => {
       if (run.state !== "working" || run.stalled) return;
       const loses = sends === 0 && !healed() && random.chance(plan.builders.loseOutputs);
       const lie = run.lie ?? (loses ? "withheld" : undefined);
