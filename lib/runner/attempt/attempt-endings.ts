@@ -194,13 +194,15 @@ export class AttemptEndings {
       if (drv !== undefined) this.#listener.dynamicInput(continuation, drv);
     }
     if (attempt === undefined || row === undefined) return;
-    await this.#publisher.publish({
-      attempt,
-      outputs: outputPathsOf(details.outputs),
-      toUpload: details.toUpload,
-      wantedBy: details.wantedBy ?? attempt.jobsets,
-      finishesBuilds: completion.ownBuilds.length > 0,
-    });
+    await this.#untilRecorded(() =>
+      this.#publisher.publish({
+        attempt,
+        outputs: outputPathsOf(details.outputs),
+        toUpload: details.toUpload,
+        wantedBy: details.wantedBy ?? attempt.jobsets,
+        finishesBuilds: completion.ownBuilds.length > 0,
+      }),
+    );
     await this.#untilRecorded(() =>
       this.#recorder.stepSucceeded(attempt, row, {
         overheadMs: details.overheadMs,

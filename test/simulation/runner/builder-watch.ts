@@ -1,7 +1,6 @@
 /** Looks at what passes between the runner and its builders. */
 import type { StorePath } from "../../../lib/nix/index.js";
-import { hashesEqual } from "../../../lib/nix/index.js";
-import type { BuildCompletion, BuildOrder, RpcError } from "../../../lib/rpc/index.js";
+import type { BuildOrder, RpcError } from "../../../lib/rpc/index.js";
 import { machineId } from "../../../lib/scheduler/ids.js";
 import { demand } from "../oracle.js";
 import type { Run } from "./run.js";
@@ -88,8 +87,8 @@ export class BuilderWatch {
   }
 
   /** A stale report is refused and changes nothing. */
-  onReport(run: Run, again: boolean, completion: BuildCompletion): (error: unknown) => void {
-    const check = this.#answer(run, again, completion);
+  onReport(run: Run, again: boolean): (error: unknown) => void {
+    const check = this.#answer(run, again);
     return (error) => this.#guarded(() => check(error));
   }
 
@@ -115,8 +114,8 @@ export class BuilderWatch {
     }
   }
 
-  #answer(run: Run, again: boolean, { outputs }: BuildCompletion): (error: unknown) => void {
-    const { life, store } = this.#world;
+  #answer(run: Run, again: boolean): (error: unknown) => void {
+    const { life } = this.#world;
     if (life === undefined) return () => {};
     // A machine id that is another caller's by now is no longer the sender's.
     const owned = run.owned && life.parts.owners.of(machineId(run.machine)) !== undefined;
@@ -127,16 +126,7 @@ export class BuilderWatch {
     const before = life.knows(run) ? undefined : life.digest();
     return (error) => {
       if (this.#world.life !== life) return;
-      if (error === undefined) {
-        life.answered.add(run.id);
-        const arrived = [...outputs].every(([name, { path, narHash }]) => {
-          const wanted = run.order.derivation?.outputs.get(name);
-          const stored = store.hashOf(path);
-          const same = stored !== undefined && narHash !== undefined && hashesEqual(stored, narHash);
-          return same && (wanted?.kind !== "inputAddressed" || wanted.path === path);
-        });
-        if (outputs.size > 0 && arrived) life.taken.add(run.drv);
-      }
+      if (error === undefined) life.answered.add(run.id);
       demand(
         !answered || error === undefined,
         "a repeated report gets the answer of the first",

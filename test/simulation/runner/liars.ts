@@ -104,7 +104,7 @@ export function forgeReport(world: RunnerWorld, random: SeededRandom): void {
     const entitled = own && world.life.knows(run);
     world.ledger.reports(principal, report);
     if (entitled) world.ledger.misreported.add(given.order.derivation?.name ?? "");
-    const known = own ? world.watch.onReport(run, false, report) : world.watch.onForeignReport(run);
+    const known = own ? world.watch.onReport(run, false) : world.watch.onForeignReport(run);
     if (entitled) {
       world.disturbances++;
       run.owned = false;

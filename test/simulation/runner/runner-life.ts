@@ -166,7 +166,8 @@ export class RunnerLife {
       logs: disk.logs((drv, text) => this.#world.watch.onLog(drv, text)),
       uploads: {
         ...idleEdges.uploads,
-        publish: async ({ outputs }) => {
+        publish: async ({ attempt, outputs }) => {
+          this.taken.add(attempt.drv);
           disk.check();
           for (const path of outputs.values()) checkBuilt(this.#world, path, "published");
           await slowly();

@@ -42,13 +42,12 @@ export const runnerEventKinds = [
 /** What builders do that lie, alone or together. */
 const lyingEventKinds = ["lie", "claim", "seize", "peek", "forge", "forgeReport"] as const;
 /** What the runner has to wait for. */
-const starvingEventKinds = ["freeze", "loseDatabase", "bucket"] as const;
+const starvingEventKinds = ["freeze", "loseDatabase", "bucket", "disk"] as const;
 
 export type RunnerEventKind =
   | (typeof runnerEventKinds)[number]
   | (typeof lyingEventKinds)[number]
-  | (typeof starvingEventKinds)[number]
-  | "disk";
+  | (typeof starvingEventKinds)[number];
 
 /** Whose names builders call in: all in one, each in its own, or several in one. */
 export type Principals = "one" | "each" | "pairs";

@@ -150,7 +150,7 @@ export class SimulatedBuilder {
     const side = this.#world.runner();
     if (side === undefined || !this.#reachable() || victim.machine === this.id) return;
     const report = completionOf({ id: victim.id, machine: this.id }, "buildFailure", undefined, false);
-    const known = this.#world.watch.onReport({ ...victim, machine: this.id, owned: false }, false, report);
+    const known = this.#world.watch.onReport({ ...victim, machine: this.id, owned: false }, false);
     side.handlers.completeBuild(report, this.#context()).then(() => known(undefined), known);
   }
 
@@ -378,7 +378,7 @@ export class SimulatedBuilder {
       return;
     }
     ledger.reports(this.principal, completion);
-    const known = watch.onReport(run, again, completion);
+    const known = watch.onReport(run, again);
     side.handlers.completeBuild(completion, this.#context()).then(
       () => {
         known(undefined);
