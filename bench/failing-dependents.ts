@@ -134,6 +134,7 @@ async function failOnce(database: HydraDatabase, indices: readonly number[]): Pr
       needsResolution: false,
     },
     jobsets: ["p:j"],
+    limits: { maxLogSize: 0, maxOutputSize: 0 },
     row: undefined,
     sent: true,
   };

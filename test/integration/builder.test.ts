@@ -118,6 +118,24 @@ describe("a build that succeeds", () => {
     expect(runner.calls.filter((call) => call === "buildResult")).toHaveLength(1);
   });
 
+  test("says in its log which lines of nix-support were ignored, after its own text", async () => {
+    const { runner } = await joined();
+    const order = await orderFor(
+      fresh(
+        'b=/bin/busybox; $b mkdir -p $out/nix-support; printf "size 3\\n\\377 4\\n" > $out/nix-support/hydra-metrics; echo "doc none x.txt" > $out/nix-support/hydra-build-products; printf unfinished',
+      ),
+    );
+    runner.send({ kind: "build", build: order });
+    const completion = await runner.completion(order.buildId);
+    expect(completion.outputs.get("out")?.nixSupport?.metrics).toMatchObject([{ name: "size", value: 3 }]);
+    expect(runner.logs.get(order.drv)?.split("\n")).toEqual([
+      "unfinished",
+      "hydra-builder: ignored nix-support/hydra-metrics, line 2: not UTF-8 text",
+      "hydra-builder: ignored nix-support/hydra-build-products, line 1: the path is relative",
+      "",
+    ]);
+  });
+
   test("reports what its nix-support folder says", async () => {
     const { runner } = await joined();
     const order = await orderFor(

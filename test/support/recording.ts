@@ -129,6 +129,7 @@ export function attemptFor(
     hostname: "vm",
     startedAt: options.startedAt ?? 1_000_000,
     facts,
+    limits: { maxLogSize: 0, maxOutputSize: 0 },
     row: undefined,
     jobsets: [],
     sent: true,

@@ -4,6 +4,7 @@ import type { BasicDerivation } from "../../nix/derivation/derivation.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { BuildSession, Store, StoreSettings } from "../../nix/store/store.js";
+import { type DroppedLine, printDroppedLine } from "../../nix-support/index.js";
 import type { BuildCompletion, BuildOrder, BuiltOutput } from "../../rpc/types.js";
 import type { RunnerLink } from "../connection/runner-link.js";
 import type { MutableCounters } from "../counters.js";
@@ -18,6 +19,14 @@ import { uploadStream } from "./upload-stream.js";
 
 /** Milliseconds a runner may take for the rest of a log after the build. */
 const logDeadlineMs = 600_000;
+
+/** Lines that a log says to be ignored; each output brings a bounded number of them. */
+const mostNotes = 200;
+
+/** What the log says of a line that has no effect. */
+function notCounted(line: DroppedLine): string {
+  return `hydra-builder: ignored ${printDroppedLine(line)}`;
+}
 
 /** What all builds of a builder share. */
 export interface BuildEnvironment {
@@ -102,8 +111,49 @@ export class Build {
 
       this.#updates.send("building");
       this.#enter("preparingFailure", "could not run the build");
-      const paths = await this.#timed("buildMs", () => this.#build(derivation, roots));
+      const log = new BuildLog({ ...this.#environment, drv: order.drv, deadlineMs: logDeadlineMs, signal });
+      try {
+        const paths = await this.#timed("buildMs", () => this.#build(derivation, roots, log));
+        return await this.#deliver(derivation, { known, paths, roots }, log);
+      } finally {
+        await log.close();
+      }
+    } finally {
+      await roots.close().catch(() => undefined);
+    }
+  }
 
+  async #build(
+    derivation: BasicDerivation,
+    session: BuildSession,
+    log: BuildLog,
+  ): Promise<Map<string, StorePath>> {
+    const { order, signal } = this.#job;
+    const { store } = this.#environment;
+    const result = await session.build(order.drv, derivation, { signal, onLog: log.add });
+    const failure = failureOf(order.drv, result);
+    if (failure !== undefined) {
+      await log.finish();
+      throw failure;
+    }
+    return outputPaths(store.storeDir, derivation, result);
+  }
+
+  /** Uploads and describes what was built. The log stays open for what the description leaves out. */
+  async #deliver(
+    derivation: BasicDerivation,
+    built: {
+      readonly known: ReadonlySet<StorePath>;
+      readonly paths: ReadonlyMap<string, StorePath>;
+      readonly roots: BuildSession;
+    },
+    log: BuildLog,
+  ): Promise<ReadonlyMap<string, BuiltOutput>> {
+    const { order, signal } = this.#job;
+    const { store } = this.#environment;
+    const { known, paths, roots } = built;
+    try {
+      await roots.addTempRoots([...paths.values()], { signal });
       this.#enter("postProcessingFailure", "could not look at the outputs");
       const outputs = await queryOutputs(store, derivation, paths, { signal });
       checkOutputSizes(outputs, order.maxOutputSize);
@@ -115,26 +165,11 @@ export class Build {
 
       this.#updates.send("postProcessing");
       this.#enter("postProcessingFailure", "could not describe the outputs");
-      return await describeOutputs(store, outputs, closure, signal);
+      const described = await describeOutputs(store, outputs, closure, signal);
+      for (const line of described.dropped.slice(0, mostNotes)) await log.note(notCounted(line));
+      return described.outputs;
     } finally {
-      await roots.close().catch(() => undefined);
-    }
-  }
-
-  async #build(derivation: BasicDerivation, session: BuildSession): Promise<Map<string, StorePath>> {
-    const { order, signal } = this.#job;
-    const { store } = this.#environment;
-    const log = new BuildLog({ ...this.#environment, drv: order.drv, deadlineMs: logDeadlineMs, signal });
-    try {
-      const result = await session.build(order.drv, derivation, { signal, onLog: log.add });
-      const failure = failureOf(order.drv, result);
-      await log.finish();
-      if (failure !== undefined) throw failure;
-      const paths = outputPaths(store.storeDir, derivation, result);
-      await session.addTempRoots([...paths.values()], { signal });
-      return paths;
-    } finally {
-      await log.close();
+      if (!signal.aborted) await log.finish();
     }
   }
 

@@ -164,6 +164,14 @@ export class InputImporter {
     const listed = new Set(stream.infos.map((info) => info.path));
     const lacking = paths.find((path) => !listed.has(path));
     if (lacking !== undefined) throw new RpcError("data-loss", `the runner did not send ${lacking}`);
+    const wanted = new Set(paths);
+    const unwanted = stream.infos.find((info) => !wanted.has(info.path));
+    if (unwanted !== undefined) {
+      throw new RpcError("data-loss", `the runner sends ${unwanted.path}, which was not asked for`);
+    }
+    if (stream.infos.length > paths.length) {
+      throw new RpcError("data-loss", "the runner sends a path more than once");
+    }
     await store.addMultipleToStore(unpackNars(stream), stream.infos.length, { signal });
     counters.pathsDownloaded += stream.infos.length;
     counters.bytesDownloaded += totalSize(stream);

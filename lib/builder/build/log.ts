@@ -28,6 +28,8 @@ export class BuildLog {
   readonly #stop = new AbortController();
   readonly #sent: Promise<void>;
   #full = false;
+  /** The build's text ends inside a line. */
+  #lineOpen = false;
   #settled = false;
 
   /** Starts the call at once: also a silent build has a log, which is empty. */
@@ -42,6 +44,7 @@ export class BuildLog {
     if (this.#full) return;
     try {
       await this.#spool.append(complete ? Buffer.concat([line, newline]) : line);
+      this.#lineOpen = !complete;
       this.#options.counters.logBytes += line.length + (complete ? 1 : 0);
     } catch (error) {
       // A build is worth more than its log.
@@ -49,6 +52,12 @@ export class BuildLog {
       this.#options.logger.warn("the rest of a log is lost", { drv: this.#options.drv, error });
     }
   };
+
+  /** A line of ours, after the build's own text. */
+  async note(text: string): Promise<void> {
+    if (this.#lineOpen) await this.add(new Uint8Array(0), true);
+    await this.add(Buffer.from(text), true);
+  }
 
   /** Waits until the runner has all of it. Never rejects but with the reason of the signal. */
   async finish(): Promise<void> {

@@ -3,7 +3,7 @@ import { type BasicDerivation, derivationOutputPath } from "../../nix/derivation
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { BuildResult, CancelOptions, Store } from "../../nix/store/store.js";
-import { readNixSupport } from "../../nix-support/index.js";
+import { type DroppedLine, readNixSupport } from "../../nix-support/index.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import { BuildFailure } from "./failure.js";
 
@@ -73,23 +73,32 @@ function closureSize(root: StorePath, infos: ReadonlyMap<StorePath, ValidPathInf
   return size;
 }
 
+/** Outputs as they are reported, and what of their `nix-support` files did not count. */
+export interface DescribedOutputs {
+  readonly outputs: ReadonlyMap<string, BuiltOutput>;
+  readonly dropped: readonly DroppedLine[];
+}
+
 /** Describes the outputs for the report. `closure` holds the closure of all of them. */
 export async function describeOutputs(
   store: Store,
   outputs: ReadonlyMap<string, ValidPathInfo>,
   closure: readonly ValidPathInfo[],
   signal: AbortSignal,
-): Promise<Map<string, BuiltOutput>> {
+): Promise<DescribedOutputs> {
   const infos = new Map(closure.map((info) => [info.path, info]));
   const described = new Map<string, BuiltOutput>();
+  const allDropped: DroppedLine[] = [];
   for (const [name, info] of outputs) {
+    const { dropped, ...nixSupport } = await readNixSupport(store, name, info.path, signal);
+    allDropped.push(...dropped);
     described.set(name, {
       path: info.path,
       narSize: info.narSize,
       closureSize: closureSize(info.path, infos),
       narHash: info.narHash,
-      nixSupport: await readNixSupport(store, name, info.path, signal),
+      nixSupport,
     });
   }
-  return described;
+  return { outputs: described, dropped: allDropped };
 }

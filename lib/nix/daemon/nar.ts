@@ -18,7 +18,7 @@ const maxTokenLength = 64 << 10;
 const maxDepth = 10_000;
 
 /** Follows the grammar of one NAR in bytes that are pushed, to find where it ends. */
-class NarBoundary {
+export class NarBoundary {
   #depth = 0;
   #started = false;
   #done = false;

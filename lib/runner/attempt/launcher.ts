@@ -41,7 +41,7 @@ export interface AttemptLauncherOptions {
   readonly uploads: Pick<RunnerEdges["uploads"], "wantsDebugInfo">;
   readonly counters: RunnerCounters;
   readonly logger: Logger;
-  /** Read for each order. */
+  /** Read for each attempt. */
   readonly limits: () => LaunchLimits;
   /** Read for each order. */
   readonly uploadMode: () => UploadMode;
@@ -114,6 +114,7 @@ export class AttemptLauncher {
   }
 
   #describe(assignment: Assignment): Omit<Attempt, "facts"> {
+    const { maxLogSize, maxOutputSize } = this.#limits();
     return {
       id: assignment.attempt,
       assignment,
@@ -121,6 +122,7 @@ export class AttemptLauncher {
       machine: assignment.machine,
       hostname: this.#sessions.get(assignment.machine)?.join.hostname ?? "",
       startedAt: this.#scheduler.now(),
+      limits: { maxLogSize, maxOutputSize },
       jobsets: wantingJobsets(this.#scheduler.view, assignment.step),
       row: undefined,
       sent: false,
@@ -154,7 +156,7 @@ export class AttemptLauncher {
   }
 
   #order(attempt: Attempt, derivation: BasicDerivation): RunnerOrder {
-    const { maxLogSize, maxOutputSize } = this.#limits();
+    const { maxLogSize, maxOutputSize } = attempt.limits;
     const presigned =
       this.#uploadMode() === "from-builders"
         ? { uploadDebugInfo: this.#uploads.wantsDebugInfo() }

@@ -9,11 +9,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { mapLimited } from "../../async/index.js";
 import type { BinaryCache } from "../../binary-cache/index.js";
+import type { Logger } from "../../log.js";
 import { type NarInfo, restoreNar } from "../../nix/index.js";
 import { findInListing } from "../../nix/nar/listing.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { readNixSupport } from "../../nix-support/index.js";
 import type { BuiltOutput, NixSupport } from "../../rpc/types.js";
+import { withoutDropped } from "./dropped-lines.js";
 
 const readsAtOnce = 20;
 
@@ -22,13 +24,14 @@ export async function readCachedOutput(
   caches: readonly BinaryCache[],
   outputName: string,
   path: StorePath,
+  logger: Logger,
 ): Promise<BuiltOutput | undefined> {
   for (const cache of caches) {
     const info = await cache.narInfo(path);
     if (info === undefined) continue;
     const [closureSize, nixSupport] = await Promise.all([
       closureSizeOf(cache, info),
-      nixSupportOf(cache, info, outputName),
+      nixSupportOf(cache, info, outputName, logger),
     ]);
     return { path, narSize: info.narSize, closureSize, narHash: info.narHash, nixSupport };
   }
@@ -53,7 +56,12 @@ async function closureSizeOf(cache: BinaryCache, root: NarInfo): Promise<number>
   return size;
 }
 
-async function nixSupportOf(cache: BinaryCache, info: NarInfo, outputName: string): Promise<NixSupport> {
+async function nixSupportOf(
+  cache: BinaryCache,
+  info: NarInfo,
+  outputName: string,
+  logger: Logger,
+): Promise<NixSupport> {
   const folder = await mkdtemp(join(tmpdir(), "hydra-output-"));
   try {
     const listing = await cache.listing(info.path);
@@ -62,7 +70,12 @@ async function nixSupportOf(cache: BinaryCache, info: NarInfo, outputName: strin
       await restoreNar(cache.openNar(info), place);
     } else if (listing.type === "directory") await mkdir(place);
     else await writeFile(place, "");
-    return await readNixSupport({ storeDir: cache.storeDir, realStoreDir: folder }, outputName, info.path);
+    const report = await readNixSupport(
+      { storeDir: cache.storeDir, realStoreDir: folder },
+      outputName,
+      info.path,
+    );
+    return withoutDropped(report, info.path, logger);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

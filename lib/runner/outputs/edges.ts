@@ -11,6 +11,7 @@ import { readNixSupport } from "../../nix-support/index.js";
 import type { NixSupport } from "../../rpc/types.js";
 import type { ProblemReporter } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
+import { withoutDropped } from "./dropped-lines.js";
 import { GcRoots } from "./gc-roots.js";
 import { LogStore } from "./log-store.js";
 import type { UploadMode } from "./upload-mode.js";
@@ -55,5 +56,10 @@ export function openEdges(options: EdgesOptions): RunnerEdges {
     concurrency: () => Math.max(1, config().concurrentUploadLimit),
     journalFolder: join(config().hydraDataDir, "queue-runner"),
   });
-  return { logs, uploads, readNixSupport: (name, output) => readNixSupport(store, name, output) };
+  return {
+    logs,
+    uploads,
+    readNixSupport: async (name, output) =>
+      withoutDropped(await readNixSupport(store, name, output), output, logger),
+  };
 }

@@ -228,7 +228,7 @@ export class Uploads {
 
   /** What a cache knows of an output that our store does not have; undefined when none has it. */
   readOutput(outputName: string, path: StorePath): Promise<BuiltOutput | undefined> {
-    return readCachedOutput(this.#targets.all, outputName, path);
+    return readCachedOutput(this.#targets.all, outputName, path, this.#options.logger);
   }
 
   wantsDebugInfo(): boolean {

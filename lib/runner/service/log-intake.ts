@@ -4,36 +4,63 @@ import type { RunnerEdges } from "../outputs/edges.js";
 import type { Attempt } from "../state/attempts.js";
 import type { RunnerCounters } from "../state/counters.js";
 
+/** What a log may be longer than allowed, as a share of its limit and in bytes: builders measure at other places. */
+const tolerance = { share: 0.1, bytes: 65_536 };
+
+/** Bytes of a log that prove that its builder does not keep to the limit. */
+function ceilingOf({ limits: { maxLogSize } }: Pick<Attempt, "limits">): number {
+  if (maxLogSize <= 0) return Number.POSITIVE_INFINITY;
+  return Math.ceil(maxLogSize * (1 + tolerance.share)) + tolerance.bytes;
+}
+
+/** Where logs go, and who hears of those that are too long. */
+export interface LogIntakeOptions {
+  readonly logs: Pick<RunnerEdges["logs"], "create">;
+  readonly counters: RunnerCounters;
+  /** Ends an attempt whose log is far longer than allowed. */
+  readonly onTooLong: (attempt: Attempt) => Promise<void>;
+}
+
 /** Receives logs. */
 export class LogIntake {
-  readonly #logs: Pick<RunnerEdges["logs"], "create">;
-  readonly #counters: RunnerCounters;
+  readonly #options: LogIntakeOptions;
 
-  constructor(logs: Pick<RunnerEdges["logs"], "create">, counters: RunnerCounters) {
-    this.#logs = logs;
-    this.#counters = counters;
+  constructor(options: LogIntakeOptions) {
+    this.#options = options;
   }
 
-  /** Writes the log of an attempt. @throws what the log store and the stream throw */
+  /**
+   * Writes the log of an attempt. What is beyond the limit is dropped with a note; a builder that goes on far beyond it
+   * is not read any more, and its attempt ends. @throws what the log store and the stream throw
+   */
   async receive(attempt: Attempt, chunks: AsyncIterable<Uint8Array>): Promise<void> {
     const writing = this.#write(attempt, chunks);
     // The end of the attempt waits for its log, however the log ends.
-    attempt.log = writing.catch(() => {});
-    await writing;
+    attempt.log = writing.then(
+      () => {},
+      () => {},
+    );
+    const { tooLong } = await writing;
+    if (tooLong) await this.#options.onTooLong(attempt);
   }
 
   /** A log that was cut off comes again from its start. */
-  async #write(attempt: Attempt, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  async #write(attempt: Attempt, chunks: AsyncIterable<Uint8Array>): Promise<{ readonly tooLong: boolean }> {
+    const { logs, counters } = this.#options;
     const again = attempt.log !== undefined || attempt.adopted === true;
-    const writer = await this.#logs.create(attempt.drv, again ? { since: attempt.startedAt } : {});
+    const writer = await logs.create(attempt.drv, again ? { since: attempt.startedAt } : {});
+    const ceiling = ceilingOf(attempt);
+    let bytes = 0;
     try {
-      // One byte more than it takes lets the writer note that the log was cut.
-      for await (const chunk of decodeLog(chunks, { maxBytes: writer.maxBytes + 1 })) {
-        this.#counters.metrics.add("logBytes", chunk.length);
+      for await (const chunk of decodeLog(chunks, { maxBytes: ceiling + 1 })) {
+        counters.metrics.add("logBytes", chunk.length);
         await writer.write(chunk);
+        bytes += chunk.length;
+        if (bytes > ceiling) return { tooLong: true };
       }
     } finally {
       await writer.close();
     }
+    return { tooLong: false };
   }
 }

@@ -4,7 +4,7 @@
  * Thin on purpose: what a call means is up to `Results`, `BuilderSessions`, `LogIntake` and the store. `admission.ts` says
  * who may join; `CallGuard` finds the machine or attempt that a call is about, and refuses calls about those of others.
  */
-import { stepBusy } from "../../database/status-numbers.js";
+import { stepBusy, stepStatus } from "../../database/status-numbers.js";
 import type { StorePath, ValidPathInfo } from "../../nix/index.js";
 import {
   type NarStream,
@@ -19,6 +19,7 @@ import type { Results } from "../attempt/results.js";
 import { RunnerError } from "../errors.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { IncomingOutputs } from "../outputs/incoming-outputs.js";
+import { refuseTooLarge } from "../outputs/output-limits.js";
 import type { PresignedUploads } from "../outputs/presigned-uploads.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
@@ -49,7 +50,11 @@ export interface RpcHandlersOptions extends AdmissionRules {
 /** One handler for each call, behind its guard. */
 export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHandlers {
   const { store, scheduler, sessions, incoming, presigned, counters } = options;
-  const logIntake = new LogIntake(options.logs, counters);
+  const logIntake = new LogIntake({
+    logs: options.logs,
+    counters,
+    onTooLong: (attempt) => endForItsLog(options, attempt),
+  });
   return guarded(new CallGuard(options), {
     checkVersion: (_, check) => Promise.resolve(answerVersion(options, check)),
     openTunnel: async (_, join, tunnel) => {
@@ -69,6 +74,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       await logIntake.receive(attempt, chunks);
     },
     buildResult: async (caller, stream, { signal }) => {
+      refuseTooLarge(stream.infos, caller.attempts());
       for await (const { info, nar } of unpackNars(stream)) {
         const received = { info, nar: counted(nar, counters) };
         await incoming.take(received, await caller.attempts(), { signal });
@@ -76,7 +82,10 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     },
     requestPresignedUrls: (attempt, { requests }) => presigned.mint(attempt, requests),
     requestMultipartParts: (attempt, request) => presigned.moreParts(attempt, request),
-    notifyPresignedUploadComplete: (attempt, upload) => presigned.complete(attempt, upload),
+    notifyPresignedUploadComplete: async (attempt, upload) => {
+      refuseTooLarge([upload.narInfo], [attempt]);
+      await presigned.complete(attempt, upload);
+    },
     completeBuild: ({ machine, id }, completion) =>
       takeReport(options, { ...completion, machine, attempt: id }),
   });
@@ -93,6 +102,17 @@ function takeUpdate(
     scheduler.buildEnded(attempt.id);
   }
   recorder.stepBusy(attempt, stepBusy[status]);
+}
+
+/** The builder should have stopped the build long ago. */
+async function endForItsLog(
+  { sessions, attempts, results }: RpcHandlersOptions,
+  attempt: Attempt,
+): Promise<void> {
+  if (attempts.get(attempt.id) !== attempt || attempt.endedAt !== undefined) return;
+  const reason = `the log exceeds the limit of ${attempt.limits.maxLogSize} bytes`;
+  sessions.send(attempt.machine, { kind: "abort", buildId: attempt.id });
+  await results.end(attempt, { kind: "failed", status: stepStatus.logLimitExceeded, reason }, reason);
 }
 
 async function takeReport({ results, counters }: RpcHandlersOptions, report: BuildReport): Promise<void> {

@@ -15,6 +15,13 @@ export interface StepRow {
   readonly stepNumber: number;
 }
 
+/** What one build may produce, in bytes; 0 = no limit. */
+export interface AttemptLimits {
+  readonly maxLogSize: number;
+  /** Of each output, as a NAR. */
+  readonly maxOutputSize: number;
+}
+
 /** One attempt at a step, from the reserved slot to its outcome. */
 export interface Attempt {
   readonly id: AttemptId;
@@ -25,6 +32,8 @@ export interface Attempt {
   /** Milliseconds since the epoch, on the runner's clock. */
   readonly startedAt: number;
   readonly facts: StepFacts;
+  /** Bytes that its order allows; 0 = no limit. */
+  readonly limits: AttemptLimits;
   /** `project:jobset` of all who wanted the step when it was assigned. */
   readonly jobsets: readonly string[];
   /** Resolves once the busy row is committed; rejects when it could not be written. */

@@ -47,7 +47,12 @@ interface World {
 /** A store that takes a path only when its references are there and a root was taken before. */
 function world(
   infos: readonly ValidPathInfo[],
-  options: { readonly limit?: number; readonly onTransfer?: (count: number) => Promise<void> } = {},
+  options: {
+    readonly limit?: number;
+    readonly onTransfer?: (count: number) => Promise<void>;
+    /** What the runner sends instead of what was asked for. */
+    readonly alter?: (wanted: readonly ValidPathInfo[]) => readonly ValidPathInfo[];
+  } = {},
 ): World {
   const byPath = new Map(infos.map((info) => [info.path, info]));
   const valid = new Set<StorePath>();
@@ -92,7 +97,7 @@ function world(
       try {
         await options.onTransfer?.(++transfers);
         const wanted = paths.flatMap((path) => byPath.get(path) ?? []);
-        return packNars(wanted, async function* () {
+        return packNars(options.alter?.(wanted) ?? wanted, async function* () {
           yield nar;
         });
       } finally {
@@ -130,6 +135,16 @@ function world(
 const graphs = fc.array(fc.array(fc.nat(30), { maxLength: 4 }), { minLength: 1, maxLength: 30 });
 
 describe("importing inputs", () => {
+  test("takes nothing from the runner that was not asked for", async () => {
+    const infos = infosOf([[], []]);
+    const more = world(infos, { alter: (wanted) => [...wanted, ...infos.slice(1)] });
+    await expect(more.import(0)).rejects.toThrow(`the runner sends ${pathOf(1)}, which was not asked for`);
+    expect(more.added).toEqual([]);
+    const twice = world(infos, { alter: (wanted) => [...wanted, ...wanted] });
+    await expect(twice.import(0)).rejects.toThrow("the runner sends a path more than once");
+    expect(twice.added).toEqual([]);
+  });
+
   test("makes closures valid in order, each path once, however many builds want them at once", async () => {
     await fc.assert(
       fc.asyncProperty(
