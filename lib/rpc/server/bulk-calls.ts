@@ -67,7 +67,7 @@ export class BulkCalls {
       if (event.kind === "data") {
         call.hold.grow(event.bytes.length);
         first.push(event.bytes);
-      } else drv = storePathFromWire(decode(StorePathSchema, event.bytes), "drv");
+      } else drv = storePathFromWire(await decode(StorePathSchema, event.bytes), "drv");
     }
     call.hold.arrived();
     const chunks = concat(first, reader.payload());
@@ -82,7 +82,7 @@ export class BulkCalls {
     if (event.kind !== "head")
       throw new RpcError("internal", "the stream of store paths does not start with a header");
     call.hold.arrived();
-    const { pathInfos } = decode(AddToStoreHeaderSchema, event.bytes);
+    const { pathInfos } = await decode(AddToStoreHeaderSchema, event.bytes);
     const infos = pathInfos.map((info, index) => pathInfoFromWire(info, `path_infos[${index}]`));
     await this.#options.handlers.buildResult({ infos, chunks: reader.payload() }, call);
     await sendMessage(call, new Uint8Array(0));
@@ -90,7 +90,7 @@ export class BulkCalls {
 
   async #fetchPaths(call: ServerCall): Promise<void> {
     const { handlers, storeDir } = this.#options;
-    const message = decode(StorePathsSchema, await readOneMessage(call, maxMessageBytes));
+    const message = await decode(StorePathsSchema, await readOneMessage(call, maxMessageBytes));
     const paths = storePathsFromWire(message.paths, "paths");
     const { infos, chunks } = await handlers.fetchPaths(paths, call);
     const header = create(AddToStoreHeaderSchema, {

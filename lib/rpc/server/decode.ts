@@ -1,12 +1,31 @@
-/** Bytes to generated messages. */
-import { type DescMessage, fromBinary, type MessageShape } from "@bufbuild/protobuf";
+/** Bytes to generated messages, in slices that let other work go on. */
+import { create, type DescMessage, type MessageShape, mergeFromBinary } from "@bufbuild/protobuf";
+import { turn } from "../../async/index.js";
 import { RpcError } from "../errors.js";
+import { hasMoreFields, parts } from "./wire-fields.js";
 
-/** @throws RpcError `internal` for bytes that are not such a message */
-export function decode<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
+/** Fields of a message with all messages in it: 350,000 store paths, or the products and metrics of 50 outputs. */
+const mostFields = 700_000;
+/** Bytes that are decoded before other work gets a turn. */
+const bytesPerTurn = 131_072;
+
+/**
+ * A whole message.
+ *
+ * @throws RpcError `internal` for bytes that are not such a message, `out-of-range` for one with too many fields
+ */
+export async function decode<S extends DescMessage>(schema: S, bytes: Uint8Array): Promise<MessageShape<S>> {
+  if (hasMoreFields(schema, bytes, mostFields)) {
+    throw new RpcError("out-of-range", `a ${schema.typeName} with more than ${mostFields} fields`);
+  }
+  const message = create(schema);
   try {
-    return fromBinary(schema, bytes);
+    for (const part of parts(bytes, bytesPerTurn)) {
+      mergeFromBinary(schema, message, part);
+      if (part.length < bytes.length) await turn();
+    }
   } catch (cause) {
     throw new RpcError("internal", `undecodable ${schema.typeName}`, { cause });
   }
+  return message;
 }

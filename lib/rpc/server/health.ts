@@ -21,7 +21,7 @@ const watchIntervalMs = 1_000;
 /** Answers `Check` and `Watch`. @throws RpcError `not-found` for another service, `unimplemented` for another method */
 export async function serveHealth(method: string, call: ServerCall, healthy: () => boolean): Promise<void> {
   if (method !== "Check" && method !== "Watch") throw new RpcError("unimplemented", "unknown method");
-  const { service } = decode(HealthCheckRequestSchema, await readOneMessage(call, maxRequestBytes));
+  const { service } = await decode(HealthCheckRequestSchema, await readOneMessage(call, maxRequestBytes));
   if (service !== "" && service !== RunnerService.typeName) {
     throw new RpcError("not-found", `unknown service ${JSON.stringify(service)}`);
   }

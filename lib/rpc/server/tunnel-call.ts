@@ -79,7 +79,7 @@ async function* requestsOf(call: ServerCall): AsyncGenerator<BuilderRequest, und
     onPiece: call.onPiece,
   });
   for await (const bytes of messages) {
-    const request = decode(BuilderRequestSchema, bytes);
+    const request = await decode(BuilderRequestSchema, bytes);
     call.hold.release();
     yield request;
   }

@@ -25,7 +25,7 @@ function method<I extends DescMessage, O extends DescMessage>(
 ): Method {
   return {
     maxBytes,
-    run: async (request, call) => toBinary(output, await run(decode(input, request), call)),
+    run: async (request, call) => toBinary(output, await run(await decode(input, request), call)),
   };
 }
 
