@@ -74,7 +74,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       await logIntake.receive(attempt, chunks);
     },
     buildResult: async (caller, stream, { signal }) => {
-      refuseTooLarge(stream.infos, caller.attempts());
+      refuseTooLarge(stream.infos, await caller.attempts());
       for await (const { info, nar } of unpackNars(stream)) {
         const received = { info, nar: counted(nar, counters) };
         await incoming.take(received, await caller.attempts(), { signal });
