@@ -33,7 +33,7 @@ export class MessageBuffer {
   get bytes(): Uint8Array {
     const [first = new Uint8Array(0), ...others] = this.#blocks;
     if (others.length === 0) return first;
-    const whole = Buffer.concat(this.#blocks);
+    const whole = plain(Buffer.concat(this.#blocks));
     this.#blocks.splice(0, this.#blocks.length, whole);
     return whole;
   }
@@ -59,9 +59,14 @@ export class MessageBuffer {
     const size = Math.min(this.missing, Math.max(firstBytes, Math.min(this.#length, mostBytes)));
     this.#onGrow(size);
     // Not filled with zeros: every byte is written before the message can be read.
-    const block = Buffer.allocUnsafeSlow(size);
+    const block = plain(Buffer.allocUnsafeSlow(size));
     this.#blocks.push(block);
     this.#free = size;
     return block;
   }
+}
+
+/** The same bytes without the methods of `Buffer`, whose `slice` does not copy. */
+function plain({ buffer, byteOffset, length }: Buffer): Uint8Array {
+  return new Uint8Array(buffer, byteOffset, length);
 }
