@@ -25,6 +25,8 @@ const maxOutputSize = 200 * mebibyte;
 const system = "x86_64-linux";
 
 let folder = "";
+// Before the pair is made: what is registered last runs first, and the runner writes there to its end.
+afterAll(() => rm(folder, { recursive: true, force: true }));
 const pair = usePair(async () => {
   folder = await mkdtemp(join(tmpdir(), "bounds-"));
   return {
@@ -34,7 +36,6 @@ const pair = usePair(async () => {
     runnerEnv: probed(join(folder, "runner")),
   };
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
 
 const bounded = (attack: () => Promise<unknown>): Promise<void> =>
   expectBounded(join(folder, "runner"), attack);
@@ -196,22 +197,6 @@ test.each([
     expect(trailers["grpc-status"] ?? headers["grpc-status"]).not.toBe("0");
   });
   session.destroy();
-});
-
-test("10,000 streams, and headers of 60 KB on 1,000 of them", async () => {
-  await using _builder = await joinLiar();
-  const sessions = Array.from({ length: 10 }, connect);
-  await bounded(async () => {
-    for (const [index, session] of sessions.entries()) {
-      const extra = index === 0 ? { "x-bomb": "b".repeat(60_000) } : {};
-      for (let count = 0; count < 1_000; count++) {
-        const stream = call(session, "HasPath", extra);
-        stream.resume();
-      }
-    }
-    await sleep(3_000);
-  });
-  for (const session of sessions) session.destroy();
 });
 
 test("a deadline of 99,999,999 hours does not end a call at once", async () => {
