@@ -132,6 +132,7 @@ async function failOnce(database: HydraDatabase, indices: readonly number[]): Pr
       outputs: new Map([["out", out]]),
       inputs: [],
       needsResolution: false,
+      impure: false,
     },
     jobsets: ["p:j"],
     limits: { maxLogSize: 0, maxOutputSize: 0 },

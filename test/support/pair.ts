@@ -46,6 +46,8 @@ export interface PairOptions {
   /** On top of (or instead of) the settings that the recordings were made with. */
   readonly runner?: Settings;
   readonly runnerFlags?: readonly string[];
+  /** More lines for the nix.conf of the runner's store. */
+  readonly nixConf?: string;
   /** Builders reach the runner through a proxy that uses connections in this way. Default: directly. */
   readonly proxy?: GrpcProxyOptions["connections"];
   /** More variables for the runner. */
@@ -158,7 +160,7 @@ export class Pair implements AsyncDisposable {
       };
       const builderOptions = options.builders ?? [{}];
       const [store, ...builderStores] = await Promise.all([
-        newStore("runner"),
+        newStore("runner", options.nixConf === undefined ? {} : { nixConf: options.nixConf }),
         ...builderOptions.map((one, index) => newStore(`builder-${index}`, one)),
       ]);
       if (store === undefined) throw new Error("no store for the runner");

@@ -111,6 +111,7 @@ export function attemptFor(
     outputs: new Map(outputs),
     inputs: [],
     needsResolution: false,
+    impure: false,
   };
   return {
     id,

@@ -87,14 +87,17 @@ export class StepJudge {
 
   /** Fills in outputs that only a build can tell, from the results of earlier builds. */
   async #withEarlierOutputs(level: readonly StepFacts[]): Promise<StepFacts[]> {
-    const chains = level.flatMap((facts) =>
-      [...facts.outputs]
-        .filter(([, path]) => path === undefined)
-        .map(([name]) => ({ root: facts.drv, outputs: [name] })),
-    );
+    const chains = level
+      .filter(({ impure }) => !impure)
+      .flatMap((facts) =>
+        [...facts.outputs]
+          .filter(([, path]) => path === undefined)
+          .map(([name]) => ({ root: facts.drv, outputs: [name] })),
+      );
     if (chains.length === 0) return [...level];
     const found = await this.#options.resolver.outputPaths(chains);
     return level.map((facts) => {
+      if (facts.impure) return facts;
       const outputs = new Map(facts.outputs);
       for (const [name, path] of outputs) {
         if (path === undefined) outputs.set(name, found.get(`${facts.drv}^${name}`));

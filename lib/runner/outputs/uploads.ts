@@ -135,7 +135,7 @@ export class Uploads {
     await this.#options.roots.add(toUpload);
     const destination = this.#targets.destination(wantedBy);
     const realisations = [...outputs]
-      .filter(([name]) => attempt.facts.outputs.get(name) === undefined)
+      .filter(([name]) => !attempt.facts.impure && attempt.facts.outputs.get(name) === undefined)
       .map(([outputName, outPath]) => ({ drvPath: attempt.drv, outputName, outPath }));
     const uploaded = Promise.all([
       this.#enqueue(destination, {
@@ -205,12 +205,12 @@ export class Uploads {
    *
    * @throws BinaryCacheError when they cannot be, or (`unavailable`) when the queue is closed first
    */
-  async copyFromOverflow({ drv, outputs, needsResolution }: StepFacts): Promise<void> {
+  async copyFromOverflow({ drv, outputs, needsResolution, impure }: StepFacts): Promise<void> {
     const [cache] = this.#names("overflow");
     if (cache === undefined)
       throw new BinaryCacheError("missing", "the overflow store is no longer configured");
     const realisations = [...outputs].flatMap(([outputName, outPath]) =>
-      outPath === undefined || !needsResolution ? [] : [{ drvPath: drv, outputName, outPath }],
+      outPath === undefined || !needsResolution || impure ? [] : [{ drvPath: drv, outputName, outPath }],
     );
     const job = await this.#intoJournal({
       paths: [...outputs.values()].filter((path) => path !== undefined),

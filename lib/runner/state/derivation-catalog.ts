@@ -11,6 +11,7 @@ import {
   type Derivation,
   type DerivedInput,
   derivationOutputPath,
+  isImpure,
   preferLocalBuild,
   requiredSystemFeatures,
 } from "../../nix/derivation/derivation.js";
@@ -40,6 +41,8 @@ export interface StepFacts {
   readonly inputs: readonly InputReference[];
   /** Outputs depend on what inputs turn out to be: the derivation is resolved to another one before it is built. */
   readonly needsResolution: boolean;
+  /** Two builds may differ: it is built each time, never answered from an earlier build, and no realisation is published. */
+  readonly impure: boolean;
 }
 
 /** The derivation that a step of the scheduler builds; steps are named by it. */
@@ -80,6 +83,7 @@ function stepFacts(store: Pick<RunnerStore, "storeDir">, drv: StorePath, derivat
     outputs,
     inputs: [...derivation.inputDerivations].flatMap(([input, node]) => flattenInput(input, node)),
     needsResolution,
+    impure: isImpure(derivation),
   };
 }
 

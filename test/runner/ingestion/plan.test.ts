@@ -19,6 +19,7 @@ function facts(drv: StorePath, inputs: readonly StorePath[]): StepFacts {
     outputs: new Map(),
     inputs: inputs.map((input) => ({ drv: input, chain: [] })),
     needsResolution: false,
+    impure: false,
   };
 }
 

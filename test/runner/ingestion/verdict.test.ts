@@ -17,6 +17,7 @@ function factsOf(...outputs: readonly (readonly [string, StorePath | undefined])
     outputs: new Map(outputs),
     inputs: [],
     needsResolution: false,
+    impure: false,
   };
 }
 
