@@ -38,7 +38,7 @@ function textOf(path: string): string {
 }
 
 /** Names of this machine: its host name, with its search domains, and what /etc/hosts calls its addresses. */
-export function machineNames(): string[] {
+function machineNames(): string[] {
   const own = hostname();
   const short = own.split(".")[0] ?? own;
   const addresses = new Set(
