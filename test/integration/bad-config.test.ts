@@ -262,7 +262,10 @@ test("a database that is down is waited for, and that is said once", async () =>
       .output()
       .split("\n")
       .filter((line) => /database/.test(line));
-    expect(said).toHaveLength(1);
+    // What is waited for, and the problem with its cause and advice: each once.
+    expect(said.filter((line) => line.includes("waiting for it"))).toHaveLength(1);
+    expect(said.filter((line) => line.includes("code=database-silent"))).toHaveLength(1);
+    expect(said).toHaveLength(2);
 
     await postgres.start();
     await until("the runner to answer", () =>

@@ -196,9 +196,9 @@ describe("a builder that cannot run says why in one line and ends", () => {
     expect(program.said()).not.toMatch(/^ +at /m);
   });
 
-  test("with 1 when there is no daemon", async () => {
+  test("with 2 when there is no daemon", async () => {
     const program = start([], { NIX_REMOTE: `unix://${directory}/no-socket` });
-    expect(await program.exit).toBe(1);
+    expect(await program.exit).toBe(2);
     expect(program.said()).toContain("nix-daemon");
   });
 

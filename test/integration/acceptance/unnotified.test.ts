@@ -193,7 +193,7 @@ test("a store that does not answer delays the reading of a derivation, and abort
   const ids = [await insert(drv)];
   await until("the queue monitor to have trouble", async () => {
     const response = await fetch(`${pair().statusUrl}/health`);
-    return (await response.text()).includes('"queueMonitor"');
+    return (await response.text()).includes('"part":"queue"');
   });
   expect((await shapes(pair(), ids)).builds).toEqual(["queued"]);
   await rename(`${file}.away`, file);

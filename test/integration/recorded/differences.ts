@@ -90,7 +90,7 @@ export const differences: readonly Difference[] = [
     adapt: (form) => withErrors(form, (step) => `${drvName(step)} failed; see the log`),
   },
   {
-    name: "error message of a time-out",
+    name: "error message of a timeout",
     cases: ["timeout", "silent"],
     recorded: "As above.",
     ours: "As above.",
