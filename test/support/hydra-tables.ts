@@ -2,6 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { Client } from "pg";
+import { Mutex } from "../../lib/async/index.js";
 import { numericTypes } from "../../lib/database/numeric-types.js";
 import type { TestNixStore } from "./nix.js";
 import { until } from "./until.js";
@@ -54,6 +55,8 @@ export async function derivationFacts(store: TestNixStore, drv: string): Promise
 
 export class HydraTables implements AsyncDisposable {
   readonly client: Client;
+  /** Tests look at rows side by side; a connection answers one question at a time. */
+  readonly #looks = new Mutex();
   readonly #store: TestNixStore;
 
   private constructor(client: Client, store: TestNixStore) {
@@ -187,9 +190,11 @@ export class HydraTables implements AsyncDisposable {
     await until(
       `builds ${ids.join(", ")} to finish`,
       async () => {
-        const { rows } = await this.client.query<{ open: number }>(
-          "select count(*)::int as open from builds where id = any($1) and finished = 0",
-          [ids],
+        const { rows } = await this.#look(() =>
+          this.client.query<{ open: number }>(
+            "select count(*)::int as open from builds where id = any($1) and finished = 0",
+            [ids],
+          ),
         );
         return rows[0]?.open === 0;
       },
@@ -202,9 +207,8 @@ export class HydraTables implements AsyncDisposable {
     return until(
       `a step of build ${build} to be in state ${busy}`,
       async () => {
-        const { rows } = await this.client.query<Row>(
-          "select * from buildsteps where build = $1 and busy >= $2",
-          [build, busy],
+        const { rows } = await this.#look(() =>
+          this.client.query<Row>("select * from buildsteps where build = $1 and busy >= $2", [build, busy]),
         );
         return rows[0];
       },
@@ -213,11 +217,19 @@ export class HydraTables implements AsyncDisposable {
   }
 
   async busySteps(): Promise<readonly Row[]> {
-    return (await this.client.query<Row>("select * from buildsteps where busy <> 0 order by build, stepnr"))
-      .rows;
+    const text = "select * from buildsteps where busy <> 0 order by build, stepnr";
+    return (await this.#look(() => this.client.query<Row>(text))).rows;
   }
 
-  async rows(ids: readonly number[]): Promise<BuildRows> {
+  rows(ids: readonly number[]): Promise<BuildRows> {
+    return this.#look(() => this.#readRows(ids));
+  }
+
+  #look<T>(work: () => Promise<T>): Promise<T> {
+    return this.#looks.run(work);
+  }
+
+  async #readRows(ids: readonly number[]): Promise<BuildRows> {
     const read = async (table: string, column: string, order: string): Promise<readonly Row[]> =>
       (
         await this.client.query<Row>(`select * from ${table} where ${column} = any($1) order by ${order}`, [
