@@ -33,7 +33,7 @@ export default defineConfig({
           globalSetup,
           include: ["test/integration/**/*.test.ts", "test/security/**/*.test.ts"],
           testTimeout: 300_000,
-          maxWorkers: 2,
+          maxWorkers: 4,
         },
       },
       {
