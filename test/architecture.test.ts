@@ -127,7 +127,7 @@ describe("imports", () => {
 
 /** Inner rooms by the order of a build's life; a file imports from its own room and from floors below it only. */
 const innerFloors: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  runner: [["state"], ["recording", "outputs"], ["ingestion"], ["attempt"], ["service"]],
+  runner: [["events"], ["state"], ["recording", "outputs"], ["ingestion"], ["attempt"], ["service"]],
 };
 /** Files beside inner rooms that put them together. No inner room imports them. */
 const innerTops = ["lib/runner/index.ts", "lib/runner/queue-runner.ts", "lib/runner/assembly.ts"];

@@ -53,4 +53,5 @@ export {
   UploadQueue,
   type UploadQueueOptions,
   type UploadRequest,
+  type UploadTry,
 } from "./queue/upload-queue.js";

@@ -21,8 +21,11 @@ import { Dispatcher } from "./attempt/dispatcher.js";
 import { Effects } from "./attempt/effects.js";
 import { logMachineNotice } from "./attempt/ending-log.js";
 import { AttemptLauncher } from "./attempt/launcher.js";
+import { MachineEvents } from "./attempt/machine-events.js";
 import { ResolvedSteps } from "./attempt/resolved-steps.js";
 import { Results } from "./attempt/results.js";
+import { StepEvents } from "./attempt/step-events.js";
+import { EventBus } from "./events/index.js";
 import { CachedBuilds } from "./ingestion/cached-builds.js";
 import { EarlierAttempts } from "./ingestion/earlier-attempts.js";
 import { GraphGrowth } from "./ingestion/graph-growth.js";
@@ -36,6 +39,7 @@ import { LeftBehind } from "./outputs/left-behind.js";
 import { PresignedUploads } from "./outputs/presigned-uploads.js";
 import { Publisher } from "./outputs/publisher.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
+import { BuildEvents } from "./recording/build-events.js";
 import { Recorder } from "./recording/recorder.js";
 import { buildsAtOnce, schedulerSettings, timerMs } from "./scheduler-settings.js";
 import { AttemptIds, newAttemptKey } from "./state/attempt-ids.js";
@@ -45,6 +49,7 @@ import { RunnerCounters } from "./state/counters.js";
 import { DerivationCatalog } from "./state/derivation-catalog.js";
 import { InputResolver } from "./state/input-resolver.js";
 import { MachineOwners } from "./state/machine-owners.js";
+import { announceProblems } from "./state/problem-events.js";
 import { Problems } from "./state/problems.js";
 import { ProvenStore } from "./state/proven-store.js";
 import type { RawStore, RunnerStore } from "./state/runner-store.js";
@@ -81,6 +86,8 @@ export interface RunnerContext {
   readonly stopped?: AbortSignal | undefined;
   /** Makes identifiers of attempts. Default: with a key that no other runner knows. */
   readonly attemptIds?: AttemptIds | undefined;
+  /** Where events go. Default: a bus of their own. */
+  readonly events?: EventBus | undefined;
   /** Where trouble is reported. Default: a registry of their own. */
   readonly problems?: Problems | undefined;
   /** Whether the start of a step could be recorded now; request a round when it can be again. Default: always. */
@@ -98,6 +105,8 @@ export interface RunnerParts {
   /** As far as it may be believed. */
   readonly store: RunnerStore;
   readonly scheduler: RunningScheduler;
+  readonly events: EventBus;
+  readonly stepEvents: StepEvents;
   readonly metrics: Metrics;
   readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
@@ -128,14 +137,20 @@ export function assemble(context: RunnerContext): RunnerParts {
 
   // What is remembered.
   const problems = context.problems ?? new Problems({ logger, now });
+  const events = context.events ?? new EventBus(logger);
+  announceProblems(problems, events);
   const metrics = new Metrics();
   const counters = new RunnerCounters(metrics);
-  const scheduler = new RunningScheduler(schedulerSettings(config()), clock, (notice) =>
-    logMachineNotice(logger, notice),
-  );
+  const machineEvents = new MachineEvents({ events, now });
+  const scheduler = new RunningScheduler(schedulerSettings(config()), clock, (notice) => {
+    logMachineNotice(logger, notice);
+    machineEvents.noticed(notice);
+  });
   const attempts = new AttemptRegistry();
   const attemptIds = context.attemptIds ?? new AttemptIds(newAttemptKey());
   const registry = new BuildRegistry();
+  const stepEvents = new StepEvents({ events, registry, now });
+  const buildEvents = new BuildEvents({ events, registry, now });
   const unproven = new UnprovenPaths({
     before: context.unprovenBefore,
     memory: context.unprovenMemory,
@@ -146,7 +161,15 @@ export function assemble(context: RunnerContext): RunnerParts {
   const resolver = new InputResolver({ store, database, catalog });
 
   // Where outputs and logs go.
-  const edges = (context.openEdges ?? openEdges)({ config, uploadMode, store, logger, tasks, problems });
+  const edges = (context.openEdges ?? openEdges)({
+    config,
+    uploadMode,
+    store,
+    logger,
+    tasks,
+    problems,
+    events,
+  });
   const { logs, uploads, readNixSupport } = edges;
   const incoming = new IncomingOutputs({ store: raw, unproven, attempts });
   const leftBehind = new LeftBehind({ store: raw, unproven, attempts, logger });
@@ -161,7 +184,9 @@ export function assemble(context: RunnerContext): RunnerParts {
     rememberFailures: () => true,
     signal: stopped,
     problems,
+    onStarted: (builds) => buildEvents.started(builds),
     onEnded: (id, result) => {
+      buildEvents.finished(id, result);
       registry.ended(id, result);
       metrics.add("buildsFinished");
     },
@@ -247,6 +272,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     outputCheck: { store: raw, incoming, presigned, uploadMode, logger, random, stopped },
     endings,
     listener: builtOutputs,
+    stepEvents,
     counters,
     logger,
   });
@@ -261,6 +287,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   });
   const sessions = new BuilderSessions({
     scheduler,
+    machineEvents,
     logger,
     maxConcurrentDownloads: () => config().maxConcurrentDownloads,
   });
@@ -281,6 +308,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     resolvedSteps,
     recorder,
     results,
+    stepEvents,
     uploads,
     counters,
     logger,
@@ -305,12 +333,23 @@ export function assemble(context: RunnerContext): RunnerParts {
     mayStart: context.mayStart ?? (() => true),
     safetyIntervalMs: () => timerMs(config().dispatchTriggerTimerInS),
   });
-  const effects = new Effects({ attempts, sessions, results, catalog, counters, tasks, logger });
+  const effects = new Effects({
+    attempts,
+    sessions,
+    results,
+    machineEvents,
+    catalog,
+    counters,
+    tasks,
+    logger,
+  });
   scheduler.connect(effects, dispatcher);
 
   return {
     store,
     scheduler,
+    events,
+    stepEvents,
     metrics,
     counters,
     tasks,

@@ -3,6 +3,7 @@
  * what to build next are the scheduler's.
  *
  * Inner rooms, in the order of a build's life; each imports from those before it only:
+ * - `events`: what happens, as plain data, and the bus that brings it to listeners
  * - `state`: what the runner knows at present, and the running scheduler with clock, randomness and effects
  * - `recording`: outcomes become rows and notifications, in transactions that are retried
  * - `outputs`: where logs and outputs go: folders, roots, binary caches, other stores
@@ -15,6 +16,10 @@
 export { type CheckConfigOptions, checkQueueRunnerConfig } from "./check-config.js";
 /** What the runner throws. */
 export { RunnerError, type RunnerErrorCode } from "./errors.js";
+/** What happens in a runner; `QueueRunner.on` and `QueueRunner.events` give them. */
+export { EventBus } from "./events/event-bus.js";
+/** What happens in a runner. */
+export type * from "./events/index.js";
 /** What a `QueueRunner` is made with. */
 export type { QueueRunnerOptions } from "./options.js";
 /** Build logs on disk, where the front-end reads them. */

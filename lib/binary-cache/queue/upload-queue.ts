@@ -10,9 +10,21 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { BinaryCache } from "../cache/binary-cache.js";
 import { BinaryCacheError } from "../errors.js";
 import { type UploadJob, UploadJournal, type UploadRequest } from "./upload-journal.js";
-import { isHopeless, prepareUpload, type UploadSource } from "./upload-work.js";
+import { isHopeless, prepareUpload, type UploadSource, type Written } from "./upload-work.js";
 
 export type { UploadJob, UploadRequest } from "./upload-journal.js";
+
+/** One try to bring a job into one cache, as it ended. */
+export interface UploadTry {
+  readonly job: UploadJob;
+  readonly cache: BinaryCache;
+  /** Since the try began. */
+  readonly ms: number;
+  readonly outcome:
+    | ({ readonly kind: "uploaded" } & Written)
+    /** `retried`: another try follows. */
+    | { readonly kind: "failed"; readonly error: unknown; readonly retried: boolean };
+}
 
 /** What a queue works with. */
 export interface UploadQueueOptions extends UploadSource {
@@ -24,6 +36,8 @@ export interface UploadQueueOptions extends UploadSource {
   readonly concurrency?: (() => number) | undefined;
   /** Called after each try to fill a cache: with the error when the cache did not work, else without. */
   readonly onCache?: ((cache: BinaryCache, error: unknown) => void) | undefined;
+  /** Called after each try to bring a job into a cache. */
+  readonly onTry?: ((ended: UploadTry) => void) | undefined;
   /** Called when a job has left the journal. */
   readonly onDone?: ((job: UploadJob, error: Error | undefined) => void) | undefined;
   readonly logger?: Logger | undefined;
@@ -192,14 +206,20 @@ export class UploadQueue {
     const failures: unknown[] = [];
     // One cache that is down does not keep the others from their data.
     for (const cache of caches) {
+      const started = Date.now();
+      const ended = (outcome: UploadTry["outcome"]): void =>
+        this.#options.onTry?.({ job, cache, ms: Math.max(0, Date.now() - started), outcome });
       try {
-        await into(cache);
+        const written = await into(cache);
         finished.add(cache.uri);
         this.#options.onCache?.(cache, undefined);
+        ended({ kind: "uploaded", ...written });
       } catch (error) {
         signal.throwIfAborted();
         failures.push(error);
-        if (!isHopeless(job, error)) this.#options.onCache?.(cache, error);
+        const retried = !isHopeless(job, error);
+        if (retried) this.#options.onCache?.(cache, error);
+        ended({ kind: "failed", error, retried });
       }
     }
     const retryable = failures.find((error) => !isHopeless(job, error));

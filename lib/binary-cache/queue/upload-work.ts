@@ -16,8 +16,15 @@ export interface UploadSource {
   readonly openNar: OpenNar;
 }
 
+/** What a cache lacked. */
+export interface Written {
+  readonly paths: readonly StorePath[];
+  /** Of these paths as NARs; undefined when they came from another cache. */
+  readonly narBytes: number | undefined;
+}
+
 /** Does the whole of a job to one cache; what is there already is skipped. */
-export type IntoCache = (cache: BinaryCache) => Promise<void>;
+export type IntoCache = (cache: BinaryCache) => Promise<Written>;
 
 /** What a job is done with: our store, and all caches, of which one may be the source. */
 export interface UploadWorkOptions {
@@ -59,8 +66,11 @@ async function fromStore(job: UploadJob, { store, logger, signal }: UploadWorkOp
         logger.error("a log cannot be uploaded", { drv, cache: cache.name, error });
       }
     }
-    await cache.uploadClosure(closure, store.openNar, { signal });
+    const { uploaded } = await cache.uploadClosure(closure, store.openNar, { signal });
     await putRealisations(cache, job, signal);
+    const written = new Set(uploaded);
+    const narBytes = closure.reduce((sum, { path, narSize }) => sum + (written.has(path) ? narSize : 0), 0);
+    return { paths: uploaded, narBytes };
   };
 }
 
@@ -78,8 +88,9 @@ async function fromCache(
   return async (cache) => {
     const log = from.drv === undefined ? undefined : await source.openLog(from.drv, { signal });
     if (from.drv !== undefined && log !== undefined) await cache.putLog(from.drv, log, { signal });
-    await cache.copyClosure(source, job.paths, { signal });
+    const { copied } = await cache.copyClosure(source, job.paths, { signal });
     await putRealisations(cache, job, signal);
+    return { paths: copied, narBytes: undefined };
   };
 }
 

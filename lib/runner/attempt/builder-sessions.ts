@@ -15,6 +15,7 @@ import type {
 import { attemptId, type MachineId, machineId } from "../../scheduler/ids.js";
 import type { MachineInfo, MachineLoad } from "../../scheduler/machines/machine-types.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
+import type { MachineEvents } from "./machine-events.js";
 import { ResumedBuild } from "./resumed-build.js";
 
 /** What other parts see of a session. */
@@ -37,6 +38,7 @@ export interface BuilderSession {
 /** What sessions work with. */
 export interface BuilderSessionsOptions {
   readonly scheduler: RunningScheduler;
+  readonly machineEvents: MachineEvents;
   readonly logger: Logger;
   readonly maxConcurrentDownloads: () => number;
   /** Milliseconds between pings down the tunnel; they only show that the stream is alive. Default 30 s. */
@@ -59,6 +61,7 @@ interface OpenSession extends BuilderSession {
 /** The open sessions by machine. */
 export class BuilderSessions {
   readonly #scheduler: RunningScheduler;
+  readonly #machineEvents: MachineEvents;
   readonly #logger: Logger;
   readonly #maxConcurrentDownloads: () => number;
   readonly #pingIntervalMs: number;
@@ -68,6 +71,7 @@ export class BuilderSessions {
 
   constructor(options: BuilderSessionsOptions) {
     this.#scheduler = options.scheduler;
+    this.#machineEvents = options.machineEvents;
     this.#logger = options.logger;
     this.#maxConcurrentDownloads = options.maxConcurrentDownloads;
     this.#pingIntervalMs = options.pingIntervalMs ?? 30_000;
@@ -96,6 +100,7 @@ export class BuilderSessions {
     const before = this.#open.get(id);
     this.#open.set(id, session);
     const running = join.running ?? [];
+    this.#machineEvents.joined(join);
     scheduler.addMachine(
       machineInfo(id, join),
       running.map((build) => attemptId(build.buildId)),

@@ -7,6 +7,7 @@ import type { RunnerCounters } from "../state/counters.js";
 import { type DerivationCatalog, drvOf } from "../state/derivation-catalog.js";
 import type { EffectPerformer, RunnerEffect } from "../state/running-scheduler.js";
 import type { BuilderSessions } from "./builder-sessions.js";
+import type { MachineEvents } from "./machine-events.js";
 import type { Results } from "./results.js";
 
 /** What effects act on. */
@@ -14,6 +15,7 @@ export interface EffectsOptions {
   readonly attempts: AttemptRegistry;
   readonly sessions: BuilderSessions;
   readonly results: Results;
+  readonly machineEvents: MachineEvents;
   readonly catalog: DerivationCatalog;
   readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
@@ -25,6 +27,7 @@ export class Effects implements EffectPerformer {
   readonly #attempts: AttemptRegistry;
   readonly #sessions: BuilderSessions;
   readonly #results: Results;
+  readonly #machineEvents: MachineEvents;
   readonly #catalog: DerivationCatalog;
   readonly #counters: RunnerCounters;
   readonly #tasks: TaskGroup;
@@ -34,6 +37,7 @@ export class Effects implements EffectPerformer {
     this.#attempts = options.attempts;
     this.#sessions = options.sessions;
     this.#results = options.results;
+    this.#machineEvents = options.machineEvents;
     this.#catalog = options.catalog;
     this.#counters = options.counters;
     this.#tasks = options.tasks;
@@ -61,6 +65,7 @@ export class Effects implements EffectPerformer {
       case "machineLost":
         this.#counters.metrics.add("machinesLost");
         this.#counters.machineLeft(effect.machine);
+        this.#machineEvents.left(effect.machine, effect.reason);
         this.#sessions.disconnect(effect.machine, `the runner gave the machine up: ${effect.reason}`);
         break;
       case "stepUnsupported":

@@ -24,6 +24,7 @@ import { wantingJobsets } from "../state/wanting-jobsets.js";
 import type { BuilderSessions } from "./builder-sessions.js";
 import type { ResolvedSteps } from "./resolved-steps.js";
 import type { Results } from "./results.js";
+import type { StepEvents } from "./step-events.js";
 
 /** Limits that are the same for all steps. */
 export type LaunchLimits = Pick<QueueRunnerConfig, "maxLogSize" | "maxOutputSize">;
@@ -38,6 +39,7 @@ export interface AttemptLauncherOptions {
   readonly resolvedSteps: ResolvedSteps;
   readonly recorder: Recorder;
   readonly results: Results;
+  readonly stepEvents: StepEvents;
   readonly uploads: Pick<RunnerEdges["uploads"], "wantsDebugInfo">;
   readonly counters: RunnerCounters;
   readonly logger: Logger;
@@ -57,6 +59,7 @@ export class AttemptLauncher {
   readonly #resolvedSteps: ResolvedSteps;
   readonly #recorder: Recorder;
   readonly #results: Results;
+  readonly #stepEvents: StepEvents;
   readonly #uploads: AttemptLauncherOptions["uploads"];
   readonly #counters: RunnerCounters;
   readonly #logger: Logger;
@@ -72,6 +75,7 @@ export class AttemptLauncher {
     this.#resolvedSteps = options.resolvedSteps;
     this.#recorder = options.recorder;
     this.#results = options.results;
+    this.#stepEvents = options.stepEvents;
     this.#uploads = options.uploads;
     this.#counters = options.counters;
     this.#logger = options.logger;
@@ -105,6 +109,7 @@ export class AttemptLauncher {
         adopted: true,
       };
       this.#attempts.add(attempt);
+      this.#stepEvents.started(attempt);
       attempt.row = this.#recorder.stepStarted(attempt);
       await attempt.row;
     } catch (error) {
@@ -147,6 +152,7 @@ export class AttemptLauncher {
       return;
     }
     this.#scheduler.sent(attempt.id);
+    this.#stepEvents.started(attempt);
     const { tries } = attempt.assignment;
     if (tries > 0) {
       const { drv, hostname: host, machine } = attempt;

@@ -24,6 +24,7 @@ import { type AttemptEndings, unreported } from "./attempt-endings.js";
 import type { OutcomeListener } from "./built-outputs.js";
 import { logEnding } from "./ending-log.js";
 import { checkOutputsWhileWanted, type OutputCheckRetries } from "./output-check.js";
+import type { StepEvents } from "./step-events.js";
 
 /** What results work with. */
 export interface ResultsOptions {
@@ -32,6 +33,7 @@ export interface ResultsOptions {
   readonly outputCheck: OutputCheckRetries;
   readonly endings: AttemptEndings;
   readonly listener: OutcomeListener;
+  readonly stepEvents: StepEvents;
   readonly counters: RunnerCounters;
   readonly logger: Logger;
 }
@@ -54,6 +56,7 @@ export class Results {
   readonly #outputCheck: OutputCheckRetries;
   readonly #endings: AttemptEndings;
   readonly #listener: OutcomeListener;
+  readonly #stepEvents: StepEvents;
   readonly #counters: RunnerCounters;
   readonly #logger: Logger;
   readonly #answers = new Map<AttemptId, RememberedAnswer>();
@@ -66,6 +69,7 @@ export class Results {
     this.#outputCheck = options.outputCheck;
     this.#endings = options.endings;
     this.#listener = options.listener;
+    this.#stepEvents = options.stepEvents;
     this.#counters = options.counters;
     this.#logger = options.logger;
   }
@@ -107,6 +111,7 @@ export class Results {
     if (attempt?.sent === true) this.#counters.stepLost();
     const unsent = attempt?.sent === false ? machineLeftMessage : undefined;
     logEnding(this.#logger, attempt, completion, error);
+    this.#stepEvents.ended(attempt, completion, { error });
     await this.#endings.record(attempt, completion, unreported(error ?? unsent));
   }
 
@@ -117,7 +122,9 @@ export class Results {
 
   /** A step that failed without an attempt: no machine can run it. */
   async unsupported(failure: SettledFailure, system: string): Promise<void> {
-    await this.#endings.record(undefined, failure, unreported(`unsupported system type '${system}'`));
+    const reason = `unsupported system type '${system}'`;
+    this.#stepEvents.failed(failure, system, reason);
+    await this.#endings.record(undefined, failure, unreported(reason));
   }
 
   async #take(attempt: Attempt, report: BuildReport): Promise<void> {
@@ -136,6 +143,7 @@ export class Results {
     this.#attempts.remove(attempt.id);
     const refusal = judged.kind === "refused" ? judged.error : report.error;
     logEnding(this.#logger, attempt, completion, refusal);
+    this.#stepEvents.ended(attempt, completion, { report, error: succeeded ? undefined : refusal });
     await this.#endings.record(attempt, completion, {
       error: succeeded ? undefined : refusal,
       overheadMs: report.importMs + report.uploadMs,

@@ -9,6 +9,7 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { readNixSupport } from "../../nix-support/index.js";
 import type { NixSupport } from "../../rpc/types.js";
+import type { EventEmitter } from "../events/index.js";
 import type { ProblemReporter } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { withoutDropped } from "./dropped-lines.js";
@@ -34,11 +35,12 @@ export interface EdgesOptions {
   readonly logger: Logger;
   readonly tasks: TaskGroup;
   readonly problems: ProblemReporter;
+  readonly events: EventEmitter;
 }
 
 /** The edges of a runner in production: files below its data folder, the stores of its configuration. */
 export function openEdges(options: EdgesOptions): RunnerEdges {
-  const { config, uploadMode, store, logger, tasks, problems } = options;
+  const { config, uploadMode, store, logger, tasks, problems, events } = options;
   const logs = new LogStore({
     directory: join(config().hydraDataDir, "build-logs"),
     maxBytes: config().maxLogSize,
@@ -51,6 +53,7 @@ export function openEdges(options: EdgesOptions): RunnerEdges {
     roots,
     tasks,
     problems,
+    events,
     logger,
     uploadMode,
     concurrency: () => Math.max(1, config().concurrentUploadLimit),

@@ -20,6 +20,7 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import type { RemoteStoreReport } from "../../status/index.js";
+import type { EventEmitter } from "../events/index.js";
 import type { Attempt } from "../state/attempts.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
 import type { ProblemReporter } from "../state/problems.js";
@@ -28,6 +29,7 @@ import { CacheTargets, type Destination, presenceInAll, type UploadTargets } fro
 import { readCachedOutput } from "./cached-outputs.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
+import { uploadEvent } from "./upload-events.js";
 import type { UploadMode } from "./upload-mode.js";
 
 /** Outputs of a step that succeeded. */
@@ -49,6 +51,7 @@ export interface UploadsOptions {
   readonly roots: GcRoots;
   readonly tasks: TaskGroup;
   readonly problems: ProblemReporter;
+  readonly events: EventEmitter;
   readonly logger: Logger;
   /** Read at each use: a reload changes it. */
   readonly uploadMode: () => UploadMode;
@@ -89,7 +92,7 @@ export class Uploads {
 
   /** Goes on with what an earlier process left in the journal. */
   async start(): Promise<void> {
-    const { store, journalFolder, concurrency, problems, logger } = this.#options;
+    const { store, journalFolder, concurrency, problems, events, logger } = this.#options;
     const open = (): Promise<UploadQueue> =>
       UploadQueue.open({
         folder: join(journalFolder, "uploads"),
@@ -102,6 +105,7 @@ export class Uploads {
           if (error === undefined) problems.end("upload-failing", cache.name);
           else problems.begin({ code: "upload-failing", subject: cache.name, cause: error });
         },
+        onTry: (ended) => events.emit(uploadEvent(ended)),
         onDone: () => {
           if (this.pendingCount() === 0) problems.keep("upload-failing", []);
         },

@@ -58,6 +58,8 @@ export interface RecorderOptions {
   readonly storeDir: StoreDir;
   /** Absolute path of a derivation's log, for the services that compress and show it. */
   readonly logPath: (drv: StorePath) => string;
+  /** The first step of builds has started; that is in the database. */
+  readonly onStarted?: (builds: readonly BuildId[]) => void;
   /** A result is in the database: ours, or one that was recorded before ours. */
   readonly onEnded?: (build: BuildId, result: Omit<EndedBuild, "build">) => void;
   /** Put the outputs of failed steps into FailedPaths, so that they are not tried again. Default: false. */
@@ -178,11 +180,10 @@ export class Recorder {
   async stepStarted(attempt: Attempt): Promise<StepRow> {
     const { build, ownBuilds } = attempt.assignment;
     const draft = busyDraft(this.#storeDir, attempt);
-    const result = await this.#starts.record({
-      draft,
-      announce: this.#announced.take([build, ...ownBuilds]),
-    });
-    return inserted(draft, result);
+    const announce = this.#announced.take([build, ...ownBuilds]);
+    const row = inserted(draft, await this.#starts.record({ draft, announce }));
+    if (announce.length > 0) this.#options.onStarted?.(announce);
+    return row;
   }
 
   /** How far the step is (a value of `buildsteps.busy`). Returns at once. */

@@ -16,6 +16,7 @@ import {
 } from "../../rpc/index.js";
 import type { BuilderSessions } from "../attempt/builder-sessions.js";
 import type { Results } from "../attempt/results.js";
+import type { StepEvents } from "../attempt/step-events.js";
 import { RunnerError } from "../errors.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { IncomingOutputs } from "../outputs/incoming-outputs.js";
@@ -41,6 +42,7 @@ export interface RpcHandlersOptions extends AdmissionRules {
   readonly sessions: BuilderSessions;
   readonly incoming: IncomingOutputs;
   readonly results: Results;
+  readonly stepEvents: StepEvents;
   readonly recorder: Recorder;
   readonly logs: RunnerEdges["logs"];
   readonly presigned: PresignedUploads;
@@ -92,7 +94,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
 }
 
 function takeUpdate(
-  { scheduler, recorder }: RpcHandlersOptions,
+  { scheduler, recorder, stepEvents }: RpcHandlersOptions,
   attempt: Attempt,
   { status }: Pick<StepUpdate, "status">,
 ): void {
@@ -102,6 +104,7 @@ function takeUpdate(
     scheduler.buildEnded(attempt.id);
   }
   recorder.stepBusy(attempt, stepBusy[status]);
+  stepEvents.progress(attempt, status);
 }
 
 /** The builder should have stopped the build long ago. */
