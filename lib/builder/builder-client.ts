@@ -14,6 +14,7 @@ import { RunnerLink } from "./connection/runner-link.js";
 import { checkVersion, join, stay } from "./connection/tunnel-session.js";
 import { type BuilderCounters, type MutableCounters, newCounters } from "./counters.js";
 import { BuilderError } from "./errors.js";
+import { GuardedHooks } from "./hooks.js";
 import { requireTrust } from "./machine/daemon-trust.js";
 import { readNixConfiguration } from "./machine/nix-configuration.js";
 import { readMachineFacts, sampleSystem } from "./machine/system-sampling.js";
@@ -41,6 +42,7 @@ export class BuilderClient implements AsyncDisposable {
   readonly #counters: MutableCounters = newCounters();
   readonly #link = new RunnerLink();
   readonly #importer: InputImporter;
+  readonly #hooks: GuardedHooks;
   readonly #builds: ActiveBuilds;
   /** Ends everything that waits or runs. */
   readonly #stop = new AbortController();
@@ -62,6 +64,7 @@ export class BuilderClient implements AsyncDisposable {
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
+    this.#hooks = new GuardedHooks(options, logger);
     const shared = { store, link: this.#link, counters: this.#counters, logger };
     const spoolDirectory = options.spoolDirectory ?? tmpdir();
     this.#importer = new InputImporter({
@@ -74,6 +77,7 @@ export class BuilderClient implements AsyncDisposable {
         importer: this.#importer,
         presigned: new PresignedUploader({ ...shared, spoolDirectory }),
         buildCores: () => this.#settings.buildCores,
+        hooks: this.#hooks,
         spoolDirectory,
         clock: options.clock ?? (() => performance.now()),
       },
@@ -286,10 +290,12 @@ export class BuilderClient implements AsyncDisposable {
 
   async #ping(machineId: string): Promise<BuilderPing> {
     const { store, defaultBuildDir = tmpdir() } = this.#options;
-    const sample = await sampleSystem({
-      buildDir: this.#machine?.nix.buildDir ?? defaultBuildDir,
-      storeDir: store.realStoreDir,
-    });
+    const sample =
+      (await this.#hooks.sample()) ??
+      (await sampleSystem({
+        buildDir: this.#machine?.nix.buildDir ?? defaultBuildDir,
+        storeDir: store.realStoreDir,
+      }));
     // The contract has no word for "no more work, please"; a machine without any disk space gets none.
     const full = this.#draining ? { buildDirFreePercent: 0, storeFreePercent: 0 } : {};
     return pingMessage(machineId, { ...sample, ...full }, this.#counters);

@@ -17,6 +17,15 @@ export { type CredentialFiles, type RunnerGatewaysOptions, runnerGateways } from
 export type { BuilderCounters } from "./counters.js";
 /** Why a builder cannot join, or has ended. */
 export { BuilderError, type BuilderErrorCode } from "./errors.js";
+/** What own programs can attach to a builder: listeners, another way to build or to measure load. */
+export {
+  type BuildEvent,
+  type BuildExecutor,
+  type BuilderHooks,
+  type BuildLogChunk,
+  daemonExecutor,
+  type ExecutorJob,
+} from "./hooks.js";
 /** The settings of the local Nix that a runner needs. */
 export { defaultBuildDir, type NixConfiguration, readNixConfiguration } from "./machine/nix-configuration.js";
 /** Load, memory, pressure and disk space at one moment. */

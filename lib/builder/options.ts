@@ -4,6 +4,7 @@ import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/path/store-path.js";
 import type { Store } from "../nix/store/store.js";
 import type { RunnerApi } from "../rpc/types.js";
+import type { BuilderHooks } from "./hooks.js";
 import type { NixConfiguration } from "./machine/nix-configuration.js";
 
 /** Keys of the builder's file that the program uses rather than the library. */
@@ -28,7 +29,7 @@ export interface RunnerGateway {
 }
 
 /** What a `BuilderClient` is made with; only `settings`, `gateways` and `store` are required. */
-export interface BuilderClientOptions {
+export interface BuilderClientOptions extends BuilderHooks {
   readonly settings: BuilderSettings;
   /** Tried in turn until one takes us. At least one. */
   readonly gateways: readonly RunnerGateway[];

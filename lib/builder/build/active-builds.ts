@@ -11,6 +11,8 @@ import { errorReport } from "./error-text.js";
 
 interface ActiveBuild {
   readonly drv: StorePath;
+  /** Of the order that began it; names it in events. */
+  readonly name: string;
   /** In the order of their arrival; the runner may order a derivation again while it is still being built here. */
   readonly buildIds: Set<string>;
   /** Of the environment's clock. */
@@ -96,6 +98,7 @@ export class ActiveBuilds {
     setMaxListeners(0, abort.signal);
     const build: ActiveBuild = {
       drv: order.drv,
+      name: order.buildId,
       buildIds: new Set([order.buildId]),
       startedAt: environment.clock(),
       abort,
@@ -106,6 +109,7 @@ export class ActiveBuilds {
       this.#active.add(build);
       this.#counters.buildsStarted++;
       this.#logger.info("build started", { drv: order.drv });
+      environment.hooks.build({ kind: "started", ...eventBase(build) });
       this.#announce();
       this.#track(build, () => new Build(job, environment).run(), machineId);
     } else {
@@ -143,6 +147,10 @@ export class ActiveBuilds {
 
   #end(build: ActiveBuild, reason: string): void {
     this.#remove(build);
+    // A build that is settled has had its last event.
+    if (!build.settled) {
+      this.#options.environment.hooks.build({ kind: "aborted", ...eventBase(build), reason });
+    }
     build.abort.abort(new Error(reason));
   }
 
@@ -163,15 +171,26 @@ export class ActiveBuilds {
     const { signal } = build.abort;
     try {
       const outcome = await work();
-      build.settled = true;
+      if (!build.settled) this.#finished(build, outcome);
       for (const buildId of build.buildIds) {
         signal.throwIfAborted();
         await this.#report({ drv: build.drv, buildId, machineId }, outcome, signal);
       }
     } catch (error) {
-      if (!signal.aborted)
-        this.#logger.error("a build ended in an unforeseen way", { drv: build.drv, error });
+      if (signal.aborted) return;
+      this.#logger.error("a build ended in an unforeseen way", { drv: build.drv, error });
+      if (build.settled) return;
+      build.settled = true;
+      const reason = errorReport(error);
+      this.#options.environment.hooks.build({ kind: "aborted", ...eventBase(build), reason });
     }
+  }
+
+  #finished(build: ActiveBuild, outcome: BuildOutcome): void {
+    build.settled = true;
+    const { state, error = "", importMs, buildMs, uploadMs } = outcome;
+    const { hooks } = this.#options.environment;
+    hooks.build({ kind: "finished", ...eventBase(build), state, error, importMs, buildMs, uploadMs });
   }
 
   async #report(about: ReportSubject, outcome: BuildOutcome, signal: AbortSignal): Promise<void> {
@@ -207,6 +226,10 @@ export class ActiveBuilds {
     this.#counters.activeBuilds = this.#active.size;
     this.#options.onActivity?.(this.drvs);
   }
+}
+
+function eventBase({ drv, name }: ActiveBuild): { drv: StorePath; buildId: string; at: number } {
+  return { drv, buildId: name, at: Date.now() };
 }
 
 function refused(reason: string): BuildOutcome {

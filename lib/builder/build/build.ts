@@ -5,9 +5,10 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { BuildSession, Store, StoreSettings } from "../../nix/store/store.js";
 import { type DroppedLine, printDroppedLine } from "../../nix-support/index.js";
-import type { BuildCompletion, BuildOrder, BuiltOutput } from "../../rpc/types.js";
+import type { BuildCompletion, BuildOrder, BuiltOutput, StepStatus } from "../../rpc/types.js";
 import type { RunnerLink } from "../connection/runner-link.js";
 import type { MutableCounters } from "../counters.js";
+import type { GuardedHooks } from "../hooks.js";
 import type { PresignedUploader } from "../presigned/upload.js";
 import { reportText } from "./error-text.js";
 import { BuildFailure, type FailureState, failureOf } from "./failure.js";
@@ -19,6 +20,8 @@ import { uploadStream } from "./upload-stream.js";
 
 /** Milliseconds a runner may take for the rest of a log after the build. */
 const logDeadlineMs = 600_000;
+
+const newline = Uint8Array.of(0x0a);
 
 /** Lines that a log says to be ignored; each output brings a bounded number of them. */
 const mostNotes = 200;
@@ -36,6 +39,7 @@ export interface BuildEnvironment {
   readonly presigned: PresignedUploader;
   readonly buildCores: () => number;
   readonly counters: MutableCounters;
+  readonly hooks: GuardedHooks;
   readonly logger: Logger;
   readonly spoolDirectory: string;
   /** Milliseconds, monotonic. */
@@ -103,13 +107,13 @@ export class Build {
     // The session holds the roots of inputs and outputs until all is reported.
     const roots = await store.buildSession(this.#settings(), { signal });
     try {
-      this.#updates.send("sendingInputs");
+      this.#announce("sendingInputs");
       this.#enter("importFailure", "could not get the inputs");
       const known = await this.#timed("importMs", () =>
         this.#environment.importer.import(derivation.inputSources, { roots, signal }),
       );
 
-      this.#updates.send("building");
+      this.#announce("building");
       this.#enter("preparingFailure", "could not run the build");
       const log = new BuildLog({ ...this.#environment, drv: order.drv, deadlineMs: logDeadlineMs, signal });
       try {
@@ -129,8 +133,10 @@ export class Build {
     log: BuildLog,
   ): Promise<Map<string, StorePath>> {
     const { order, signal } = this.#job;
-    const { store } = this.#environment;
-    const result = await session.build(order.drv, derivation, { signal, onLog: log.add });
+    const { store, hooks } = this.#environment;
+    const { drv } = order;
+    const sink = hooks.followsLogs ? this.#followed(log) : log.add;
+    const result = await hooks.executor({ drv, derivation, session, log: sink, signal });
     const failure = failureOf(order.drv, result);
     if (failure !== undefined) {
       await log.finish();
@@ -158,12 +164,12 @@ export class Build {
       const outputs = await queryOutputs(store, derivation, paths, { signal });
       checkOutputSizes(outputs, order.maxOutputSize);
 
-      this.#updates.send("receivingOutputs");
+      this.#announce("receivingOutputs");
       this.#enter("uploadFailure", "could not upload the outputs");
       const closure = await store.closure([...outputs.values()], { signal });
       await this.#timed("uploadMs", () => this.#upload(closure, { known, outputs: new Set(paths.values()) }));
 
-      this.#updates.send("postProcessing");
+      this.#announce("postProcessing");
       this.#enter("postProcessingFailure", "could not describe the outputs");
       const described = await describeOutputs(store, outputs, closure, signal);
       for (const line of described.dropped.slice(0, mostNotes)) await log.note(notCounted(line));
@@ -171,6 +177,22 @@ export class Build {
     } finally {
       if (!signal.aborted) await log.finish();
     }
+  }
+
+  /** The log, with a listener beside it. */
+  #followed(log: BuildLog): BuildLog["add"] {
+    const { buildId, drv } = this.#job.order;
+    return async (line, complete) => {
+      await log.add(line, complete);
+      const bytes = complete ? Buffer.concat([line, newline]) : line;
+      await this.#environment.hooks.log({ buildId, drv, bytes });
+    };
+  }
+
+  #announce(phase: StepStatus): void {
+    this.#updates.send(phase);
+    const { buildId, drv } = this.#job.order;
+    this.#environment.hooks.build({ kind: "phase", buildId, drv, phase, at: Date.now() });
   }
 
   #settings(): StoreSettings {
