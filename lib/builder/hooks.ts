@@ -81,7 +81,7 @@ export interface BuilderHooks {
   /** Called with each piece of log, in order within a build. A promise it returns is waited for before the build goes on. */
   readonly onLog?: ((chunk: BuildLogChunk) => void | Promise<void>) | undefined;
   /** Called with each event of a build. Not waited for. */
-  readonly onBuild?: ((event: BuildEvent) => void) | undefined;
+  readonly onBuild?: ((event: BuildEvent) => void | Promise<void>) | undefined;
   /** Default `daemonExecutor`. */
   readonly executor?: BuildExecutor | undefined;
   /** Measures load, memory, pressure and free disk space for each ping. Default: of this machine. */
@@ -120,11 +120,8 @@ export class GuardedHooks {
 
   /** Passes an event on; an asynchronous listener is not waited for. */
   build(event: BuildEvent): void {
-    // A listener written in JavaScript, or an async function, may return a promise although its type says nothing.
-    const listener = this.#hooks.onBuild as ((event: BuildEvent) => unknown) | undefined;
-    if (listener === undefined) return;
     try {
-      const result = listener(event);
+      const result = this.#hooks.onBuild?.(event);
       if (result instanceof Promise) result.catch((error: unknown) => this.#report("onBuild", error));
     } catch (error) {
       this.#report("onBuild", error);

@@ -75,7 +75,7 @@ test("follows logs and events of its builds, and waits for the listener of logs"
       atOnce--;
       chunks.push(chunk);
     },
-    onBuild: (event) => events.push(event),
+    onBuild: (event) => void events.push(event),
   });
   const build = await order("for i in 1 2 3 4 5; do echo line $i; done; printf open > $out; printf rest");
   runner.send({ kind: "build", build });
@@ -98,7 +98,7 @@ test("follows logs and events of its builds, and waits for the listener of logs"
 
 test("a build that is given up ends with one event", async () => {
   const events: BuildEvent[] = [];
-  const runner = await joined({ onBuild: (event) => events.push(event) });
+  const runner = await joined({ onBuild: (event) => void events.push(event) });
   const build = await order("/bin/busybox sleep 1000");
   runner.send({ kind: "build", build });
   await until("the build", () =>
