@@ -8,6 +8,8 @@ export { BinaryCache, FileCache, S3Uploader, UploadQueue } from "./binary-cache/
 export { BuilderClient, type BuilderClientOptions } from "./builder/index.js";
 export {
   type BuilderConfig,
+  defineBuilderConfig,
+  defineQueueRunnerConfig,
   loadBuilderConfig,
   loadQueueRunnerConfig,
   type QueueRunnerConfig,

@@ -1,7 +1,8 @@
-/** From the text of a file to checked values, by a table of settings. */
+/** From the text of a file, or an object, to checked values, by a table of settings. */
 import { parse, TomlError } from "smol-toml";
 
-import { UsageError } from "../errors.js";
+import { ConfigError, configError, keyError } from "./config-error.js";
+import { Secret } from "./secret.js";
 import type { Setting, SettingTable, ValuesOf } from "./setting.js";
 import { nearestWord } from "./spelling.js";
 
@@ -9,19 +10,18 @@ import { nearestWord } from "./spelling.js";
 type SettingValue = string | number | boolean | readonly string[] | SettingValues | undefined;
 type SettingValues = { readonly [key: string]: SettingValue };
 
-/** A fault of a configuration file, in one line. */
-export function configError(file: string, text: string, cause?: unknown): UsageError {
-  return new UsageError(`${file}: ${text.replaceAll(/\s*\n\s*/g, " ")}`, { code: "config", cause });
-}
-
 function kindOf(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (value instanceof Date) return "a date";
+  if (value === null) return "null";
   const names: Readonly<Record<string, string>> = {
     string: "a string",
     bigint: "an integer",
     number: "a float",
     boolean: "a boolean",
+    undefined: "undefined",
+    function: "a function",
+    symbol: "a symbol",
   };
   return names[typeof value] ?? "a table";
 }
@@ -39,12 +39,14 @@ const expected: Readonly<Record<Setting["kind"], string>> = {
   table: "a table",
 };
 
-/** A checker for one file; every fault names the file and the key. */
-class FileChecker {
-  readonly #file: string;
+/** A checker for one file or object; every fault names it and the key. */
+class Checker {
+  readonly #source: string;
+  readonly #asParsed: (value: unknown) => unknown;
 
-  constructor(file: string) {
-    this.#file = file;
+  constructor(source: string, asParsedValue: (value: unknown) => unknown) {
+    this.#source = source;
+    this.#asParsed = asParsedValue;
   }
 
   values(table: object, settings: SettingTable, prefix = ""): SettingValues {
@@ -52,9 +54,14 @@ class FileChecker {
       if (Object.hasOwn(settings, key)) continue;
       const near = nearestWord(key, Object.keys(settings));
       const advice = near === undefined ? "remove it" : `did you mean '${prefix}${near}'?`;
-      throw configError(this.#file, `unknown key '${prefix}${key}'; ${advice}`);
+      const name = prefix + key;
+      throw new ConfigError(`${this.#source}: unknown key '${name}'; ${advice}`, { key: name });
     }
-    const given = new Map<string, unknown>(Object.entries(table));
+    const given = new Map<string, unknown>(
+      Object.entries(table)
+        .filter(([, value]) => value !== undefined)
+        .map(([key, value]) => [key, this.#asParsed(value)]),
+    );
     return Object.fromEntries(
       Object.entries(settings).map(([key, setting]) => [
         key,
@@ -99,12 +106,11 @@ class FileChecker {
       case "path":
       case "secret":
         if (typeof value === "string") {
-          if (setting.kind === "path" && value === "")
-            throw configError(this.#file, `key '${key}' is an empty path`);
+          if (setting.kind === "path" && value === "") throw this.#error(key, " is an empty path");
           return value;
         }
     }
-    throw configError(this.#file, `key '${key}' must be ${expected[setting.kind]}, not ${kindOf(value)}`);
+    throw this.#error(key, ` must be ${expected[setting.kind]}, not ${kindOf(value)}`);
   }
 
   #inRange(
@@ -114,28 +120,26 @@ class FileChecker {
   ): number {
     // Compared before it is rounded, and shown as it was written.
     if (written >= setting.min && written <= setting.max) return Number(written);
-    throw configError(
-      this.#file,
-      `key '${key}' is ${written}; it must be between ${setting.min} and ${setting.max}`,
-    );
+    throw this.#error(key, ` is ${written}; it must be between ${setting.min} and ${setting.max}`);
   }
 
   #choice(value: string, choices: readonly string[], key: string): string {
     if (choices.includes(value)) return value;
     const near = nearestWord(value, choices);
     const advice = near === undefined ? "" : `; did you mean '${near}'?`;
-    throw configError(
-      this.#file,
-      `key '${key}' is '${value}'; it must be one of ${choices.join(", ")}${advice}`,
-    );
+    throw this.#error(key, ` is '${value}'; it must be one of ${choices.join(", ")}${advice}`);
   }
 
   #listItem(item: unknown, isPath: boolean, key: string): string {
     if (typeof item !== "string") {
-      throw configError(this.#file, `key '${key}' must be a list of strings, but has ${kindOf(item)} in it`);
+      throw this.#error(key, ` must be a list of strings, but has ${kindOf(item)} in it`);
     }
-    if (isPath && item === "") throw configError(this.#file, `key '${key}' has an empty path in it`);
+    if (isPath && item === "") throw this.#error(key, " has an empty path in it");
     return item;
+  }
+
+  #error(key: string, text: string): ConfigError {
+    return keyError(this.#source, key, text);
   }
 }
 
@@ -153,5 +157,30 @@ export function checkFile<T extends SettingTable>(file: string, text: string, se
     throw configError(file, `line ${cause.line}, column ${cause.column}: not TOML: ${what}`);
   }
   // The checker went by the same table that the type is computed from.
-  return new FileChecker(file).values(table, settings) as ValuesOf<T>;
+  return new Checker(file, (value) => value).values(table, settings) as ValuesOf<T>;
+}
+
+/**
+ * Checks an object against the table: its keys are those of the file. Numbers without a fraction are integers, and a key
+ * that is undefined is absent. `source` is only for messages.
+ *
+ * @throws ConfigError that names the key
+ */
+export function checkValues<T extends SettingTable>(
+  source: string,
+  values: unknown,
+  settings: T,
+): ValuesOf<T> {
+  if (typeof values !== "object" || values === null || Array.isArray(values)) {
+    throw configError(source, `the configuration must be an object, not ${kindOf(values)}`);
+  }
+  return new Checker(source, asParsed).values(values, settings) as ValuesOf<T>;
+}
+
+/** A value of an object as the parser would have given it. */
+function asParsed(value: unknown): unknown {
+  if (typeof value === "number" && Number.isInteger(value)) return BigInt(value);
+  if (value instanceof Secret) return value.reveal();
+  // An array may have holes, which no loop over its values would see.
+  return Array.isArray(value) ? Array.from(value, (item: unknown) => item) : value;
 }

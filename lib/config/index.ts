@@ -4,14 +4,15 @@
  * In this room live the tables of all keys, the loaders made from them, and the log filters. It reads files and opens
  * nothing else; a fault is one line that names file and key.
  */
-export { loadBuilderConfig } from "./builder-config.js";
+export { defineBuilderConfig, loadBuilderConfig } from "./builder-config.js";
 export { builderSettings } from "./builder-settings.js";
 export type { ConfigChanges } from "./config-changes.js";
 export { builderConfigChanges, configChanges } from "./config-changes.js";
+export { ConfigError } from "./config-error.js";
 export type { FilterLevel, LogFilter } from "./log-filter.js";
 export { levelForTarget, parseLogFilter, programLogFormat, programLogLevel } from "./log-filter.js";
 export { settingsTable } from "./manual.js";
-export { loadQueueRunnerConfig } from "./queue-runner-config.js";
+export { defineQueueRunnerConfig, loadQueueRunnerConfig } from "./queue-runner-config.js";
 export { queueRunnerSettings, referenceProtocolVersion } from "./queue-runner-settings.js";
 export { Secret } from "./secret.js";
 export type { Live, Setting, SettingTable } from "./setting.js";

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 
-import { checkFile, configError } from "./check-file.js";
+import { checkFile } from "./check-file.js";
+import { configError } from "./config-error.js";
 import type { SettingTable, ValuesOf } from "./setting.js";
 import type { Loaded, LoadOptions } from "./types.js";
 

@@ -1,15 +1,23 @@
 import { userInfo } from "node:os";
 import { join } from "node:path";
 
-import { UsageError } from "../errors.js";
-import { configError } from "./check-file.js";
+import { checkValues } from "./check-file.js";
+import { ConfigError, keyError } from "./config-error.js";
 import { loadFile } from "./load-file.js";
 import { queueRunnerSettings } from "./queue-runner-settings.js";
 import { checkReadable, readTokenFile } from "./read-secret-file.js";
 import { Secret } from "./secret.js";
 import type { ValuesOf } from "./setting.js";
 import { isStoreAddress, keyFiles, printableAddress } from "./store-addresses.js";
-import type { Loaded, LoadOptions, OverflowStoreConfig, QueueRunnerConfig } from "./types.js";
+import { tell } from "./tell.js";
+import type {
+  DefineOptions,
+  Loaded,
+  LoadOptions,
+  OverflowStoreConfig,
+  QueueRunnerConfig,
+  QueueRunnerConfigInput,
+} from "./types.js";
 
 type Values = ValuesOf<typeof queueRunnerSettings>;
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -19,10 +27,12 @@ function databaseUrl(file: string, fromFile: string, env: Environment): Secret {
   const url = fromEnvironment ?? fromFile;
   if (/^(postgres(ql)?:\/\/.|embedded:)/.test(url)) return new Secret(url);
   const fix = "it must begin with postgres:// (or be embedded:)";
-  if (fromEnvironment === undefined) throw configError(file, `key 'dbUrl' is not a database URL; ${fix}`);
-  throw new UsageError(
+  if (fromEnvironment === undefined) {
+    throw keyError(file, "dbUrl", ` is not a database URL; ${fix}`);
+  }
+  throw new ConfigError(
     `HYDRA_DATABASE_URL in the environment ${url === "" ? "is empty" : "is not a database URL"}; ${fix}`,
-    { code: "config" },
+    { key: "dbUrl" },
   );
 }
 
@@ -53,35 +63,34 @@ function defaultRootsDir(env: Environment): string {
 function overflowStore(file: string, table: Values["overflowStore"]): OverflowStoreConfig | undefined {
   if (table === undefined) return undefined;
   const { store, jobsets } = table;
-  if (store === undefined)
-    throw configError(file, "key 'overflowStore.store' is missing; it is required in that table");
-  if (jobsets === undefined) {
-    throw configError(
-      file,
-      "key 'overflowStore.jobsets' is missing; it is required in that table (it may be [])",
-    );
+  if (store === undefined) {
+    throw keyError(file, "overflowStore.store", " is missing; it is required in that table");
   }
-  if (!store.startsWith("s3://")) throw configError(file, "key 'overflowStore.store' must begin with s3://");
+  if (jobsets === undefined) {
+    throw keyError(file, "overflowStore.jobsets", " is missing; it is required in that table (it may be [])");
+  }
+  if (!store.startsWith("s3://")) {
+    throw keyError(file, "overflowStore.store", " must begin with s3://");
+  }
   const odd = jobsets.find((name) => !/^[^:\s]+:[^:\s]+$/.test(name));
-  if (odd !== undefined)
-    throw configError(file, `key 'overflowStore.jobsets': '${odd}' is not 'project:jobset'`);
+  if (odd !== undefined) throw keyError(file, "overflowStore.jobsets", `: '${odd}' is not 'project:jobset'`);
   return { store, jobsets };
 }
 
-async function checkKeyFiles(file: string, key: string, addresses: readonly string[]): Promise<void> {
+function checkKeyFiles(file: string, key: string, addresses: readonly string[]): void {
   for (const address of addresses) {
-    for (const path of keyFiles(address)) await checkReadable(file, key, "signing key file", path);
+    for (const path of keyFiles(address)) checkReadable(file, key, "signing key file", path);
   }
 }
 
-/**
- * Reads, checks and completes the settings of the queue-runner.
- * @throws UsageError with one line that names file and key
- */
-export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<Loaded<QueueRunnerConfig>> {
-  const env = options.env ?? process.env;
-  const { name: file, path, config: values, warnings: noFile } = await loadFile(options, queueRunnerSettings);
-  const warnings = [...noFile];
+interface Completed {
+  readonly config: QueueRunnerConfig;
+  readonly warnings: readonly string[];
+}
+
+/** What both entrances end in. `file`: name of the file, or of the function that got the values. */
+function complete(file: string, values: Values, env: Environment): Completed {
+  const warnings: string[] = [];
   const usable = values.remoteStoreAddr.filter(isStoreAddress);
   for (const address of values.remoteStoreAddr) {
     if (usable.includes(address)) continue;
@@ -90,14 +99,15 @@ export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<
     );
   }
   if (values.usePresignedUploads && !(usable[0] ?? "").startsWith("s3://")) {
-    throw configError(
+    throw keyError(
       file,
-      "key 'usePresignedUploads' needs an s3:// store as the first entry of 'remoteStoreAddr'",
+      "usePresignedUploads",
+      " needs an s3:// store as the first entry of 'remoteStoreAddr'",
     );
   }
   const overflow = overflowStore(file, values.overflowStore);
-  await checkKeyFiles(file, "remoteStoreAddr", usable);
-  if (overflow !== undefined) await checkKeyFiles(file, "overflowStore.store", [overflow.store]);
+  checkKeyFiles(file, "remoteStoreAddr", usable);
+  if (overflow !== undefined) checkKeyFiles(file, "overflowStore.store", [overflow.store]);
 
   if (values.enableFodChecker) {
     warnings.push(
@@ -106,10 +116,7 @@ export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<
   }
 
   const { tokenPaths, statusTokenPath } = values;
-  const tokens =
-    tokenPaths === undefined
-      ? undefined
-      : await Promise.all(tokenPaths.map((tokenPath) => readTokenFile(file, "tokenPaths", tokenPath)));
+  const tokens = tokenPaths?.map((path) => readTokenFile(file, "tokenPaths", path));
   if (values.bindTokensToHosts && tokens === undefined) {
     warnings.push(`${file}: key 'bindTokensToHosts' without 'tokenPaths': every builder is refused`);
   }
@@ -123,10 +130,39 @@ export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<
     overflowStore: overflow,
     tokens,
     statusToken:
-      statusTokenPath === undefined
-        ? undefined
-        : await readTokenFile(file, "statusTokenPath", statusTokenPath),
+      statusTokenPath === undefined ? undefined : readTokenFile(file, "statusTokenPath", statusTokenPath),
     acceptedPeerVersions: [...new Set([values.protocolVersion, ...values.acceptedPeerVersions])],
   };
-  return { config, path, warnings };
+  return { config, warnings };
+}
+
+/**
+ * Reads, checks and completes the settings of the queue-runner.
+ * @throws ConfigError with one line that names file and key
+ */
+export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<Loaded<QueueRunnerConfig>> {
+  const { name, path, config: values, warnings: noFile } = await loadFile(options, queueRunnerSettings);
+  const { config, warnings } = complete(name, values, options.env ?? process.env);
+  return { config, path, warnings: [...noFile, ...warnings] };
+}
+
+/**
+ * Settings of the queue runner in code: any of the keys of the file, with the same names, units and ranges, checked and
+ * completed like a file. Token files are read now; `HYDRA_DATABASE_URL` in the environment takes precedence over `dbUrl`.
+ *
+ * ```ts
+ * const config = defineQueueRunnerConfig({ hydraDataDir: "/var/lib/hydra", dbUrl: "embedded:" });
+ * ```
+ *
+ * @throws ConfigError that names the key and what is allowed
+ */
+export function defineQueueRunnerConfig(
+  values: QueueRunnerConfigInput = {},
+  options: DefineOptions = {},
+): QueueRunnerConfig {
+  const name = "defineQueueRunnerConfig";
+  const checked = checkValues(name, values, queueRunnerSettings);
+  const { config, warnings } = complete(name, checked, options.env ?? process.env);
+  for (const warning of warnings) tell(options, warning);
+  return config;
 }

@@ -1,6 +1,6 @@
-import { access, constants, readFile } from "node:fs/promises";
+import { accessSync, constants, readFileSync } from "node:fs";
 
-import { configError } from "./check-file.js";
+import { keyError } from "./config-error.js";
 import { Secret } from "./secret.js";
 
 function reason(cause: unknown): string {
@@ -20,32 +20,32 @@ function reason(cause: unknown): string {
 
 /**
  * The token in a file: all of it, white space around it removed.
- * @throws UsageError when it cannot be read, is empty, or cannot stand in a header
+ * @throws ConfigError when it cannot be read, is empty, or cannot stand in a header
  */
-export async function readTokenFile(config: string, key: string, path: string): Promise<Secret> {
+export function readTokenFile(config: string, key: string, path: string): Secret {
   let text: string;
   try {
-    text = await readFile(path, "utf8");
+    text = readFileSync(path, "utf8");
   } catch (cause) {
-    throw configError(config, `key '${key}': token file ${path} ${reason(cause)}`, cause);
+    throw keyError(config, key, `: token file ${path} ${reason(cause)}`, cause);
   }
   const token = text.trim();
-  if (token === "")
-    throw configError(config, `key '${key}': token file ${path} is empty; put one token into it`);
+  if (token === "") throw keyError(config, key, `: token file ${path} is empty; put one token into it`);
   if (!/^[\x20-\x7e]+$/.test(token)) {
-    throw configError(
+    throw keyError(
       config,
-      `key '${key}': token file ${path} has a line break or other character that no header can carry; one token per file`,
+      key,
+      `: token file ${path} has a line break or other character that no header can carry; one token per file`,
     );
   }
   return new Secret(token);
 }
 
-/** @throws UsageError when the file cannot be read */
-export async function checkReadable(config: string, key: string, what: string, path: string): Promise<void> {
+/** @throws ConfigError when the file cannot be read */
+export function checkReadable(config: string, key: string, what: string, path: string): void {
   try {
-    await access(path, constants.R_OK);
+    accessSync(path, constants.R_OK);
   } catch (cause) {
-    throw configError(config, `key '${key}': ${what} ${path} ${reason(cause)}`, cause);
+    throw keyError(config, key, `: ${what} ${path} ${reason(cause)}`, cause);
   }
 }

@@ -39,6 +39,32 @@ export interface QueueRunnerConfig extends Omit<QueueRunnerFile, "dbUrl" | "root
 /** Settings of the builder. Names are the keys of the file. */
 export interface BuilderConfig extends ValuesOf<typeof builderSettings> {}
 
+type InputValue<V> = V extends string
+  ? V
+  : V extends readonly (infer Item)[]
+    ? readonly Item[]
+    : V extends object
+      ? InputOf<V>
+      : V;
+type InputOf<T> = { readonly [K in keyof T]?: InputValue<T[K]> | undefined };
+
+/** Keys of the queue runner's file, all optional. */
+export type QueueRunnerConfigInput = InputOf<Omit<QueueRunnerFile, "dbUrl">> & {
+  /** A {@link Secret} is never shown in dumps. */
+  readonly dbUrl?: string | Secret | undefined;
+};
+
+/** Keys of the builder's file, all optional. */
+export type BuilderConfigInput = InputOf<BuilderConfig>;
+
+/** What a configuration in code is completed with. */
+export interface DefineOptions {
+  /** Where `HYDRA_DATABASE_URL`, `LOGNAME` and the like come from. Default `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
+  /** Gets one line for each thing that is accepted but will not do what was meant. Default: a warning of the process. */
+  readonly onWarning?: (line: string) => void;
+}
+
 /** Result of loading a configuration file. */
 export interface Loaded<Config> {
   readonly config: Config;
