@@ -39,9 +39,10 @@ import { LeftBehind } from "./outputs/left-behind.js";
 import { PresignedUploads } from "./outputs/presigned-uploads.js";
 import { Publisher } from "./outputs/publisher.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
+import { Policies, type RunnerPolicies } from "./policies.js";
 import { BuildEvents } from "./recording/build-events.js";
 import { Recorder } from "./recording/recorder.js";
-import { buildsAtOnce, schedulerSettings, timerMs } from "./scheduler-settings.js";
+import { buildsAtOnce, timerMs } from "./scheduler-settings.js";
 import { AttemptIds, newAttemptKey } from "./state/attempt-ids.js";
 import { AttemptRegistry } from "./state/attempts.js";
 import { BuildRegistry } from "./state/build-registry.js";
@@ -86,6 +87,8 @@ export interface RunnerContext {
   readonly stopped?: AbortSignal | undefined;
   /** Makes identifiers of attempts. Default: with a key that no other runner knows. */
   readonly attemptIds?: AttemptIds | undefined;
+  /** Rules in place of those of the configuration. Default: none. */
+  readonly policies?: RunnerPolicies | undefined;
   /** Where events go. Default: a bus of their own. */
   readonly events?: EventBus | undefined;
   /** Where trouble is reported. Default: a registry of their own. */
@@ -105,6 +108,7 @@ export interface RunnerParts {
   /** As far as it may be believed. */
   readonly store: RunnerStore;
   readonly scheduler: RunningScheduler;
+  readonly policies: Policies;
   readonly events: EventBus;
   readonly stepEvents: StepEvents;
   readonly metrics: Metrics;
@@ -142,7 +146,14 @@ export function assemble(context: RunnerContext): RunnerParts {
   const metrics = new Metrics();
   const counters = new RunnerCounters(metrics);
   const machineEvents = new MachineEvents({ events, now });
-  const scheduler = new RunningScheduler(schedulerSettings(config()), clock, (notice) => {
+  const policies = new Policies(context.policies ?? {}, logger);
+  const scheduler = new RunningScheduler(policies.settings(config()), clock, (notice) => {
+    if (notice.kind === "policyFailed") {
+      policies.failed(notice);
+      // Not in the middle of the change that asked the rule.
+      queueMicrotask(() => scheduler.setOptions(policies.settings(config())));
+      return;
+    }
     logMachineNotice(logger, notice);
     machineEvents.noticed(notice);
   });
@@ -348,6 +359,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   return {
     store,
     scheduler,
+    policies,
     events,
     stepEvents,
     metrics,

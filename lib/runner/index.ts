@@ -26,5 +26,7 @@ export type { QueueRunnerOptions } from "./options.js";
 export type { LogFile, LogWriter } from "./outputs/log-file.js";
 /** Build logs on disk, where the front-end reads them. */
 export { LogStore, type LogStoreOptions } from "./outputs/log-store.js";
+/** Rules as functions. */
+export type { RunnerPolicies } from "./policies.js";
 /** The runner itself; start here. */
 export { QueueRunner, type RunnerExit } from "./queue-runner.js";

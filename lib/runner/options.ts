@@ -3,9 +3,10 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
 import type { Store } from "../nix/store/store.js";
 import type { ListenerOptions, ServerTlsOptions } from "../rpc/index.js";
+import type { RunnerPolicies } from "./policies.js";
 
 /** Settings, store and listeners of a `QueueRunner`. */
-export interface QueueRunnerOptions {
+export interface QueueRunnerOptions extends RunnerPolicies {
   readonly config: QueueRunnerConfig;
   /** The runner's Nix store; the runner does not close it. */
   readonly store: Store;

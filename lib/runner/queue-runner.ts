@@ -39,7 +39,6 @@ import { RunnerError } from "./errors.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { UnprovenFile } from "./outputs/unproven-file.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
-import { schedulerSettings } from "./scheduler-settings.js";
 import { HealthWatch } from "./service/health-watch.js";
 import { isOpenToEverybody } from "./service/open-port.js";
 import { createRpcHandlers } from "./service/rpc-handlers.js";
@@ -197,7 +196,7 @@ export class QueueRunner implements AsyncDisposable {
     }
     if (tls !== undefined) this.#grpc?.reloadTls(tls);
     this.#config = config;
-    parts.scheduler.setOptions(schedulerSettings(config));
+    parts.scheduler.setOptions(parts.policies.settings(config));
     parts.logs.setMaxBytes(config.maxLogSize);
     this.#router = this.#makeRouter(opened);
     parts.sessions.broadcast({
@@ -249,6 +248,7 @@ export class QueueRunner implements AsyncDisposable {
         listener,
         logger,
         clock: { now: this.#now, random },
+        policies: this.#options,
         closing: this.#abort.signal,
         stopped: this.#stopped.signal,
         problems: this.#problems,

@@ -4,23 +4,23 @@ import type { Brand } from "../brand.js";
 import type { AttemptId, BuildId } from "./ids.js";
 import type { CircuitBreaker } from "./machines/circuit-breaker.js";
 import { MachinePool } from "./machines/machine-pool.js";
-import type { SchedulerOptions } from "./options.js";
+import { namedDefaults, type SchedulerOptions } from "./options.js";
+import { type PolicyNotice, stepOrderOf } from "./policies.js";
 import { JobsetShares } from "./queue/jobset-shares.js";
 import { QueueBoard } from "./queue/queue-board.js";
 import type { OrderHolder } from "./queue/ready-queue.js";
-import { stepOrder } from "./queue/step-order.js";
 import { RetryPolicy } from "./retry-policy.js";
 import type { Attempt, Build, Step } from "./step.js";
 import { StepGraph } from "./step-graph.js";
 import { Timer, type TimerContext, Timers } from "./timers.js";
-import type { MachineNotice } from "./types.js";
+import type { SchedulerNotice } from "./types.js";
 import type { SchedulerCounters } from "./views.js";
 
 /** What the parts call back into; given by the modules that own the life of steps. */
 export interface CoreHooks {
   wantedChanged(core: Core, step: Step): void;
   unsupported(core: Core, step: Step, context: TimerContext): void;
-  noticed(notice: MachineNotice): void;
+  noticed(notice: SchedulerNotice): void;
 }
 
 /** `SchedulerCounters` for the parts that count. */
@@ -80,13 +80,16 @@ export class Core {
     deadlinesMissed: 0,
     holds: 0,
   };
+  readonly #hooks: CoreHooks;
   readonly #pruneTimer: Timer;
+  #brokenOrder = false;
 
   constructor(
     public options: SchedulerOptions,
     hooks: CoreHooks,
   ) {
-    this.holder = { order: stepOrder(options.stepOrder) };
+    this.#hooks = hooks;
+    this.holder = { order: stepOrderOf(options, (notice) => this.#stepOrderFailed(notice)) };
     this.retry = new RetryPolicy(options.retry);
     this.shares = new JobsetShares((jobsets, change) => this.board.rekey(jobsets, change));
     this.board = new QueueBoard(
@@ -117,6 +120,7 @@ export class Core {
   /** Brings the keys of all steps up to date. */
   settled(): SettledCore {
     this.graph.settle();
+    if (this.#brokenOrder) this.setStepOrder(namedDefaults.stepOrder);
     return this as Core as SettledCore;
   }
 
@@ -131,6 +135,21 @@ export class Core {
   at(now: number): Core {
     this.now = now;
     return this;
+  }
+
+  /** Orders all queues by another rule. O(n log n). */
+  setStepOrder(rule: SchedulerOptions["stepOrder"]): void {
+    this.#brokenOrder = false;
+    this.options = { ...this.options, stepOrder: rule };
+    this.holder.order = stepOrderOf(this.options, (notice) => this.#stepOrderFailed(notice));
+    this.board.rebuild();
+    this.graph.setCriticalPath(this.holder.order.usesCriticalPath);
+  }
+
+  /** In the middle of a comparison; the queues are ordered by the default as soon as nothing changes them. */
+  #stepOrderFailed(notice: PolicyNotice): void {
+    this.#brokenOrder = true;
+    this.#hooks.noticed(notice);
   }
 
   /** Arms the timer that drops charges when they leave the window. */

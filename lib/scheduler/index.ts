@@ -65,10 +65,21 @@ export {
   type SchedulerOptionsInput,
   type StepOrderName,
 } from "./options.js";
+/** Rules of an operator's own that failed. */
+export type { PolicyName, PolicyNotice } from "./policies.js";
 /** Machine time used per jobset. */
 export { JobsetShares } from "./queue/jobset-shares.js";
 /** Step orders: which of two runnable steps is served first. */
-export { legacy, type StepOrder, stepOrder, withCriticalPath, withRdeps } from "./queue/step-order.js";
+export {
+  legacy,
+  type OrderedJobset,
+  type OrderedStep,
+  type StepComparator,
+  type StepOrder,
+  stepOrder,
+  withCriticalPath,
+  withRdeps,
+} from "./queue/step-order.js";
 /** Randomness as an argument. */
 export type { Random } from "./random.js";
 /** When a failed step is tried again. */
@@ -104,6 +115,7 @@ export type {
   Replacement,
   RetryCompletion,
   RunningAttempt,
+  SchedulerNotice,
   StaleCompletion,
   StepInput,
   WhyNotRunning,

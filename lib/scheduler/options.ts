@@ -6,6 +6,8 @@ import type {
   MachineOrderName,
 } from "./machines/machine-types.js";
 
+import type { StepComparator } from "./queue/step-order.js";
+
 /** See `queue/step-order.ts`. */
 export type StepOrderName = "Legacy" | "WithRdeps" | "WithCriticalPath";
 
@@ -61,8 +63,8 @@ export interface BurstOptions {
 
 /** All settings, complete. */
 export interface SchedulerOptions {
-  /** @default "WithRdeps" */
-  readonly stepOrder: StepOrderName;
+  /** A name, or your own function. @default "WithRdeps" */
+  readonly stepOrder: StepOrderName | StepComparator;
   /** A name, or your own function. @default "BogomipsWithSpeedFactor" */
   readonly machineOrder: MachineOrderName | MachineOrder;
   /** @default "Static" */
@@ -98,11 +100,16 @@ export type SchedulerOptionsInput = Partial<
   readonly burst?: Partial<BurstOptions>;
 };
 
-/** What a scheduler uses for settings that are not given. */
-export const defaultOptions: SchedulerOptions = {
+/** The rules that are used when none is named, or when an own one fails. */
+export const namedDefaults = {
   stepOrder: "WithRdeps",
   machineOrder: "BogomipsWithSpeedFactor",
   machineFree: "Static",
+} as const;
+
+/** What a scheduler uses for settings that are not given. */
+export const defaultOptions: SchedulerOptions = {
+  ...namedDefaults,
   retry: { maxTries: 5, intervalMs: 60_000, backoff: 3, jitterMs: 10_000, maxDelayMs: 21_600_000 },
   breaker: { failures: 3, holdMs: 60_000, backoff: 3, maxHoldMs: 3_600_000, jitterMs: 30_000 },
   deadlines: {

@@ -13,7 +13,6 @@ import {
   type SchedulerOptions,
   type SchedulerOptionsInput,
 } from "./options.js";
-import { stepOrder } from "./queue/step-order.js";
 import type { Random } from "./random.js";
 import { RetryPolicy } from "./retry-policy.js";
 import * as snapshot from "./snapshot.js";
@@ -31,12 +30,12 @@ import {
   type FinishedCompletion,
   failureStatus,
   type JobsetUsage,
-  type MachineNotice,
   type NewBuild,
   type NewJobset,
   type NewStep,
   type Replacement,
   type RunningAttempt,
+  type SchedulerNotice,
   type StepInput,
   type WhyNotRunning,
 } from "./types.js";
@@ -51,7 +50,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   readonly #core: Core;
 
   /** `noticed` is called in the middle of a change: it must neither throw nor call back. Default: nothing. */
-  constructor(options: SchedulerOptionsInput = {}, noticed: (notice: MachineNotice) => void = () => {}) {
+  constructor(options: SchedulerOptionsInput = {}, noticed: (notice: SchedulerNotice) => void = () => {}) {
     this.#core = new Core(mergeOptions(defaultOptions, options), {
       wantedChanged: steps.wantedChanged,
       noticed,
@@ -78,9 +77,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     const after = mergeOptions(before, change);
     core.options = after;
     core.retry = new RetryPolicy(after.retry);
-    core.holder.order = stepOrder(after.stepOrder);
-    core.board.rebuild();
-    core.graph.setCriticalPath(core.holder.order.usesCriticalPath);
+    core.setStepOrder(after.stepOrder);
     core.pool.setOptions(after, now);
     for (const machine of core.pool.machines.values()) machines.armHeartbeat(core, machine);
     if (

@@ -5,6 +5,7 @@ import type { Jobset, UsageEntry } from "./queue/jobset-shares.js";
 import type { RankedNode } from "./queue/ranked-tree.js";
 import type { Bucket, QueuedStep, ReadyQueue } from "./queue/ready-queue.js";
 import type { StepKeys } from "./queue/step-keys.js";
+import type { OrderedStep } from "./queue/step-order.js";
 import type { Timer } from "./timers.js";
 import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "./types.js";
 import type { StepState } from "./views.js";
@@ -86,6 +87,7 @@ export class Step implements QueuedStep<Step> {
   // Written by ReadyQueue: its place there.
   queue: ReadyQueue<Step> | undefined;
   node: RankedNode<Step> | undefined;
+  ordered: OrderedStep | undefined;
 
   // Written by the life of steps (step-life, ingest, Scheduler.ungate): what holds it back.
   state: StepState = "blocked";
@@ -127,6 +129,25 @@ export class Step implements QueuedStep<Step> {
     this.tries = from.tries ?? 0;
     this.notBefore = from.notBefore ?? 0;
     this.keys = none;
+  }
+
+  describe(): OrderedStep {
+    const { keys, bucket } = this;
+    return {
+      drv: this.id,
+      name: this.name,
+      system: bucket.system,
+      features: bucket.features,
+      globalPriority: keys.globalPriority,
+      localPriority: keys.localPriority,
+      lowestBuild: keys.lowestBuild,
+      jobsets: keys.jobsets.jobsets.map(({ id, project, name, shares }) => ({ id, project, name, shares })),
+      expectedMs: this.expectedMs,
+      dependents: this.dependentCount,
+      criticalPathMs: this.criticalPath,
+      tries: this.tries,
+      sequence: this.sequence,
+    };
   }
 
   get tried(): boolean {

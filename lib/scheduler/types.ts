@@ -6,6 +6,7 @@
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
 import type { MachineFault } from "./machines/machine-fault.js";
 import type { MachineBlock } from "./machines/machine-types.js";
+import type { PolicyNotice } from "./policies.js";
 
 /** The results of `buildsteps.status` that end a step without another try. */
 export const failureStatus = {
@@ -242,6 +243,9 @@ export type Completion =
 
 /** Why a machine left the pool: removed by the caller, silent for too long, or not back in time. */
 export type MachineLossReason = "removed" | "heartbeat" | "disconnected";
+
+/** News that nothing has to be done about. */
+export type SchedulerNotice = MachineNotice | PolicyNotice;
 
 /** News of a machine's standing, for the log: nothing has to be done. */
 export type MachineNotice =

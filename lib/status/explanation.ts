@@ -82,6 +82,7 @@ export function blockJson(block: MachineBlock, time: (milliseconds: number) => J
         ...(block.fault === undefined ? {} : { fault: block.fault }),
       };
     case "noPing":
+    case "policy":
     case "probing":
     case "draining":
     case "avoided":

@@ -36,6 +36,7 @@ function blockText(block, now) {
     case "uploads": return "uploading";
     case "threshold": return thresholds[block.what] + " over its limit";
     case "noPing": return "no ping yet";
+    case "policy": return "no room by the operator's rule";
     case "burst": return "cooling down";
     case "held": return "held for " + span(block.until - now);
     case "probing": return "on trial";

@@ -141,9 +141,9 @@ describe("a machine", () => {
     world.trouble(world.next(), "inputs");
     expect(blockOf(world, "m")).toBeUndefined();
     expect(blockOf(world, "spare")).toBeUndefined();
-    expect(world.notices.map((notice) => (notice.kind === "held" ? notice.fault : notice.because))).toEqual([
-      "inputs",
-      "acquitted",
+    expect(world.notices).toMatchObject([
+      { kind: "held", fault: "inputs" },
+      { kind: "released", because: "acquitted" },
     ]);
   });
 

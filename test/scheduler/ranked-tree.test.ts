@@ -26,7 +26,11 @@ function stepOf(arrival: Arrival, sequence: number): RankedStep {
   const set = new JobsetSet(arrival.jobsets.flatMap((index) => jobsets[index] ?? []));
   const keys = new StepKeys(set);
   keys.globalPriority = arrival.priority;
-  return { keys, dependentCount: arrival.dependents, criticalPath: 0, sequence };
+  const described = (): never => {
+    throw new Error("named orders look at the step itself");
+  };
+  const rank = { dependentCount: arrival.dependents, criticalPath: 0, sequence };
+  return { keys, ...rank, ordered: undefined, describe: described };
 }
 
 it("finds the first step of any jobsets, and which jobsets have steps of the highest priority", () => {

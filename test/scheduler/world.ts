@@ -7,11 +7,11 @@ import {
   type MachineFault,
   type MachineInfo,
   type MachineLoad,
-  type MachineNotice,
   machineId,
   type NewBuild,
   type NewStep,
   Scheduler,
+  type SchedulerNotice,
   type SchedulerOptionsInput,
   stepId,
 } from "../../lib/scheduler/index.js";
@@ -23,7 +23,7 @@ export const load: MachineLoad = { load1: 0, buildDirFreePercent: 80, storeFreeP
 export class World {
   now = 1_000_000;
   readonly scheduler: Scheduler;
-  readonly notices: MachineNotice[] = [];
+  readonly notices: SchedulerNotice[] = [];
   #attempts = 0;
 
   constructor(options: SchedulerOptionsInput = {}) {

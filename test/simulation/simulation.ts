@@ -461,6 +461,7 @@ class World {
         () => `${chosen.id} → ${assignment.machine}`,
       );
       const order = this.#scheduler.options.stepOrder;
+      if (typeof order === "function") throw new Error("only named orders are simulated");
       for (const other of before.values()) {
         demand(
           other.state !== "ready" ||

@@ -18,11 +18,11 @@ import type {
   FailedCompletion,
   FinishedCompletion,
   JobsetUsage,
-  MachineNotice,
   NewBuild,
   NewJobset,
   NewStep,
   Replacement,
+  SchedulerNotice,
   StepInput,
   WhyNotRunning,
 } from "../../scheduler/types.js";
@@ -101,7 +101,7 @@ export class RunningScheduler {
   #roundRequested = false;
 
   /** `noticed` is called in the middle of a change: it must neither throw nor call back. Default: nothing. */
-  constructor(options: SchedulerOptionsInput, clock: Clock, noticed?: (notice: MachineNotice) => void) {
+  constructor(options: SchedulerOptionsInput, clock: Clock, noticed?: (notice: SchedulerNotice) => void) {
     this.#scheduler = new Scheduler(options, noticed);
     this.#clock = clock;
   }

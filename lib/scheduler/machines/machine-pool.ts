@@ -1,13 +1,13 @@
 /** The machines, and which of them can take a step now. */
 import type { MachineId } from "../ids.js";
 import type { SchedulerOptions } from "../options.js";
+import { machineFreeOf, machineOrderOf } from "../policies.js";
 import type { Random } from "../random.js";
 import type { Timers } from "../timers.js";
-import type { MachineNotice, ReleaseReason } from "../types.js";
+import type { ReleaseReason, SchedulerNotice } from "../types.js";
 import type { SeenFault, Severity } from "./circuit-breaker.js";
 import { isBetter, Machine, MachineClass, machineClassKey } from "./machine.js";
 import { diskBlock, machineFree } from "./machine-free.js";
-import { machineOrder } from "./machine-order.js";
 import type { MachineBlock, MachineFree, MachineInfo, MachineOrder } from "./machine-types.js";
 
 /** What the pool reports to the queues. */
@@ -17,8 +17,8 @@ export interface MachinePoolHooks {
   classRemoved(cls: MachineClass): void;
   /** Some queue that found no machine in this class may find one now. */
   opened(cls: MachineClass): void;
-  /** A machine was held or released. */
-  noticed(notice: MachineNotice): void;
+  /** A machine was held or released, or an own rule failed. */
+  noticed(notice: SchedulerNotice): void;
 }
 
 /** A queue as the pool sees it. */
@@ -43,17 +43,17 @@ export class MachinePool {
 
   constructor(options: SchedulerOptions, timers: Timers, hooks: MachinePoolHooks) {
     this.#options = options;
-    this.#order = machineOrder(options.machineOrder);
-    this.#free = machineFree(options.machineFree);
     this.#timers = timers;
     this.#hooks = hooks;
+    this.#order = machineOrderOf(options, (notice) => hooks.noticed(notice));
+    this.#free = machineFreeOf(options, (notice) => hooks.noticed(notice));
   }
 
   /** Uses other rules of order and capacity from now on, for machines that have joined, too. */
   setOptions(options: SchedulerOptions, now: number): void {
     this.#options = options;
-    this.#order = machineOrder(options.machineOrder);
-    this.#free = machineFree(options.machineFree);
+    this.#order = machineOrderOf(options, (notice) => this.#hooks.noticed(notice));
+    this.#free = machineFreeOf(options, (notice) => this.#hooks.noticed(notice));
     for (const machine of this.machines.values()) this.refresh(machine, now);
   }
 
@@ -264,9 +264,11 @@ export class MachinePool {
   }
 }
 
-/** Blocked only by its own work, which will end. */
+/** Blocks by a machine's own work, which will end. An own rule is taken for one about work. */
+const busyKinds: ReadonlySet<MachineBlock["kind"]> = new Set(["full", "uploads", "burst", "policy"]);
+
 function isBusy(block: MachineBlock | undefined): boolean {
-  return block?.kind === "full" || block?.kind === "uploads" || block?.kind === "burst";
+  return block !== undefined && busyKinds.has(block.kind);
 }
 
 function isConnection({ fault }: SeenFault): boolean {

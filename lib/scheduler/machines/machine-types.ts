@@ -77,6 +77,8 @@ export type MachineBlock =
   | { readonly kind: "probing" }
   | { readonly kind: "draining" }
   | { readonly kind: "disconnected"; readonly until: number }
+  /** A rule of the operator's own says that it has no room. */
+  | { readonly kind: "policy" }
   /** The step's last try failed there and another machine can do it. */
   | { readonly kind: "avoided" };
 

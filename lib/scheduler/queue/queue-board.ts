@@ -155,7 +155,7 @@ export class QueueBoard<S extends QueuedStep<S>> {
 
   /** Changes the share of some jobsets: open queues that have steps of them are taken out meanwhile. */
   rekey(jobsets: readonly Jobset[], change: () => void): void {
-    if (this.#open.size < 2) {
+    if (this.#open.size < 2 || this.#holder.order.whole) {
       change();
       return;
     }

@@ -27,7 +27,7 @@ export class RankedNode<S extends RankedStep> {
   ) {
     this.own = step.keys.jobsets.mask;
     this.mask = this.own.slice();
-    this.globalPriority = step.keys.globalPriority;
+    this.globalPriority = order.whole ? 0 : step.keys.globalPriority;
     this.weight = order.weight(step);
   }
 }
@@ -49,6 +49,8 @@ export class RankedTree<S extends RankedStep> {
 
   /** Keep the result: it is what `remove` takes. */
   insert(step: S): RankedNode<S> {
+    // Frozen, because the tree compares steps whose keys have changed and that will be taken out a little later.
+    if (this.#order.whole) step.ordered = step.describe();
     const node = new RankedNode(step, this.#order, hash(this.#arrivals++));
     let above = this.#root;
     if (above === undefined) {
@@ -110,6 +112,13 @@ export class RankedTree<S extends RankedStep> {
       else node = node.right;
     }
     return undefined;
+  }
+
+  /** The best step. */
+  get first(): S | undefined {
+    let node = this.#root;
+    while (node?.left !== undefined) node = node.left;
+    return node?.step;
   }
 
   /** All steps, best first. */

@@ -70,6 +70,10 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   }
 
   get head(): S | undefined {
+    if (this.#holder.order.whole) {
+      this.#head ??= this.#tree.first;
+      return this.#head;
+    }
     if (this.#head === undefined || this.#version !== this.#shares.version) {
       const { share, jobsets } = this.#shares.lowestOf(this.#tree.topMask());
       this.#head = this.#tree.firstOf(jobsets);
@@ -95,6 +99,7 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
     if (step.node !== undefined) this.#tree.remove(step.node);
     step.queue = undefined;
     step.node = undefined;
+    step.ordered = undefined;
     this.size--;
     this.#head = undefined;
   }
@@ -113,6 +118,7 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
     const theirs = other.head;
     if (mine === undefined) return false;
     if (theirs === undefined) return true;
+    if (this.#holder.order.whole) return this.#holder.order.inner(mine, theirs) < 0;
     const { globalPriority } = mine.keys;
     if (globalPriority !== theirs.keys.globalPriority) return globalPriority > theirs.keys.globalPriority;
     if (this.#share !== other.#share) return this.#share < other.#share;
