@@ -9,6 +9,7 @@ import type { EarlierBuild } from "./queries/earlier-build.js";
 import type { EarlierTries } from "./queries/earlier-tries.js";
 import type { JobsetRow, UsedTime } from "./queries/jobsets.js";
 import type { OutputChain } from "./queries/output-chains.js";
+import type { CancelResult } from "./queries/steer-build.js";
 import type { StepKind } from "./queries/step-durations.js";
 import type { StepState } from "./queries/step-state.js";
 import type { NewBuild } from "./queries/submit-build.js";
@@ -223,6 +224,20 @@ export class HydraDatabase implements AsyncDisposable {
   /** Inserts a build for a derivation and tells the listeners; undefined when the jobset does not exist. */
   submitBuild(build: NewBuild): Promise<number | undefined> {
     return this.transaction(async (transaction) => (await queries()).submitBuild(transaction, build));
+  }
+
+  /** Cancels a build that is not finished; undefined when it does not exist. Listeners hear of it. */
+  cancelBuild(id: number): Promise<CancelResult | undefined> {
+    return this.transaction(async (transaction) => (await queries()).cancelBuild(transaction, id), {
+      idempotent: true,
+    });
+  }
+
+  /** Moves a build that is not finished to the front; undefined when it does not exist. Listeners hear of it. */
+  bumpBuild(id: number): Promise<"bumped" | "finished" | undefined> {
+    return this.transaction(async (transaction) => (await queries()).bumpBuild(transaction, id), {
+      idempotent: true,
+    });
   }
 
   /** Waits for running queries, then closes all connections. */

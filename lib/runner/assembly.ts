@@ -256,6 +256,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     ingestion,
     recorder,
     registry,
+    buildEvents,
     storeDir: store.storeDir,
     counters,
     tasks,

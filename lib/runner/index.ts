@@ -30,3 +30,5 @@ export { LogStore, type LogStoreOptions } from "./outputs/log-store.js";
 export type { RunnerPolicies } from "./policies.js";
 /** The runner itself; start here. */
 export { QueueRunner, type RunnerExit } from "./queue-runner.js";
+/** What `QueueRunner.enqueue` takes. */
+export type { EnqueueRequest } from "./service/requests.js";

@@ -11,6 +11,7 @@ import { OwnerLock } from "../database/owner-lock.js";
 import type { Logger } from "../log.js";
 import type { HealthReport, RunnerState, StatusSource } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
+import type { EventBus } from "./events/index.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { UnprovenFile } from "./outputs/unproven-file.js";
 import { ownerAnswers } from "./ownership.js";
@@ -42,6 +43,7 @@ export interface OpenedRunner {
 /** What the runner knows before anything is opened. */
 export interface OpeningOptions extends Pick<QueueRunnerOptions, "store" | "random"> {
   readonly policies: RunnerPolicies;
+  readonly events: EventBus;
   /** Read at each use: a reload changes it. */
   readonly config: () => QueueRunnerConfig;
   readonly logger: Logger;
@@ -92,6 +94,7 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
       logger,
       clock: { now, random },
       policies: options.policies,
+      events: options.events,
       closing,
       stopped,
       problems,

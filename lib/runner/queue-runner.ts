@@ -17,14 +17,30 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { LockFile } from "../process/index.js";
 import { checkTls, type ServerTlsOptions } from "../rpc/index.js";
-import { type HealthReport, type RunnerState, StatusError } from "../status/index.js";
+import {
+  type HealthReport,
+  type RunnerState,
+  StatusError,
+  type StatusSource,
+  type StepExplanation,
+} from "../status/index.js";
 import type { RunnerParts } from "./assembly.js";
 import { giveBack, takeOver } from "./attempt/resume.js";
+import { checkOptions } from "./check-options.js";
 import { RunnerError } from "./errors.js";
+import {
+  EventBus,
+  type EventStream,
+  type EventStreamOptions,
+  type RunnerEventName,
+  type RunnerListener,
+  type Unsubscribe,
+} from "./events/index.js";
 import { RunnerListeners } from "./listening.js";
 import { type OpenedRunner, openRunner, ownFolder } from "./opening.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { ownerAnswers, ownLockFile, tryToOwn } from "./ownership.js";
+import { derivationOf, type EnqueueRequest, jobsetIdOf, switchMachine } from "./service/requests.js";
 import { Problems } from "./state/problems.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
@@ -52,6 +68,7 @@ export class QueueRunner implements AsyncDisposable {
   readonly #startedAt: number;
   /** What does not work at present. */
   readonly #problems: Problems;
+  readonly #events: EventBus;
   #config: QueueRunnerConfig;
   #state: RunnerState = "starting";
   #opened: OpenedRunner | undefined;
@@ -64,13 +81,27 @@ export class QueueRunner implements AsyncDisposable {
   /** Resolves when the runner is over; never rejects. */
   readonly finished: Promise<RunnerExit>;
 
+  /**
+   * Makes a runner and starts it; see `start`. Use it with `await using`, or `close` it at the end.
+   *
+   * @throws UsageError for options and settings that cannot work
+   */
+  static async open(options: QueueRunnerOptions): Promise<QueueRunner> {
+    const runner = new QueueRunner(options);
+    await runner.start();
+    return runner;
+  }
+
+  /** @throws UsageError that names the option which is missing or wrong */
   constructor(options: QueueRunnerOptions) {
+    checkOptions(options);
     this.#options = options;
     this.#config = options.config;
     this.#logger = options.logger ?? silentLogger;
     this.#now = options.now ?? Date.now;
     this.#startedAt = this.#now();
     this.#problems = new Problems({ logger: this.#logger, now: this.#now });
+    this.#events = new EventBus(this.#logger);
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -97,6 +128,90 @@ export class QueueRunner implements AsyncDisposable {
   }
 
   /**
+   * What the status API answers from: mount it in a server of your own.
+   *
+   * @throws StatusError `unavailable` before the runner has started
+   */
+  get status(): StatusSource {
+    return this.#started().source;
+  }
+
+  /**
+   * Calls `listener` for each event of that name until the returned function is called (or disposed of). It may be
+   * called before the start. Listeners that throw or reject are reported once in the log and disturb nothing.
+   */
+  on<Name extends RunnerEventName>(name: Name, listener: RunnerListener<Name>): Unsubscribe {
+    return this.#events.on(name, listener);
+  }
+
+  /**
+   * Events from now on, for `for await`; ends with the runner or its `signal`. A reader that is slower than the events
+   * misses the oldest and finds their number in `dropped`.
+   */
+  events<Name extends RunnerEventName = RunnerEventName>(
+    options?: EventStreamOptions<Name>,
+  ): EventStream<Name> {
+    return this.#events.events(options);
+  }
+
+  /**
+   * Why a step does not run, or how it ended.
+   *
+   * @throws StatusError `bad-request` when `drv` is neither base name nor path of a derivation
+   */
+  async why(drv: string): Promise<StepExplanation> {
+    const { source } = this.#started();
+    return source.whyNotRunning(derivationOf(source.storeDir, drv));
+  }
+
+  /**
+   * Adds a build to the queue and resolves to its id when it is taken in.
+   *
+   * @throws StatusError `not-found` when the derivation or the jobset does not exist, `bad-request`, `unavailable`
+   */
+  async enqueue({ drv, jobset }: EnqueueRequest): Promise<number> {
+    const { source, database } = this.#started();
+    const path = derivationOf(source.storeDir, drv);
+    return source.submitBuild({ drv: path, jobsetId: await jobsetIdOf(database, jobset) });
+  }
+
+  /**
+   * Cancels a build as Hydra's front-end does; what runs for it alone is stopped a moment later.
+   *
+   * @throws StatusError `not-found`, `conflict` when it is finished, `unavailable`
+   */
+  async cancel(build: number): Promise<void> {
+    await this.#started().source.cancelBuild(build);
+  }
+
+  /**
+   * Moves a build to the front of the queue as Hydra's front-end does.
+   *
+   * @throws StatusError `not-found`, `conflict` when it is finished, `unavailable`
+   */
+  async bump(build: number): Promise<void> {
+    await this.#started().source.bumpBuild(build);
+  }
+
+  /**
+   * A machine gets no more work; what it builds goes on. `machine`: id or host name. Resolves to the ids that were meant.
+   *
+   * @throws StatusError `not-found` when it is not connected, `unavailable`
+   */
+  async drain(machine: string): Promise<readonly string[]> {
+    return switchMachine(this.#started().source, "drainMachine", machine);
+  }
+
+  /**
+   * A machine that was drained gets work again; see `drain`.
+   *
+   * @throws StatusError `not-found` when it is not connected, `unavailable`
+   */
+  async resume(machine: string): Promise<readonly string[]> {
+    return switchMachine(this.#started().source, "resumeMachine", machine);
+  }
+
+  /**
    * Opens the listeners, then the stores and the database (waiting for one that is down). Resolves when the runner is
    * active, or in standby behind another runner; requests are answered before.
    *
@@ -119,6 +234,7 @@ export class QueueRunner implements AsyncDisposable {
     const opened = await openRunner({
       ...this.#options,
       policies: this.#options,
+      events: this.#events,
       config,
       logger,
       now: this.#now,
@@ -148,8 +264,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws UsageError when the new settings cannot work; the old ones then stay in force
    */
   async reload(config: QueueRunnerConfig, tls?: ServerTlsOptions): Promise<void> {
-    const opened = this.#opened;
-    if (opened === undefined) throw new StatusError("unavailable", "the runner has not started yet");
+    const opened = this.#started();
     const { parts } = opened;
     if (tls !== undefined) checkTls(tls);
     await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
@@ -179,6 +294,11 @@ export class QueueRunner implements AsyncDisposable {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #started(): OpenedRunner {
+    if (this.#opened !== undefined) return this.#opened;
+    throw new StatusError("unavailable", "the runner has not started yet");
   }
 
   async #waitForLock(opened: OpenedRunner): Promise<void> {
@@ -260,6 +380,7 @@ export class QueueRunner implements AsyncDisposable {
       // Statements that a silent server never answers are not waited for.
       await atMost(opened.database.close(), databaseCloseMs);
     }
+    this.#events.close();
     this.#finish({ reason: "closed", exitCode: 0 });
   }
 

@@ -193,6 +193,10 @@ export interface StatusSource {
   submitBuild(request: NewBuildRequest): Promise<number>;
   /** Loads one unfinished build and resolves when it is ingested; does nothing for an unknown or finished one. */
   buildOne(id: number): Promise<void>;
+  /** Cancels a build. Throws `StatusError` `not-found`, or `conflict` when it is finished. */
+  cancelBuild(id: number): Promise<void>;
+  /** Moves a build to the front of the queue. Throws `StatusError` as `cancelBuild`. */
+  bumpBuild(id: number): Promise<void>;
   /** `drv` is the base name of a derivation. */
   whyNotRunning(drv: string): Promise<StepExplanation>;
   /** `machine` is an id or a host name; the ids that were meant, empty when there is none. */

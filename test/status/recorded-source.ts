@@ -184,6 +184,12 @@ export function recordedSource(
     buildOne: async (id) => {
       calls.push(["buildOne", id]);
     },
+    cancelBuild: async (id) => {
+      calls.push(["cancelBuild", id]);
+    },
+    bumpBuild: async (id) => {
+      calls.push(["bumpBuild", id]);
+    },
     whyNotRunning: async (drv) => {
       calls.push(["whyNotRunning", drv]);
       return { code: "unknown" };

@@ -1,5 +1,5 @@
 /**
- * The statements that read, and the one that submits a build. Loaded with drizzle and the tables by the first query:
+ * The statements that read, and those by which builds are submitted, cancelled and moved. Loaded with drizzle and the tables by the first query:
  * `HydraDatabase` has a method for each.
  */
 export { buildExists, isBuildActive } from "./build-state.js";
@@ -8,6 +8,7 @@ export { earlierTries } from "./earlier-tries.js";
 export { failedPaths } from "./failed-paths.js";
 export { jobsets, jobsetUsage } from "./jobsets.js";
 export { resolveOutputChains } from "./output-chains.js";
+export { bumpBuild, cancelBuild } from "./steer-build.js";
 export { stepDurations } from "./step-durations.js";
 export { stepState } from "./step-state.js";
 export { submitBuild } from "./submit-build.js";

@@ -147,6 +147,12 @@ export interface BuildFinished extends EventBuild {
   readonly machine?: string;
 }
 
+/** A build left the queue without a result of this runner: it was cancelled, deleted or finished elsewhere. */
+export interface BuildRemoved extends EventBuild {
+  readonly type: "buildRemoved";
+  readonly at: number;
+}
+
 /** A builder joined, or joined again. */
 export interface MachineJoined {
   readonly type: "machineJoined";
@@ -225,6 +231,7 @@ export interface RunnerEvents {
   readonly stepRetried: StepRetried;
   readonly buildStarted: BuildStarted;
   readonly buildFinished: BuildFinished;
+  readonly buildRemoved: BuildRemoved;
   readonly machineJoined: MachineJoined;
   readonly machineLeft: MachineLeft;
   readonly machineHeld: MachineHeld;

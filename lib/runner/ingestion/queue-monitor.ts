@@ -13,6 +13,7 @@ import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import { parseFullStorePath, printStorePath, type StoreDir } from "../../nix/path/store-path.js";
 import { type BuildId, buildId, jobsetId } from "../../scheduler/ids.js";
+import type { BuildEvents } from "../recording/build-events.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";
@@ -31,6 +32,7 @@ export interface QueueMonitorOptions {
   readonly ingestion: Ingestion;
   readonly recorder: Recorder;
   readonly registry: BuildRegistry;
+  readonly buildEvents: BuildEvents;
   readonly storeDir: StoreDir;
   readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
@@ -67,6 +69,7 @@ export class QueueMonitor {
   readonly #ingestion: Ingestion;
   readonly #recorder: Recorder;
   readonly #registry: BuildRegistry;
+  readonly #buildEvents: BuildEvents;
   readonly #storeDir: StoreDir;
   readonly #counters: RunnerCounters;
   readonly #tasks: TaskGroup;
@@ -91,6 +94,7 @@ export class QueueMonitor {
     this.#ingestion = options.ingestion;
     this.#recorder = options.recorder;
     this.#registry = options.registry;
+    this.#buildEvents = options.buildEvents;
     this.#storeDir = options.storeDir;
     this.#counters = options.counters;
     this.#tasks = options.tasks;
@@ -261,6 +265,7 @@ export class QueueMonitor {
       if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
       if (listed.has(id) || this.#recorder.holds(id) || scheduler.view.build(id) === undefined) continue;
       scheduler.removeBuild(id);
+      this.#buildEvents.removed(id);
       this.#registry.remove(id);
     }
     for (const id of this.#badRows.keys()) if (!listed.has(buildId(id))) this.#badRows.delete(id);

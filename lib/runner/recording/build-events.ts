@@ -45,6 +45,12 @@ export class BuildEvents {
     });
   }
 
+  /** Call it before the build leaves the registry. */
+  removed(id: BuildId): void {
+    const build = this.#about(id);
+    if (build !== undefined) this.#events.emit({ type: "buildRemoved", at: this.#now(), ...build });
+  }
+
   #about(id: BuildId): EventBuild | undefined {
     const row = this.#registry.get(id);
     if (row === undefined) return undefined;

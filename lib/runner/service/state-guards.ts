@@ -18,6 +18,14 @@ export function whileActive(source: StatusSource, state: () => RunnerState): Sta
       check();
       await source.buildOne(id);
     },
+    cancelBuild: async (id) => {
+      check();
+      await source.cancelBuild(id);
+    },
+    bumpBuild: async (id) => {
+      check();
+      await source.bumpBuild(id);
+    },
     drainMachine: async (machine) => {
       check();
       return source.drainMachine(machine);

@@ -21,6 +21,7 @@ import type { DerivationCatalog } from "../state/derivation-catalog.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import { machineReports } from "./machine-reports.js";
+import { bumpBuild, cancelBuild } from "./steering.js";
 
 /** What status requests are answered from. */
 export interface StatusSourceOptions {
@@ -79,6 +80,8 @@ export function createStatusSource(options: StatusSourceOptions): StatusSource {
     isBuildActive: (id) => database.isBuildActive(id),
     submitBuild: (request) => submit(options, request),
     buildOne: (id) => monitor.ingestNow(buildId(id)),
+    cancelBuild: (id) => cancelBuild(database, id),
+    bumpBuild: (id) => bumpBuild(database, id),
     whyNotRunning: (drv) => explain(options, drv),
     drainMachine: (machine) => {
       const ids = machinesNamed(sessions, machine);

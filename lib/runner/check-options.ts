@@ -1,0 +1,82 @@
+/**
+ * What callers without a type checker may get wrong when they make a `QueueRunner`: each fault is an error that names
+ * the option and what to pass.
+ */
+import { queueRunnerSettings } from "../config/queue-runner-settings.js";
+import { Secret } from "../config/secret.js";
+import { UsageError } from "../errors.js";
+import type { QueueRunnerOptions } from "./options.js";
+
+type Members = Readonly<Record<string, unknown>>;
+
+const functions = ["machineOrder", "machineFree", "stepOrder", "onLog", "now", "random"] as const;
+const logMethods = ["error", "warn", "info", "debug", "trace", "child"] as const;
+
+/** @throws UsageError that names the option */
+export function checkOptions(options: QueueRunnerOptions): void {
+  const given: unknown = options;
+  if (!isObject(given)) {
+    throw new UsageError("QueueRunner: pass an object with at least { config, store, grpc }");
+  }
+  checkConfig(given.config);
+  if (!isObject(given.store) || typeof given.store.storeDir !== "string") {
+    throw fault("store", "must be a Nix store; pass what openStore() resolves to");
+  }
+  checkListener("grpc", given.grpc);
+  if (given.rest !== undefined) checkListener("rest", given.rest);
+  if (given.tls !== undefined && !isObject(given.tls)) {
+    throw fault("tls", "must be an object with { certificate, key }");
+  }
+  if (given.logger !== undefined && !logMethods.every((name) => isFunction(given.logger, name))) {
+    throw fault("logger", `must have the methods ${logMethods.join(", ")}; see createLogger()`);
+  }
+  for (const name of functions) {
+    if (given[name] !== undefined && typeof given[name] !== "function")
+      throw fault(name, "must be a function");
+  }
+}
+
+function checkConfig(config: unknown): void {
+  const make = "pass what defineQueueRunnerConfig() returns";
+  if (!isObject(config)) throw fault("config", `is missing; ${make}`);
+  if (isObject(config.config) && "warnings" in config) {
+    throw fault("config", "is what loadQueueRunnerConfig() resolves to; pass its member config");
+  }
+  const missing = Object.keys(queueRunnerSettings).find((key) => !(key in config));
+  if (missing !== undefined || !(config.dbUrl instanceof Secret)) {
+    throw fault("config", `was not checked (see '${missing ?? "dbUrl"}'); ${make}`);
+  }
+}
+
+function checkListener(option: "grpc" | "rest", listener: unknown): void {
+  const example = '{ kind: "tcp", host: "::1", port: 0 }';
+  if (!isObject(listener)) {
+    throw fault(
+      option,
+      `${listener === undefined ? "is missing" : "must be an object"}; pass for example ${example}`,
+    );
+  }
+  const { kind, host, port, path, fd } = listener;
+  const isUsable =
+    (kind === "tcp" && typeof host === "string" && isPort(port)) ||
+    (kind === "unix" && typeof path === "string") ||
+    (kind === "fd" && Number.isInteger(fd));
+  if (isUsable) return;
+  throw fault(option, `must be ${example}, { kind: "unix", path } or { kind: "fd", fd }`);
+}
+
+function isPort(port: unknown): boolean {
+  return Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535;
+}
+
+function isObject(value: unknown): value is Members {
+  return typeof value === "object" && value !== null;
+}
+
+function isFunction(owner: unknown, name: string): boolean {
+  return isObject(owner) && typeof owner[name] === "function";
+}
+
+function fault(option: string, text: string): UsageError {
+  return new UsageError(`QueueRunner: option '${option}' ${text}`);
+}
