@@ -2,7 +2,7 @@
 import type { AddressInfo } from "node:net";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
-import { RunnerServer, type ServerTlsOptions } from "../rpc/index.js";
+import { checkTls, RunnerServer, type ServerTlsOptions } from "../rpc/index.js";
 import { machineId } from "../scheduler/ids.js";
 import {
   HostNames,
@@ -71,7 +71,12 @@ export class RunnerListeners {
     await this.#grpc?.reloadTokens(paths);
   }
 
-  /** Takes a new certificate, one that is known to be good, and the settings of the status API over. */
+  /** @throws UsageError for a certificate that `reload` could not use */
+  checkTls(tls: ServerTlsOptions): void {
+    checkTls(tls);
+  }
+
+  /** Takes a new certificate, one that `checkTls` has accepted, and the settings of the status API over. */
   reload(tls: ServerTlsOptions | undefined): void {
     if (tls !== undefined) this.#grpc?.reloadTls(tls);
     this.#router = makeRouter(this.#options);

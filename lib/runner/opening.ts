@@ -11,21 +11,17 @@ import { OwnerLock } from "../database/owner-lock.js";
 import type { Logger } from "../log.js";
 import type { HealthReport, RunnerState, StatusSource } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
+import { giveBack, takeOver } from "./attempt/resume.js";
 import type { EventBus } from "./events/index.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { UnprovenFile } from "./outputs/unproven-file.js";
-import { ownerAnswers } from "./ownership.js";
+import { ownerAnswers, ownFolder } from "./ownership.js";
 import type { RunnerPolicies } from "./policies.js";
 import { HealthWatch } from "./service/health-watch.js";
 import { whileActive } from "./service/state-guards.js";
 import { createStatusSource } from "./service/status-source.js";
 import { AttemptIds, loadAttemptKey, newAttemptKey } from "./state/attempt-ids.js";
 import type { Problems } from "./state/problems.js";
-
-/** Folder of the runner's own files. */
-export function ownFolder(config: QueueRunnerConfig): string {
-  return join(config.hydraDataDir, "queue-runner");
-}
 
 /** What is opened, and closed again by the runner. */
 export interface OpenedRunner {
@@ -35,6 +31,10 @@ export interface OpenedRunner {
   readonly listener: Listener;
   readonly lock: OwnerLock;
   readonly parts: RunnerParts;
+  /** See `attempt/resume.ts`. */
+  readonly takeOver: () => Promise<void>;
+  /** See `attempt/resume.ts`. */
+  readonly giveBack: () => Promise<void>;
   readonly source: StatusSource;
   /** Started. */
   readonly watch: HealthWatch;
@@ -113,6 +113,8 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
       listener,
       lock,
       parts: assembled,
+      takeOver: () => takeOver(assembled, logger),
+      giveBack: () => giveBack(assembled),
       source: whileActive(source, state),
       watch,
     };

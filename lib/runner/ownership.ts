@@ -1,10 +1,13 @@
 /** Becoming the only runner: the lock in the database, and the lock file that keeps out a runner that knows only files. */
+import { join } from "node:path";
 import { Backoff, sleep } from "../async/index.js";
+import type { QueueRunnerConfig } from "../config/types.js";
 import { failureKind } from "../database/failure-kinds.js";
 import type { OwnerLock } from "../database/owner-lock.js";
 import { isShortage } from "../errors.js";
 import type { Logger } from "../log.js";
-import { acquireLockFile, type LockFile, ProcessError } from "../process/index.js";
+import { ProcessError } from "../process/errors.js";
+import { acquireLockFile, type LockFile } from "../process/lock-file.js";
 
 /** How long a predecessor on the same data folder may take to die once its lock in the database is gone. */
 const lockFileGraceMs = 5_000;
@@ -33,6 +36,11 @@ export async function tryToOwn(
 /** What happens now could be recorded. */
 export function ownerAnswers(lock: Pick<OwnerLock, "isHeld" | "silentSince">): boolean {
   return lock.isHeld && lock.silentSince === undefined;
+}
+
+/** Folder of the runner's own files. */
+export function ownFolder({ hydraDataDir }: Pick<QueueRunnerConfig, "hydraDataDir">): string {
+  return join(hydraDataDir, "queue-runner");
 }
 
 /** Where the lock file is, and how it is waited for. */

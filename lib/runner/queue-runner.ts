@@ -16,16 +16,10 @@ import { atMost, sleep } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { LockFile } from "../process/index.js";
-import { checkTls, type ServerTlsOptions } from "../rpc/index.js";
-import {
-  type HealthReport,
-  type RunnerState,
-  StatusError,
-  type StatusSource,
-  type StepExplanation,
-} from "../status/index.js";
+import type { ServerTlsOptions } from "../rpc/index.js";
+import { StatusError } from "../status/errors.js";
+import type { HealthReport, RunnerState, StatusSource, StepExplanation } from "../status/index.js";
 import type { RunnerParts } from "./assembly.js";
-import { giveBack, takeOver } from "./attempt/resume.js";
 import { checkOptions } from "./check-options.js";
 import { RunnerError } from "./errors.js";
 import {
@@ -36,10 +30,10 @@ import {
   type RunnerListener,
   type Unsubscribe,
 } from "./events/index.js";
-import { RunnerListeners } from "./listening.js";
-import { type OpenedRunner, openRunner, ownFolder } from "./opening.js";
+import type { RunnerListeners } from "./listening.js";
+import type { OpenedRunner } from "./opening.js";
 import type { QueueRunnerOptions } from "./options.js";
-import { ownerAnswers, ownLockFile, tryToOwn } from "./ownership.js";
+import { ownerAnswers, ownFolder, ownLockFile, tryToOwn } from "./ownership.js";
 import { derivationOf, type EnqueueRequest, jobsetIdOf, switchMachine } from "./service/requests.js";
 import { Problems } from "./state/problems.js";
 
@@ -227,7 +221,12 @@ export class QueueRunner implements AsyncDisposable {
     }
   }
 
+  /** What only a runner that works needs is loaded here, so that importing the class is quick. */
   async #start(): Promise<void> {
+    const [{ openRunner }, { RunnerListeners }] = await Promise.all([
+      import("./opening.js"),
+      import("./listening.js"),
+    ]);
     const logger = this.#logger;
     const config = (): QueueRunnerConfig => this.#config;
     const state = (): RunnerState => this.#state;
@@ -266,7 +265,7 @@ export class QueueRunner implements AsyncDisposable {
   async reload(config: QueueRunnerConfig, tls?: ServerTlsOptions): Promise<void> {
     const opened = this.#started();
     const { parts } = opened;
-    if (tls !== undefined) checkTls(tls);
+    if (tls !== undefined) this.#listeners?.checkTls(tls);
     await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
     try {
       await this.#listeners?.reloadTokens(config.tokenPaths);
@@ -313,7 +312,7 @@ export class QueueRunner implements AsyncDisposable {
   }
 
   /** We own the database: tidy up after a predecessor, then work. */
-  async #activate({ lock, parts, database, listener }: OpenedRunner): Promise<void> {
+  async #activate({ lock, parts, database, listener, takeOver }: OpenedRunner): Promise<void> {
     this.#lockFile = await ownLockFile({
       path: join(ownFolder(this.#config), "lock"),
       logger: this.#logger,
@@ -323,7 +322,7 @@ export class QueueRunner implements AsyncDisposable {
     lock.lost.throwIfAborted();
     lock.lost.addEventListener("abort", () => this.#lockLost(lock.lost.reason), { once: true });
     database.fence(lock);
-    await takeOver(parts, this.#logger);
+    await takeOver();
     listener.start();
     this.#abort.signal.throwIfAborted();
     this.#state = "active";
@@ -364,7 +363,7 @@ export class QueueRunner implements AsyncDisposable {
       await parts.monitor.close();
       if (wasActive) await this.#drain(parts);
       this.#state = "stopping";
-      if (wasActive) await atMost(giveBack(parts), recordingGraceMs);
+      if (wasActive) await atMost(opened.giveBack(), recordingGraceMs);
       parts.sessions.disconnectAll("the runner is shutting down");
       // Without the lock nothing can be recorded any more.
       if (wasActive) await parts.tasks.drained(recordingGraceMs);

@@ -1,9 +1,13 @@
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
-
+/** The runner's own counters and histograms, and those of the process. */
+import { createRequire } from "node:module";
+import type { Counter, Histogram, Registry } from "prom-client";
 import { type CounterName, counterFamilies, metricPrefix } from "./counters.js";
 import type { Family, Sample } from "./exposition.js";
 
 export type { CounterName } from "./counters.js";
+
+/** Loaded by the first `Metrics`, because it comes with 90 files that importing the library does without. */
+const prometheus = (): typeof import("prom-client") => createRequire(import.meta.url)("prom-client");
 
 /** Which families a `Metrics` has. */
 export interface MetricsOptions {
@@ -17,7 +21,7 @@ export interface MetricsOptions {
  */
 export class Metrics {
   /** Holds the histograms; further families registered here appear in the exposition. */
-  readonly registry = new Registry();
+  readonly registry: Registry;
   readonly #values: Record<CounterName, number>;
   #maxTries = 0;
   readonly #inputs: Histogram<"machine_type">;
@@ -28,6 +32,8 @@ export class Metrics {
   readonly #requestSeconds: Histogram<"route">;
 
   constructor(options: MetricsOptions = {}) {
+    const { Counter, Histogram, Registry, collectDefaultMetrics } = prometheus();
+    this.registry = new Registry();
     this.#values = Object.fromEntries(Object.keys(counterFamilies).map((name) => [name, 0])) as Record<
       CounterName,
       number

@@ -6,7 +6,8 @@ import {
   type StoreDir,
   type StorePath,
 } from "../../nix/path/store-path.js";
-import { StatusError, type StatusSource } from "../../status/index.js";
+import { StatusError } from "../../status/errors.js";
+import type { StatusSource } from "../../status/index.js";
 
 /** A derivation to be built for a jobset, without an evaluation. */
 export interface EnqueueRequest {
