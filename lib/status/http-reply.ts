@@ -1,14 +1,13 @@
-/** Replies of routes and how they are sent. */
+/** Replies of routes, and how they are compressed and tagged before a server sends them. */
 
 import { createHash } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { constants, createGzip, gzip } from "node:zlib";
 import { turn } from "../async/index.js";
 
 import type { Json, JsonObject } from "./shapes.js";
+import { headerOf, type StatusRequest } from "./status-request.js";
 
 /** Response of a route: status number, type, body and further headers. */
 export interface Reply {
@@ -76,64 +75,60 @@ export function listReply<T>(
   };
 }
 
-function accepts(request: IncomingMessage, coding: string): boolean {
-  const header = request.headers["accept-encoding"] ?? "";
+function accepts({ headers }: StatusRequest, coding: string): boolean {
+  const header = headerOf(headers, "accept-encoding") ?? "";
   return header.split(",").some((part) => {
     const [name, ...parameters] = part.split(";").map((text) => text.trim().toLowerCase());
     return name === coding && !parameters.some((parameter) => /^q=0(\.0*)?$/.test(parameter));
   });
 }
 
-function matches(request: IncomingMessage, tag: string): boolean {
-  const header = request.headers["if-none-match"];
+function matches({ headers }: StatusRequest, tag: string): boolean {
+  const header = headerOf(headers, "if-none-match");
   return header?.split(",").some((part) => part.trim().replace(/^W\//, "") === tag) ?? false;
 }
 
-/** As fast as the client reads; the pieces are made one at a time. */
-async function sendPieces(
-  response: ServerResponse,
-  pieces: AsyncIterable<string>,
-  compressed: boolean,
-): Promise<void> {
-  const source = Readable.from(pieces, { highWaterMark: 1 });
-  if (compressed) await pipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), response);
-  else await pipeline(source, response);
+/** A reply as it goes over the wire. */
+export interface EncodedReply {
+  readonly status: number;
+  /** By lower-case name. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Undefined: none. A stream makes its pieces as fast as they are read; destroy it when nobody reads it any more. */
+  readonly body: Uint8Array | Readable | undefined;
 }
 
-/** Sends the answer; HEAD gets the headers only, a client that has the body already gets 304. */
-export async function sendReply(
-  request: IncomingMessage,
-  response: ServerResponse,
-  reply: Reply,
-): Promise<void> {
-  if (response.destroyed || response.headersSent) return;
-  response.statusCode = reply.status;
-  response.setHeader("content-type", reply.contentType);
-  for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value);
+/** As fast as the client reads; the pieces are made one at a time. */
+function streamed(pieces: AsyncIterable<string>, compressed: boolean): Readable {
+  const source = Readable.from(pieces, { highWaterMark: 1 });
+  if (!compressed) return source;
+  const zip = createGzip({ level: constants.Z_BEST_SPEED });
+  source.on("error", (error) => zip.destroy(error));
+  zip.on("close", () => source.destroy());
+  return source.pipe(zip);
+}
+
+/** Prepares an answer; HEAD gets the headers only, a client that has the body already gets 304. */
+export async function encodeReply(request: StatusRequest, reply: Reply): Promise<EncodedReply> {
+  const headers: Record<string, string> = { "content-type": reply.contentType, ...reply.headers };
+  const { status } = reply;
   const isHead = request.method === "HEAD";
   if (typeof reply.body !== "string") {
     const compressed = accepts(request, "gzip");
-    response.setHeader("vary", "accept-encoding");
-    if (compressed) response.setHeader("content-encoding", "gzip");
-    if (isHead) response.end();
-    else await sendPieces(response, reply.body, compressed);
-    return;
+    headers.vary = "accept-encoding";
+    if (compressed) headers["content-encoding"] = "gzip";
+    return { status, headers, body: isHead ? undefined : streamed(reply.body, compressed) };
   }
-  let body = Buffer.from(reply.body, "utf8");
-  if (reply.status === 200 && (request.method === "GET" || isHead)) {
+  let body: Uint8Array = Buffer.from(reply.body, "utf8");
+  if (status === 200 && (request.method === "GET" || isHead)) {
     const tag = `"${createHash("sha1").update(body).digest("base64url")}"`;
-    response.setHeader("etag", tag);
-    response.setHeader("vary", "accept-encoding");
-    if (matches(request, tag)) {
-      response.statusCode = 304;
-      response.end();
-      return;
-    }
+    headers.etag = tag;
+    headers.vary = "accept-encoding";
+    if (matches(request, tag)) return { status: 304, headers, body: undefined };
   }
   if (body.length >= minimalCompressedSize && accepts(request, "gzip")) {
     body = await compress(body, { level: constants.Z_BEST_SPEED });
-    response.setHeader("content-encoding", "gzip");
+    headers["content-encoding"] = "gzip";
   }
-  response.setHeader("content-length", body.length);
-  response.end(isHead ? undefined : body);
+  headers["content-length"] = String(body.length);
+  return { status, headers, body: isHead ? undefined : body };
 }

@@ -6,8 +6,16 @@
  */
 export { StatusError } from "./errors.js";
 export { HostNames, type HostNamesOptions } from "./host-names.js";
+export type { EncodedReply } from "./http-reply.js";
 export type { CounterName } from "./metrics.js";
 export { Metrics } from "./metrics.js";
+export {
+  type StatusHandler,
+  type StatusHandlerOptions,
+  statusFetch,
+  statusHandler,
+} from "./status-handler.js";
+export type { RequestHeaders, StatusRequest } from "./status-request.js";
 export type { StatusRouterOptions } from "./status-router.js";
 export { StatusRouter } from "./status-router.js";
 export type { StatusServerOptions } from "./status-server.js";

@@ -1,21 +1,19 @@
 /** Reading and checking of JSON request bodies. Faults name the field, never the content. */
-import type { IncomingMessage } from "node:http";
-
 import { StatusError } from "./errors.js";
+import type { StatusRequest } from "./status-request.js";
 
 /** Largest accepted body in bytes; requests of Hydra's front-end are far smaller. */
 const bodyLimit = 1024 * 1024;
 
 /** @throws StatusError when the body is too long, cut short, not UTF-8 or not a JSON object */
-export async function readJsonObject(request: IncomingMessage): Promise<Readonly<Record<string, unknown>>> {
+export async function readJsonObject(request: StatusRequest): Promise<Readonly<Record<string, unknown>>> {
   const tooLong = (): StatusError =>
     new StatusError("bad-request", `the body is longer than ${bodyLimit} bytes`, { status: 413 });
   if (Number(request.headers["content-length"] ?? 0) > bodyLimit) throw tooLong();
-  const chunks: Buffer[] = [];
+  const chunks: Uint8Array[] = [];
   let size = 0;
   try {
-    for await (const chunk of request) {
-      const bytes: Buffer = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+    for await (const bytes of request.body) {
       size += bytes.length;
       if (size > bodyLimit) throw tooLong();
       chunks.push(bytes);

@@ -1,6 +1,4 @@
 /** The table of routes: method, path pattern and handler. */
-import type { IncomingMessage } from "node:http";
-
 import { isDerivationPath, parseAnyStorePath } from "../nix/path/store-path.js";
 import { StatusError } from "./errors.js";
 import { explanationJson } from "./explanation.js";
@@ -13,6 +11,7 @@ import { idField, isDatabaseId, readJsonObject, stringField } from "./request-bo
 import { statusJson } from "./runner-report.js";
 import { buildJson, jobsetsJson, machinesJson, problemJson, queuedStepJson, stepJson } from "./shapes.js";
 import { stateFamilies } from "./state-families.js";
+import type { StatusRequest } from "./status-request.js";
 import type { StatusSource } from "./types.js";
 
 /** What a handler gets. `now` is in milliseconds since the epoch. */
@@ -21,7 +20,7 @@ export interface RouteContext {
   readonly metrics: Metrics;
   readonly now: number;
   readonly version: string;
-  readonly request: IncomingMessage;
+  readonly request: StatusRequest;
   /** What stood in the place of the `{}` of the pattern. */
   readonly parameter: string;
 }

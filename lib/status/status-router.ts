@@ -1,3 +1,4 @@
+/** From a request to its answer: who may ask, which route it is, what went wrong. */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 
@@ -5,9 +6,11 @@ import { HydraError, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import { StatusError } from "./errors.js";
 import { HostNames } from "./host-names.js";
-import { errorReply, type Reply, sendReply } from "./http-reply.js";
+import { type EncodedReply, encodeReply, errorReply, type Reply } from "./http-reply.js";
 import { Metrics } from "./metrics.js";
+import { nodeRequest, sendToNode } from "./node-http.js";
 import { findRoute } from "./routes.js";
+import { belowBasePath, headerOf, normalBasePath, type StatusRequest } from "./status-request.js";
 import type { StatusSource } from "./types.js";
 
 /** Read by monitoring, which may know the server by a name that we do not; no secret is in them. */
@@ -27,12 +30,16 @@ export interface StatusRouterOptions {
   readonly writeToken?: string | undefined;
   /** Milliseconds since the epoch. Default `Date.now`. */
   readonly clock?: () => number;
+  /** Path below which the API is served, such as `/hydra/runner`; a last slash makes no difference. Default: the root. */
+  readonly basePath?: string | undefined;
 }
 
 /**
  * Answers the requests of the status API. `handle` is an ordinary listener of an HTTP/1.1 server:
  *
  *     http.createServer(router.handle)
+ *
+ * `answer` does the same for any other kind of server.
  */
 export class StatusRouter {
   readonly #source: StatusSource;
@@ -42,6 +49,7 @@ export class StatusRouter {
   readonly #writeToken: Uint8Array | undefined;
   readonly #clock: () => number;
   readonly #hosts: HostNames;
+  readonly #basePath: string;
 
   constructor(options: StatusRouterOptions) {
     this.#source = options.source;
@@ -51,20 +59,32 @@ export class StatusRouter {
     this.#writeToken = options.writeToken === undefined ? undefined : digest(`Bearer ${options.writeToken}`);
     this.#clock = options.clock ?? Date.now;
     this.#hosts = options.hosts ?? new HostNames();
+    this.#basePath = normalBasePath(options.basePath);
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
     void this.#serve(request, response);
   };
 
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /** Whether a path, as sent, is at or below the base path. */
+  isBelow(url: string): boolean {
+    return belowBasePath(url, this.#basePath) !== undefined;
+  }
+
+  /** The answer to a request; `url` as sent, with the base path. Never rejects. */
+  async answer(sent: StatusRequest): Promise<EncodedReply> {
     const started = performance.now();
-    const method = request.method ?? "GET";
-    const url = request.url ?? "/";
-    const found = findRoute(method, url);
+    const rest = belowBasePath(sent.url, this.#basePath);
+    const path = rest?.split("?")[0] ?? "";
+    // Links of the page are relative, so its address must end in a slash.
+    const isBare = rest !== undefined && path === "";
+    const request = { ...sent, url: rest ?? "" };
+    const { method } = request;
+    const found = rest === undefined || isBare ? undefined : findRoute(method, request.url);
     let reply: Reply;
     try {
       this.#checkHost(request, found?.route.pattern);
+      if (isBare) return await encodeReply(request, redirect(`${this.#basePath}/${request.url}`));
       if (found === undefined) throw new StatusError("not-found", "Not found");
       if (found.route.method !== "GET") this.#permitWriting(request);
       reply = await found.route.answer({
@@ -76,27 +96,32 @@ export class StatusRouter {
         parameter: found.parameter,
       });
     } catch (thrown) {
-      reply = this.#refusal(thrown, `${method} ${url.split("?")[0] ?? ""}`);
+      reply = this.#refusal(thrown, `${method} ${path}`);
     }
-    // The rest of a refused body is not read.
-    if (reply.status >= 400 && !request.complete) response.shouldKeepAlive = false;
+    const encoded = await encodeReply(request, reply);
+    const seconds = (performance.now() - started) / 1000;
+    this.#metrics.observeRequest(found?.route.pattern ?? "unknown", reply.status, seconds);
+    this.#logger.debug("request", { method, path, status: reply.status });
+    return encoded;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
-      await sendReply(request, response, reply);
+      await sendToNode(request, response, await this.answer(nodeRequest(request)));
     } catch (thrown) {
       this.#logger.debug("answer could not be sent", { error: toError(thrown) });
       response.destroy();
     }
-    const seconds = (performance.now() - started) / 1000;
-    this.#metrics.observeRequest(found?.route.pattern ?? "unknown", reply.status, seconds);
-    this.#logger.debug("request", { method, path: url.split("?")[0], status: reply.status });
   }
 
   /**
    * A page of another site whose name is made to lead here (DNS rebinding) is seen by its name. What monitoring asks for is
    * answered under any name, unless a browser asks.
    */
-  #checkHost({ headers }: IncomingMessage, pattern: string | undefined): void {
-    const { host, origin, "sec-fetch-site": site } = headers;
+  #checkHost({ headers }: StatusRequest, pattern: string | undefined): void {
+    const host = headerOf(headers, "host");
+    const origin = headerOf(headers, "origin");
+    const site = headerOf(headers, "sec-fetch-site");
     if (this.#hosts.has(host)) return;
     const browses = origin !== undefined || site !== undefined;
     if (!browses && pattern !== undefined && monitoringRoutes.has(pattern)) return;
@@ -107,9 +132,11 @@ export class StatusRouter {
   }
 
   /** Pages of other sites must not change anything through the browser of a visitor. */
-  #permitWriting(request: IncomingMessage): void {
-    const { origin, host, authorization, "sec-fetch-site": site } = request.headers;
-    const isForeign = origin !== undefined && !sameHost(origin, host);
+  #permitWriting({ headers }: StatusRequest): void {
+    const origin = headerOf(headers, "origin");
+    const site = headerOf(headers, "sec-fetch-site");
+    const authorization = headerOf(headers, "authorization");
+    const isForeign = origin !== undefined && !sameHost(origin, headerOf(headers, "host"));
     if (isForeign || site === "cross-site" || site === "same-site") {
       throw new StatusError("bad-request", "requests from other sites are refused", { status: 403 });
     }
@@ -129,6 +156,10 @@ export class StatusRouter {
     // Only our own messages are safe to show to clients; the log has the rest.
     return errorReply(500, error instanceof HydraError ? error.message : "internal error");
   }
+}
+
+function redirect(location: string): Reply {
+  return { status: 308, contentType: "text/plain; charset=utf-8", body: "", headers: { location } };
 }
 
 function digest(text: string): Uint8Array {
