@@ -122,7 +122,7 @@ describe("requests that change something", () => {
 it("a client that leaves during a long list costs nothing", async () => {
   const [step] = source.steps();
   if (step === undefined) throw new Error("the recording has steps");
-  const many = recordedSource(runningRecording, { steps: () => new Array<typeof step>(50_000).fill(step) });
+  const many = recordedSource(runningRecording, { steps: () => Array.from({ length: 50_000 }, () => step) });
   await using server = await listening(statusHandler(many.source));
   const asked = httpRequest(`${server.url}/status/steps`, { agent: false });
   asked.end();
