@@ -93,7 +93,7 @@ export interface EncodedReply {
   readonly status: number;
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Undefined: none. A stream makes its pieces as fast as they are read; destroy it when nobody reads it any more. */
+  /** Undefined: none. A stream makes its pieces as fast as they are read; destroy it when it is not read to its end. */
   readonly body: Uint8Array | Readable | undefined;
 }
 

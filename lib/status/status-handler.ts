@@ -21,7 +21,7 @@ export type StatusHandler = (
  *
  *     http.createServer(statusHandler(runner.status, { basePath: "/runner" }))
  *     express().use(statusHandler(runner.status, { basePath: "/runner" }))
- *     fastify.all("/runner/*", (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); })
+ *     fastify.all("*", (request, reply) => { reply.hijack(); handler(request.raw, reply.raw); })
  *     koa.use((context) => { context.respond = false; handler(context.req, context.res); })
  *
  * The base path is part of the address as the client sent it, also where a framework mounts the handler at a path.
@@ -44,7 +44,7 @@ export function statusHandler(source: StatusSource, options: StatusHandlerOption
  * Serves the status API and the live page below `basePath` in a server that speaks the Fetch standard.
  *
  *     const status = statusFetch(runner.status, { basePath: "/runner" });
- *     hono.all("/runner/*", (context) => status(context.req.raw));
+ *     hono.all("*", (context) => status(context.req.raw));
  *
  * The URL of the request is the one that the client sent. Resolves always, with 404 for what is not below the base path.
  */
