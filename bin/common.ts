@@ -5,11 +5,12 @@ import {
   type Loaded,
   type LoadOptions,
   programLogFormat,
-  programLogLevel,
+  programLogLevels,
 } from "../lib/config/index.js";
 import { errorChain, HydraError, isSystemError, UsageError } from "../lib/errors.js";
-import { createLogger, type LogFields, type Logger, silentLogger } from "../lib/log.js";
-import { onReloadSignal, type SystemdNotifier } from "../lib/process/index.js";
+import { createLogger, type LogFields, type Logger } from "../lib/log.js";
+import type { LogLevels } from "../lib/log-levels.js";
+import { onLogLevelSignals, onReloadSignal, type SystemdNotifier } from "../lib/process/index.js";
 import { packageVersion } from "../lib/version.js";
 
 /** Flags that both programs have. */
@@ -28,14 +29,22 @@ export function withCommonFlags(program: Command): Command {
     .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
 }
 
+/** The log of a program, whose levels can be changed while it runs. */
+export interface ProgramLog {
+  readonly logger: Logger;
+  readonly levels: LogLevels;
+}
+
 /**
- * The logger that `LOG_LEVEL`, `RUST_LOG` and `LOG_FORMAT` ask for.
+ * The log that `LOG_LEVEL`, `RUST_LOG` and `LOG_FORMAT` ask for. SIGUSR1 makes it say more, SIGUSR2 less.
  * @throws UsageError when one of them cannot be used
  */
-export function programLogger(names: { readonly filter: string; readonly target: string }): Logger {
+export function programLog(names: { readonly filter: string; readonly target: string }): ProgramLog {
   const format = programLogFormat(process.env);
-  const level = programLogLevel(names.filter, process.env);
-  return level === "off" ? silentLogger : createLogger({ target: names.target, level, format });
+  const levels = programLogLevels(names.filter, process.env);
+  const logger = createLogger({ target: names.target, level: levels, format, fold: true });
+  onLogLevelSignals(levels, logger);
+  return { logger, levels };
 }
 
 /** Reads the settings that the command line names; warnings go to the log. @throws UsageError */

@@ -21,7 +21,7 @@ import { requireOpenFiles, runProgram, SystemdNotifier, shutdownSignals } from "
 import {
   type CommonFlags,
   LiveSettings,
-  programLogger,
+  programLog,
   readSettings,
   reportValid,
   withCommonFlags,
@@ -120,7 +120,7 @@ function openFilesOf({ maxJobs }: BuilderConfig): number {
 async function main(): Promise<number> {
   program.parse();
   const flags = program.opts<Flags>();
-  const logger = programLogger({ filter: "hydra_builder", target: "hydra_builder" });
+  const { logger } = programLog({ filter: "hydra_builder", target: "hydra_builder" });
   const config = await readSettings(program, loadBuilderConfig, logger);
   checkStoreAddress();
   if (flags.checkConfig === true) {

@@ -27,7 +27,7 @@ import { packageVersion } from "../lib/version.js";
 import {
   type CommonFlags,
   LiveSettings,
-  programLogger,
+  programLog,
   readSettings,
   reportValid,
   startStep,
@@ -106,7 +106,7 @@ function openFilesOf({ maxDbConnections, concurrentUploadLimit }: QueueRunnerCon
 async function main(): Promise<number> {
   program.parse();
   const flags = program.opts<Flags>();
-  const logger = programLogger({ filter: "hydra_queue_runner", target: "queue_runner" });
+  const { logger } = programLog({ filter: "hydra_queue_runner", target: "queue_runner" });
   const config = await readSettings(program, loadQueueRunnerConfig, logger);
   await checkQueueRunnerConfig(config, { file: flags.configPath, strict: flags.checkConfig === true });
   const inherited = inheritedSockets(process.env);

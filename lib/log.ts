@@ -4,9 +4,11 @@
  * Values are printed, never interpreted; callers must not hand in secrets.
  */
 import { errorChain } from "./errors.js";
+import { LineFolder } from "./log-fold.js";
+import { type FilterLevel, filterLevels, type LogLevels } from "./log-levels.js";
 
 /** From the gravest to the most talkative. */
-export type LogLevel = "error" | "warn" | "info" | "debug" | "trace";
+export type LogLevel = Exclude<FilterLevel, "off">;
 
 /** Values attached to a log line. Errors print their chain of causes. */
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -21,8 +23,6 @@ export interface Logger {
   /** A logger whose lines carry `fields` (and, when given, another target name) as well. */
   child(fields: LogFields, target?: string): Logger;
 }
-
-const levels: readonly LogLevel[] = ["error", "warn", "info", "debug", "trace"];
 
 function printValue(value: unknown): string {
   if (value instanceof Error) return JSON.stringify(errorChain(value));
@@ -73,7 +73,10 @@ export type LogFormat = "text" | "json";
 /** What a logger is made with. */
 export interface LoggerOptions {
   readonly target: string;
-  readonly level?: LogLevel;
+  /** Least grave level that is written, or a level for each target that may change. Default: info. */
+  readonly level?: LogLevel | LogLevels;
+  /** Write equal lines a few times only and then count them. `true`: as `LineFolder` does by default. Default: no. */
+  readonly fold?: boolean | LineFolder;
   /** Default: text. */
   readonly format?: LogFormat;
   /** Receives finished lines without the newline. Default: standard error. */
@@ -82,16 +85,28 @@ export interface LoggerOptions {
   readonly fields?: LogFields;
 }
 
-/** Makes a logger that drops events below `level` (default `info`). */
+function upTo(limit: LogLevel): (level: LogLevel) => boolean {
+  const highest = filterLevels.indexOf(limit);
+  return (level) => filterLevels.indexOf(level) <= highest;
+}
+
+/** Makes a logger that drops events below `level`. */
 export function createLogger(options: LoggerOptions): Logger {
-  const threshold = levels.indexOf(options.level ?? "info");
+  const { target, level: limit = "info" } = options;
+  const folder = options.fold === true ? new LineFolder() : options.fold === false ? undefined : options.fold;
+  const isWanted = typeof limit === "string" ? upTo(limit) : (level: LogLevel) => limit.allows(target, level);
   const write = options.write ?? ((line: string) => void process.stderr.write(`${line}\n`));
   const base = options.fields ?? {};
   const emit = (level: LogLevel, message: string, fields: LogFields = {}): void => {
-    if (levels.indexOf(level) > threshold) return;
-    const time = new Date().toISOString();
-    const event = { time, level, target: options.target, message, fields: { ...base, ...fields } };
-    write(options.format === "json" ? jsonLine(event) : textLine(event));
+    if (!isWanted(level)) return;
+    const print = (more: LogFields): string => {
+      const time = new Date().toISOString();
+      const event = { time, level, target, message, fields: { ...base, ...fields, ...more } };
+      return options.format === "json" ? jsonLine(event) : textLine(event);
+    };
+    const line = print({});
+    const repeated = (unwritten: number): void => write(print({ repeated: unwritten }));
+    if (folder?.admit(withoutTime(line, options.format), repeated) ?? true) write(line);
   };
   return {
     error: (message, fields) => emit("error", message, fields),
@@ -100,9 +115,22 @@ export function createLogger(options: LoggerOptions): Logger {
     debug: (message, fields) => emit("debug", message, fields),
     trace: (message, fields) => emit("trace", message, fields),
     child: (fields, target) =>
-      createLogger({ ...options, target: target ?? options.target, fields: { ...base, ...fields } }),
+      createLogger({
+        ...options,
+        target: target ?? options.target,
+        fields: { ...base, ...fields },
+        ...(folder === undefined ? {} : { fold: folder }),
+      }),
   };
 }
+
+/** What equal lines have in common; both formats begin with a time of fixed length. */
+function withoutTime(line: string, format: LogFormat = "text"): string {
+  return line.slice(timeLength + (format === "json" ? '{"time":""'.length : 0));
+}
+
+/** Length of `2026-01-01T00:00:00.000Z`. */
+const timeLength = 24;
 
 /** A logger that drops everything; the default of library classes. */
 export const silentLogger: Logger = createLogger({ target: "silent", level: "error", write: () => {} });

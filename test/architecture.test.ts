@@ -20,7 +20,14 @@ const floors: readonly (readonly string[])[] = [
   ["builder", "runner"],
 ];
 /** Files beside the rooms that anyone may use, and which use nobody. */
-const leaves = ["lib/brand.ts", "lib/errors.ts", "lib/log.ts", "lib/version.ts"];
+const leaves = [
+  "lib/brand.ts",
+  "lib/errors.ts",
+  "lib/log-fold.ts",
+  "lib/log-levels.ts",
+  "lib/log.ts",
+  "lib/version.ts",
+];
 
 interface Import {
   readonly from: string;
@@ -197,6 +204,7 @@ describe("waiting", () => {
     "lib/builder/build/log.ts": "deadline for the rest of a log",
     "lib/builder/build/step-updates.ts": "a phase is reported only once it has lasted",
     "lib/builder/connection/tunnel-session.ts": "pings, and a deadline that each order renews",
+    "lib/log-fold.ts": "how often a line came is said even when no other follows",
     "lib/nix/daemon/connection.ts": "timeout on the daemon's greeting",
     "lib/nix/daemon/pool.ts": "idle connections are closed",
     "lib/nix/daemon/sessions.ts": "idle connections are closed",

@@ -9,8 +9,15 @@ export { builderSettings } from "./builder-settings.js";
 export type { ConfigChanges } from "./config-changes.js";
 export { builderConfigChanges, configChanges } from "./config-changes.js";
 export { ConfigError } from "./config-error.js";
-export type { FilterLevel, LogFilter } from "./log-filter.js";
-export { levelForTarget, parseLogFilter, programLogFormat, programLogLevel } from "./log-filter.js";
+export type { LogFilter } from "./log-filter.js";
+export {
+  levelForTarget,
+  parseLogFilter,
+  programLogFormat,
+  programLogLevel,
+  programLogLevels,
+  readLogFilter,
+} from "./log-filter.js";
 export { settingsTable } from "./manual.js";
 export { defineQueueRunnerConfig, loadQueueRunnerConfig } from "./queue-runner-config.js";
 export { queueRunnerSettings, referenceProtocolVersion } from "./queue-runner-settings.js";

@@ -3,10 +3,8 @@
  * and fields in brackets are accepted and ignored.
  */
 import { UsageError } from "../errors.js";
-import type { LogFormat, LogLevel } from "../log.js";
-
-/** A log level, or nothing at all. */
-export type FilterLevel = LogLevel | "off";
+import type { LogFormat } from "../log.js";
+import { type FilterLevel, filterLevels, type LevelOfTarget, LogLevels } from "../log-levels.js";
 
 /** A parsed filter. */
 export interface LogFilter {
@@ -16,11 +14,9 @@ export interface LogFilter {
   readonly targets: readonly { readonly target: string; readonly level: FilterLevel }[];
 }
 
-const levels: readonly FilterLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
-
 function parseLevel(text: string): FilterLevel | undefined {
-  if (/^[0-5]$/.test(text)) return levels[Number(text)];
-  return levels.find((level) => level === text.toLowerCase());
+  if (/^[0-5]$/.test(text)) return filterLevels[Number(text)];
+  return filterLevels.find((level) => level === text.toLowerCase());
 }
 
 /** Undefined when the text is not a filter. An empty one lets errors through only. */
@@ -75,24 +71,64 @@ function misspeltLevel(text: string, target: string): string | undefined {
 }
 
 /**
- * The log level of a program by its environment: `LOG_LEVEL`, else `RUST_LOG`, else `info`. A `RUST_LOG` that is not a
- * filter counts as `info`, because other programs read it as well.
+ * What a filter says about the rooms of a program. A room is meant by its name (`database=debug`) or below that of the
+ * program (`hydra_queue_runner::database=debug`); without a directive of its own it goes with the program.
+ *
+ * @throws UsageError when the text is not a filter
+ */
+export function readLogFilter(program: string, text: string): LevelOfTarget {
+  const filter = parseLogFilter(text);
+  if (filter === undefined || misspeltLevel(text, program) !== undefined) {
+    throw new UsageError(
+      `${JSON.stringify(text)} is not a log filter; use off, error, warn, info, debug, trace or a list like ${program}=debug,info`,
+    );
+  }
+  return levelsOfRooms(program, filter);
+}
+
+function levelsOfRooms(program: string, filter: LogFilter): LevelOfTarget {
+  return (room) =>
+    filter.targets.find(({ target }) => target === normalTarget(room))?.level ??
+    levelForTarget(filter, `${program}::${room}`);
+}
+
+/**
+ * The log levels of a program by its environment: `LOG_LEVEL`, else `RUST_LOG`, else `info`. A `RUST_LOG` that is not a
+ * filter counts as `info`, because other programs read it as well. `program`: its name in filters.
  *
  * @throws UsageError when `LOG_LEVEL` is not a filter
  */
+export function programLogLevels(
+  program: string,
+  env: Readonly<Record<string, string | undefined>>,
+): LogLevels {
+  const { LOG_LEVEL: own, RUST_LOG: shared } = env;
+  const read = (text: string): LevelOfTarget => readLogFilter(program, text);
+  if (own !== undefined) {
+    try {
+      return new LogLevels(read, own);
+    } catch (cause) {
+      throw new UsageError(`LOG_LEVEL: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
+  }
+  const filter = shared === undefined ? undefined : parseLogFilter(shared);
+  if (shared === undefined || filter === undefined) return new LogLevels(read, "info");
+  let first = true;
+  // Others read it too, so what looks misspelt may be meant for them; a later filter is ours alone.
+  const lenient = (text: string): LevelOfTarget => {
+    if (!first) return read(text);
+    first = false;
+    return levelsOfRooms(program, filter);
+  };
+  return new LogLevels(lenient, shared);
+}
+
+/** The log level of a program as a whole; see {@link programLogLevels}. @throws UsageError */
 export function programLogLevel(
-  target: string,
+  program: string,
   env: Readonly<Record<string, string | undefined>>,
 ): FilterLevel {
-  const { LOG_LEVEL: own } = env;
-  const text = own ?? env.RUST_LOG;
-  const filter = text === undefined ? undefined : parseLogFilter(text);
-  if (own !== undefined && (filter === undefined || misspeltLevel(own, target) !== undefined)) {
-    throw new UsageError(
-      `LOG_LEVEL: ${JSON.stringify(own)} is not a log filter; use off, error, warn, info, debug, trace or a list like ${target}=debug,info`,
-    );
-  }
-  return filter === undefined ? "info" : levelForTarget(filter, target);
+  return programLogLevels(program, env).levelOf(program);
 }
 
 /** How a program writes its log by its environment: `LOG_FORMAT`, else text. @throws UsageError for another word */

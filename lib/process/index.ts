@@ -10,6 +10,7 @@ export type { InheritedSocketsOptions, MutableEnvironment } from "./inherited-so
 export { inheritedSockets } from "./inherited-sockets.js";
 export type { LockFile, LockFileOptions } from "./lock-file.js";
 export { acquireLockFile } from "./lock-file.js";
+export { onLogLevelSignals } from "./log-level-signals.js";
 export type { ReloadSignal } from "./reload-signal.js";
 export { onReloadSignal } from "./reload-signal.js";
 export type { ProgramOptions } from "./run-program.js";

@@ -19,13 +19,13 @@ import { BuilderSessions } from "./attempt/builder-sessions.js";
 import { BuiltOutputs } from "./attempt/built-outputs.js";
 import { Dispatcher } from "./attempt/dispatcher.js";
 import { Effects } from "./attempt/effects.js";
-import { logMachineNotice } from "./attempt/ending-log.js";
 import { AttemptLauncher } from "./attempt/launcher.js";
 import { MachineEvents } from "./attempt/machine-events.js";
 import { ResolvedSteps } from "./attempt/resolved-steps.js";
 import { Results } from "./attempt/results.js";
 import { StepEvents } from "./attempt/step-events.js";
 import { EventBus } from "./events/index.js";
+import { writeJournal } from "./events/journal.js";
 import { CachedBuilds } from "./ingestion/cached-builds.js";
 import { EarlierAttempts } from "./ingestion/earlier-attempts.js";
 import { GraphGrowth } from "./ingestion/graph-growth.js";
@@ -137,11 +137,14 @@ export function assemble(context: RunnerContext): RunnerParts {
   const { config, store: raw, database, listener, logger, clock, closing, stopped } = context;
   const { now, random } = clock;
   const uploadMode = () => uploadModeOf(config());
+  // The level of each can be set by its name; see docs/configuration.md.
+  const room = (name: string): Logger => logger.child({}, name);
   const tasks = new TaskGroup((error) => logger.error("background work failed", { error }));
 
   // What is remembered.
-  const problems = context.problems ?? new Problems({ logger, now });
+  const problems = context.problems ?? new Problems({ now });
   const events = context.events ?? new EventBus(logger);
+  writeJournal(events, room("journal"));
   announceProblems(problems, events);
   const metrics = new Metrics();
   const counters = new RunnerCounters(metrics);
@@ -154,7 +157,6 @@ export function assemble(context: RunnerContext): RunnerParts {
       queueMicrotask(() => scheduler.setOptions(policies.settings(config())));
       return;
     }
-    logMachineNotice(logger, notice);
     machineEvents.noticed(notice);
   });
   const attempts = new AttemptRegistry();
@@ -172,22 +174,24 @@ export function assemble(context: RunnerContext): RunnerParts {
   const resolver = new InputResolver({ store, database, catalog });
 
   // Where outputs and logs go.
+  const outputsLog = room("outputs");
   const edges = (context.openEdges ?? openEdges)({
     config,
     uploadMode,
     store,
-    logger,
+    logger: outputsLog,
     tasks,
     problems,
     events,
   });
   const { logs, uploads, readNixSupport } = edges;
   const incoming = new IncomingOutputs({ store: raw, unproven, attempts });
-  const leftBehind = new LeftBehind({ store: raw, unproven, attempts, logger });
+  const leftBehind = new LeftBehind({ store: raw, unproven, attempts, logger: outputsLog });
   const presigned = new PresignedUploads({ uploads });
-  const publisher = new Publisher({ logs, uploads, presigned, tasks, logger });
+  const publisher = new Publisher({ logs, uploads, presigned, tasks, logger: outputsLog });
 
   // What is recorded.
+  const recordingLog = room("recording");
   const recorder = new Recorder({
     database,
     storeDir: store.storeDir,
@@ -201,12 +205,13 @@ export function assemble(context: RunnerContext): RunnerParts {
       registry.ended(id, result);
       metrics.add("buildsFinished");
     },
-    logger,
+    logger: recordingLog,
     now,
     random,
   });
 
   // From rows to steps.
+  const ingestionLog = room("ingestion");
   const earlierAttempts = new EarlierAttempts({ retry: () => scheduler.view.options.retry, random });
   const cached = new CachedBuilds({ store, database, recorder, readNixSupport, uploads, counters });
   const surveys = new GraphSurveys({
@@ -220,11 +225,19 @@ export function assemble(context: RunnerContext): RunnerParts {
     incoming,
     uploads,
     counters,
-    logger,
+    logger: ingestionLog,
     useSubstitutes: () => config().useSubstitutes,
     uploadMode,
   });
-  const copies = new OverflowCopies({ scheduler, uploads, recorder, cached, counters, tasks, logger });
+  const copies = new OverflowCopies({
+    scheduler,
+    uploads,
+    recorder,
+    cached,
+    counters,
+    tasks,
+    logger: ingestionLog,
+  });
   const turns = new Mutex();
   const growth = new GraphGrowth({
     scheduler,
@@ -233,7 +246,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     uploads,
     turns,
     tasks,
-    logger,
+    logger: ingestionLog,
     random,
     closing,
   });
@@ -247,7 +260,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     cached,
     counters,
     turns,
-    logger,
+    logger: ingestionLog,
   });
   const monitor = new QueueMonitor({
     scheduler,
@@ -260,13 +273,14 @@ export function assemble(context: RunnerContext): RunnerParts {
     storeDir: store.storeDir,
     counters,
     tasks,
-    logger,
+    logger: ingestionLog,
     intervalMs: () => timerMs(config().queueTriggerTimerInS),
     stopAfterMs: () => timerMs(config().stopQueueRunAfterInS),
     buildsAtOnce: () => buildsAtOnce(config()),
   });
 
   // From a machine to a result.
+  const attemptLog = room("attempt");
   const builtOutputs = new BuiltOutputs({ scheduler, incoming, resolver, growth });
   const endings = new AttemptEndings({
     catalog,
@@ -274,19 +288,19 @@ export function assemble(context: RunnerContext): RunnerParts {
     publisher,
     listener: builtOutputs,
     counters,
-    logger,
+    logger: attemptLog,
     random,
     stopped,
   });
   const results = new Results({
     scheduler,
     attempts,
-    outputCheck: { store: raw, incoming, presigned, uploadMode, logger, random, stopped },
+    outputCheck: { store: raw, incoming, presigned, uploadMode, logger: attemptLog, random, stopped },
     endings,
     listener: builtOutputs,
     stepEvents,
     counters,
-    logger,
+    logger: attemptLog,
   });
   const resolvedSteps = new ResolvedSteps({
     scheduler,
@@ -300,7 +314,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const sessions = new BuilderSessions({
     scheduler,
     machineEvents,
-    logger,
+    logger: attemptLog,
     maxConcurrentDownloads: () => config().maxConcurrentDownloads,
   });
   const owners = new MachineOwners({
@@ -323,7 +337,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     stepEvents,
     uploads,
     counters,
-    logger,
+    logger: attemptLog,
     limits: config,
     uploadMode,
   });
@@ -333,7 +347,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     launcher,
     monitor,
     isOurs: (id, step, machine) => attemptIds.isFor(id, { step, machine, principal: ownerOf(machine) }),
-    logger,
+    logger: attemptLog,
   });
   const dispatcher = new Dispatcher({
     scheduler,
@@ -353,7 +367,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     catalog,
     counters,
     tasks,
-    logger,
+    logger: attemptLog,
   });
   scheduler.connect(effects, dispatcher);
 

@@ -60,7 +60,7 @@ export class RunnerListeners {
       this.#rest = await StatusServer.listen({
         handler: (request, response) => this.#router.handle(request, response),
         listen: listenOptions(rest),
-        logger,
+        logger: logger.child({}, "status"),
       });
     }
     this.#warnOfOpenPort();
@@ -100,7 +100,8 @@ export class RunnerListeners {
 }
 
 function startRpc(options: RunnerListenersOptions): Promise<RunnerServer> {
-  const { store, grpc, tls, config, parts, state, logger } = options;
+  const { store, grpc, tls, config, parts, state } = options;
+  const logger = options.logger.child({}, "rpc");
   const handlers = createRpcHandlers({
     ...parts,
     logger,
@@ -127,7 +128,7 @@ function makeRouter({ rest, version, config, source, parts, logger }: RunnerList
     hosts: new HostNames({ names: statusHosts, bound: rest?.kind === "tcp" ? rest.host : undefined }),
     source,
     metrics: parts.metrics,
-    logger,
+    logger: logger.child({}, "status"),
     writeToken: statusToken?.reveal(),
     ...(version === undefined ? {} : { version }),
   });

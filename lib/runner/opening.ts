@@ -63,19 +63,20 @@ export interface OpeningOptions extends Pick<QueueRunnerOptions, "store" | "rand
 export async function openRunner(options: OpeningOptions): Promise<OpenedRunner> {
   const { store, random = Math.random, logger, now, closing, stopped, problems, state } = options;
   const config = options.config();
+  const databaseLog = logger.child({}, "database");
   let parts: RunnerParts | undefined;
   const { database, connect } = await prepareHydraDatabase({
     url: config.dbUrl.reveal(),
     dataDir: config.hydraDataDir,
     maxConnections: config.maxDbConnections,
-    logger,
+    logger: databaseLog,
     signal: closing,
     onRetry: () => parts?.metrics.add("databaseRetries"),
   });
   try {
-    const listener = new Listener({ database, logger });
+    const listener = new Listener({ database, logger: databaseLog });
     const graceMs = (): number => options.config().databaseGraceInS * 1000;
-    const lock = new OwnerLock({ database, logger, graceMs });
+    const lock = new OwnerLock({ database, logger: databaseLog, graceMs });
     const folder = ownFolder(config);
     const unprovenMemory = new UnprovenFile({
       path: join(folder, "unproven-paths"),

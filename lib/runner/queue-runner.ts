@@ -94,7 +94,7 @@ export class QueueRunner implements AsyncDisposable {
     this.#logger = options.logger ?? silentLogger;
     this.#now = options.now ?? Date.now;
     this.#startedAt = this.#now();
-    this.#problems = new Problems({ logger: this.#logger, now: this.#now });
+    this.#problems = new Problems({ now: this.#now });
     this.#events = new EventBus(this.#logger);
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;

@@ -31,7 +31,7 @@ ${settingsTable(queueRunnerSettings, true)}
 | \`LOGNAME\` | user in the default of \`rootsDir\`; the user of the process when it is not set |
 | \`NIX_REMOTE\`, \`NIX_STATE_DIR\` | where the Nix daemon is, and the state folder in the default of \`rootsDir\` |
 | \`LOG_FORMAT\` | \`text\` (default) or \`json\`: one object per line |
-| \`LOG_LEVEL\`, \`RUST_LOG\` | log filter: \`info\`, \`hydra_queue_runner=debug,info\`; the first that is set is used; a \`LOG_LEVEL\` that is not a filter is an error |
+| \`LOG_LEVEL\`, \`RUST_LOG\` | log filter: \`info\`, or with levels for rooms \`info,database=debug\` (\`queue_runner\`, \`journal\`, \`ingestion\`, \`attempt\`, \`outputs\`, \`recording\`, \`database\`, \`rpc\`, \`status\`; \`hydra_queue_runner\` for all); the first that is set is used; a \`LOG_LEVEL\` that is not a filter is an error. \`SIGUSR1\` raises all levels by one, \`SIGUSR2\` lowers them |
 | \`LISTEN_FDS\`, \`LISTEN_FDNAMES\`, \`LISTEN_PID\`, \`LISTEN_FDS_FIRST_FD\` | inherited sockets, see operations.md |
 | \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
 | \`AWS_…\` | credentials of S3 |

@@ -10,7 +10,7 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { BinaryCache } from "../cache/binary-cache.js";
 import { BinaryCacheError } from "../errors.js";
 import { type UploadJob, UploadJournal, type UploadRequest } from "./upload-journal.js";
-import { isHopeless, prepareUpload, type UploadSource, type Written } from "./upload-work.js";
+import { type IntoCache, isHopeless, prepareUpload, type UploadSource, type Written } from "./upload-work.js";
 
 export type { UploadJob, UploadRequest } from "./upload-journal.js";
 
@@ -170,7 +170,7 @@ export class UploadQueue {
 
   /** Tries again, later each time, until it works or cannot work. Caches that are done are not asked again. */
   async #untilDone(job: UploadJob): Promise<void> {
-    const { retryDelayMs = 1000, maxRetryDelayMs = 300_000, random = Math.random } = this.#options;
+    const { retryDelayMs = 1000, maxRetryDelayMs = 300_000, random = Math.random, onTry } = this.#options;
     const finished = new Set<string>();
     await retry(() => this.#attempt(job, finished), {
       classify: (error) => (isHopeless(job, error) ? "final" : "passing"),
@@ -179,7 +179,8 @@ export class UploadQueue {
       signal: this.#stop.signal,
       ref: false,
       onRetry: ({ error, failures, delayMs }) =>
-        this.#logger.warn("an upload failed and will be tried again", {
+        // Who hears of each try says it in their own way.
+        this.#logger[onTry === undefined ? "warn" : "debug"]("an upload failed and will be tried again", {
           job: job.id,
           attempt: failures,
           delayMs: Math.round(delayMs),
@@ -197,29 +198,35 @@ export class UploadQueue {
       );
     if (caches.length === 0) return;
     const { closure, openNar, caches: all } = this.#options;
-    const into = await prepareUpload(job, {
-      store: { closure, openNar },
-      caches: all(),
-      logger: this.#logger,
-      signal,
-    });
+    const started = Date.now();
+    const ended = (cache: BinaryCache, since: number, outcome: UploadTry["outcome"]): void =>
+      this.#options.onTry?.({ job, cache, ms: Math.max(0, Date.now() - since), outcome });
+    let into: IntoCache;
+    try {
+      const store = { closure, openNar };
+      into = await prepareUpload(job, { store, caches: all(), logger: this.#logger, signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      // No cache is to blame.
+      const retried = !isHopeless(job, error);
+      for (const cache of caches) ended(cache, started, { kind: "failed", error, retried });
+      throw error;
+    }
     const failures: unknown[] = [];
     // One cache that is down does not keep the others from their data.
     for (const cache of caches) {
-      const started = Date.now();
-      const ended = (outcome: UploadTry["outcome"]): void =>
-        this.#options.onTry?.({ job, cache, ms: Math.max(0, Date.now() - started), outcome });
+      const since = Date.now();
       try {
         const written = await into(cache);
         finished.add(cache.uri);
         this.#options.onCache?.(cache, undefined);
-        ended({ kind: "uploaded", ...written });
+        ended(cache, since, { kind: "uploaded", ...written });
       } catch (error) {
         signal.throwIfAborted();
         failures.push(error);
         const retried = !isHopeless(job, error);
         if (retried) this.#options.onCache?.(cache, error);
-        ended({ kind: "failed", error, retried });
+        ended(cache, since, { kind: "failed", error, retried });
       }
     }
     const retryable = failures.find((error) => !isHopeless(job, error));

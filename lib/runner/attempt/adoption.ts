@@ -72,7 +72,6 @@ export class Adoption {
       ageMs: build.ageMs,
     });
     if (assignment !== undefined) {
-      this.#logger.info("running build taken over", { drv: build.drv, hostname: session.join.hostname });
       resumed.adopting();
       void this.#launcher.adopt(assignment).then(() => resumed.settle());
       return;

@@ -112,7 +112,6 @@ export class BuilderSessions {
         ? undefined
         : setTimeout(() => scheduler.requestRound(), this.#adoptionGraceMs + 1);
     before?.tunnel.close("the builder joined again");
-    logger.info("builder joined", { machine: id, hostname: join.hostname, systems: join.systems.join(",") });
     tunnel.send({
       kind: "joinResponse",
       machineId: id,
@@ -200,7 +199,6 @@ export class BuilderSessions {
     const { id, join } = session;
     if (this.#open.get(id) !== session) return;
     this.#open.delete(id);
-    this.#logger.info("builder left", { machine: id, hostname: join.hostname });
     const keepsBuilding = join.running !== undefined && !session.leaving;
     const hasAttempts = (scheduler.machine(id)?.attempts.length ?? 0) > 0;
     if (keepsBuilding && hasAttempts) scheduler.disconnectMachine(id, this.#rejoinGraceMs);

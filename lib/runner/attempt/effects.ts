@@ -55,7 +55,7 @@ export class Effects implements EffectPerformer {
       }
       case "attemptEnded":
         if (effect.abort) this.#sessions.send(effect.machine, { kind: "abort", buildId: effect.attempt });
-        this.#logger.warn("attempt ended without a report", {
+        this.#logger.debug("attempt ended without a report", {
           cause: effect.cause,
           drv: this.#attempts.get(effect.attempt)?.drv,
           machine: effect.machine,

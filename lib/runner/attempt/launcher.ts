@@ -153,11 +153,6 @@ export class AttemptLauncher {
     }
     this.#scheduler.sent(attempt.id);
     this.#stepEvents.started(attempt);
-    const { tries } = attempt.assignment;
-    if (tries > 0) {
-      const { drv, hostname: host, machine } = attempt;
-      this.#logger.info("step is tried again", { drv, host, machine, tries });
-    }
     this.#counters.stepStarted(attempt, this.#scheduler.now());
   }
 

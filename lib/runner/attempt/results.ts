@@ -22,7 +22,6 @@ import type { RunningScheduler, SettledCompletion, SettledFailure } from "../sta
 import { wantingJobsets } from "../state/wanting-jobsets.js";
 import { type AttemptEndings, unreported } from "./attempt-endings.js";
 import type { OutcomeListener } from "./built-outputs.js";
-import { logEnding } from "./ending-log.js";
 import { checkOutputsWhileWanted, type OutputCheckRetries } from "./output-check.js";
 import type { StepEvents } from "./step-events.js";
 
@@ -110,7 +109,6 @@ export class Results {
     if (attempt !== undefined) attempt.endedAt ??= this.#scheduler.now();
     if (attempt?.sent === true) this.#counters.stepLost();
     const unsent = attempt?.sent === false ? machineLeftMessage : undefined;
-    logEnding(this.#logger, attempt, completion, error);
     this.#stepEvents.ended(attempt, completion, { error });
     await this.#endings.record(attempt, completion, unreported(error ?? unsent));
   }
@@ -142,7 +140,6 @@ export class Results {
     const completion = this.#scheduler.complete(attempt.id, outcome);
     this.#attempts.remove(attempt.id);
     const refusal = judged.kind === "refused" ? judged.error : report.error;
-    logEnding(this.#logger, attempt, completion, refusal);
     this.#stepEvents.ended(attempt, completion, { report, error: succeeded ? undefined : refusal });
     await this.#endings.record(attempt, completion, {
       error: succeeded ? undefined : refusal,

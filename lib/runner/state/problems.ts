@@ -1,9 +1,8 @@
 /**
  * What does not work at present. Parts of the runner report when a trouble begins and when it is over; the status API
- * lists what lasts, and both ends are lines in the log.
+ * lists what lasts, and both ends are events.
  */
 import { errorChain } from "../../errors.js";
-import { type Logger, silentLogger } from "../../log.js";
 import type { Problem } from "../../status/index.js";
 import { type ProblemCode, problemKinds } from "./problem-kinds.js";
 
@@ -29,13 +28,11 @@ export type ProblemReporter = Pick<Problems, "begin" | "end" | "keep">;
 
 /** The problems of one runner. */
 export class Problems {
-  readonly #logger: Logger;
   readonly #now: () => number;
   readonly #present = new Map<string, Problem>();
   readonly #listeners = new Set<(event: ProblemEvent) => void>();
 
-  constructor(options: { readonly logger?: Logger | undefined; readonly now?: () => number } = {}) {
-    this.#logger = options.logger ?? silentLogger;
+  constructor(options: { readonly now?: () => number } = {}) {
     this.#now = options.now ?? Date.now;
   }
 
@@ -64,7 +61,6 @@ export class Problems {
     const problem = { part, code, subject, reason, advice, since: known?.since ?? this.#now() };
     this.#present.set(key, problem);
     if (known !== undefined) return;
-    this.#logger.warn("problem", { part, code, ...(subject === "" ? {} : { subject }), reason, advice });
     this.#announce({ kind: "began", problem, at: problem.since });
   }
 
@@ -74,9 +70,6 @@ export class Problems {
     if (problem === undefined) return;
     this.#present.delete(keyOf(code, subject));
     const at = this.#now();
-    const { part } = problem;
-    const lastedMs = Math.max(0, at - problem.since);
-    this.#logger.info("problem is over", { part, code, ...(subject === "" ? {} : { subject }), lastedMs });
     this.#announce({ kind: "ended", problem, at });
   }
 

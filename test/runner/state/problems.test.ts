@@ -2,17 +2,23 @@
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { createLogger } from "../../../lib/log.js";
+import { EventBus } from "../../../lib/runner/events/index.js";
+import { writeJournal } from "../../../lib/runner/events/journal.js";
+import { announceProblems } from "../../../lib/runner/state/problem-events.js";
 import { problemKinds } from "../../../lib/runner/state/problem-kinds.js";
 import { type ProblemEvent, Problems } from "../../../lib/runner/state/problems.js";
 
 function registry() {
   const clock = { now: 1_000 };
   const lines: string[] = [];
-  const logger = createLogger({ target: "t", write: (line) => lines.push(line) });
-  return { clock, lines, problems: new Problems({ logger, now: () => clock.now }) };
+  const problems = new Problems({ now: () => clock.now });
+  const bus = new EventBus();
+  writeJournal(bus, createLogger({ target: "t", write: (line) => lines.push(line) }));
+  announceProblems(problems, bus);
+  return { clock, lines, problems };
 }
 
-it("lists a problem from its beginning to its end, with the newest cause", () => {
+it("lists a problem from its beginning to its end, with the newest cause", async () => {
   const { clock, lines, problems } = registry();
   problems.begin({ code: "upload-failing", subject: "a", cause: new Error("refused") });
   clock.now = 3_000;
@@ -32,6 +38,7 @@ it("lists a problem from its beginning to its end, with the newest cause", () =>
   problems.end("upload-failing", "a");
   expect(problems.present).toEqual([]);
   // One line each, whatever happened in between.
+  await Promise.resolve();
   expect(lines).toHaveLength(2);
   expect(lines[0]).toMatch(/WARN.*problem.*part=uploads.*subject=a.*refused/);
   expect(lines[1]).toMatch(/INFO.*problem is over.*lastedMs=2000/);
