@@ -4,7 +4,7 @@
  * Each room is also an entry point of its own (`hydra-runner/nix`, `hydra-runner/scheduler`, …) with more names than
  * are gathered here.
  */
-export { BinaryCache, FileCache, S3Uploader, UploadQueue } from "./binary-cache/index.js";
+export { BinaryCache, binaryCacheOn, FileCache, S3Uploader, UploadQueue } from "./binary-cache/index.js";
 export { BuilderClient, type BuilderClientOptions } from "./builder/index.js";
 export {
   type BuilderConfig,

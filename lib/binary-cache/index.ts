@@ -34,7 +34,7 @@ export { S3Uploader } from "./objects/s3-uploader.js";
 /** Requests and bytes exchanged with a store. */
 export { TrafficCounters, type TrafficReport } from "./objects/traffic.js";
 /** Opens a cache by its URI: the usual way to get one. */
-export { type OpenCacheOptions, openBinaryCache } from "./open.js";
+export { binaryCacheOn, type OpenCacheOptions, openBinaryCache } from "./open.js";
 /** Sizes of the parts that builders upload. */
 export { partPlan } from "./presigned/part-plan.js";
 /** The capability `BinaryCache.presigned`. */

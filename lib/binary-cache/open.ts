@@ -9,6 +9,7 @@ import { wrongStore } from "./cache/cache-info.js";
 import { parseCacheUri } from "./cache-uri.js";
 import { BinaryCacheError } from "./errors.js";
 import { FileCache } from "./objects/file-cache.js";
+import type { ObjectStore } from "./objects/object-store.js";
 import type { S3Credentials } from "./objects/s3-connection.js";
 import { S3Uploader } from "./objects/s3-uploader.js";
 
@@ -52,6 +53,29 @@ export async function openBinaryCache(uri: string, options: OpenCacheOptions = {
     objects.close();
     throw error;
   }
+}
+
+/**
+ * A binary cache on an object store of one's own. `parameters`: those of a cache URI, such as
+ * `compression=zstd&secret-key=/etc/key`. Otherwise as `openBinaryCache`.
+ *
+ * @throws BinaryCacheError (`settings`, `wrong-store`), UsageError for a key file that cannot be used
+ */
+export async function binaryCacheOn(
+  objects: ObjectStore,
+  parameters = "",
+  options: Omit<OpenCacheOptions, "credentials"> = {},
+): Promise<BinaryCache> {
+  const { storeDir = defaultStoreDir, logger = silentLogger, signal, now } = options;
+  const parsed = parseCacheUri(`file:///own?${parameters}`);
+  const settings = { ...parsed.settings, place: objects.name };
+  for (const warning of parsed.warnings) {
+    logger.warn("binary cache parameters", { cache: objects.name, warning });
+  }
+  const signers: Signer[] = [];
+  for (const file of settings.secretKeyFiles) signers.push(await Signer.fromFile(file));
+  const uri = `own:${objects.name}`;
+  return confirm(new BinaryCache({ uri, settings, storeDir, signers, logger, now, objects }), logger, signal);
 }
 
 /** How long the opening of a cache waits for its store to answer, in milliseconds. */

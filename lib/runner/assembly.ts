@@ -5,6 +5,7 @@
  * loop in it, from the scheduler's choices back to the parts that carry them out, is closed by `scheduler.connect`.
  */
 import { Mutex, TaskGroup } from "../async/index.js";
+import type { BinaryCache } from "../binary-cache/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase, Listener } from "../database/index.js";
 import type { TransactionRunner } from "../database/recording/index.js";
@@ -87,6 +88,8 @@ export interface RunnerContext {
   readonly stopped?: AbortSignal | undefined;
   /** Makes identifiers of attempts. Default: with a key that no other runner knows. */
   readonly attemptIds?: AttemptIds | undefined;
+  /** Binary caches besides those of the configuration. Default: none. */
+  readonly caches?: readonly BinaryCache[] | undefined;
   /** Rules in place of those of the configuration. Default: none. */
   readonly policies?: RunnerPolicies | undefined;
   /** Where events go. Default: a bus of their own. */
@@ -183,6 +186,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     tasks,
     problems,
     events,
+    caches: context.caches,
   });
   const { logs, uploads, readNixSupport } = edges;
   const incoming = new IncomingOutputs({ store: raw, unproven, attempts });

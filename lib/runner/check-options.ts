@@ -9,7 +9,7 @@ import type { QueueRunnerOptions } from "./options.js";
 
 type Members = Readonly<Record<string, unknown>>;
 
-const functions = ["machineOrder", "machineFree", "stepOrder", "onLog", "now", "random"] as const;
+const functions = ["machineOrder", "machineFree", "stepOrder", "onLog", "onResult", "now", "random"] as const;
 const logMethods = ["error", "warn", "info", "debug", "trace", "child"] as const;
 
 /** @throws UsageError that names the option */

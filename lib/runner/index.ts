@@ -32,3 +32,5 @@ export type { RunnerPolicies } from "./policies.js";
 export { QueueRunner, type RunnerExit } from "./queue-runner.js";
 /** What `QueueRunner.enqueue` takes. */
 export type { EnqueueRequest } from "./service/requests.js";
+/** Own code that takes part. */
+export type { LogChunk, RunnerSinks } from "./sinks.js";

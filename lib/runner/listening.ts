@@ -20,7 +20,7 @@ import { onlyWhenActive } from "./service/state-guards.js";
 
 /** What is served, and where. */
 export interface RunnerListenersOptions
-  extends Pick<QueueRunnerOptions, "store" | "rest" | "grpc" | "tls" | "version"> {
+  extends Pick<QueueRunnerOptions, "store" | "rest" | "grpc" | "tls" | "version" | "onLog"> {
   /** Read at each use: a reload changes it. */
   readonly config: () => QueueRunnerConfig;
   readonly parts: RunnerParts;
@@ -104,6 +104,7 @@ function startRpc(options: RunnerListenersOptions): Promise<RunnerServer> {
   const logger = options.logger.child({}, "rpc");
   const handlers = createRpcHandlers({
     ...parts,
+    onLog: options.onLog,
     logger,
     ownVersion: () => config().protocolVersion,
     acceptedVersions: () => config().acceptedPeerVersions,

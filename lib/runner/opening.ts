@@ -41,7 +41,7 @@ export interface OpenedRunner {
 }
 
 /** What the runner knows before anything is opened. */
-export interface OpeningOptions extends Pick<QueueRunnerOptions, "store" | "random"> {
+export interface OpeningOptions extends Pick<QueueRunnerOptions, "store" | "random" | "caches"> {
   readonly policies: RunnerPolicies;
   readonly events: EventBus;
   /** Read at each use: a reload changes it. */
@@ -96,6 +96,7 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
       clock: { now, random },
       policies: options.policies,
       events: options.events,
+      caches: options.caches,
       closing,
       stopped,
       problems,

@@ -4,9 +4,10 @@ import type { Logger } from "../log.js";
 import type { Store } from "../nix/store/store.js";
 import type { ListenerOptions, ServerTlsOptions } from "../rpc/index.js";
 import type { RunnerPolicies } from "./policies.js";
+import type { RunnerSinks } from "./sinks.js";
 
 /** Settings, store and listeners of a `QueueRunner`. */
-export interface QueueRunnerOptions extends RunnerPolicies {
+export interface QueueRunnerOptions extends RunnerPolicies, RunnerSinks {
   readonly config: QueueRunnerConfig;
   /** The runner's Nix store; the runner does not close it. */
   readonly store: Store;

@@ -35,6 +35,7 @@ import type { OpenedRunner } from "./opening.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { ownerAnswers, ownFolder, ownLockFile, tryToOwn } from "./ownership.js";
 import { derivationOf, type EnqueueRequest, jobsetIdOf, switchMachine } from "./service/requests.js";
+import { ResultFeed } from "./sinks.js";
 import { Problems } from "./state/problems.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
@@ -63,6 +64,7 @@ export class QueueRunner implements AsyncDisposable {
   /** What does not work at present. */
   readonly #problems: Problems;
   readonly #events: EventBus;
+  readonly #results: ResultFeed | undefined;
   #config: QueueRunnerConfig;
   #state: RunnerState = "starting";
   #opened: OpenedRunner | undefined;
@@ -96,6 +98,8 @@ export class QueueRunner implements AsyncDisposable {
     this.#startedAt = this.#now();
     this.#problems = new Problems({ now: this.#now });
     this.#events = new EventBus(this.#logger);
+    const { onResult } = options;
+    this.#results = onResult && new ResultFeed(this.#events, onResult, this.#logger);
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -380,6 +384,7 @@ export class QueueRunner implements AsyncDisposable {
       await atMost(opened.database.close(), databaseCloseMs);
     }
     this.#events.close();
+    await this.#results?.close();
     this.#finish({ reason: "closed", exitCode: 0 });
   }
 

@@ -47,6 +47,8 @@ export class CacheTargets {
   readonly #store: RunnerStore;
   readonly #logger: Logger;
   readonly #problems: ProblemReporter;
+  /** Given by the embedder, who closes them. */
+  readonly #own: readonly BinaryCache[];
   #opened: Opened = nothing;
   #watch: StoreWatch | undefined;
 
@@ -54,7 +56,9 @@ export class CacheTargets {
     readonly store: RunnerStore;
     readonly logger: Logger;
     readonly problems: ProblemReporter;
+    readonly caches?: readonly BinaryCache[] | undefined;
   }) {
+    this.#own = options.caches ?? [];
     this.#store = options.store;
     this.#logger = options.logger;
     this.#problems = options.problems;
@@ -66,7 +70,8 @@ export class CacheTargets {
    * @throws UsageError, BinaryCacheError when an address or a key cannot be used; the old stores then stay in use
    */
   async open(targets: UploadTargets): Promise<void> {
-    if (JSON.stringify(targets) === JSON.stringify(this.#opened.targets)) return;
+    const isSame = JSON.stringify(targets) === JSON.stringify(this.#opened.targets);
+    if (isSame && this.#watch !== undefined) return;
     const logger = this.#logger;
     const store = this.#store;
     const caches: BinaryCache[] = [];
@@ -91,7 +96,9 @@ export class CacheTargets {
   close(): void {
     this.#watch?.close();
     this.#watch = undefined;
-    for (const cache of this.all) cache.close();
+    const { caches, overflow } = this.#opened;
+    for (const cache of caches) cache.close();
+    overflow?.close();
     this.#opened = nothing;
   }
 
@@ -106,7 +113,7 @@ export class CacheTargets {
 
   of(destination: Destination): readonly BinaryCache[] {
     const { caches, overflow } = this.#opened;
-    if (destination === "caches") return caches;
+    if (destination === "caches") return [...caches, ...this.#own];
     return overflow === undefined ? [] : [overflow];
   }
 

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import type { TaskGroup } from "../../async/index.js";
+import type { BinaryCache } from "../../binary-cache/index.js";
 import type { QueueRunnerConfig } from "../../config/types.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -36,6 +37,8 @@ export interface EdgesOptions {
   readonly tasks: TaskGroup;
   readonly problems: ProblemReporter;
   readonly events: EventEmitter;
+  /** Caches besides those of the configuration; closed by their owner. Default: none. */
+  readonly caches?: readonly BinaryCache[] | undefined;
 }
 
 /** The edges of a runner in production: files below its data folder, the stores of its configuration. */
@@ -54,6 +57,7 @@ export function openEdges(options: EdgesOptions): RunnerEdges {
     tasks,
     problems,
     events,
+    caches: options.caches,
     logger,
     uploadMode,
     concurrency: () => Math.max(1, config().concurrentUploadLimit),

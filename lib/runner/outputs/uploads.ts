@@ -52,6 +52,8 @@ export interface UploadsOptions {
   readonly tasks: TaskGroup;
   readonly problems: ProblemReporter;
   readonly events: EventEmitter;
+  /** Caches besides those of the configuration; closed by their owner. Default: none. */
+  readonly caches?: readonly BinaryCache[] | undefined;
   readonly logger: Logger;
   /** Read at each use: a reload changes it. */
   readonly uploadMode: () => UploadMode;

@@ -1,6 +1,8 @@
 /** Logs from builders into the log store. */
+import type { Logger } from "../../log.js";
 import { decodeLog } from "../../rpc/index.js";
 import type { RunnerEdges } from "../outputs/edges.js";
+import type { RunnerSinks } from "../sinks.js";
 import type { Attempt } from "../state/attempts.js";
 import type { RunnerCounters } from "../state/counters.js";
 
@@ -17,6 +19,9 @@ function ceilingOf({ limits: { maxLogSize } }: Pick<Attempt, "limits">): number 
 export interface LogIntakeOptions {
   readonly logs: Pick<RunnerEdges["logs"], "create">;
   readonly counters: RunnerCounters;
+  /** Gets what was written, part by part; the next part waits for it. Default: nothing. */
+  readonly onLog?: RunnerSinks["onLog"];
+  readonly logger: Logger;
   /** Ends an attempt whose log is far longer than allowed. */
   readonly onTooLong: (attempt: Attempt) => Promise<void>;
 }
@@ -44,17 +49,35 @@ export class LogIntake {
     if (tooLong) await this.#options.onTooLong(attempt);
   }
 
+  /** Gives parts to the embedder's sink until that fails. */
+  #follower(attempt: Attempt): (bytes: Uint8Array, offset: number) => Promise<void> {
+    const { onLog, logger } = this.#options;
+    const { drv, hostname: machine, assignment } = attempt;
+    let works = onLog !== undefined;
+    return async (bytes, offset) => {
+      if (!works) return;
+      try {
+        await onLog?.({ drv, build: assignment.build, machine, try: assignment.tries + 1, offset, bytes });
+      } catch (error) {
+        works = false;
+        logger.error("the sink of logs failed; it gets no more of this log", { drv, machine, error });
+      }
+    };
+  }
+
   /** A log that was cut off comes again from its start. */
   async #write(attempt: Attempt, chunks: AsyncIterable<Uint8Array>): Promise<{ readonly tooLong: boolean }> {
     const { logs, counters } = this.#options;
     const again = attempt.log !== undefined || attempt.adopted === true;
     const writer = await logs.create(attempt.drv, again ? { since: attempt.startedAt } : {});
     const ceiling = ceilingOf(attempt);
+    const follow = this.#follower(attempt);
     let bytes = 0;
     try {
       for await (const chunk of decodeLog(chunks, { maxBytes: ceiling + 1 })) {
         counters.metrics.add("logBytes", chunk.length);
         await writer.write(chunk);
+        await follow(chunk, bytes);
         bytes += chunk.length;
         if (bytes > ceiling) return { tooLong: true };
       }

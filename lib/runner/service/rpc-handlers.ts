@@ -31,7 +31,7 @@ import type { RunnerStore } from "../state/runner-store.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import { type AdmissionRules, admit, answerVersion } from "./admission.js";
 import { CallGuard, guarded } from "./call-guard.js";
-import { LogIntake } from "./log-intake.js";
+import { LogIntake, type LogIntakeOptions } from "./log-intake.js";
 
 /** What calls are answered with. */
 export interface RpcHandlersOptions extends AdmissionRules {
@@ -47,6 +47,8 @@ export interface RpcHandlersOptions extends AdmissionRules {
   readonly logs: RunnerEdges["logs"];
   readonly presigned: PresignedUploads;
   readonly counters: RunnerCounters;
+  /** Gets every log; see `RunnerSinks`. */
+  readonly onLog?: LogIntakeOptions["onLog"];
 }
 
 /** One handler for each call, behind its guard. */
@@ -55,6 +57,8 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
   const logIntake = new LogIntake({
     logs: options.logs,
     counters,
+    onLog: options.onLog,
+    logger: options.logger,
     onTooLong: (attempt) => endForItsLog(options, attempt),
   });
   return guarded(new CallGuard(options), {

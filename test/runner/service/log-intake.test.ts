@@ -3,7 +3,9 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { silentLogger } from "../../../lib/log.js";
 import { encodeLog } from "../../../lib/rpc/index.js";
+import type { RunnerSinks } from "../../../lib/runner/index.js";
 import { LogStore } from "../../../lib/runner/outputs/log-store.js";
 import { LogIntake } from "../../../lib/runner/service/log-intake.js";
 import type { Attempt } from "../../../lib/runner/state/attempts.js";
@@ -18,12 +20,17 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true, force: true }));
 
-async function receive(bytes: number): Promise<{ text: string; tooLong: Attempt[]; read: number }> {
+async function receive(
+  bytes: number,
+  onLog?: RunnerSinks["onLog"],
+): Promise<{ text: string; tooLong: Attempt[]; read: number }> {
   const logs = new LogStore({ directory: folder, maxBytes: limit });
   const tooLong: Attempt[] = [];
   const intake = new LogIntake({
     logs,
     counters: new RunnerCounters(new Metrics()),
+    logger: silentLogger,
+    onLog,
     onTooLong: async (attempt) => void tooLong.push(attempt),
   });
   let read = 0;
@@ -58,5 +65,36 @@ describe("a log", () => {
     expect(text).toBe(`${"x".repeat(limit)}\n[log cut after ${limit} bytes]\n`);
     expect(tooLong).toHaveLength(1);
     expect(read).toBeLessThan(10 * limit);
+  });
+});
+
+describe("a sink of logs", () => {
+  it("gets what was written, part by part, and the next part waits for it", async () => {
+    const parts: { offset: number; bytes: number; at: string }[] = [];
+    let busy = 0;
+    const { text } = await receive(300_000, async ({ offset, bytes, machine, build, try: number }) => {
+      busy++;
+      expect(busy).toBe(1);
+      parts.push({ offset, bytes: bytes.length, at: `${machine} ${build} ${number}` });
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      busy--;
+    });
+    expect(parts.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(text.length);
+    let expected = 0;
+    for (const { offset, bytes } of parts) {
+      expect(offset).toBe(expected);
+      expected += bytes;
+    }
+    expect(new Set(parts.map(({ at }) => at)).size).toBe(1);
+  });
+
+  it("that fails does not keep the log from being written", async () => {
+    let calls = 0;
+    const { text } = await receive(300_000, () => {
+      calls++;
+      throw new Error("the dashboard is down");
+    });
+    expect(calls).toBe(1);
+    expect(text).toBe("x".repeat(300_000));
   });
 });
