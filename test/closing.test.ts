@@ -160,9 +160,9 @@ describe("closing a runner ends the pause", () => {
     const unanswered = (): Promise<never> => Promise.reject(new DaemonError("closed", "no daemon"));
     const check = checkOutputsWhileWanted(
       {
-        store: { queryPathInfos: unanswered },
+        store: { storeDir: defaultStoreDir, queryPathInfos: unanswered },
         incoming: { demandProvable: () => {} },
-        presigned: { lacking: unanswered },
+        presigned: { lacking: unanswered, release: unanswered },
         uploadMode: () => "through-runner",
         logger,
         random: () => 0.5,

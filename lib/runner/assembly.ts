@@ -35,6 +35,7 @@ import { Ingestion } from "./ingestion/ingestion.js";
 import { OverflowCopies } from "./ingestion/overflow-copies.js";
 import { QueueMonitor } from "./ingestion/queue-monitor.js";
 import { type EdgesOptions, openEdges, type RunnerEdges } from "./outputs/edges.js";
+import type { HeldNarInfoMemory } from "./outputs/held-narinfos.js";
 import { IncomingOutputs } from "./outputs/incoming-outputs.js";
 import { LeftBehind } from "./outputs/left-behind.js";
 import { PresignedUploads } from "./outputs/presigned-uploads.js";
@@ -102,6 +103,8 @@ export interface RunnerContext {
   readonly unprovenBefore?: readonly StorePath[] | undefined;
   /** Default: they are forgotten with the process. */
   readonly unprovenMemory?: UnprovenMemory | undefined;
+  /** Default: none. */
+  readonly heldNarInfos?: HeldNarInfoMemory | undefined;
   /** Default: those of production. */
   readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
 }
@@ -191,7 +194,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const { logs, uploads, readNixSupport } = edges;
   const incoming = new IncomingOutputs({ store: raw, unproven, attempts });
   const leftBehind = new LeftBehind({ store: raw, unproven, attempts, logger: outputsLog });
-  const presigned = new PresignedUploads({ uploads });
+  const presigned = new PresignedUploads({ uploads, store, memory: context.heldNarInfos });
   const publisher = new Publisher({ logs, uploads, presigned, tasks, logger: outputsLog });
 
   // What is recorded.

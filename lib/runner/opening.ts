@@ -14,6 +14,7 @@ import { assemble, type RunnerParts } from "./assembly.js";
 import { giveBack, takeOver } from "./attempt/resume.js";
 import type { EventBus } from "./events/index.js";
 import type { QueueRunnerOptions } from "./options.js";
+import { HeldNarInfos } from "./outputs/held-narinfos.js";
 import { UnprovenFile } from "./outputs/unproven-file.js";
 import { ownerAnswers, ownFolder } from "./ownership.js";
 import type { RunnerPolicies } from "./policies.js";
@@ -88,6 +89,12 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
       attemptIds: await attemptIds(join(folder, "attempt-key"), logger),
       unprovenBefore: await unprovenMemory.load(),
       unprovenMemory,
+      heldNarInfos: new HeldNarInfos({
+        folder: join(folder, "held-narinfos"),
+        storeDir: store.storeDir,
+        logger,
+        now,
+      }),
       config: options.config,
       store,
       database,

@@ -25,6 +25,7 @@ export const idleEdges: RunnerEdges = {
     copyFromOverflow: nothing,
     readOutput: () => Promise.resolve(undefined),
     presignedCache: () => undefined,
+    publishedInfos: async function* () {},
     wantsDebugInfo: () => false,
     pending: () => [],
     pendingCount: () => 0,

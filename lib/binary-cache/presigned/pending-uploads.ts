@@ -20,6 +20,8 @@ export interface PendingUpload {
 export class PendingUploads {
   /** By owner (an attempt, say) and path. */
   readonly #byOwner = new Map<string, Map<StorePath, PendingUpload>>();
+  /** Owners of which nothing is published yet. */
+  readonly #held = new Set<string>();
   /** Outputs of one execution, by owner; those that the cache has, and those that it lacks. */
   readonly #outputs = new Map<string, { readonly all: Set<StorePath>; readonly lacking: Set<StorePath> }>();
 
@@ -31,13 +33,34 @@ export class PendingUploads {
     return [...(this.#byOwner.get(owner)?.values() ?? [])];
   }
 
+  hold(owner: string): void {
+    this.#held.add(owner);
+  }
+
+  letGo(owner: string): void {
+    this.#held.delete(owner);
+  }
+
+  isHeld(owner: string): boolean {
+    return this.#held.has(owner);
+  }
+
+  /** The NAR was checked by an earlier process, which did not publish it. */
+  restore(owner: string, ready: NarInfo): void {
+    const { path, narHash, narSize, url } = ready;
+    this.#of(owner).set(path, {
+      request: { path, narHash, narSize, debugInfoBuildIds: [] },
+      key: url,
+      uploadIds: new Set(),
+      completed: new Set(),
+      ready,
+      publishing: undefined,
+    });
+  }
+
   /** A path that is asked for again keeps the uploads it has. */
   remember(owner: string, request: PresignRequest, key: string, uploadId: string): void {
-    let owned = this.#byOwner.get(owner);
-    if (owned === undefined) {
-      owned = new Map();
-      this.#byOwner.set(owner, owned);
-    }
+    const owned = this.#of(owner);
     const before = owned.get(request.path);
     const uploadIds = before?.uploadIds ?? new Set<string>();
     uploadIds.add(uploadId);
@@ -79,6 +102,7 @@ export class PendingUploads {
     const all = this.of(owner);
     this.#byOwner.delete(owner);
     this.#outputs.delete(owner);
+    this.#held.delete(owner);
     return all;
   }
 
@@ -89,5 +113,14 @@ export class PendingUploads {
       for (const { uploadIds } of owned.values()) for (const id of uploadIds) ids.add(id);
     }
     return ids;
+  }
+
+  #of(owner: string): Map<StorePath, PendingUpload> {
+    let owned = this.#byOwner.get(owner);
+    if (owned === undefined) {
+      owned = new Map();
+      this.#byOwner.set(owner, owned);
+    }
+    return owned;
   }
 }

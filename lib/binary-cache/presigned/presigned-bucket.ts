@@ -85,6 +85,32 @@ export class PresignedBucket {
     return answer;
   }
 
+  /**
+   * Until `release`, no narinfo of `owner` is published, so readers of the cache see nothing of it. `checked`: what
+   * `complete` gave for it in an earlier process.
+   */
+  hold(owner: string, checked: Iterable<NarInfo> = []): void {
+    this.#pending.hold(owner);
+    for (const info of checked) this.#pending.restore(owner, info);
+  }
+
+  /**
+   * Publishes what `owner` has completed, and from now on what it completes. May be called again after an error. Resolves
+   * to the paths that it asked for and that are not published: they, or what they refer to, were not completed.
+   *
+   * @throws BinaryCacheError `mismatch` when the cache has such a path with other contents
+   */
+  async release(owner: string, options: ReadOptions = {}): Promise<readonly StorePath[]> {
+    this.#pending.letGo(owner);
+    await this.#publishReady(owner, options);
+    return this.#pending.of(owner).map(({ request }) => request.path);
+  }
+
+  /** The narinfo of a path that `owner` has completed and that is not published yet. */
+  checked(owner: string, path: StorePath): NarInfo | undefined {
+    return this.#pending.get(owner, path)?.ready;
+  }
+
   async #sign(
     owner: string,
     requests: readonly PresignRequest[],
@@ -100,7 +126,9 @@ export class PresignedBucket {
     await this.#cache.demandSameContents(own, options);
     for (const { path } of own) this.#pending.settled(owner, path);
     // One that could not be asked for is uploaded: doing that in vain is better than a hole in the closure.
-    const wanted = requests.filter(({ path }) => presence.get(path) !== "present");
+    const wanted = requests.filter(
+      (request) => presence.get(request.path) !== "present" && !this.#isChecked(owner, request),
+    );
     const signed = new Map<StorePath, PresignedNarUrls>();
     await mapLimited(wanted, requestsAtOnce, async (request) => {
       const remember = (key: string, uploadId: string): void =>
@@ -111,6 +139,13 @@ export class PresignedBucket {
       );
     });
     return wanted.map(({ path }) => signed.get(path)).filter((nar) => nar !== undefined);
+  }
+
+  /** The same was completed already, and waits for its release. */
+  #isChecked(owner: string, { path, narHash, narSize }: PresignRequest): boolean {
+    if (!this.#pending.isHeld(owner)) return false;
+    const ready = this.checked(owner, path);
+    return ready !== undefined && ready.narSize === narSize && hashesEqual(ready.narHash, narHash);
   }
 
   /** More parts of an upload that `owner` has. @throws BinaryCacheError (`missing`) when it has no such upload */
@@ -137,11 +172,17 @@ export class PresignedBucket {
   /**
    * Ends an upload: completes its parts, checks what is stored, and publishes the signed narinfo, unless the path refers
    * to others that `owner` has yet to complete, or is one of several outputs: its narinfo then appears right after
-   * theirs. After an error it may be called again.
+   * theirs. What is held waits for its release. After an error it may be called again.
+   *
+   * Resolves to what was checked now; undefined when the path was published before.
    *
    * @throws BinaryCacheError: `missing` when `owner` asked for no such upload or an object is not there; `mismatch`
    */
-  async complete(owner: string, upload: CompletedUpload, options: ReadOptions = {}): Promise<void> {
+  async complete(
+    owner: string,
+    upload: CompletedUpload,
+    options: ReadOptions = {},
+  ): Promise<NarInfo | undefined> {
     const { narInfo } = upload;
     const pending = this.#pending.get(owner, narInfo.path);
     if (pending === undefined) {
@@ -153,7 +194,8 @@ export class PresignedBucket {
         });
       }
     } else pending.ready = await this.#check(pending, upload, options);
-    await this.#publishReady(owner, options);
+    if (!this.#pending.isHeld(owner)) await this.#publishReady(owner, options);
+    return pending?.ready;
   }
 
   /** Gives up what `owner` has not completed; its uploads in parts are aborted. Never throws. */

@@ -8,9 +8,8 @@
  * since, and the second execution may give other contents. All outputs of a step come from one execution, so what is left
  * of an earlier one is replaced, and to builders it counts as missing.
  */
-import { makeFixedOutputPath } from "../../nix/path/content-address.js";
 import { hashesEqual } from "../../nix/path/hash.js";
-import { type StorePath, storePathName } from "../../nix/path/store-path.js";
+import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { CancelOptions } from "../../nix/store/store.js";
 import { type BuiltOutput, RpcError, type UnpackedNar } from "../../rpc/index.js";
@@ -19,6 +18,7 @@ import { RunnerError } from "../errors.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
 import type { RawStore } from "../state/runner-store.js";
 import type { UnprovenPaths } from "../state/unproven-paths.js";
+import { isAddressed, makes } from "./addressed.js";
 
 /** What incoming outputs work with. */
 export interface IncomingOutputsOptions {
@@ -136,26 +136,15 @@ export class IncomingOutputs {
   #vouchersFor(info: ValidPathInfo, attempts: readonly Attempt[]): readonly Attempt[] {
     const { path } = info;
     const makers = attempts.filter((attempt) => makes(attempt, path));
-    const candidates = makers.length > 0 ? makers : this.#isAddressed(info) ? attempts : [];
+    // The daemon checks that the contents have the address.
+    const addressed = isAddressed(this.#store.storeDir, info);
+    const candidates = makers.length > 0 ? makers : addressed ? attempts : [];
     return candidates.filter(({ id }) =>
       info.references.every(
         (reference) =>
           reference === path || !this.#unproven.has(reference) || this.#unproven.arrivedFor(reference, id),
       ),
     );
-  }
-
-  /** Whether the path follows from its content address. The daemon checks that the contents have that address. */
-  #isAddressed({ path, ca, references }: ValidPathInfo): boolean {
-    if (ca === undefined || ca.method === "foreign") return false;
-    const others = references.filter((reference) => reference !== path);
-    try {
-      const name = storePathName(path);
-      const self = others.length < references.length;
-      return makeFixedOutputPath(this.#store.storeDir, name, ca, others, self) === path;
-    } catch {
-      return false;
-    }
   }
 
   async #receive(
@@ -198,10 +187,4 @@ export class IncomingOutputs {
     if (attempts.size > 0) return;
     abort.abort(new RpcError("cancelled", "the build is over; its outputs are not wanted any more"));
   }
-}
-
-/** Whether the attempt must make the path. */
-function makes({ facts }: Attempt, path: StorePath): boolean {
-  for (const output of facts.outputs.values()) if (output === path) return true;
-  return false;
 }

@@ -1,8 +1,8 @@
 /**
  * Uploads that builders make themselves, with URLs that the runner signs.
  *
- * An upload belongs to the attempt it was asked for; when the attempt is over, everything that was not completed is
- * aborted.
+ * An upload belongs to the attempt it was asked for, and stays invisible until that attempt has reported success: only then
+ * are narinfos signed. When the attempt is over, everything that was not completed is aborted.
  */
 import {
   BinaryCacheError,
@@ -24,62 +24,90 @@ import {
 } from "../../rpc/index.js";
 import { RunnerError } from "../errors.js";
 import type { Attempt } from "../state/attempts.js";
+import type { RunnerStore } from "../state/runner-store.js";
+import { isAddressed } from "./addressed.js";
 import type { RunnerEdges } from "./edges.js";
+import { type HeldNarInfoMemory, noHeldNarInfos } from "./held-narinfos.js";
+import { UploadRights } from "./upload-rights.js";
 
 /** What presigned uploads work with. */
 export interface PresignedUploadsOptions {
-  readonly uploads: Pick<RunnerEdges["uploads"], "presignedCache">;
+  readonly uploads: Pick<RunnerEdges["uploads"], "presignedCache" | "publishedInfos">;
+  /** Without unproven paths. */
+  readonly store: Pick<RunnerStore, "storeDir" | "queryPathInfos">;
+  /** Default: none, so that builders that come back to another runner upload again. */
+  readonly memory?: HeldNarInfoMemory | undefined;
+}
+
+/** An attempt stays with the bucket it began with, also when the configuration or its jobsets change. */
+interface Begun {
+  readonly cache: PresignedCache;
+  /** Of its uploads. An attempt that is adopted again has the same identifier and is another owner. */
+  readonly owner: string;
+  /** What an earlier runner knew of the attempt is being read. */
+  restoring: Promise<void> | undefined;
+  over: boolean;
 }
 
 /** The uploads of attempts that run. */
 export class PresignedUploads {
   readonly #uploads: PresignedUploadsOptions["uploads"];
-  /** An attempt stays with the bucket it began with, also when the configuration or its jobsets change. */
-  readonly #caches = new WeakMap<Attempt, PresignedCache>();
+  readonly #store: PresignedUploadsOptions["store"];
+  readonly #memory: HeldNarInfoMemory;
+  readonly #rights: UploadRights;
+  readonly #begun = new WeakMap<Attempt, Begun>();
+  #serial = 0;
 
-  constructor({ uploads }: PresignedUploadsOptions) {
+  constructor({ uploads, store, memory }: PresignedUploadsOptions) {
     this.#uploads = uploads;
+    this.#store = store;
+    this.#memory = memory ?? noHeldNarInfos;
+    this.#rights = new UploadRights({ store, publishedInfos: (path) => uploads.publishedInfos(path) });
   }
 
   /** URLs for those of the requested paths that the bucket lacks. */
-  async mint(attempt: Attempt, requests: PresignedUrlsRequest["requests"]): Promise<readonly PresignedNar[]> {
-    const cache = this.#cacheOf(attempt);
-    return answering(async () => {
+  mint(attempt: Attempt, requests: PresignedUrlsRequest["requests"]): Promise<readonly PresignedNar[]> {
+    return this.#with(attempt, async ({ cache, owner }) => {
       const outputs = [...attempt.facts.outputs.values()].filter((path) => path !== undefined);
-      const urls = await cache.presigned.urls(attempt.id, requests, { outputs });
+      const urls = await cache.presigned.urls(owner, requests, { outputs });
       return urls.map((nar) => presignedNar(nar, cache.name));
     });
   }
 
   /** URLs for further parts of an upload. */
-  async moreParts(
+  moreParts(
     attempt: Attempt,
     request: Omit<MultipartPartsRequest, "buildId" | "machineId">,
   ): Promise<readonly MultipartPart[]> {
-    const cache = this.#cacheOf(attempt);
-    return answering(() => cache.presigned.partUrls(attempt.id, request));
-  }
-
-  /** Resolves when the NAR is checked, and the narinfo published unless it has to wait for those of other paths. */
-  async complete(
-    attempt: Attempt,
-    upload: Omit<PresignedUploadComplete, "buildId" | "machineId">,
-  ): Promise<void> {
-    const cache = this.#cacheOf(attempt);
-    await answering(() => cache.presigned.complete(attempt.id, upload));
+    return this.#with(attempt, ({ cache, owner }) => cache.presigned.partUrls(owner, request));
   }
 
   /**
-   * Outputs that clients do not find in the bucket although a builder reports them as built.
+   * Resolves when the NAR is checked. The narinfo is published by `release`.
+   *
+   * @throws RpcError `permission-denied` when the builder may not publish this path, or not with these contents
+   */
+  complete(attempt: Attempt, upload: Omit<PresignedUploadComplete, "buildId" | "machineId">): Promise<void> {
+    return this.#with(attempt, async ({ cache, owner }) => {
+      await this.#rights.demand(attempt, upload.narInfo);
+      const checked = await cache.presigned.complete(owner, upload);
+      if (checked !== undefined) await this.#memory.save(attempt.id, cache.name, checked);
+    });
+  }
+
+  /**
+   * Outputs that were not uploaded and that clients do not find in the bucket, although a builder reports them as built.
    *
    * @throws RunnerError `output-mismatch`; BinaryCacheError when the bucket cannot be asked
    */
   async lacking(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<readonly StorePath[]> {
-    const cache = this.#caches.get(attempt) ?? this.#uploads.presignedCache(attempt);
+    const begun = this.#begin(attempt);
     const lacking: StorePath[] = [];
-    if (cache === undefined) return lacking;
+    if (begun === undefined) return lacking;
+    await begun.restoring;
+    const { cache, owner } = begun;
     for (const [name, { path, narHash, narSize }] of outputs) {
-      const info = await cache.narInfo(path);
+      const info = cache.presigned.checked(owner, path) ?? (await cache.narInfo(path));
       if (info === undefined) {
         lacking.push(path);
         continue;
@@ -89,22 +117,74 @@ export class PresignedUploads {
         const message = `output ${name} of ${attempt.drv} is not what ${cache.name} has`;
         throw new RunnerError("output-mismatch", message);
       }
+      if (attempt.facts.outputs.get(name) === undefined && !isAddressed(this.#store.storeDir, info)) {
+        const message = `output ${name} of ${attempt.drv} is not content-addressed in ${cache.name}`;
+        throw new RunnerError("output-mismatch", message);
+      }
     }
     return lacking;
   }
 
-  /** The attempt is over: nothing will be completed any more, and what it was given is forgotten. */
-  async abandon(attempt: Attempt): Promise<void> {
-    await this.#caches.get(attempt)?.presigned.abandon(attempt.id);
+  /**
+   * The attempt succeeded with these outputs: what was uploaded for it is signed and published. May be called again after
+   * an error.
+   *
+   * @throws RunnerError `output-missing` when an output cannot be published, as something that it refers to was begun and
+   *   not completed; BinaryCacheError
+   */
+  async release(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<void> {
+    const begun = this.#begin(attempt);
+    if (begun === undefined) return;
+    await begun.restoring;
+    const { cache, owner } = begun;
+    const unpublished = new Set(await cache.presigned.release(owner));
+    for (const [name, { path }] of outputs) {
+      if (!unpublished.has(path) || cache.presigned.checked(owner, path) === undefined) continue;
+      const message = `output ${name} of ${attempt.drv} refers to paths that were not uploaded`;
+      throw new RunnerError("output-missing", message);
+    }
   }
 
-  #cacheOf(attempt: Attempt): PresignedCache {
-    const cache = this.#caches.get(attempt) ?? this.#uploads.presignedCache(attempt);
-    if (cache === undefined) {
+  /**
+   * The attempt is over: nothing will be completed any more. `mayReturn`: its builder may come back and go on with it, so
+   * what it has uploaded is remembered.
+   */
+  async abandon(attempt: Attempt, { mayReturn = false } = {}): Promise<void> {
+    const begun = this.#begun.get(attempt);
+    if (begun === undefined) return;
+    begun.over = true;
+    await begun.cache.presigned.abandon(begun.owner);
+    if (!mayReturn) await this.#memory.forget(attempt.id);
+  }
+
+  /** Does not wait unless it must: an upload that is begun in the same turn is seen by `abandon`. */
+  async #with<T>(attempt: Attempt, work: (begun: Begun) => Promise<T>): Promise<T> {
+    const begun = this.#begin(attempt);
+    if (begun === undefined) {
       throw new RpcError("failed-precondition", "this runner has no S3 store for presigned uploads");
     }
-    this.#caches.set(attempt, cache);
-    return cache;
+    if (begun.restoring !== undefined) await begun.restoring;
+    if (begun.over) throw new RpcError("failed-precondition", "the build is over");
+    return answering(() => work(begun));
+  }
+
+  #begin(attempt: Attempt): Begun | undefined {
+    const known = this.#begun.get(attempt);
+    if (known !== undefined) return known;
+    const cache = this.#uploads.presignedCache(attempt);
+    if (cache === undefined) return undefined;
+    const owner = `${attempt.id} ${++this.#serial}`;
+    const begun: Begun = { cache, owner, restoring: undefined, over: false };
+    this.#begun.set(attempt, begun);
+    cache.presigned.hold(owner);
+    if (attempt.adopted === true) begun.restoring = this.#restore(begun, attempt);
+    return begun;
+  }
+
+  async #restore(begun: Begun, attempt: Attempt): Promise<void> {
+    const checked = await this.#memory.load(attempt.id, begun.cache.name);
+    if (!begun.over) begun.cache.presigned.hold(begun.owner, checked);
+    begun.restoring = undefined;
   }
 }
 

@@ -53,7 +53,7 @@ export class Publisher {
    * outputs; every other log is uploaded in the background.
    */
   attemptOver(attempt: Attempt, row: StepRow | undefined, kind: SettledCompletion["kind"]): void {
-    this.#tasks.start(() => this.#presigned.abandon(attempt));
+    this.#tasks.start(() => this.#presigned.abandon(attempt, { mayReturn: kind === "retry" }));
     if (kind === "finished") return;
     const name = row === undefined ? `${attempt.startedAt}` : `${row.build}-${row.stepNumber}`;
     this.#tasks.start(() => this.#uploads.putLog(attempt, name, kind === "failed"));

@@ -18,6 +18,7 @@ import {
 import { isShortage } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import type { RemoteStoreReport } from "../../status/index.js";
 import type { EventEmitter } from "../events/index.js";
@@ -230,6 +231,14 @@ export class Uploads {
   /** The bucket that builders upload the outputs of an attempt to. */
   presignedCache(attempt: Attempt): PresignedCache | undefined {
     return this.#targets.presigned(this.#targets.destination(attempt.jobsets));
+  }
+
+  /** What each of the caches says of a path. @throws BinaryCacheError, NixFormatError */
+  async *publishedInfos(path: StorePath): AsyncGenerator<ValidPathInfo> {
+    for (const cache of this.#targets.all) {
+      const info = await cache.narInfo(path);
+      if (info !== undefined) yield info;
+    }
   }
 
   /** What a cache knows of an output that our store does not have; undefined when none has it. */

@@ -65,7 +65,11 @@ async function openCache(expiry: Expiry = { seconds: 3600 }): Promise<PresignedC
 
 /** A runner that has no memory yet of what was signed for the attempt. */
 function newRunner(): PresignedUploads {
-  return new PresignedUploads({ uploads: { presignedCache: () => cache } });
+  return new PresignedUploads({
+    uploads: { presignedCache: () => cache, publishedInfos: async function* () {} },
+    // What is not an output is an input, which came from the runner's store.
+    store: { storeDir: cache.storeDir, queryPathInfos: async () => new Map([[lower.info.path, lower.info]]) },
+  });
 }
 
 const attempt = (): Attempt => {
@@ -104,6 +108,9 @@ async function upload(samples: readonly Sample[], options: UploadOptions = {}): 
     samples.map(({ info }) => info),
     { buildId: () => buildId, machineId: machine, debugInfo: false, signal: new AbortController().signal },
   );
+  // Nothing is published before the report.
+  for (const { info } of samples) expect(await cache.narInfo(info.path)).toBeUndefined();
+  await runner().release(own, new Map());
 }
 
 async function expectPublished(samples: readonly Sample[]): Promise<void> {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { isPresignedCache, openBinaryCache, type PresignedCache } from "../../../lib/binary-cache/index.js";
 import { hashBytes } from "../../../lib/nix/path/hash.js";
-import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
+import { defaultStoreDir, parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
 import type { Store } from "../../../lib/nix/store/store.js";
 import type { BuiltOutput } from "../../../lib/rpc/types.js";
 import { checkOutputs } from "../../../lib/runner/attempt/output-check.js";
@@ -36,7 +36,10 @@ beforeEach(async () => {
   const opened = await openBinaryCache(uri, { credentials: server.keys });
   if (!isPresignedCache(opened)) throw new Error("no presigned cache");
   cache = opened;
-  presigned = new PresignedUploads({ uploads: { presignedCache: () => cache } });
+  presigned = new PresignedUploads({
+    uploads: { presignedCache: () => cache, publishedInfos: async function* () {} },
+    store: { storeDir: defaultStoreDir, queryPathInfos: async () => new Map() },
+  });
 });
 afterEach(async () => {
   cache.close();
