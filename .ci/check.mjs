@@ -21,6 +21,7 @@ const stages = [
       ["words", ["node", ".ci/check-words.mjs"]],
       ["buf lint", ["npx", "buf", "lint"]],
       ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
+      ["manual pages, completion and Nix options are fresh", ["node", "dist/bin/manual/main.js", "--check"]],
       ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
       ["package as users get it", ["node", ".ci/check-package.mjs"]],
     ],

@@ -11,23 +11,7 @@ import { errorChain, HydraError, isSystemError, UsageError } from "../lib/errors
 import { createLogger, type LogFields, type Logger } from "../lib/log.js";
 import type { LogLevels } from "../lib/log-levels.js";
 import { onLogLevelSignals, onReloadSignal, type SystemdNotifier } from "../lib/process/index.js";
-import { packageVersion } from "../lib/version.js";
-
-/** Flags that both programs have. */
-export interface CommonFlags {
-  readonly configPath: string;
-  readonly checkConfig?: boolean;
-}
-
-/** Adds the flags that both programs have; a wrong flag ends the program with exit code 2. */
-export function withCommonFlags(program: Command): Command {
-  return program
-    .option("-c, --config-path <file>", "configuration file (TOML)", "config.toml")
-    .option("--check-config", "validate the configuration and exit")
-    .version(`${program.name()} ${packageVersion}`, "-V, --version", "print the version and exit")
-    .helpOption("-h, --help", "print this help and exit")
-    .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
-}
+import type { CommonFlags } from "./commands/common-options.js";
 
 /** The log of a program, whose levels can be changed while it runs. */
 export interface ProgramLog {
@@ -58,6 +42,12 @@ export async function readSettings<Config>(
   const { config, warnings } = await load({ path: configPath, explicit });
   for (const warning of warnings) logger.warn(warning);
   return config;
+}
+
+/** The answer of `--print-default-config`: the exit code. */
+export function printDefaults(file: string): number {
+  process.stdout.write(file);
+  return 0;
 }
 
 /** The answer of `--check-config` when nothing is wrong. */

@@ -4,7 +4,6 @@
  *
  * Only command line, environment and signals are dealt with here; everything else is the library's.
  */
-import { Command } from "commander";
 import {
   BuilderClient,
   BuilderError,
@@ -12,51 +11,22 @@ import {
   type RunnerGateway,
   runnerGateways,
 } from "../lib/builder/index.js";
-import { type BuilderConfig, builderConfigChanges, loadBuilderConfig } from "../lib/config/index.js";
+import {
+  type BuilderConfig,
+  builderConfigChanges,
+  builderSettings,
+  defaultConfigFile,
+  loadBuilderConfig,
+} from "../lib/config/index.js";
 import { errorChain, UsageError } from "../lib/errors.js";
 import type { Logger } from "../lib/log.js";
 import { DaemonError, type DaemonStore, openStore, parseStoreUri, type StorePath } from "../lib/nix/index.js";
 import { defaultStoreDir, type StoreDir } from "../lib/nix/path/store-path.js";
 import { requireOpenFiles, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
-import {
-  type CommonFlags,
-  LiveSettings,
-  programLog,
-  readSettings,
-  reportValid,
-  withCommonFlags,
-} from "./common.js";
+import { type BuilderFlags, builderCommand, defaultGateway } from "./commands/hydra-builder.js";
+import { LiveSettings, printDefaults, programLog, readSettings, reportValid } from "./common.js";
 
-interface Flags extends CommonFlags {
-  readonly gatewayEndpoint: readonly string[];
-  readonly serverRootCaCertPath?: string;
-  readonly clientCertPath?: string;
-  readonly clientKeyPath?: string;
-  readonly domainName?: string;
-  readonly authorizationFile?: string;
-}
-
-const defaultGateway = "http://[::1]:50051";
-
-const program = withCommonFlags(
-  new Command("hydra-builder")
-    .description("Builds on this machine what a Hydra queue runner assigns to it.")
-    .option(
-      "-g, --gateway-endpoint <address>",
-      `queue runner: http://…, https://… or unix://<path>; repeat to give alternatives (default: ${defaultGateway})`,
-      (value: string, before: readonly string[]) => [...before, value],
-      [],
-    )
-    .option(
-      "--server-root-ca-cert-path <file>",
-      "CA certificate that the runner's certificate must be signed by (PEM)",
-    )
-    .option("--client-cert-path <file>", "TLS client certificate of this builder (PEM)")
-    .option("--client-key-path <file>", "private key for --client-cert-path (PEM)")
-    .option("--domain-name <name>", "host name that the runner's certificate must be valid for")
-    .option("--authorization-file <file>", "file with the bearer token for the runner")
-    .showHelpAfterError(),
-);
+const program = builderCommand();
 
 function activity(drvs: readonly StorePath[]): string {
   return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;
@@ -87,7 +57,7 @@ async function stop(client: BuilderClient, config: BuilderConfig, second: AbortS
   clearTimeout(timer);
 }
 
-function gatewaysOf(flags: Flags, storeDir: StoreDir, logger: Logger): Promise<RunnerGateway[]> {
+function gatewaysOf(flags: BuilderFlags, storeDir: StoreDir, logger: Logger): Promise<RunnerGateway[]> {
   return runnerGateways({
     addresses: flags.gatewayEndpoint.length === 0 ? [defaultGateway] : flags.gatewayEndpoint,
     credentials: {
@@ -119,7 +89,8 @@ function openFilesOf({ maxJobs }: BuilderConfig): number {
 
 async function main(): Promise<number> {
   program.parse();
-  const flags = program.opts<Flags>();
+  const flags = program.opts<BuilderFlags>();
+  if (flags.printDefaultConfig === true) return printDefaults(defaultConfigFile(builderSettings));
   const { logger } = programLog({ filter: "hydra_builder", target: "hydra_builder" });
   const config = await readSettings(program, loadBuilderConfig, logger);
   checkStoreAddress();

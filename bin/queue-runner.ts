@@ -5,8 +5,13 @@
  * Only command line, environment and signals are dealt with here; everything else is the library's.
  */
 import { readFile } from "node:fs/promises";
-import { Command } from "commander";
-import { configChanges, loadQueueRunnerConfig, type QueueRunnerConfig } from "../lib/config/index.js";
+import {
+  configChanges,
+  defaultConfigFile,
+  loadQueueRunnerConfig,
+  type QueueRunnerConfig,
+  queueRunnerSettings,
+} from "../lib/config/index.js";
 import { UsageError } from "../lib/errors.js";
 import { openStore } from "../lib/nix/index.js";
 import {
@@ -24,39 +29,10 @@ import {
 } from "../lib/rpc/index.js";
 import { checkQueueRunnerConfig, QueueRunner } from "../lib/runner/index.js";
 import { packageVersion } from "../lib/version.js";
-import {
-  type CommonFlags,
-  LiveSettings,
-  programLog,
-  readSettings,
-  reportValid,
-  startStep,
-  withCommonFlags,
-} from "./common.js";
+import { type QueueRunnerFlags, queueRunnerCommand } from "./commands/queue-runner.js";
+import { LiveSettings, printDefaults, programLog, readSettings, reportValid, startStep } from "./common.js";
 
-interface Flags extends CommonFlags {
-  readonly restBind: string;
-  readonly grpcBind: string;
-  readonly serverCertPath?: string;
-  readonly serverKeyPath?: string;
-  readonly clientCaCertPath?: string;
-  readonly disableQueueMonitorLoop?: boolean;
-}
-
-const program = withCommonFlags(
-  new Command("hydra-queue-runner")
-    .description("Builds the jobs in Hydra's queue on the machines that have joined.")
-    .option("-r, --rest-bind <address>", "status API: IP:port, or - for an inherited socket", "[::1]:8080")
-    .option(
-      "-g, --grpc-bind <address>",
-      "gRPC for builders: IP:port, path of a Unix socket, or - for an inherited socket",
-      "[::1]:50051",
-    )
-    .option("--server-cert-path <file>", "TLS certificate chain of this server (PEM)")
-    .option("--server-key-path <file>", "private key for --server-cert-path (PEM)")
-    .option("--client-ca-cert-path <file>", "CA certificate that client certificates must be signed by (PEM)")
-    .option("--disable-queue-monitor-loop", "ingest builds only on request (POST /build_one, PUT /build)"),
-);
+const program = queueRunnerCommand();
 
 function bindAddress(
   flag: string,
@@ -81,7 +57,7 @@ async function readPem(flag: string, path: string): Promise<Buffer> {
   }
 }
 
-async function tlsOptions(flags: Flags): Promise<ServerTlsOptions | undefined> {
+async function tlsOptions(flags: QueueRunnerFlags): Promise<ServerTlsOptions | undefined> {
   const { serverCertPath, serverKeyPath, clientCaCertPath } = flags;
   if (serverCertPath === undefined && serverKeyPath === undefined && clientCaCertPath === undefined)
     return undefined;
@@ -105,7 +81,8 @@ function openFilesOf({ maxDbConnections, concurrentUploadLimit }: QueueRunnerCon
 
 async function main(): Promise<number> {
   program.parse();
-  const flags = program.opts<Flags>();
+  const flags = program.opts<QueueRunnerFlags>();
+  if (flags.printDefaultConfig === true) return printDefaults(defaultConfigFile(queueRunnerSettings));
   const { logger } = programLog({ filter: "hydra_queue_runner", target: "queue_runner" });
   const config = await readSettings(program, loadQueueRunnerConfig, logger);
   await checkQueueRunnerConfig(config, { file: flags.configPath, strict: flags.checkConfig === true });

@@ -9,6 +9,7 @@ export { builderSettings } from "./builder-settings.js";
 export type { ConfigChanges } from "./config-changes.js";
 export { builderConfigChanges, configChanges } from "./config-changes.js";
 export { ConfigError } from "./config-error.js";
+export { defaultConfigFile } from "./default-file.js";
 export type { LogFilter } from "./log-filter.js";
 export {
   levelForTarget,

@@ -1,0 +1,12 @@
+# Made by npm run manual; changes here are lost.
+complete -c hydra-builder -s g -l gateway-endpoint -x -d 'queue runner: http://…, https://… or unix://<path>; repeat to give alternatives (default: http://[::1]:50051)'
+complete -c hydra-builder -l server-root-ca-cert-path -r -F -d 'CA certificate that the runner\'s certificate must be signed by (PEM)'
+complete -c hydra-builder -l client-cert-path -r -F -d 'TLS client certificate of this builder (PEM)'
+complete -c hydra-builder -l client-key-path -r -F -d 'private key for --client-cert-path (PEM)'
+complete -c hydra-builder -l domain-name -x -d 'host name that the runner\'s certificate must be valid for'
+complete -c hydra-builder -l authorization-file -r -F -d 'file with the bearer token for the runner'
+complete -c hydra-builder -s c -l config-path -r -F -d 'configuration file (TOML)'
+complete -c hydra-builder -l check-config -f -d 'validate the configuration without any connection, and exit with 0 or 2'
+complete -c hydra-builder -l print-default-config -f -d 'print a configuration file with every key, commented out, and exit'
+complete -c hydra-builder -s V -l version -f -d 'print the version and exit'
+complete -c hydra-builder -s h -l help -f -d 'print this help and exit'
