@@ -73,7 +73,7 @@ let
         type = types.package;
         default = package "nix";
       };
-      nix.settings = anything (if cores == null then { } else { inherit cores; });
+      nix.settings = anything { };
     };
   };
 
@@ -83,7 +83,10 @@ let
     modules = [
       host
       module
-      { config.services = withPackage; }
+      {
+        config.services = withPackage;
+        config.nix.settings = if cores == null then { } else { inherit cores; };
+      }
     ];
     specialArgs = { inherit pkgs; };
   };
