@@ -107,13 +107,13 @@ describe.each(libs)("with the lib of $lib", ({ expression }) => {
       ...["-A", attribute],
       ...extra,
     ]);
-  const value = <T>(...args: Parameters<typeof evaluate>): T => {
+  const value = (...args: Parameters<typeof evaluate>): unknown => {
     const { status, stdout, stderr } = evaluate(...args);
     expect(status, stderr).toBe(0);
-    return JSON.parse(stdout) as T;
+    return JSON.parse(stdout);
   };
   const file = (module: Module, service: Service, name: string, extra: readonly string[] = []): string => {
-    const text = value<string>(module, service, `config.environment.etc."hydra/${name}.toml".text`, extra);
+    const text = String(value(module, service, `config.environment.etc."hydra/${name}.toml".text`, extra));
     const path = join(folder, `${name}.toml`);
     writeFileSync(path, text);
     return path;
@@ -123,7 +123,8 @@ describe.each(libs)("with the lib of $lib", ({ expression }) => {
   it.each(["queue-runner", "builder", "darwin-builder"] as const)(
     "%s has every option of Hydra's own module",
     (module) => {
-      const options = value<Record<string, string[]>>(module, addressed, "options")[serviceOf[module]] ?? [];
+      const all = value(module, addressed, "options") as Record<string, string[]>;
+      const options = all[serviceOf[module]] ?? [];
       const wanted =
         module === "darwin-builder" ? [...existing.builder, ...existing[module]] : existing[module];
       expect(wanted.filter((name) => !options.includes(name))).toEqual([]);
@@ -196,7 +197,7 @@ describe.each(libs)("with the lib of $lib", ({ expression }) => {
   });
 
   const unit = (module: Module, service: Service): Unit =>
-    value<Unit>(module, service, `config.systemd.services.${serviceOf[module]}`);
+    value(module, service, `config.systemd.services.${serviceOf[module]}`) as Unit;
   const programs = {
     "hydra-queue-runner": "dist/bin/queue-runner.js",
     "hydra-builder": "dist/bin/hydra-builder.js",
@@ -306,7 +307,7 @@ describe.each(libs)("with the lib of $lib", ({ expression }) => {
 
   it("a password in dbUrl is a warning", () => {
     const warningsOf = (dbUrl: string): string[] =>
-      value("queue-runner", { settings: { dbUrl } }, "config.warnings");
+      value("queue-runner", { settings: { dbUrl } }, "config.warnings") as string[];
     expect(warningsOf("postgres://hydra@db:5432/hydra")).toEqual([]);
     expect(warningsOf("postgres://hydra:secret@db:5432/hydra")).toEqual([
       expect.stringContaining("environmentFile"),
@@ -315,14 +316,14 @@ describe.each(libs)("with the lib of $lib", ({ expression }) => {
 
   it("the disk guard stops the sockets before the service, and exists only when it is wanted", () => {
     const timers = (minimumDiskFree: number): Record<string, unknown> =>
-      value("queue-runner", { minimumDiskFree }, "config.systemd.timers");
+      value("queue-runner", { minimumDiskFree }, "config.systemd.timers") as Record<string, unknown>;
     expect(timers(0)).toEqual({});
     expect(Object.keys(timers(20))).toEqual(["hydra-queue-runner-check-space"]);
-    const guard = value<Unit>(
+    const guard = value(
       "queue-runner",
       { minimumDiskFree: 20 },
       "config.systemd.services.hydra-queue-runner-check-space",
-    );
+    ) as Unit;
     expect(guard.environment).toMatchObject({
       MINIMUM_FREE_GIB: "20",
       UNITS:
@@ -338,11 +339,11 @@ describe.each(libs)("with the lib of $lib", ({ expression }) => {
   });
 
   it("launchd starts the builder with the same command", () => {
-    const daemons = value<Record<string, { script: string; serviceConfig: Record<string, unknown> }>>(
+    const daemons = value(
       "darwin-builder",
       { ...addressed, settings: { drainTimeoutInS: 600 } },
       "config.launchd.daemons",
-    );
+    ) as Record<string, { script: string; serviceConfig: Record<string, unknown> }>;
     const daemon = daemons["hydra-queue-builder-dev"];
     expect(daemon?.script).toBe(
       "exec /package/hydra-runner/bin/hydra-builder --gateway-endpoint https://runner.example.org --config-path /etc/hydra/builder.toml",
