@@ -20,7 +20,7 @@ export const queueRunnerTexts: ProgramTexts = {
     ["LOGNAME", "user in the default of rootsDir; the user of the process when it is not set"],
     ["NIX_REMOTE, NIX_STATE_DIR", "where the Nix daemon is, and the state folder in the default of rootsDir"],
     ["PATH", "flock and systemd-notify; nix for stores other than s3:// and file://"],
-    ["LOG_LEVEL, RUST_LOG", "log filter, for example info or hydra_queue_runner=debug,info"],
+    ["LOG_LEVEL, RUST_LOG", "log filter: info, or with levels for rooms, info,database=debug"],
     ["LOG_FORMAT", "text (default), or json: one object per line"],
     ["LISTEN_FDS, LISTEN_FDNAMES", "inherited sockets, named rest and grpc"],
     ["NOTIFY_SOCKET, WATCHDOG_USEC", "messages to the service manager"],
