@@ -4,24 +4,43 @@
  *
  * `makespan [seed] [evaluations] [machines] [jobs per machine]`
  */
-import {
-  type AttemptId,
-  attemptId,
-  buildId,
-  jobsetId,
-  Scheduler,
-  type StepId,
-  type StepOrderName,
-  stepId,
-} from "../lib/scheduler/index.js";
+import type { StepOrderName } from "../lib/scheduler/index.js";
+import { replay, type Trace } from "../lib/testing/index.js";
 import type { Benchmark, Figures } from "./benchmark.js";
-import { criticalPathMs, evaluate, makeGraph, newStep, type QueuedSteps } from "./derivation-graph.js";
-import { sameMachines } from "./farm-machines.js";
-import { TimeQueue } from "./time-queue.js";
+import { criticalPathMs, evaluate, makeGraph, type QueuedSteps } from "./derivation-graph.js";
 
 /** Size of the graph that Hydra's own replay used. */
 const graphSize = 6818;
 const hourMs = 3_600_000;
+
+/** The queue as a trace in which each step of each evaluation is a build, all queued at once. */
+export function traceOf(queued: QueuedSteps, machines: number, maxJobs: number): Trace {
+  const drv = (name: string): string => `${name}.drv`;
+  const system = "x86_64-linux";
+  let builds = 0;
+  return {
+    formatVersion: 1,
+    shares: {},
+    machines: Array.from({ length: machines }, (_, index) => ({
+      hostname: `m${index}`,
+      systems: [system],
+      features: [],
+      maxJobs,
+    })),
+    steps: [...queued.steps].map(([name, { node, inputs }]) => ({
+      drv: drv(name),
+      name,
+      system,
+      features: [],
+      inputs: inputs.map(drv),
+      durationMs: node.durationMs,
+      expectedMs: node.expectedMs,
+    })),
+    builds: queued.evaluations.flatMap(({ names }) =>
+      names.map((name) => ({ id: ++builds, project: "p", jobset: "j", drv: drv(name), queuedMs: 0 })),
+    ),
+  };
+}
 
 /** Milliseconds until everything is built. */
 export function makespanMs(
@@ -30,51 +49,7 @@ export function makespanMs(
   machines: number,
   jobs: number,
 ): number {
-  const scheduler = new Scheduler({
-    stepOrder: order,
-    deadlines: { acknowledgeMs: 0, heartbeatMs: 0 },
-    defaultTimeout: 0,
-  });
-  scheduler.upsertJobset({ id: jobsetId(1), project: "p", name: "j", shares: 100 });
-  for (const machine of sameMachines(machines, jobs)) scheduler.addMachine(machine, 0, () => 0);
-  let builds = 0;
-  for (const { names } of queued.evaluations) {
-    const fresh = names.flatMap((name) => {
-      const found = queued.steps.get(name);
-      return found === undefined ? [] : [newStep(name, found.node, found.inputs)];
-    });
-    scheduler.addSteps(fresh, 0);
-    for (const name of names) {
-      scheduler.addBuild(
-        {
-          id: buildId(++builds),
-          jobset: jobsetId(1),
-          step: stepId(`${name}.drv`),
-          globalPriority: 0,
-          localPriority: 100,
-          timestamp: 0,
-        },
-        0,
-      );
-    }
-  }
-  const durations = new Map<StepId, number>();
-  for (const [name, { node }] of queued.steps) durations.set(stepId(`${name}.drv`), node.durationMs);
-  const ends = new TimeQueue<AttemptId>();
-  let attempts = 0;
-  let now = 0;
-  for (;;) {
-    for (const { attempt, step } of scheduler.assign(now, () => attemptId(`a${attempts++}`))) {
-      ends.push(now + (durations.get(step) ?? 0), attempt);
-    }
-    const next = ends.pop();
-    if (next === undefined) break;
-    now = next.at;
-    scheduler.complete(next.value, { kind: "succeeded" }, now, () => 0);
-  }
-  const { steps } = scheduler.sizes();
-  if (steps !== 0) throw new Error(`${steps} steps were never built`);
-  return now;
+  return replay(traceOf(queued, machines, jobs), { stepOrder: order }).makespanMs;
 }
 
 export const run: Benchmark = async (args) => {

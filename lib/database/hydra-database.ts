@@ -7,6 +7,7 @@ import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
 import type { EarlierBuild } from "./queries/earlier-build.js";
 import type { EarlierTries } from "./queries/earlier-tries.js";
+import type { BuildHistory } from "./queries/history.js";
 import type { JobsetRow, UsedTime } from "./queries/jobsets.js";
 import type { OutputChain } from "./queries/output-chains.js";
 import type { CancelResult } from "./queries/steer-build.js";
@@ -189,6 +190,11 @@ export class HydraDatabase implements AsyncDisposable {
   /** Tries that unfinished builds made at derivations, by full path; those without any are absent. */
   earlierTries(drvPaths: readonly string[]): Promise<Map<string, EarlierTries>> {
     return this.#ask((queries, session) => queries.earlierTries(session, drvPaths));
+  }
+
+  /** Builds and successful steps that ended at or after `since` and before `until` (Unix seconds). */
+  buildHistory(since: number, until: number): Promise<BuildHistory> {
+    return this.#ask((queries, session) => queries.buildHistory(session, since, until));
   }
 
   /** Usual duration in seconds by `system/name`; steps that never succeeded are absent. */

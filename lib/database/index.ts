@@ -17,6 +17,7 @@ export { type OpenHydraDatabaseOptions, openHydraDatabase } from "./open-hydra-d
 export { OwnerLock, type OwnerLockOptions } from "./owner-lock.js";
 export type { EarlierBuild, EarlierMetric, EarlierProduct } from "./queries/earlier-build.js";
 export { type EarlierTries, givenBackMessage, machineLeftMessage } from "./queries/earlier-tries.js";
+export type { BuildHistory, EndedBuild, EndedStep } from "./queries/history.js";
 export type { JobsetRow, UsedTime } from "./queries/jobsets.js";
 export type { OutputChain } from "./queries/output-chains.js";
 export type { StepKind } from "./queries/step-durations.js";

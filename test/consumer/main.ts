@@ -17,6 +17,7 @@ import * as rpc from "hydra-runner/rpc";
 import * as runner from "hydra-runner/runner";
 import * as scheduler from "hydra-runner/scheduler";
 import * as status from "hydra-runner/status";
+import * as testing from "hydra-runner/testing";
 
 /** The same class by the root entrance and by its room's. */
 export const same = [
@@ -37,6 +38,7 @@ export const rooms = {
   runner,
   scheduler,
   status,
+  testing,
 };
 
 /** Starts a runner; errors are told apart by their code. */

@@ -63,6 +63,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "./builder": ["smol-toml"],
   "./status": [],
   "./config": ["smol-toml"],
+  "./testing": [],
 };
 
 /** The rooms that the light entrances may load. */
@@ -74,6 +75,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "./compression": ["async", "compression"],
   "./status": ["async", "nix", "status"],
   "./config": ["config"],
+  "./testing": ["nix", "scheduler", "testing"],
 };
 
 describe("importing an entrance", () => {

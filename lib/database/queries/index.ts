@@ -6,6 +6,7 @@ export { buildExists, isBuildActive } from "./build-state.js";
 export { earlierBuildOfOutputs } from "./earlier-build.js";
 export { earlierTries } from "./earlier-tries.js";
 export { failedPaths } from "./failed-paths.js";
+export { buildHistory } from "./history.js";
 export { jobsets, jobsetUsage } from "./jobsets.js";
 export { resolveOutputChains } from "./output-chains.js";
 export { bumpBuild, cancelBuild } from "./steer-build.js";

@@ -1,12 +1,15 @@
-/** Virtual time: values by due time, equal times in the order of insertion. */
+/** Virtual time: values by due time, equal times in the order of insertion. Push and pop cost O(log n). */
+/** A queue of what is due. */
 export class TimeQueue<T> {
   readonly #heap: { readonly at: number; readonly order: number; readonly value: T }[] = [];
   #order = 0;
 
+  /** Values in the queue. */
   get size(): number {
     return this.#heap.length;
   }
 
+  /** Adds a value that is due at `at`. */
   push(at: number, value: T): void {
     const entry = { at, order: this.#order++, value };
     let index = this.#heap.push(entry) - 1;
@@ -20,6 +23,7 @@ export class TimeQueue<T> {
     this.#heap[index] = entry;
   }
 
+  /** Takes what is due first; undefined when the queue is empty. */
   pop(): { readonly at: number; readonly value: T } | undefined {
     const first = this.#heap[0];
     const last = this.#heap.pop();
