@@ -20,6 +20,7 @@ export { HydraDatabase } from "./database/hydra-database.js";
 export { openHydraDatabase } from "./database/open-hydra-database.js";
 export { HydraError, UsageError } from "./errors.js";
 export { createLogger, type Logger } from "./log.js";
+export { LogLevels } from "./log-levels.js";
 export { DaemonStore, openStore, parseDerivation, Signer, type Store, type StorePath } from "./nix/index.js";
 export { RunnerServer } from "./rpc/index.js";
 export { QueueRunner, type QueueRunnerOptions } from "./runner/index.js";

@@ -42,7 +42,8 @@ export interface OpenedRunner {
 }
 
 /** What the runner knows before anything is opened. */
-export interface OpeningOptions extends Pick<QueueRunnerOptions, "store" | "random" | "caches"> {
+export interface OpeningOptions
+  extends Pick<QueueRunnerOptions, "store" | "random" | "caches" | "logLevels"> {
   readonly policies: RunnerPolicies;
   readonly events: EventBus;
   /** Read at each use: a reload changes it. */
@@ -111,8 +112,8 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
     });
     parts = assembled;
     lock.onAnswering(() => assembled.scheduler.requestRound());
-    const { startedAt, health } = options;
-    const source = createStatusSource({ ...assembled, startedAt, database, health });
+    const { startedAt, health, logLevels } = options;
+    const source = createStatusSource({ ...assembled, startedAt, database, health, logLevels });
     const active = (): boolean => state() === "active";
     const watch = new HealthWatch({ ...assembled, problems, database, listener, folder, active });
     watch.start();

@@ -1,6 +1,7 @@
 /** What a queue runner is made with. */
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
+import type { LogLevels } from "../log-levels.js";
 import type { Store } from "../nix/store/store.js";
 import type { ListenerOptions, ServerTlsOptions } from "../rpc/index.js";
 import type { RunnerPolicies } from "./policies.js";
@@ -19,6 +20,8 @@ export interface QueueRunnerOptions extends RunnerPolicies, RunnerSinks {
   /** Take builds in only when asked to (`POST /build_one`, `PUT /build`). Default false. */
   readonly disableQueueMonitor?: boolean | undefined;
   readonly logger?: Logger | undefined;
+  /** The levels of `logger`, when the status API may show and change them. Default: it may not. */
+  readonly logLevels?: LogLevels | undefined;
   /** Of this software, for the status API. */
   readonly version?: string | undefined;
   /** Milliseconds since the epoch. */

@@ -4,6 +4,7 @@
  * Getters must not block: they copy what is in memory. Times are milliseconds since the epoch unless a name says
  * otherwise, store paths are base names.
  */
+import type { LogLevels } from "../log-levels.js";
 import type { StoreDir } from "../nix/path/store-path.js";
 import type {
   AttemptView,
@@ -159,6 +160,9 @@ export interface StatusSource {
   readonly startedAt: number;
   /** Store folder as paths in requests name it. */
   readonly storeDir: StoreDir;
+
+  /** Levels of the log, when they may be shown and changed. */
+  readonly logLevels?: LogLevels;
 
   health(): HealthReport;
   machines(): readonly MachineReport[];

@@ -1,5 +1,6 @@
 /** What the status API sees of a running queue runner. */
 import type { HydraDatabase } from "../../database/index.js";
+import type { LogLevels } from "../../log-levels.js";
 import { isDerivationPath, parseStorePath, printStorePath } from "../../nix/path/store-path.js";
 import { buildId, type MachineId, machineId, stepId } from "../../scheduler/ids.js";
 import type { BuildView } from "../../scheduler/views.js";
@@ -37,6 +38,7 @@ export interface StatusSourceOptions {
   readonly endings: AttemptEndings;
   readonly counters: RunnerCounters;
   readonly health: () => HealthReport;
+  readonly logLevels?: LogLevels | undefined;
   readonly uploads: Pick<RunnerEdges["uploads"], "pending" | "pendingCount" | "traffic">;
 }
 
@@ -48,6 +50,7 @@ export function createStatusSource(options: StatusSourceOptions): StatusSource {
     startedAt: options.startedAt,
     storeDir: store.storeDir,
     health: options.health,
+    ...(options.logLevels === undefined ? {} : { logLevels: options.logLevels }),
     machines: () => machineReports({ scheduler, sessions, attempts, counters }),
     jobsets: () => view.jobsets(),
     builds: (limit) => firstBuilds(view.builds(), limit),
