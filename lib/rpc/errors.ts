@@ -1,4 +1,4 @@
-/** The one error of this room: a gRPC status. */
+/** The errors of this room: gRPC statuses. */
 import { HydraError, toError } from "../errors.js";
 
 /** Canonical gRPC status names with their numbers; OK is not among them. */
@@ -52,6 +52,16 @@ export class RpcError extends HydraError {
     if (thrown instanceof RpcError) return thrown;
     const error = toError(thrown);
     return new RpcError(code, error.message, { cause: error });
+  }
+}
+
+/**
+ * A call that the server has certainly not processed: its connection was about to end, as HTTP/2 says with GOAWAY or
+ * REFUSED_STREAM. Making the call again is safe, whatever it does. The code is `unavailable`.
+ */
+export class UnprocessedCallError extends RpcError {
+  constructor(options?: { readonly cause?: unknown }) {
+    super("unavailable", "the runner did not take the call, because it is closing the connection", options);
   }
 }
 

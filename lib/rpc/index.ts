@@ -10,7 +10,7 @@ export {
   type RunnerClientOptions,
 } from "./client/index.js";
 export { parseUuid } from "./convert/scalars.js";
-export { RpcError, type RpcStatus, rpcStatusCodes } from "./errors.js";
+export { RpcError, type RpcStatus, rpcStatusCodes, UnprocessedCallError } from "./errors.js";
 export { decodeLog, encodeLog, packNars, type UnpackedNar, unpackNars } from "./packing/index.js";
 export { isSamePrincipal, type Principal, principalKey, principalOf } from "./principal.js";
 export {

@@ -5,26 +5,44 @@
 import * as http2 from "node:http2";
 import { type AddressInfo, connect as connectSocket } from "node:net";
 
+/** A key pair and the authority that its peer's certificate must be signed by, as PEM text. */
+export interface TlsIdentity {
+  readonly cert: string;
+  readonly key: string;
+  readonly ca: string;
+}
+
 export interface GrpcProxyOptions {
   /** The server: `http://host:port`, or the path of a Unix socket. */
   readonly upstream: string;
   /** `perCall`: a new upstream connection for each call, as nginx does; `shared`: one for the calls of all clients. */
   readonly connections: "perCall" | "shared";
+  /** Requests after which a client's connection takes no more (GOAWAY), as with nginx. Default: no limit. */
+  readonly maxRequests?: number;
+  /** Mutual TLS on both sides, which the proxy ends: the server sees the proxy's certificate. */
+  readonly tls?: { readonly server: TlsIdentity; readonly client: TlsIdentity };
 }
 
 export class GrpcProxy implements AsyncDisposable {
   readonly #options: GrpcProxyOptions;
-  readonly #server: http2.Http2Server;
+  readonly #server: http2.Http2Server | http2.Http2SecureServer;
   readonly #sessions = new Set<http2.Http2Session>();
+  readonly #requests = new WeakMap<http2.Http2Session, number>();
   #shared: http2.ClientHttp2Session | undefined;
   /** Upstream connections that were made. */
   upstreamConnections = 0;
 
   private constructor(options: GrpcProxyOptions) {
     this.#options = options;
-    this.#server = http2.createServer({ settings: { initialWindowSize: 1 << 20 } });
-    this.#server.on("session", (session) => this.#track(session));
-    this.#server.on("stream", (stream, headers) => this.#forward(stream, headers));
+    const settings = { initialWindowSize: 1 << 20 };
+    this.#server =
+      options.tls === undefined
+        ? http2.createServer({ settings })
+        : http2.createSecureServer({ settings, ...options.tls.server, requestCert: true });
+    this.#server.on("session", (session: http2.Http2Session) => this.#track(session));
+    this.#server.on("stream", (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) =>
+      this.#forward(stream, headers),
+    );
   }
 
   static async start(options: GrpcProxyOptions): Promise<GrpcProxy> {
@@ -35,11 +53,17 @@ export class GrpcProxy implements AsyncDisposable {
 
   /** What clients connect to. */
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    const scheme = this.#options.tls === undefined ? "http" : "https";
+    return `${scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Ends all connections, on both sides, without a word. */
+  cut(): void {
+    for (const session of this.#sessions) session.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const session of this.#sessions) session.destroy();
+    this.cut();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
   }
 
@@ -54,7 +78,7 @@ export class GrpcProxy implements AsyncDisposable {
     const { upstream } = this.#options;
     const session = upstream.startsWith("/")
       ? http2.connect("http://localhost", { createConnection: () => connectSocket(upstream) })
-      : http2.connect(upstream);
+      : http2.connect(upstream, { ...this.#options.tls?.client });
     this.#track(session);
     return session;
   }
@@ -68,6 +92,12 @@ export class GrpcProxy implements AsyncDisposable {
   }
 
   #forward(down: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders): void {
+    const from = down.session;
+    if (from !== undefined) {
+      const requests = (this.#requests.get(from) ?? 0) + 1;
+      this.#requests.set(from, requests);
+      if (requests === this.#options.maxRequests) from.close();
+    }
     const session = this.#upstream();
     const up = session.request(headers, { endStream: down.readableEnded });
     down.on("error", () => {});

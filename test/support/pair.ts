@@ -8,7 +8,6 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { type Child, startChild } from "./child.js";
-import { GrpcProxy, type GrpcProxyOptions } from "./grpc-proxy.js";
 import { HydraTables } from "./hydra-tables.js";
 import { startNixStore, type TestNixStore } from "./nix.js";
 import { NotificationRecorder } from "./notifications.js";
@@ -29,6 +28,12 @@ export type Settings = Readonly<Record<string, SettingValue>>;
 /** `{ toml }` is written as it stands. */
 type SettingValue = string | number | boolean | readonly string[] | { readonly toml: string };
 
+/** What stands between builders and the runner. */
+export interface Gateway extends AsyncDisposable {
+  /** What builders connect to. */
+  readonly endpoint: string;
+}
+
 export interface PairBuilderOptions {
   /** Host name in the rows; default `builder-a`, `builder-b`, … */
   readonly name?: string;
@@ -36,6 +41,10 @@ export interface PairBuilderOptions {
   readonly systemFeatures?: readonly string[];
   /** More lines for its nix.conf. */
   readonly nixConf?: string;
+  /** One of the pair's gateways that it reaches the runner through. Default: directly. */
+  readonly gateway?: string;
+  /** More flags of the program. */
+  readonly flags?: readonly string[];
 }
 
 export interface PairOptions {
@@ -48,8 +57,10 @@ export interface PairOptions {
   readonly runnerFlags?: readonly string[];
   /** More lines for the nix.conf of the runner's store. */
   readonly nixConf?: string;
-  /** Builders reach the runner through a proxy that uses connections in this way. Default: directly. */
-  readonly proxy?: GrpcProxyOptions["connections"];
+  /** Proxies by name, each started with the URL of the runner's gRPC port. */
+  readonly gateways?: Readonly<Record<string, (runnerUrl: string) => Promise<Gateway>>>;
+  /** The runner's flags make it speak TLS. */
+  readonly tls?: boolean;
   /** More variables for the runner. */
   readonly runnerEnv?: Readonly<Record<string, string>>;
   /** More variables for the builders. */
@@ -101,10 +112,15 @@ export class Pair implements AsyncDisposable {
   readonly #options: PairOptions;
   readonly #stops: (() => Promise<unknown>)[];
   readonly #children: Child[] = [];
-  readonly #builders: { name: string; store: TestNixStore; config: string; process: Child | undefined }[] =
-    [];
+  readonly #builders: {
+    readonly name: string;
+    readonly store: TestNixStore;
+    readonly config: string;
+    readonly options: PairBuilderOptions;
+    process: Child | undefined;
+  }[] = [];
   #runner: Child | undefined;
-  #proxy: GrpcProxy | undefined;
+  readonly #gateways = new Map<string, Gateway>();
 
   private constructor(
     options: PairOptions,
@@ -184,13 +200,10 @@ export class Pair implements AsyncDisposable {
       });
       await pair.#writeFiles(builderOptions, builderStores);
       const started = pair;
-      if (options.proxy !== undefined) {
-        const proxy = await GrpcProxy.start({
-          upstream: started.#directUrl,
-          connections: options.proxy,
-        });
-        started.#proxy = proxy;
-        stops.push(() => proxy[Symbol.asyncDispose]());
+      for (const [name, start] of Object.entries(options.gateways ?? {})) {
+        const gateway = await start(started.gatewayUrl);
+        started.#gateways.set(name, gateway);
+        stops.push(async () => gateway[Symbol.asyncDispose]());
       }
       stops.push(() => started.#stopChildren());
       await pair.startRunner();
@@ -242,22 +255,24 @@ export class Pair implements AsyncDisposable {
           ...builder.settings,
         }),
       );
-      this.#builders.push({ name, store, config, process: undefined });
+      this.#builders.push({ name, store, config, options: builder, process: undefined });
     }
   }
 
   /** Where builders find the runner. */
   get gatewayUrl(): string {
-    return this.#proxy?.endpoint ?? this.#directUrl;
+    return this.#urlOf(this.#grpcPort);
   }
 
-  get #directUrl(): string {
-    return `http://127.0.0.1:${this.#grpcPort}`;
+  /** Where builders find the runner behind the gateway of this name. */
+  urlThrough(gateway: string): string {
+    const found = this.#gateways.get(gateway);
+    if (found === undefined) throw new Error(`there is no gateway ${gateway}`);
+    return found.endpoint;
   }
 
-  /** Connections that the proxy has made to the runner. */
-  get proxiedConnections(): number {
-    return this.#proxy?.upstreamConnections ?? 0;
+  #urlOf(port: number): string {
+    return `${this.#options.tls === true ? "https" : "http"}://127.0.0.1:${port}`;
   }
 
   get runner(): Child {
@@ -325,6 +340,7 @@ export class Pair implements AsyncDisposable {
   startBuilder(index = 0): Child {
     const builder = this.#builders[index];
     if (builder === undefined) throw new Error(`there is no builder ${index}`);
+    const { gateway, flags = [] } = builder.options;
     const child = startChild({
       name: builder.name,
       command: process.execPath,
@@ -333,9 +349,10 @@ export class Pair implements AsyncDisposable {
         "--config-path",
         builder.config,
         "--gateway-endpoint",
-        this.gatewayUrl,
-        "--gateway-endpoint",
-        `http://127.0.0.1:${this.#standbyPorts[1]}`,
+        gateway === undefined ? this.gatewayUrl : this.urlThrough(gateway),
+        // Behind a gateway, nothing goes around it.
+        ...(gateway === undefined ? ["--gateway-endpoint", this.#urlOf(this.#standbyPorts[1])] : []),
+        ...flags,
       ],
       env: { ...builder.store.env, ...logEnvironment, ...this.#options.builderEnv },
     });

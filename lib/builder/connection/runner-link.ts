@@ -6,11 +6,13 @@
  * build's own signal.
  */
 import { atMost, withSignal } from "../../async/index.js";
-import { RpcError } from "../../rpc/index.js";
+import { RpcError, UnprocessedCallError } from "../../rpc/index.js";
 import type { RunnerApi } from "../../rpc/types.js";
 
 /** A dead connection fails its calls a little before its tunnel ends. */
 const settleMs = 5000;
+/** How often one call is made again because it was not processed: proxies may close many connections in a row. */
+const maxUnprocessed = 20;
 
 /** Holds the connection while there is one, and makes calls on it for builds that outlive it. */
 export class RunnerLink {
@@ -44,16 +46,19 @@ export class RunnerLink {
   }
 
   /**
-   * Makes a call, waiting for a connection first, and again after each loss of one.
+   * Makes a call, waiting for a connection first, and again after each loss of one. One that the runner certainly has
+   * not processed is made again at once.
    * @throws RpcError, or the signal's reason when it fires
    */
   async call<T>(work: (api: RunnerApi) => Promise<T>, signal: AbortSignal): Promise<T> {
+    let unprocessed = 0;
     for (;;) {
       const api = await this.#connection(signal);
       try {
         return await work(api);
       } catch (error) {
         signal.throwIfAborted();
+        if (error instanceof UnprocessedCallError && unprocessed++ < maxUnprocessed) continue;
         if (!this.#resumable || !isCut(error) || !(await this.#isGone(api, signal))) throw error;
       }
     }

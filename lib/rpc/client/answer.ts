@@ -1,6 +1,6 @@
 /** How a call on a bare stream ends: with the runner's status, which may come early, or without one. */
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from "node:http2";
-import { RpcError, type RpcStatus, rpcStatusOf } from "../errors.js";
+import { RpcError, type RpcStatus, rpcStatusOf, UnprocessedCallError } from "../errors.js";
 import { decodeGrpcMessage } from "../stream/index.js";
 import type { ClientConnection } from "./connection.js";
 
@@ -31,7 +31,8 @@ export class Answer {
         cause = error;
       });
       stream.once("close", () => {
-        void connection.blame().then((lost) => fail(lost ?? errorOfReset(stream.rstCode, cause)));
+        if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) fail(new UnprocessedCallError({ cause }));
+        else void connection.blame().then((lost) => fail(lost ?? errorOfReset(stream.rstCode, cause)));
       });
     });
     this.status.catch(() => {});
@@ -70,7 +71,6 @@ function errorOfHttp(status: number): RpcError {
 function errorOfReset(code: number | undefined, cause: Error | undefined): RpcError {
   const names: Readonly<Record<number, RpcStatus>> = {
     [constants.NGHTTP2_NO_ERROR]: "unknown",
-    [constants.NGHTTP2_REFUSED_STREAM]: "unavailable",
     [constants.NGHTTP2_CANCEL]: "cancelled",
     [constants.NGHTTP2_ENHANCE_YOUR_CALM]: "resource-exhausted",
     [constants.NGHTTP2_INADEQUATE_SECURITY]: "permission-denied",

@@ -1,6 +1,6 @@
 /** What the gRPC library throws, as `RpcError`. */
 import { ConnectError } from "@connectrpc/connect";
-import { RpcError, type RpcStatus, rpcStatusOf } from "../errors.js";
+import { RpcError, type RpcStatus, rpcStatusOf, UnprocessedCallError } from "../errors.js";
 import type { ClientConnection } from "./connection.js";
 
 /** Codes the library makes up when a connection fails under a call. */
@@ -16,10 +16,16 @@ export async function callError(
   if (thrown instanceof RpcError) return thrown;
   if (!(thrown instanceof ConnectError)) return RpcError.from(thrown);
   if (thrown.cause instanceof RpcError) return thrown.cause;
+  if (isRefusedStream(thrown.cause)) return new UnprocessedCallError({ cause: thrown });
   const status = rpcStatusOf(thrown.code);
   if (vague.has(status)) {
     const lost = await connection.blame();
     if (lost !== undefined) return lost;
   }
   return new RpcError(status, thrown.rawMessage, { cause: thrown });
+}
+
+/** What Node says of a stream that the other side refused, or that came after its GOAWAY. */
+function isRefusedStream(cause: unknown): boolean {
+  return cause instanceof Error && cause.message.includes("NGHTTP2_REFUSED_STREAM");
 }

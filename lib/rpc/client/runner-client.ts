@@ -6,7 +6,7 @@
 import type { CallOptions as LibraryOptions } from "@connectrpc/connect";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
-import { RpcError } from "../errors.js";
+import { RpcError, UnprocessedCallError } from "../errors.js";
 import type { AddToStoreHeader } from "../gen/runner/v1/streaming_pb.js";
 import { servicePath } from "../stream/index.js";
 import type * as api from "../types.js";
@@ -45,6 +45,8 @@ export interface RunnerClientOptions {
   readonly random?: (() => number) | undefined;
 }
 
+/** How often one call is made again because it was not processed: proxies may close connections in a row. */
+const maxUnprocessed = 20;
 const mebibyte = 1024 * 1024;
 
 type Service = typeof import("./service.js");
@@ -83,6 +85,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
       connectTimeoutMs: options.connectTimeoutMs ?? 20_000,
       keepaliveIntervalMs: options.keepaliveIntervalMs ?? 20_000,
       keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
+      hasTunnel: () => this.#tunnels.size > 0,
       logger,
     });
     this.#bulk = {
@@ -297,6 +300,16 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   }
 
   async #call<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions = {}): Promise<T> {
+    for (let unprocessed = 0; ; unprocessed++) {
+      try {
+        return await this.#callOnce(run, options);
+      } catch (error) {
+        if (!(error instanceof UnprocessedCallError) || unprocessed === maxUnprocessed) throw error;
+      }
+    }
+  }
+
+  async #callOnce<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions): Promise<T> {
     const scope = new CallScope(options);
     const { timeoutMs } = options;
     try {
