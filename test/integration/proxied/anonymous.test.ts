@@ -126,7 +126,7 @@ test("the recorded builder uploads into the bucket, through a proxy that mixes c
   await builder.build("frominput.drv");
   await pair().tables.waitFinished([id]);
   const { Builds, BuildSteps } = await pair().tables.rows([id]);
-  expect(Builds).toMatchObject([{ buildstatus: 0, size: "128", closuresize: "128" }]);
+  expect(Builds).toMatchObject([{ buildstatus: 0, size: 128, closuresize: 128 }]);
   expect(BuildSteps).toMatchObject([{ status: 0, machine: "vm" }]);
   expect(await narInfo(path)).toMatch(/^NarHash: sha256:[0-9a-z]{52}\nNarSize: 128$/m);
 });
