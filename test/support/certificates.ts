@@ -24,7 +24,7 @@ export class Certificates {
     };
     await openssl(["req", "-x509", ...key, ...files("ca", certificates.certificate("ca"))]);
     const extensions = join(folder, "extensions");
-    await writeFile(extensions, "subjectAltName=IP:127.0.0.1\n");
+    await writeFile(extensions, "subjectAltName=IP:127.0.0.1,DNS:runner.example\n");
     for (const [serial, name] of names.entries()) {
       const request = join(folder, `${name}.csr`);
       await openssl(["req", ...key, ...files(name, request)]);
@@ -61,11 +61,12 @@ export class Certificates {
     ];
   }
 
-  /** Flags of a builder. */
+  /** Flags of a builder. It insists on a domain name. */
   builderFlags(name: string): string[] {
     return [
       ...["--server-root-ca-cert-path", this.certificate("ca")],
       ...["--client-cert-path", this.certificate(name), "--client-key-path", this.key(name)],
+      ...["--domain-name", "runner.example"],
     ];
   }
 }
