@@ -13,6 +13,9 @@ export default defineConfig({
     setupFiles: ["test/support/warnings.ts"],
     testTimeout: 120_000,
     hookTimeout: 180_000,
+    // Modules are loaded once per worker, not for each file: half of the time went there. So what a test changes in its
+    // process (environment, listeners, globals) it changes back, and state of a module is per worker.
+    isolate: false,
     // Also the grace for processes that tests have told to end.
     teardownTimeout: 120_000,
     expect: { poll: { timeout: 60_000, interval: 10 } },
@@ -32,6 +35,7 @@ export default defineConfig({
           name: "integration",
           globalSetup,
           include: ["test/integration/**/*.test.ts", "test/security/**/*.test.ts"],
+          setupFiles: ["test/support/warnings.ts", "test/support/end-of-file.ts"],
           testTimeout: 300_000,
           maxWorkers: 4,
         },

@@ -254,8 +254,9 @@ test("a database that is down is waited for, and that is said once", async () =>
     ["--rest-bind", `127.0.0.1:${rest}`, "--grpc-bind", "127.0.0.1:0"],
   );
   try {
-    await child.waitForOutput(/database/);
-    // Several tries later it is still the same line.
+    await child.waitForOutput(/waiting for it/);
+    await child.waitForOutput(/code=database-silent/);
+    // Several tries later they are still the same lines.
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(child.running).toBe(true);
     const said = child

@@ -59,8 +59,12 @@ class MainStore {
 }
 
 export const main = new MainStore();
-beforeAll(() => main.start());
-afterAll(() => main.stop());
+
+/** To be called at the top of a test file that uses `main`. */
+export function useMainStore(): void {
+  beforeAll(() => main.start());
+  afterAll(() => main.stop());
+}
 
 export async function collect(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const parts: Uint8Array[] = [];

@@ -3,7 +3,6 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Client } from "pg";
-import { afterAll } from "vitest";
 import type { EmbeddedPostgres } from "../../lib/database/index.js";
 import { schemaDatabase, startFromTemplate } from "./postgres-template.js";
 
@@ -74,8 +73,9 @@ export async function testDatabase(): Promise<string> {
   return (await testPostgres()).createDatabase();
 }
 
-afterAll(async () => {
+/** Ends the server of this test file; `test/support/end-of-file.ts` does. */
+export async function closeTestPostgres(): Promise<void> {
   const started = shared;
   shared = undefined;
   await (await started)?.close();
-});
+}

@@ -5,9 +5,11 @@ import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { printStorePath } from "../../../lib/nix/path/store-path.js";
 import type { BuildResult } from "../../../lib/nix/store/store.js";
-import { basic, chunks, derivation, main, textFile } from "../../support/daemon-store.js";
+import { basic, chunks, derivation, main, textFile, useMainStore } from "../../support/daemon-store.js";
 import { shellDerivation } from "../../support/nix.js";
 import { until } from "../../support/until.js";
+
+useMainStore();
 
 const run = promisify(execFile);
 

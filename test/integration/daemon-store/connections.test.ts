@@ -5,9 +5,19 @@ import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { openStore } from "../../../lib/nix/daemon/open-store.js";
 import { parseFullStorePath } from "../../../lib/nix/path/store-path.js";
-import { basic, chunks, codeOf, derivation, main, textFile } from "../../support/daemon-store.js";
+import {
+  basic,
+  chunks,
+  codeOf,
+  derivation,
+  main,
+  textFile,
+  useMainStore,
+} from "../../support/daemon-store.js";
 import { descendants, shellDerivation, startNixStore } from "../../support/nix.js";
 import { until } from "../../support/until.js";
+
+useMainStore();
 
 const run = promisify(execFile);
 

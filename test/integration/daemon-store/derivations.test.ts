@@ -9,8 +9,18 @@ import { computeDerivationPath, printDerivation } from "../../../lib/nix/derivat
 import { byteStringFromText } from "../../../lib/nix/path/byte-string.js";
 import { printHash } from "../../../lib/nix/path/hash.js";
 import { parseAnyStorePath } from "../../../lib/nix/path/store-path.js";
-import { basic, chunks, derivation, main, never, textFile } from "../../support/daemon-store.js";
+import {
+  basic,
+  chunks,
+  derivation,
+  main,
+  never,
+  textFile,
+  useMainStore,
+} from "../../support/daemon-store.js";
 import { shellDerivation } from "../../support/nix.js";
+
+useMainStore();
 
 describe("derivations", () => {
   const expression = shellDerivation(

@@ -18,9 +18,11 @@ import {
   type StorePath,
   storePathHashPart,
 } from "../../../lib/nix/path/store-path.js";
-import { built, chunks, codeOf, collect, main, textFile } from "../../support/daemon-store.js";
+import { built, chunks, codeOf, collect, main, textFile, useMainStore } from "../../support/daemon-store.js";
 import { shellDerivation, startNixStore } from "../../support/nix.js";
 import { until } from "../../support/until.js";
+
+useMainStore();
 
 describe("adding and asking", () => {
   it("adds a NAR and gives back the same bytes and the same info", async () => {
