@@ -1,148 +1,17 @@
 #!/usr/bin/env node
 /**
- * `queue-runner`: reads its settings, opens the store and runs a `QueueRunner` until a signal ends it.
+ * `queue-runner`, also named `hydra-queue-runner`. All but the command line is loaded after that was read, so that help,
+ * version and mistakes are answered at once.
  *
- * Only command line, environment and signals are dealt with here; everything else is the library's.
+ * Only command line, environment and signals are dealt with in this folder; everything else is the library's.
  */
-import { readFile } from "node:fs/promises";
-import {
-  configChanges,
-  defaultConfigFile,
-  loadQueueRunnerConfig,
-  type QueueRunnerConfig,
-  queueRunnerSettings,
-} from "../lib/config/index.js";
-import { UsageError } from "../lib/errors.js";
-import { openStore } from "../lib/nix/index.js";
-import {
-  inheritedSockets,
-  requireOpenFiles,
-  runProgram,
-  SystemdNotifier,
-  shutdownSignals,
-} from "../lib/process/index.js";
-import {
-  checkTls,
-  type ListenerOptions,
-  parseListenAddress,
-  type ServerTlsOptions,
-} from "../lib/rpc/index.js";
-import { checkQueueRunnerConfig, QueueRunner } from "../lib/runner/index.js";
-import { packageVersion } from "../lib/version.js";
-import { type QueueRunnerFlags, queueRunnerCommand } from "./commands/queue-runner.js";
-import { LiveSettings, printDefaults, programLog, readSettings, reportValid, startStep } from "./common.js";
-
-const program = queueRunnerCommand();
-
-function bindAddress(
-  flag: string,
-  value: string,
-  socket: "rest" | "grpc",
-  inherited: ReadonlyMap<string, number>,
-): ListenerOptions {
-  if (value !== "-") return parseListenAddress(value);
-  const fd = inherited.get(socket);
-  if (fd === undefined)
-    throw new UsageError(
-      `${flag} is -, but no socket named ${socket} was inherited (see LISTEN_FDS, LISTEN_FDNAMES)`,
-    );
-  return { kind: "fd", fd };
-}
-
-async function readPem(flag: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new UsageError(`${flag}: ${path} cannot be read`, { cause });
-  }
-}
-
-async function tlsOptions(flags: QueueRunnerFlags): Promise<ServerTlsOptions | undefined> {
-  const { serverCertPath, serverKeyPath, clientCaCertPath } = flags;
-  if (serverCertPath === undefined && serverKeyPath === undefined && clientCaCertPath === undefined)
-    return undefined;
-  if (serverCertPath === undefined || serverKeyPath === undefined) {
-    throw new UsageError("--server-cert-path and --server-key-path must be given together");
-  }
-  return {
-    certificate: await readPem("--server-cert-path", serverCertPath),
-    key: await readPem("--server-key-path", serverKeyPath),
-    clientCa:
-      clientCaCertPath === undefined ? undefined : await readPem("--client-ca-cert-path", clientCaCertPath),
-  };
-}
-
-/** Files and connections: of the program itself, and of what it serves at the least. */
-function openFilesOf({ maxDbConnections, concurrentUploadLimit }: QueueRunnerConfig): number {
-  const ownFiles = 64;
-  const builders = 32;
-  return ownFiles + builders + maxDbConnections + 4 * concurrentUploadLimit;
-}
+import { runProgram } from "../lib/process/run-program.js";
+import { queueRunnerCommand } from "./commands/queue-runner.js";
 
 async function main(): Promise<number> {
-  program.parse();
-  const flags = program.opts<QueueRunnerFlags>();
-  if (flags.printDefaultConfig === true) return printDefaults(defaultConfigFile(queueRunnerSettings));
-  const { logger } = programLog({ filter: "hydra_queue_runner", target: "queue_runner" });
-  const config = await readSettings(program, loadQueueRunnerConfig, logger);
-  await checkQueueRunnerConfig(config, { file: flags.configPath, strict: flags.checkConfig === true });
-  const inherited = inheritedSockets(process.env);
-  const rest = bindAddress("--rest-bind", flags.restBind, "rest", inherited);
-  if (rest.kind === "unix") {
-    throw new UsageError(`--rest-bind ${flags.restBind}: the status API needs IP:port or -`);
-  }
-  const grpc = bindAddress("--grpc-bind", flags.grpcBind, "grpc", inherited);
-  const tls = await tlsOptions(flags);
-  if (tls !== undefined) checkTls(tls);
-  if (flags.checkConfig === true) {
-    reportValid(flags);
-    return 0;
-  }
-
-  requireOpenFiles(
-    openFilesOf(config),
-    `maxDbConnections = ${config.maxDbConnections}, concurrentUploadLimit = ${config.concurrentUploadLimit}, and builders`,
-  );
-  using signals = shutdownSignals();
-  await using systemd = new SystemdNotifier({ logger });
-  await using store = await startStep(openStore(process.env.NIX_REMOTE, { env: process.env }));
-  await using runner = new QueueRunner({
-    config,
-    store,
-    rest,
-    grpc,
-    tls,
-    disableQueueMonitor: flags.disableQueueMonitorLoop === true,
-    logger,
-    version: packageVersion,
-  });
-  const stopped = new Promise<undefined>((resolve) => {
-    signals.first.addEventListener("abort", () => resolve(undefined), { once: true });
-  });
-  signals.second.addEventListener("abort", () => process.exit(1), { once: true });
-  await Promise.race([startStep(runner.start()), stopped]);
-  if (!signals.first.aborted) {
-    logger.info("listening", { rest: runner.restAddress, grpc: runner.grpcAddress, state: runner.state });
-    await systemd.notify({ status: "Running", ready: true });
-    // Trouble outside the process would not be mended by ending it.
-    systemd.startWatchdog(() => true);
-  }
-  using _settings = new LiveSettings(config, {
-    load: () => loadQueueRunnerConfig({ path: flags.configPath, explicit: true }),
-    changes: configChanges,
-    apply: async (changed) => {
-      await checkQueueRunnerConfig(changed, { file: flags.configPath });
-      await runner.reload(changed, await tlsOptions(flags));
-      return {};
-    },
-    status: "Configuration reloaded - Running",
-    systemd,
-    logger,
-  });
-  const exit = await Promise.race([runner.finished, stopped]);
-  await systemd.notify({ stopping: true });
-  await runner.close();
-  return exit?.exitCode ?? 0;
+  const program = queueRunnerCommand().parse();
+  const { runQueueRunner } = await import("./run-queue-runner.js");
+  return runQueueRunner(program);
 }
 
 await runProgram(main, { name: "queue-runner" });
