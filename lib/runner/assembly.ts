@@ -353,6 +353,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     sessions,
     launcher,
     monitor,
+    recorder,
     isOurs: (id, step, machine) => attemptIds.isFor(id, { step, machine, principal: ownerOf(machine) }),
     logger: attemptLog,
   });

@@ -361,6 +361,29 @@ describe("a join that claims builds", () => {
     await pair().tables.cancel(ids);
   });
 
+  it("gets no build whose attempt has ended, also with the identifier of that attempt", async () => {
+    const name = `ended-${serial++}`;
+    const [first = 0] = await pair().build(shellDerivation(name, "echo > $out"));
+    const before = await joinAs("owner");
+    const { buildId, drv } = await orderFor(before, name);
+    await before.client.completeBuild(completion({ buildId, machineId: before.machineId }));
+    await pair().tables.waitFinished([first]);
+    await before[Symbol.asyncDispose]();
+    await pair().waitForBuilders(0);
+    // The same machine, and the same step, which is wanted again.
+    await pair().tables.client.query("delete from failedpaths");
+    const [second = 0] = await pair().build(shellDerivation(name, "echo > $out"));
+    await until("the step", async () =>
+      (await fetch(`${pair().statusUrl}/status/runnable`)).text().then((text) => text.includes(name)),
+    );
+    const running = [{ buildId, drv, ageMs: 1000 }];
+    await using again = await joinAs("owner", { running, machineId: before.machineId });
+    await until("the claim to be refused", () => again.aborts.includes(buildId));
+    const order = await orderFor(again, name);
+    expect(order.buildId).not.toBe(buildId);
+    await pair().tables.cancel([second]);
+  });
+
   it("gets no build of another machine, also with the attempt's own identifier", async () => {
     const owner = await joinAs("owner");
     const name = `stolen-${serial++}`;

@@ -16,6 +16,7 @@ export {
   busyDerivations,
   clearBusySteps,
   closeOrphan,
+  isOrWasRunning,
   type OutputPath,
   type StepEnd,
   type StepKey,

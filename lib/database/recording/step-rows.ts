@@ -241,3 +241,20 @@ export async function busyDerivations(session: SqlSession): Promise<string[]> {
   );
   return rows.map((row) => String(row.drvpath));
 }
+
+/**
+ * Whether a row of the derivation (full path) says that `machine` is building it, or that it was when a runner stopped or
+ * lost sight of it.
+ */
+export async function isOrWasRunning(
+  session: SqlSession,
+  drvPath: string,
+  machine: string,
+): Promise<boolean> {
+  const { rows } = await session.query(
+    "SELECT 1 AS found FROM buildsteps WHERE drvpath = $1 AND machine = $2" +
+      ` AND (busy <> 0 OR status = ${stepStatus.aborted}) LIMIT 1`,
+    [drvPath, storableText(machine, maxPlainText)],
+  );
+  return rows.length > 0;
+}

@@ -1,13 +1,15 @@
 /**
  * Adoption of builds that builders kept going while there was no runner.
  *
- * A build is adopted when it was given to this machine, the machine can build its step, and the step is wanted and free.
+ * A build is adopted when it was given to this machine, a row says that its host was building it, the machine can build its
+ * step, and the step is wanted and free.
  * One that is not wanted is aborted, but not before the queue is in memory and the session's adoption deadline is over: a
  * step may become known a little later, when another one is resolved to it.
  */
 import type { Logger } from "../../log.js";
 import { type AttemptId, attemptId, type MachineId, type StepId, stepId } from "../../scheduler/ids.js";
 import type { QueueMonitor } from "../ingestion/queue-monitor.js";
+import type { Recorder } from "../recording/recorder.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import type { BuilderSession, BuilderSessions } from "./builder-sessions.js";
 import type { AttemptLauncher } from "./launcher.js";
@@ -21,6 +23,8 @@ export interface AdoptionOptions {
   readonly monitor: Pick<QueueMonitor, "loaded">;
   /** Whether the attempt was given to this machine, and to its owner, for this step; perhaps by an earlier runner. */
   readonly isOurs: (attempt: AttemptId, step: StepId, machine: MachineId) => boolean;
+  /** What the rows say. */
+  readonly recorder: Pick<Recorder, "isOrWasRunning">;
   readonly logger: Logger;
 }
 
@@ -31,14 +35,18 @@ export class Adoption {
   readonly #launcher: AdoptionOptions["launcher"];
   readonly #monitor: AdoptionOptions["monitor"];
   readonly #isOurs: AdoptionOptions["isOurs"];
+  readonly #recorder: AdoptionOptions["recorder"];
   readonly #logger: Logger;
+  /** What the rows say of builds; undefined while they are asked. */
+  readonly #onRecord = new WeakMap<ResumedBuild, boolean | undefined>();
 
-  constructor({ scheduler, sessions, launcher, monitor, isOurs, logger }: AdoptionOptions) {
+  constructor({ scheduler, sessions, launcher, monitor, isOurs, recorder, logger }: AdoptionOptions) {
     this.#scheduler = scheduler;
     this.#sessions = sessions;
     this.#launcher = launcher;
     this.#monitor = monitor;
     this.#isOurs = isOurs;
+    this.#recorder = recorder;
     this.#logger = logger;
   }
 
@@ -65,6 +73,12 @@ export class Adoption {
       this.#refuse(session, resumed, "the machine lacks the step's system or features");
       return;
     }
+    const onRecord = this.#isOnRecord(session, resumed);
+    if (onRecord === undefined) return;
+    if (!onRecord) {
+      this.#refuse(session, resumed, "no row says that this host was building it");
+      return;
+    }
     const assignment = this.#scheduler.adoptAttempt({
       attempt,
       step,
@@ -78,6 +92,24 @@ export class Adoption {
     }
     if (mayAppear && !this.#scheduler.view.hasStep(step)) return;
     this.#refuse(session, resumed, "it is not wanted");
+  }
+
+  /** Undefined while the database is asked; a round follows. */
+  #isOnRecord({ join }: BuilderSession, resumed: ResumedBuild): boolean | undefined {
+    if (this.#onRecord.has(resumed)) return this.#onRecord.get(resumed);
+    this.#onRecord.set(resumed, undefined);
+    const { drv } = resumed.build;
+    void this.#recorder.isOrWasRunning(drv, join.hostname).then(
+      (found) => {
+        this.#onRecord.set(resumed, found);
+        this.#scheduler.requestRound();
+      },
+      (error: unknown) => {
+        this.#onRecord.delete(resumed);
+        this.#logger.warn("the row of a running build cannot be read", { drv, error });
+      },
+    );
+    return undefined;
   }
 
   #canBuild({ join }: BuilderSession, id: StepId): boolean {

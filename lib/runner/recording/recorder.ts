@@ -13,6 +13,7 @@ import {
   closeOrphan,
   type DraftResult,
   insertDrafts,
+  isOrWasRunning,
   type Outcome,
   type OutcomeResult,
   RecordingError,
@@ -170,6 +171,12 @@ export class Recorder {
   /** Full paths of the derivations whose rows say that they are running. */
   busyDerivations(): Promise<string[]> {
     return this.#transactions.run("running steps", busyDerivations);
+  }
+
+  /** Whether the rows say that this host is building the derivation, or was when its attempt was interrupted. */
+  isOrWasRunning(drv: StorePath, hostname: string): Promise<boolean> {
+    const path = printStorePath(this.#storeDir, drv);
+    return this.#transactions.run("an earlier attempt", (session) => isOrWasRunning(session, path, hostname));
   }
 
   /**

@@ -168,6 +168,13 @@ function busyDerivations(tables: Tables): Answer {
   return answer([...new Set(busy)].map((drvpath) => ({ drvpath })));
 }
 
+function isOrWasRunning(tables: Tables, [drv, machine]: Values): Answer {
+  const found = [...tables.steps.values()].some(
+    (row) => row.drvPath === drv && row.machine === machine && (row.busy !== 0 || row.status === 3),
+  );
+  return answer(found ? [{ found: 1 }] : []);
+}
+
 function knownStepOutputs(tables: Tables, [drvs]: Values): Answer {
   const wanted = new Set(texts(drvs));
   return answer(
@@ -233,6 +240,7 @@ const statements: readonly (readonly [string, (tables: Tables, values: Values) =
   ["UPDATE buildsteps SET busy = 0, status = $3", closeOrphan],
   ["UPDATE buildsteps s SET busy = 0, status = 3, stoptime = 0", clearBusy],
   ["SELECT DISTINCT drvpath FROM buildsteps WHERE busy <> 0", busyDerivations],
+  ["SELECT 1 AS found FROM buildsteps", isOrWasRunning],
 ];
 
 export function execute(tables: Tables, text: string, values: Values): Answer {
