@@ -2,10 +2,12 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { isPresignedCache, openBinaryCache, type PresignedCache } from "../../../lib/binary-cache/index.js";
+import { type ContentAddress, makeFixedOutputPath } from "../../../lib/nix/path/content-address.js";
 import { hashBytes } from "../../../lib/nix/path/hash.js";
 import { defaultStoreDir, parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../lib/nix/store/path-info.js";
 import type { Store } from "../../../lib/nix/store/store.js";
 import type { BuiltOutput } from "../../../lib/rpc/types.js";
 import { checkOutputs } from "../../../lib/runner/attempt/output-check.js";
@@ -135,4 +137,59 @@ test("when an attempt is over, what was begun for it is aborted, also what is be
 test("a bucket that cannot be asked is no proof", async () => {
   server.fault = () => ({ status: 503, code: "ServiceUnavailable" });
   await expect(check()).rejects.toMatchObject({ code: "unavailable" });
+});
+
+describe("an output that only the build can name", () => {
+  const name = "floating";
+  const { nar, info } = sample("x", file("floating\n"));
+  const ca: ContentAddress = { method: "nixArchive", hash: info.narHash };
+  const path = makeFixedOutputPath(defaultStoreDir, name, ca);
+  const floating = {
+    ...attempt,
+    facts: { name, outputs: new Map([["out", undefined]]) },
+  } as unknown as Attempt;
+
+  async function checkFloating(
+    found: ValidPathInfo,
+    uploadMode: "from-builders" | "through-runner",
+  ): Promise<readonly StorePath[]> {
+    const { narSize, narHash } = found;
+    const reported = { path: found.path, narSize, narHash, closureSize: narSize, nixSupport: undefined };
+    return checkOutputs(
+      {
+        store: { storeDir: defaultStoreDir, queryPathInfos: async () => new Map([[found.path, found]]) },
+        incoming: { demandProvable: () => {} },
+        presigned,
+        uploadMode: () => uploadMode,
+      },
+      floating,
+      new Map([["out", reported]]),
+    );
+  }
+
+  const good = { ...info, path, ca };
+  const otherPath = makeFixedOutputPath(defaultStoreDir, "other", ca);
+  const lies: readonly (readonly [string, ValidPathInfo])[] = [
+    ["without an address", { ...good, ca: undefined }],
+    [
+      "with the address of other contents",
+      { ...good, ca: { ...ca, hash: hashBytes("sha256", nar.subarray(1)) } },
+    ],
+    ["with a reference that its address does not have", { ...good, references: [out.info.path] }],
+    ["with the name of something else", { ...good, path: otherPath }],
+  ];
+
+  test.each(["from-builders", "through-runner"] as const)("is taken with its address, %s", async (mode) => {
+    if (mode === "from-builders") await cache.uploadPath(good, narsOf({ nar, info: good }));
+    expect(await checkFloating(good, mode)).toEqual(mode === "from-builders" ? [] : [path]);
+  });
+
+  test.each(lies)("is refused %s, in our store", async (_, lie) => {
+    await expect(checkFloating(lie, "through-runner")).rejects.toMatchObject({ code: "output-mismatch" });
+  });
+
+  test.each(lies)("is refused %s, in the bucket", async (_, lie) => {
+    await cache.uploadPath(lie, narsOf({ nar, info: lie }));
+    await expect(checkFloating(lie, "from-builders")).rejects.toMatchObject({ code: "output-mismatch" });
+  });
 });

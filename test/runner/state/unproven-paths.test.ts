@@ -1,0 +1,130 @@
+// Which paths are believed, by whom, and what a later runner knows of them.
+import { describe, expect, test } from "vitest";
+import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
+import { UnprovenPaths } from "../../../lib/runner/state/unproven-paths.js";
+import { attemptId } from "../../../lib/scheduler/ids.js";
+
+const path = (letter: string): StorePath => parseStorePath(`${letter.repeat(32)}-p`);
+const [a, b] = [path("a"), path("b")] as const;
+const one = attemptId("11111111-1111-4111-8111-111111111111");
+const two = attemptId("22222222-2222-4222-8222-222222222222");
+
+/** Unproven paths, and what a runner that is started now would be given. */
+function withMemory(before: readonly StorePath[] = []) {
+  const kept: { paths: readonly StorePath[]; saves: number } = { paths: before, saves: 0 };
+  const unproven = new UnprovenPaths({
+    before,
+    memory: {
+      save: async (paths) => {
+        kept.paths = paths();
+        kept.saves++;
+      },
+    },
+    background: (work) => void work(),
+  });
+  return { unproven, kept };
+}
+
+describe("a path that arrives", () => {
+  test("is unproven, and known to a later runner, before its first byte is taken", async () => {
+    const { unproven, kept } = withMemory();
+    await unproven.arriving(a, [one]);
+    expect(kept.paths).toEqual([a]);
+    expect(unproven.has(a)).toBe(true);
+    expect(unproven.claims(a, one)).toBe(true);
+    expect(unproven.arrivedFor(a, one)).toBe(false);
+  });
+
+  test("is not taken when it cannot be noted", async () => {
+    const full = new Error("the disk is full");
+    const memory = { save: () => Promise.reject(full) };
+    const unproven = new UnprovenPaths({ memory, background: () => {} });
+    await expect(unproven.arriving(a, [one])).rejects.toBe(full);
+    // What is in doubt stays unproven.
+    expect(unproven.has(a)).toBe(true);
+  });
+
+  test("is noted once, for whichever attempts it comes", async () => {
+    const { unproven, kept } = withMemory();
+    await unproven.arriving(a, [one]);
+    await unproven.arriving(a, [two]);
+    expect(kept.saves).toBe(1);
+  });
+
+  test("is in doubt again while another attempt sends it", async () => {
+    const { unproven } = withMemory();
+    await unproven.arriving(a, [one]);
+    unproven.arrived(a, [one]);
+    expect(unproven.arrivedFor(a, one)).toBe(true);
+    await unproven.arriving(a, [one]);
+    expect(unproven.arrivedFor(a, one)).toBe(false);
+  });
+
+  test("is not claimed by an attempt that ended on the way", async () => {
+    const { unproven } = withMemory();
+    await unproven.arriving(a, [one]);
+    unproven.attemptOver(one);
+    unproven.arrived(a, [one]);
+    expect(unproven.arrivedFor(a, one)).toBe(false);
+    expect(unproven.leftBehind()).toEqual([a]);
+  });
+});
+
+describe("a success", () => {
+  test("proves its outputs and what else arrived for it, but nothing of others", async () => {
+    const { unproven, kept } = withMemory([path("d")]);
+    for (const [which, attempt] of [
+      [a, one],
+      [b, two],
+      [path("c"), one],
+    ] as const) {
+      await unproven.arriving(which, [attempt]);
+      unproven.arrived(which, [attempt]);
+    }
+    unproven.prove(one, [a], new Set());
+    expect([a, b, path("c"), path("d")].map((which) => unproven.has(which))).toEqual([
+      false,
+      true,
+      false,
+      true,
+    ]);
+    expect(kept.paths).toEqual([path("d"), b]);
+  });
+
+  test("does not prove what is still on its way or was not checked", async () => {
+    const { unproven } = withMemory();
+    await unproven.arriving(a, [one]);
+    await unproven.arriving(b, [one]);
+    unproven.arrived(b, [one]);
+    unproven.prove(one, [], new Set([b]));
+    expect(unproven.has(a)).toBe(true);
+    expect(unproven.has(b)).toBe(true);
+  });
+});
+
+test("what an attempt leaves stays unproven, until another attempt claims it", async () => {
+  const { unproven } = withMemory();
+  await unproven.arriving(a, [one, two]);
+  unproven.attemptOver(one);
+  expect(unproven.isClaimed(a)).toBe(true);
+  unproven.attemptOver(two);
+  expect(unproven.isClaimed(a)).toBe(false);
+  expect(unproven.has(a)).toBe(true);
+  await unproven.arriving(a, [two]);
+  expect(unproven.leftBehind()).toEqual([]);
+});
+
+test("a second life begins with what the first left, and believes none of it", async () => {
+  const first = withMemory();
+  await first.unproven.arriving(a, [one]);
+  first.unproven.arrived(a, [one]);
+  await first.unproven.arriving(b, [two]);
+  first.unproven.prove(one, [a], new Set());
+  const second = withMemory(first.kept.paths);
+  expect(second.unproven.has(a)).toBe(false);
+  expect(second.unproven.has(b)).toBe(true);
+  expect(second.unproven.arrivedFor(b, two)).toBe(false);
+  expect(second.unproven.leftBehind()).toEqual([b]);
+  second.unproven.forget([b]);
+  expect(second.kept.paths).toEqual([]);
+});
