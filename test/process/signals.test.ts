@@ -98,6 +98,41 @@ describe("onReloadSignal", () => {
   });
 });
 
+describe("onLogLevelSignals", () => {
+  it("SIGUSR1 says more and starts no debugger, SIGUSR2 says less", async () => {
+    await using folder = await scratchFolder();
+    const levels = new URL("../../dist/lib/log-levels.js", import.meta.url).href;
+    const log = new URL("../../dist/lib/log.js", import.meta.url).href;
+    const child = await folder.start(`
+      const { LogLevels } = await import(${JSON.stringify(levels)});
+      const { createLogger } = await import(${JSON.stringify(log)});
+      const names = ["off", "error", "warn", "info", "debug", "trace"];
+      const level = new LogLevels((text) => () => text, "info");
+      const logger = createLogger({ target: "t", level, write: (line) => console.log(line.slice(25).trim()) });
+      const signals = lib.onLogLevelSignals(level, logger);
+      process.on("SIGUSR1", () => logger.debug("seen"));
+      process.on("SIGUSR2", () => logger.debug("seen"));
+      setInterval(() => {}, 1000);
+      console.log("up");
+      process.on("SIGHUP", () => {
+        signals[Symbol.dispose]();
+        process.exit(names.indexOf(level.levelOf("t")));
+      });
+    `);
+    expect(await child.line()).toBe("up");
+    child.process.kill("SIGUSR1");
+    expect(await child.line()).toBe('ERROR t: log levels changed by a signal levels="info (+1)"');
+    expect(await child.line()).toBe("DEBUG t: seen");
+    for (const text of ["levels=info", 'levels="info (-1)"']) {
+      child.process.kill("SIGUSR2");
+      expect(await child.line()).toBe(`ERROR t: log levels changed by a signal ${text}`);
+    }
+    child.process.kill("SIGHUP");
+    // Node would say here that its debugger listens.
+    expect(await child.ended).toEqual({ code: 2, signal: null, stderr: "" });
+  });
+});
+
 describe("runProgram", () => {
   const run = async (body: string): Promise<{ code: number | null; stderr: string }> => {
     await using folder = await scratchFolder();
