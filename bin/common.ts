@@ -7,10 +7,19 @@ import {
   programLogFormat,
   programLogLevels,
 } from "../lib/config/index.js";
-import { errorChain, HydraError, isSystemError, UsageError } from "../lib/errors.js";
-import { createLogger, type LogFields, type Logger } from "../lib/log.js";
-import type { LogLevels } from "../lib/log-levels.js";
-import { onLogLevelSignals, onReloadSignal, type SystemdNotifier } from "../lib/process/index.js";
+import {
+  createLogger,
+  errorChain,
+  HydraError,
+  isSystemError,
+  type LogFields,
+  type Logger,
+  type LogLevels,
+  onLogLevelSignals,
+  onReloadSignal,
+  type SystemdNotifier,
+  UsageError,
+} from "../lib/process/index.js";
 import type { CommonFlags } from "./commands/common-options.js";
 
 /** The log of a program, whose levels can be changed while it runs. */

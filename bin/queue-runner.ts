@@ -5,7 +5,7 @@
  *
  * Only command line, environment and signals are dealt with in this folder; everything else is the library's.
  */
-import { runProgram } from "../lib/process/run-program.js";
+import { runProgram } from "../lib/process/index.js";
 import { queueRunnerCommand } from "./commands/queue-runner.js";
 
 async function main(): Promise<number> {

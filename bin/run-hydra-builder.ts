@@ -1,12 +1,6 @@
 /** What `hydra-builder` does after its command line: opens the local store and builds until a signal ends it. */
 import type { Command } from "commander";
-import {
-  BuilderClient,
-  BuilderError,
-  defaultBuildDir,
-  type RunnerGateway,
-  runnerGateways,
-} from "../lib/builder/index.js";
+import { BuilderClient, BuilderError, defaultBuildDir } from "../lib/builder/index.js";
 import {
   type BuilderConfig,
   builderConfigChanges,
@@ -14,32 +8,19 @@ import {
   defaultConfigFile,
   loadBuilderConfig,
 } from "../lib/config/index.js";
-import { errorChain, UsageError } from "../lib/errors.js";
-import type { Logger } from "../lib/log.js";
-import { DaemonError, type DaemonStore, openStore, parseStoreUri, type StorePath } from "../lib/nix/index.js";
-import { defaultStoreDir, type StoreDir } from "../lib/nix/path/store-path.js";
-import { requireOpenFiles, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
-import { type BuilderFlags, defaultGateway } from "./commands/hydra-builder.js";
+import { defaultStoreDir, type StorePath } from "../lib/nix/index.js";
+import { errorChain, requireOpenFiles, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
+import {
+  checkStoreAddress,
+  gatewaysOf,
+  openFilesOf,
+  openLocalStore,
+} from "./commands/builder-surroundings.js";
+import type { BuilderFlags } from "./commands/hydra-builder.js";
 import { LiveSettings, printDefaults, programLog, readSettings, reportValid } from "./common.js";
 
 function activity(drvs: readonly StorePath[]): string {
   return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;
-}
-
-/** Undefined when the daemon does not answer, which is logged. */
-async function openLocalStore(maxJobs: number, logger: Logger): Promise<DaemonStore | undefined> {
-  try {
-    // Transfers of several builds must not keep their short questions waiting.
-    const store = await openStore(process.env.NIX_REMOTE, { env: process.env, poolSize: 8 + 2 * maxJobs });
-    if (store.server.trust === "notTrusted") {
-      logger.error("the nix-daemon does not trust this user; add it to trusted-users in nix.conf");
-    }
-    return store;
-  } catch (error) {
-    if (!(error instanceof DaemonError) || error.code === "address") throw error;
-    logger.error(errorChain(error));
-    return undefined;
-  }
 }
 
 /** Drains the client for up to `drainTimeoutInS`, or closes it immediately when that is 0 or a second signal comes. */
@@ -49,36 +30,6 @@ async function stop(client: BuilderClient, config: BuilderConfig, second: AbortS
   second.addEventListener("abort", () => void client.close(), { once: true });
   await client.close({ drain: true });
   clearTimeout(timer);
-}
-
-function gatewaysOf(flags: BuilderFlags, storeDir: StoreDir, logger: Logger): Promise<RunnerGateway[]> {
-  return runnerGateways({
-    addresses: flags.gatewayEndpoint.length === 0 ? [defaultGateway] : flags.gatewayEndpoint,
-    credentials: {
-      ca: flags.serverRootCaCertPath,
-      certificate: flags.clientCertPath,
-      key: flags.clientKeyPath,
-      serverName: flags.domainName,
-      token: flags.authorizationFile,
-    },
-    storeDir,
-    logger,
-  });
-}
-
-/** @throws UsageError when `NIX_REMOTE` is not an address of a store */
-function checkStoreAddress(): void {
-  try {
-    parseStoreUri(process.env.NIX_REMOTE);
-  } catch (cause) {
-    throw new UsageError(`NIX_REMOTE: ${errorChain(cause)}`, { cause });
-  }
-}
-
-/** Files and connections: of the program itself, and of its builds (daemon, log, inputs, outputs). */
-function openFilesOf({ maxJobs }: BuilderConfig): number {
-  const ownFiles = 64;
-  return ownFiles + 4 * maxJobs;
 }
 
 /** Resolves to the exit code. @throws UsageError for flags, settings and surroundings that cannot work */

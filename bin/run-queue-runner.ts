@@ -1,90 +1,35 @@
 /** What `queue-runner` does after its command line: opens the store and runs a `QueueRunner` until a signal ends it. */
 
-import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import {
   configChanges,
   defaultConfigFile,
   loadQueueRunnerConfig,
-  type QueueRunnerConfig,
   queueRunnerSettings,
 } from "../lib/config/index.js";
-import { UsageError } from "../lib/errors.js";
 import { openStore } from "../lib/nix/index.js";
 import {
   inheritedSockets,
+  packageVersion,
   requireOpenFiles,
   SystemdNotifier,
   shutdownSignals,
 } from "../lib/process/index.js";
-import {
-  checkTls,
-  type ListenerOptions,
-  parseListenAddress,
-  type ServerTlsOptions,
-} from "../lib/rpc/index.js";
+import { checkTls } from "../lib/rpc/index.js";
 import { checkQueueRunnerConfig, QueueRunner } from "../lib/runner/index.js";
-import { packageVersion } from "../lib/version.js";
 import type { QueueRunnerFlags } from "./commands/queue-runner.js";
+import { bindAddress, openFilesOf, restAddress, tlsOptions } from "./commands/runner-surroundings.js";
 import { LiveSettings, printDefaults, programLog, readSettings, reportValid, startStep } from "./common.js";
-
-function bindAddress(
-  flag: string,
-  value: string,
-  socket: "rest" | "grpc",
-  inherited: ReadonlyMap<string, number>,
-): ListenerOptions {
-  if (value !== "-") return parseListenAddress(value);
-  const fd = inherited.get(socket);
-  if (fd === undefined)
-    throw new UsageError(
-      `${flag} is -, but no socket named ${socket} was inherited (see LISTEN_FDS, LISTEN_FDNAMES)`,
-    );
-  return { kind: "fd", fd };
-}
-
-async function readPem(flag: string, path: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new UsageError(`${flag}: ${path} cannot be read`, { cause });
-  }
-}
-
-async function tlsOptions(flags: QueueRunnerFlags): Promise<ServerTlsOptions | undefined> {
-  const { serverCertPath, serverKeyPath, clientCaCertPath } = flags;
-  if (serverCertPath === undefined && serverKeyPath === undefined && clientCaCertPath === undefined)
-    return undefined;
-  if (serverCertPath === undefined || serverKeyPath === undefined) {
-    throw new UsageError("--server-cert-path and --server-key-path must be given together");
-  }
-  return {
-    certificate: await readPem("--server-cert-path", serverCertPath),
-    key: await readPem("--server-key-path", serverKeyPath),
-    clientCa:
-      clientCaCertPath === undefined ? undefined : await readPem("--client-ca-cert-path", clientCaCertPath),
-  };
-}
-
-/** Files and connections: of the program itself, and of what it serves at the least. */
-function openFilesOf({ maxDbConnections, concurrentUploadLimit }: QueueRunnerConfig): number {
-  const ownFiles = 64;
-  const builders = 32;
-  return ownFiles + builders + maxDbConnections + 4 * concurrentUploadLimit;
-}
 
 /** Resolves to the exit code. @throws UsageError for flags, settings and surroundings that cannot work */
 export async function runQueueRunner(program: Command): Promise<number> {
   const flags = program.opts<QueueRunnerFlags>();
   if (flags.printDefaultConfig === true) return printDefaults(defaultConfigFile(queueRunnerSettings));
-  const { logger } = programLog({ filter: "hydra_queue_runner", target: "queue_runner" });
+  const { logger, levels } = programLog({ filter: "hydra_queue_runner", target: "queue_runner" });
   const config = await readSettings(program, loadQueueRunnerConfig, logger);
   await checkQueueRunnerConfig(config, { file: flags.configPath, strict: flags.checkConfig === true });
   const inherited = inheritedSockets(process.env);
-  const rest = bindAddress("--rest-bind", flags.restBind, "rest", inherited);
-  if (rest.kind === "unix") {
-    throw new UsageError(`--rest-bind ${flags.restBind}: the status API needs IP:port or -`);
-  }
+  const rest = restAddress(flags.restBind, inherited);
   const grpc = bindAddress("--grpc-bind", flags.grpcBind, "grpc", inherited);
   const tls = await tlsOptions(flags);
   if (tls !== undefined) checkTls(tls);
@@ -108,6 +53,7 @@ export async function runQueueRunner(program: Command): Promise<number> {
     tls,
     disableQueueMonitor: flags.disableQueueMonitorLoop === true,
     logger,
+    logLevels: levels,
     version: packageVersion,
   });
   const stopped = new Promise<undefined>((resolve) => {

@@ -3,7 +3,13 @@
  *
  * In this room lives what touches the process itself. It knows nothing of Hydra; whatever can fail because of how the
  * process was started is a `UsageError` or a `ProcessError`.
+ *
+ * With what programs need besides: errors, log and version of this package.
  */
+export { errorChain, HydraError, isSystemError, UsageError } from "../errors.js";
+export { createLogger, type LogFields, type Logger } from "../log.js";
+export { LogLevels } from "../log-levels.js";
+export { packageVersion } from "../version.js";
 export { ProcessError } from "./errors.js";
 export { openFilesLimit, requireOpenFiles } from "./file-limit.js";
 export type { InheritedSocketsOptions, MutableEnvironment } from "./inherited-sockets.js";
