@@ -58,7 +58,7 @@ in
   alerts = pkgs.runCommand "alerts" { nativeBuildInputs = [ pkgs.prometheus.cli or pkgs.prometheus ]; } ''
     promtool check rules ${../ops/prometheus}/hydra-runner.rules.yml
     cd ${../ops/prometheus}
-    promtool test rules hydra-runner.test.yml
+    promtool test rules hydra-runner.test.yml hydra-runner-days.test.yml
     touch $out
   '';
 }

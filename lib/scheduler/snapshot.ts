@@ -136,18 +136,26 @@ export function queueViews(core: SettledCore): QueueView[] {
 
 /** Numbers of running, ready and delayed steps per system. O(queues). */
 export function queueStats(core: SettledCore): QueueStats[] {
-  const bySystem = new Map<string, { running: number; ready: number; delayed: number }>();
-  for (const system of systemsOf(core)) bySystem.set(system, { running: 0, ready: 0, delayed: 0 });
+  const bySystem = new Map(
+    [...systemsOf(core)].map((system) => [
+      system,
+      { running: 0, ready: 0, delayed: 0, oldestReadySince: Number.POSITIVE_INFINITY },
+    ]),
+  );
   for (const bucket of core.board.buckets.values()) {
     const stats = bySystem.get(bucket.system);
     if (stats === undefined) continue;
     stats.running += bucket.running;
     stats.ready += bucket.ready.size;
     stats.delayed += bucket.delayed;
+    // They are kept in the order in which they became ready.
+    const [oldest] = bucket.ready;
+    if (oldest !== undefined) stats.oldestReadySince = Math.min(stats.oldestReadySince, oldest.readySince);
   }
   return [...bySystem].map(([system, stats]) => ({
     system,
     ...stats,
+    oldestReadySince: stats.ready === 0 ? 0 : stats.oldestReadySince,
     waitedMs: core.waitedMs.get(system) ?? 0,
   }));
 }

@@ -130,6 +130,8 @@ export interface QueueStats {
   readonly delayed: number;
   /** Sum over all attempts of the time from ready to assigned. */
   readonly waitedMs: number;
+  /** Since when the step that has been ready longest is; 0 = none is ready. */
+  readonly oldestReadySince: number;
 }
 
 /** Totals since the scheduler was made. */

@@ -55,6 +55,11 @@ function queueFamilies(source: StatusSource): Family[] {
     per("wait_time", "Total time steps waited before they were assigned, milliseconds", (queue) =>
       Math.trunc(queue.waitedMs),
     ),
+    per(
+      "oldest_waiting_timestamp_seconds",
+      "When the step that has been ready longest became so, 0 = none is ready",
+      (queue) => epochSeconds(queue.oldestReadySince),
+    ),
   ];
 }
 
@@ -105,6 +110,12 @@ function storeFamilies(stores: readonly RemoteStoreReport[]): Family[] {
   ];
 }
 
+/** Unix seconds; 0 when nothing runs. */
+function oldestStart(source: StatusSource): number {
+  const starts = source.attempts().map((attempt) => attempt.startedAt);
+  return epochSeconds(starts.reduce((oldest, start) => (oldest === 0 || start < oldest ? start : oldest), 0));
+}
+
 function totalFamilies(source: StatusSource, metrics: Metrics, machines: readonly MachineReport[]): Family[] {
   const counts = source.counts();
   const queues = source.queueStats();
@@ -129,6 +140,11 @@ function totalFamilies(source: StatusSource, metrics: Metrics, machines: readonl
       "steps_waiting",
       "Steps that are ready and not assigned to a machine",
       queues.reduce((sum, queue) => sum + queue.ready, 0),
+    ),
+    gauge(
+      "steps_oldest_running_timestamp_seconds",
+      "When the attempt that has been running longest began, 0 = none is running",
+      oldestStart(source),
     ),
     gauge("steps_unsupported", "Steps that no joined machine can take", reasons.unsupported),
     gauge("steps_max_retries", "Highest number of tries of a step so far", metrics.maxTries),

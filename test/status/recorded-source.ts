@@ -125,6 +125,7 @@ export function recordedSource(
     ready: queue.nrRunnableWaiting,
     delayed: queue.nrRunnableDisabled,
     waitedMs: queue.waitTimeMs,
+    oldestReadySince: 0,
   }));
   const steps = queues.flatMap((queue) => queue.steps);
   const reasons = { unsupported: 0, running: steps.length } as unknown as ReasonCounts;
