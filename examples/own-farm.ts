@@ -40,7 +40,7 @@ await using runner = await QueueRunner.open({
   machineOrder: ({ info, jobs }) => info.speedFactor / (1 + jobs),
   stepOrder: (a, b) => b.criticalPathMs - a.criticalPathMs || a.sequence - b.sequence,
   onLog: ({ drv, machine, bytes }) =>
-    console.log(`log of ${drv} on ${machine}: ${Buffer.from(bytes)}`.trimEnd()),
+    console.log(`log of ${drv} on ${machine}: ${Buffer.from(bytes).toString()}`.trimEnd()),
   onResult: ({ build, status }) => {
     console.log(`result of build ${build}: ${status}`);
     if (--left === 0) done();

@@ -21,18 +21,16 @@ await using runner = await QueueRunner.open({
 });
 
 const app = express();
-app.get("/", (_request, response) => void response.redirect("/runner/"));
+app.get("/", (_request, response) => response.redirect("/runner/"));
 app.use(statusHandler(runner.status, { basePath: "/runner" }));
-const server = createServer(app).listen(0, "127.0.0.1", async () => {
-  const { port } = server.address() as { readonly port: number };
-  const health = await fetch(`http://127.0.0.1:${port}/runner/health`);
-  console.log("Express:", health.status, await health.json());
+await using server = createServer(app).listen(0, "127.0.0.1");
+await new Promise((resolve) => server.once("listening", resolve));
+const { port } = server.address() as { readonly port: number };
+const health = await fetch(`http://127.0.0.1:${port}/runner/health`);
+console.log("Express:", health.status, await health.json());
 
-  const hosts = new HostNames({ names: ["farm.example"] });
-  const status = statusFetch(runner.status, { basePath: "/runner", hosts });
-  const hono = new Hono().all("/runner/*", (context) => status(context.req.raw));
-  const machines = await hono.request("http://farm.example/runner/status/machines");
-  console.log("Hono:", machines.status, await machines.json());
-  server.close();
-});
-await new Promise((resolve) => server.on("close", resolve));
+const hosts = new HostNames({ names: ["farm.example"] });
+const status = statusFetch(runner.status, { basePath: "/runner", hosts });
+const hono = new Hono().all("/runner/*", (context) => status(context.req.raw));
+const machines = await hono.request("http://farm.example/runner/status/machines");
+console.log("Hono:", machines.status, await machines.json());

@@ -19,6 +19,8 @@ const expected: Readonly<Record<string, RegExp>> = {
   "embed-scheduler": /app\.drv goes to fast\nbuild 1 is done\n$/,
   "own-order":
     /^minute 0: zlib\.drv on fast, gmp\.drv on slow\nminute 1: (png\.drv on fast, gcc\.drv on slow|gcc\.drv on fast, png\.drv on slow)\n$/,
+  "log-adapters":
+    /^info joined \{ machine: 'mac-1' \}\n\{[\s\S]*severityText: 'WARN',[\s\S]*until: '14:05'[\s\S]*\}\n$/,
   "sign-narinfo": /^StorePath: [\s\S]*\nas it is: trusted\nwith another size: refused\n$/,
   "read-nar":
     /^d {10}\/\nx +21 \/?hello at byte 264\nl {10}\/?hi -> hello\n528 bytes, sha256:[0-9a-z]{52}\n$/,
@@ -57,17 +59,21 @@ describe("examples", () => {
 });
 
 describe("README.md", () => {
-  it("quotes embed-scheduler.ts and its output", async () => {
-    const blocks = [...(await read("README.md")).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)];
-    const code = blocks.find(([, language]) => language === "ts")?.[2];
-    const file = await read("examples/embed-scheduler.ts");
-    expect(code).toBe(file);
-    expect(blocks.find(([, language]) => language === "")?.[2]).toBe(await run("embed-scheduler"));
+  it("quotes builder.ts", async () => {
+    const blocks = [...(await read("README.md")).matchAll(/^```ts\n([\s\S]*?)^```$/gm)];
+    expect(blocks.map(([, code]) => code)).toEqual([await read("examples/builder.ts")]);
+  });
+
+  it("lists every example", async () => {
+    const readme = await read("README.md");
+    const names = [...Object.keys(expected), ...withNix];
+    expect(names.filter((name) => !readme.includes(`(examples/${name}.ts)`))).toEqual([]);
   });
 
   it.each([
     "README.md",
     "docs/architecture.md",
+    "docs/library.md",
     "docs/operations.md",
     "docs/differences.md",
     "docs/configuration.md",
@@ -78,6 +84,16 @@ describe("README.md", () => {
     );
     for (const link of links)
       await expect(readFile(join(root, path, "..", link)), link).resolves.toBeDefined();
+  });
+});
+
+describe("docs/library.md", () => {
+  it("has only code that is an example, to the letter", async () => {
+    const text = await read("docs/library.md");
+    const quoted = [...text.matchAll(/^\[examples\/([\w-]+)\.ts\]\(.*\):\n\n```ts\n([\s\S]*?)^```$/gm)];
+    expect(quoted.length).toBeGreaterThan(7);
+    expect(text.match(/^```ts$/gm)).toHaveLength(quoted.length);
+    for (const [, name = "", code] of quoted) expect(code, name).toBe(await read(`examples/${name}.ts`));
   });
 });
 
