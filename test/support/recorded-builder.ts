@@ -16,6 +16,8 @@ export interface RecordedBuilderOptions {
   readonly endpoint: string;
   readonly token?: string;
   readonly tls?: TlsIdentity;
+  /** Instead of the recorded one, which belongs to the first principal that joined with it. */
+  readonly machineId?: string;
   /** NARs for uploads into the bucket, by store path. Default: it uploads nothing. */
   readonly nars?: ReadonlyMap<string, Uint8Array>;
 }
@@ -56,6 +58,15 @@ function workOf(calls: readonly RecordedCall[], drvName: string): RecordedWork {
   return { buildId, calls: own.filter(({ method }) => method !== "OpenTunnel") };
 }
 
+/** The same bytes with another identifier of the same length. */
+function replaced(bytes: Buffer, recorded: string, own: string): Buffer {
+  const at = bytes.indexOf(recorded);
+  if (at === -1) return bytes;
+  const copy = Buffer.from(bytes);
+  copy.write(own, at);
+  return copy;
+}
+
 export class RecordedBuilder implements AsyncDisposable {
   readonly machineId: string;
   /** Identifiers in orders, by the derivation's name. */
@@ -63,6 +74,7 @@ export class RecordedBuilder implements AsyncDisposable {
   /** Identifiers of builds that it was to abort. */
   readonly aborts: string[] = [];
   readonly #options: RecordedBuilderOptions;
+  readonly #recordedMachineId: string;
   readonly #calls: readonly RecordedCall[];
   readonly #session: http2.ClientHttp2Session;
   readonly #pings: NodeJS.Timeout;
@@ -78,11 +90,14 @@ export class RecordedBuilder implements AsyncDisposable {
     if (join === undefined || ping === undefined) throw new Error("no join or no ping was recorded");
     const { message } = fromBinary(wire.BuilderRequestSchema, new Uint8Array(join.bytes));
     if (message.case !== "join") throw new Error("the tunnel was not opened with a join");
-    this.machineId = message.value.machineId;
+    this.#recordedMachineId = message.value.machineId;
+    this.machineId = options.machineId ?? this.#recordedMachineId;
     const stream = this.#open(tunnel);
-    stream.write(framed(join.bytes));
-    stream.write(framed(ping.bytes));
-    this.#pings = setInterval(() => stream.write(framed(ping.bytes)), 1000);
+    stream.write(this.#framed(join.bytes));
+    stream.write(this.#framed(ping.bytes));
+    this.#pings = setInterval(() => stream.write(this.#framed(ping.bytes)), 1000);
+    // Some proxies leave the stream half open after the status.
+    stream.once("end", () => stream.end());
     let received = Buffer.alloc(0);
     stream.on("data", (chunk: Buffer) => {
       received = Buffer.concat([received, chunk]);
@@ -135,6 +150,10 @@ export class RecordedBuilder implements AsyncDisposable {
     return found;
   }
 
+  #framed(bytes: Uint8Array): Buffer {
+    return framed(replaced(Buffer.from(bytes), this.#recordedMachineId, this.machineId));
+  }
+
   #open(call: RecordedCall): http2.ClientHttp2Stream {
     const { token, endpoint } = this.#options;
     return this.#session.request({
@@ -149,7 +168,7 @@ export class RecordedBuilder implements AsyncDisposable {
   async #play(call: RecordedCall, up: readonly Uint8Array[] = call.up.map(({ bytes }) => bytes)) {
     const stream = this.#open(call);
     const answering = answerOf(stream);
-    for (const bytes of up) stream.write(framed(bytes));
+    for (const bytes of up) stream.write(this.#framed(bytes));
     stream.end();
     const answer = await answering;
     const status = answer.trailers["grpc-status"] ?? answer.headers["grpc-status"];
@@ -163,16 +182,9 @@ export class RecordedBuilder implements AsyncDisposable {
   async build(drvName: string): Promise<void> {
     const work = workOf(this.#calls, drvName);
     const buildId = await until(`the order for ${drvName}`, () => this.orders.get(drvName));
-    const replaced = (bytes: Buffer): Buffer => {
-      const at = bytes.indexOf(work.buildId);
-      if (at === -1) return bytes;
-      const copy = Buffer.from(bytes);
-      copy.write(buildId, at);
-      return copy;
-    };
     let uploaded: ((complete: wire.PresignedUploadComplete) => void) | undefined;
     for (const call of work.calls) {
-      const up: Uint8Array[] = call.up.map(({ bytes }) => replaced(bytes));
+      const up: Uint8Array[] = call.up.map(({ bytes }) => replaced(bytes, work.buildId, buildId));
       if (call.method === "NotifyPresignedUploadComplete") {
         const complete = fromBinary(wire.PresignedUploadCompleteSchema, new Uint8Array(up[0] ?? []));
         uploaded?.(complete);
@@ -213,21 +225,16 @@ export class RecordedBuilder implements AsyncDisposable {
     const work = workOf(this.#calls, drvName);
     const buildId = await until(`the order for ${drvName}`, () => this.orders.get(drvName));
     for (const call of work.calls) {
-      const up = call.up.map(({ bytes }) => {
-        const copy = Buffer.from(bytes);
-        const at = copy.indexOf(work.buildId);
-        if (at !== -1) copy.write(buildId, at);
-        return copy;
-      });
+      const up = call.up.map(({ bytes }) => replaced(bytes, work.buildId, buildId));
       if (call.method !== "BuildLog") {
         await this.#play(call, up);
         continue;
       }
       const stream = this.#open(call);
       const answering = answerOf(stream);
-      for (const bytes of up.slice(0, -1)) stream.write(framed(bytes));
+      for (const bytes of up.slice(0, -1)) stream.write(this.#framed(bytes));
       await until("the order to abort", () => this.aborts.includes(buildId));
-      for (const bytes of up.slice(-1)) stream.write(framed(bytes));
+      for (const bytes of up.slice(-1)) stream.write(this.#framed(bytes));
       stream.end();
       await answering;
       return;
