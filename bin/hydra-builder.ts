@@ -5,11 +5,12 @@
  *
  * Only command line, environment and signals are dealt with in this folder; everything else is the library's.
  */
-import { runProgram } from "../lib/process/index.js";
+import { requireFilesToLoad, runProgram } from "../lib/process/index.js";
 import { builderCommand } from "./commands/hydra-builder.js";
 
 async function main(): Promise<number> {
   const program = builderCommand().parse();
+  requireFilesToLoad();
   const { runHydraBuilder } = await import("./run-hydra-builder.js");
   return runHydraBuilder(program);
 }

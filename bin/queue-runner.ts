@@ -5,11 +5,12 @@
  *
  * Only command line, environment and signals are dealt with in this folder; everything else is the library's.
  */
-import { runProgram } from "../lib/process/index.js";
+import { requireFilesToLoad, runProgram } from "../lib/process/index.js";
 import { queueRunnerCommand } from "./commands/queue-runner.js";
 
 async function main(): Promise<number> {
   const program = queueRunnerCommand().parse();
+  requireFilesToLoad();
   const { runQueueRunner } = await import("./run-queue-runner.js");
   return runQueueRunner(program);
 }

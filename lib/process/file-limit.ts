@@ -2,6 +2,9 @@
 import { readFileSync } from "node:fs";
 import { UsageError } from "../errors.js";
 
+/** What Node needs to load one of the programs, as it opens many modules at once. */
+const filesOfProgram = 128;
+
 /** The soft limit in the text of `/proc/<pid>/limits`; undefined when there is none, or none is known. */
 export function openFilesLimit(limits: string): number | undefined {
   const soft = /^Max open files\s+(\d+)\s/m.exec(limits)?.[1];
@@ -27,4 +30,13 @@ export function requireOpenFiles(needed: number, settings: string): void {
     `at most ${limit} files can be open, but ${needed} are needed (${settings}): ` +
       "raise the limit (LimitNOFILE= of the service, or ulimit -Hn) or lower the settings",
   );
+}
+
+/**
+ * Makes sure that the program itself can be loaded; to be called before that. What its settings need is only known later.
+ *
+ * @throws UsageError in one line when the limit is lower
+ */
+export function requireFilesToLoad(): void {
+  requireOpenFiles(filesOfProgram, "to load the program");
 }

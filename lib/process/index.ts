@@ -11,7 +11,7 @@ export { createLogger, type LogFields, type Logger } from "../log.js";
 export { LogLevels } from "../log-levels.js";
 export { packageVersion } from "../version.js";
 export { ProcessError } from "./errors.js";
-export { openFilesLimit, requireOpenFiles } from "./file-limit.js";
+export { openFilesLimit, requireFilesToLoad, requireOpenFiles } from "./file-limit.js";
 export type { InheritedSocketsOptions, MutableEnvironment } from "./inherited-sockets.js";
 export { inheritedSockets } from "./inherited-sockets.js";
 export type { LockFile, LockFileOptions } from "./lock-file.js";

@@ -33,6 +33,10 @@ interface OpenClient {
   readonly client: Sdk.S3Client;
 }
 
+/** A connection on which nothing moves for so long is given up, in milliseconds. */
+const defaultIdleMs = 60_000;
+/** How often a request is made in all when an answer says that trying again may help. */
+const maxTries = 5;
 /** An answer to a small request that takes longer counts as silence, in milliseconds. */
 const tolerateMs = 3_000;
 /** What the server does all by itself (copies, putting parts together) may take long, in milliseconds. */
@@ -50,12 +54,17 @@ function toleranceOf(input: object): number {
 export class S3Connection {
   readonly #settings: CacheSettings;
   readonly #credentials: S3Credentials | undefined;
+  readonly #idleMs: number;
   /** Whether the server answers. */
   readonly silence = new Silence(tolerateMs);
   #opening: Promise<OpenClient> | undefined;
 
-  /** `credentials`: instead of those of the environment and of the profile. */
-  constructor(settings: CacheSettings, credentials: S3Credentials | undefined) {
+  /**
+   * `credentials`: instead of those of the environment and of the profile. `idleMs`: a request on whose connection
+   * nothing moves for so many milliseconds fails; default one minute.
+   */
+  constructor(settings: CacheSettings, credentials: S3Credentials | undefined, idleMs = defaultIdleMs) {
+    this.#idleMs = idleMs;
     this.#settings = settings;
     this.#credentials = credentials;
   }
@@ -94,7 +103,9 @@ export class S3Connection {
   #open(): Promise<OpenClient> {
     this.#opening ??= import("@aws-sdk/client-s3").then((sdk) => ({
       sdk,
-      client: withoutVersionWarning(() => new sdk.S3Client(clientConfig(this.#settings, this.#credentials))),
+      client: withoutVersionWarning(
+        () => new sdk.S3Client(clientConfig(this.#settings, this.#credentials, this.#idleMs)),
+      ),
     }));
     return this.#opening;
   }
@@ -117,7 +128,11 @@ function withoutVersionWarning<T>(make: () => T): T {
   }
 }
 
-function clientConfig(settings: CacheSettings, credentials: S3Credentials | undefined): Sdk.S3ClientConfig {
+function clientConfig(
+  settings: CacheSettings,
+  credentials: S3Credentials | undefined,
+  idleMs: number,
+): Sdk.S3ClientConfig {
   // Credentials in the environment win over a profile.
   const fromEnvironment = process.env.AWS_ACCESS_KEY_ID !== undefined;
   return {
@@ -133,7 +148,40 @@ function clientConfig(settings: CacheSettings, credentials: S3Credentials | unde
     // Otherwise the checksum of an empty body becomes part of presigned URLs.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
-    maxAttempts: 5,
-    requestHandler: { connectionTimeout: 5000, socketTimeout: 60_000 },
+    retryStrategy: new RetriesOfAnswered(),
+    requestHandler: { connectionTimeout: 5000, socketTimeout: idleMs },
   };
+}
+
+type RetryStrategy = Exclude<NonNullable<Sdk.S3ClientConfig["retryStrategy"]>, { retry: unknown }>;
+type RetryToken = Awaited<ReturnType<RetryStrategy["acquireInitialRetryToken"]>>;
+type RetryReason = Parameters<RetryStrategy["refreshRetryTokenForRetry"]>[1];
+
+/**
+ * Tries again what was answered with an error that may pass, and connections that broke. A server that was silent for the
+ * whole idle time is not asked again here: four more times would hold the caller up for minutes, and those above know
+ * better when to come back.
+ */
+class RetriesOfAnswered implements RetryStrategy {
+  acquireInitialRetryToken(): Promise<RetryToken> {
+    return Promise.resolve(retryToken(0, 0));
+  }
+
+  /** @throws Error when there is to be no other try; the library then throws what the last one threw */
+  refreshRetryTokenForRetry(token: RetryToken, { error, errorType }: RetryReason): Promise<RetryToken> {
+    const tries = token.getRetryCount() + 1;
+    const isSilent = error instanceof Error && error.name === "TimeoutError";
+    if (isSilent || tries >= maxTries || errorType === "CLIENT_ERROR") {
+      return Promise.reject(new Error("the request is not made again"));
+    }
+    const first = errorType === "THROTTLING" ? 500 : 100;
+    return Promise.resolve(retryToken(tries, Math.random() * Math.min(20_000, first * 2 ** (tries - 1))));
+  }
+
+  /** Nothing is learnt from it. */
+  recordSuccess(): void {}
+}
+
+function retryToken(count: number, delayMs: number): RetryToken {
+  return { getRetryCount: () => count, getRetryDelay: () => delayMs };
 }
