@@ -51,8 +51,8 @@ async function start(limit: number | undefined, program: string, flags: readonly
 test.each([
   ["queue-runner", queueRunnerProgram],
   ["hydra-builder", builderProgram],
-] as const)("%s with 64 or 24 files", async (name, program) => {
-  for (const limit of [64, 24]) {
+] as const)("%s with 64 or 48 files", async (name, program) => {
+  for (const limit of [64, 48]) {
     const { code, said } = await start(limit, program, []);
     expect(said).toEqual([expect.stringMatching(`^${name}: at most ${limit} files can be open, but`)]);
     expect(code).toBe(2);
