@@ -13,6 +13,7 @@ import * as compression from "hydra-runner/compression";
 import * as config from "hydra-runner/config";
 import * as database from "hydra-runner/database";
 import * as nix from "hydra-runner/nix";
+import * as serviceProcess from "hydra-runner/process";
 import * as rpc from "hydra-runner/rpc";
 import * as runner from "hydra-runner/runner";
 import * as scheduler from "hydra-runner/scheduler";
@@ -34,6 +35,7 @@ export const rooms = {
   config,
   database,
   nix,
+  serviceProcess,
   rpc,
   runner,
   scheduler,
