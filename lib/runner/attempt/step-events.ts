@@ -51,8 +51,13 @@ export class StepEvents {
 
   /** The scheduler has decided what follows from the end of an attempt; its builds may have left the scheduler. */
   ended(attempt: Attempt | undefined, completion: SettledCompletion, facts: EndingFacts = {}): void {
-    if (attempt === undefined) return;
+    if (attempt === undefined) {
+      // Its derivation cannot be read; the launcher says so at each try.
+      if (completion.kind === "failed") this.failed(completion, "unknown", facts.error ?? completion.reason);
+      return;
+    }
     const at = this.#now();
+    const started = attempt.sent;
     const times = timesOf(attempt, facts.report, at);
     switch (completion.kind) {
       case "stale":
@@ -66,6 +71,7 @@ export class StepEvents {
           reason: facts.error ?? reason,
           retryAt,
           counts: tries > attempt.assignment.tries,
+          started,
           times,
         });
         return;
@@ -82,6 +88,7 @@ export class StepEvents {
           outcome: outcomeOf(completion),
           ...(reason === undefined ? {} : { reason }),
           tries,
+          started,
           machine,
           times,
         });
@@ -91,15 +98,16 @@ export class StepEvents {
   }
 
   /** A step failed without an attempt. */
-  failed(failure: SettledFailure, system: string, reason: string): void {
+  failed(failure: SettledFailure, system: string, reason: string | undefined): void {
     const ownBuilds = failure.builds.filter(({ own }) => own).map(({ id }) => id);
     this.#events.emit({
       type: "stepFinished",
       at: this.#now(),
       ...this.#stepOf(failure.step, system, failure.build, ownBuilds),
       outcome: outcomeOf(failure),
-      reason,
+      ...(reason === undefined ? {} : { reason }),
       tries: failure.tries,
+      started: false,
     });
   }
 

@@ -21,6 +21,7 @@ export interface EventStep {
   readonly drv: StorePath;
   /** Name of the derivation without hash and `.drv`. */
   readonly name: string;
+  /** `unknown` for a derivation that cannot be read. */
   readonly system: string;
   /** Id of the build that the step is accounted to; absent when no build wants the step any more. */
   readonly build?: number;
@@ -99,6 +100,8 @@ export interface StepFinished extends EventStep {
   readonly reason?: string;
   /** Tries that were made, this one included. */
   readonly tries: number;
+  /** False when the last try never reached its machine, or there was none: then no `stepStarted` came before. */
+  readonly started: boolean;
   /** Absent when it ended without being tried, as one that no machine supports. */
   readonly machine?: EventMachine;
   readonly times?: EventTimes;
@@ -114,6 +117,8 @@ export interface StepRetried extends EventTry {
   readonly retryAt: number;
   /** False for a try that was called off by no fault of the step. */
   readonly counts: boolean;
+  /** False when the order never reached the machine: then no `stepStarted` came before. */
+  readonly started: boolean;
   readonly times: EventTimes;
   readonly resources?: StepResources;
 }

@@ -113,7 +113,16 @@ it("tells a try that is repeated from one that is the last", () => {
     },
   );
   const times = { startedAt: 900, stoppedAt: 1_000 };
-  const repeated = { type: "stepRetried", at: 1_000, ...about, machine, try: 2, retryAt: 5_000, times };
+  const repeated = {
+    type: "stepRetried",
+    at: 1_000,
+    ...about,
+    machine,
+    try: 2,
+    retryAt: 5_000,
+    started: true,
+    times,
+  };
   expect(emitted).toEqual([
     { ...repeated, reason: "lost", counts: true },
     { ...repeated, reason: "the disk is full", counts: false },
@@ -124,6 +133,7 @@ it("tells a try that is repeated from one that is the last", () => {
       outcome: { kind: "failed", status: 1, builds: 2 },
       reason: "exit 1",
       tries: 2,
+      started: true,
       machine,
       times: { startedAt: 900, stoppedAt: 980 },
     },
@@ -179,6 +189,38 @@ it("tells of a step that no machine supports, without machine and times", () => 
       outcome: { kind: "failed", status: 9, builds: 1 },
       reason: "unsupported system type 'riscv64-linux'",
       tries: 0,
+      started: false,
     },
+  ]);
+});
+
+it("tells of a step whose derivation cannot be read, and of a try that never reached its machine", () => {
+  const { emitted, stepEvents } = setup();
+  const failed = {
+    kind: "failed",
+    step: stepId(drv),
+    ended,
+    status: 3,
+    reason: "the derivation cannot be read",
+    build: buildId(7),
+    builds: [{ id: buildId(7), own: true }],
+    tries: 5,
+  } as const;
+  stepEvents.ended(undefined, failed, { error: "not in the store" });
+  stepEvents.ended(undefined, { kind: "retry", step: stepId(drv), ended, at: 9, tries: 1, reason: "x" });
+  stepEvents.ended(
+    { ...attempt, sent: false },
+    { kind: "retry", step: stepId(drv), ended, at: 9, tries: 1, reason: "the machine left" },
+  );
+  expect(emitted).toMatchObject([
+    {
+      type: "stepFinished",
+      system: "unknown",
+      reason: "not in the store",
+      tries: 5,
+      started: false,
+      build: 7,
+    },
+    { type: "stepRetried", reason: "the machine left", counts: false, started: false },
   ]);
 });

@@ -25,7 +25,15 @@ const times = { startedAt: 1_000, stoppedAt: 4_000, importMs: 100, buildMs: 2_00
 
 it("has a line for each start and end of a step, with the same fields", async () => {
   const resources = { source: "cgroup", cpuUserMs: 1_500, peakMemoryBytes: 1_024 } as const;
-  const finished = { type: "stepFinished", at: 4_000, ...step, machine, tries: 2, times } as const;
+  const finished = {
+    type: "stepFinished",
+    at: 4_000,
+    ...step,
+    machine,
+    tries: 2,
+    started: true,
+    times,
+  } as const;
   expect(
     await linesOf([
       { type: "stepStarted", at: 1_000, ...step, machine, try: 1, waitedMs: 30, adopted: false },
@@ -39,6 +47,7 @@ it("has a line for each start and end of a step, with the same fields", async ()
         reason: "the disk is full",
         retryAt: 60_000,
         counts: true,
+        started: true,
         times: { startedAt: 1_000, stoppedAt: 2_000 },
       },
       { type: "stepStarted", at: 3_000, ...step, machine, try: 2, waitedMs: 0, adopted: true },
