@@ -14,6 +14,7 @@ const benchmarks: Readonly<Record<string, () => Promise<{ readonly run: Benchmar
   "scheduler-throughput": () => import("./scheduler-throughput.js"),
   "failing-dependents": () => import("./failing-dependents.js"),
   ingestion: () => import("./ingestion.js"),
+  transfer: () => import("./transfer.js"),
 };
 
 const name = process.argv[2] ?? "";

@@ -19,6 +19,8 @@ export {
   type PresignedCache,
   type UploadOptions,
 } from "./cache/binary-cache.js";
+/** A NAR that is written while it is received. */
+export { type MeasuredNar, NarStage } from "./cache/nar-stage.js";
 /** `s3://` and `file://` URIs with their parameters. */
 export { type CacheSettings, parseCacheUri } from "./cache-uri.js";
 /** What every method here throws. */

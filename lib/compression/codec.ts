@@ -1,5 +1,4 @@
 /** Drives a codec with a backpressured input side, whatever it is made of. */
-import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
 
 /** One run of a codec. */
@@ -19,12 +18,44 @@ export interface Codec {
   kill(): void;
 }
 
-/** Never leaves this file: it ends a wait for more input. Made once, because an error with its stack is not cheap. */
-const over = new Error("the run of the codec is over");
-
 /** How far the input has come; decides what an ended run means. */
 export interface InputState {
   bytes: number;
+}
+
+/** The end of a run, for the side that feeds it. */
+class Run {
+  #over = false;
+  #wake = (): void => undefined;
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  end(): void {
+    this.#over = true;
+    this.#wake();
+  }
+
+  /**
+   * False when the input was closed or the run ended meanwhile. The listeners are those of `watch`: a signal and an
+   * error for each full write cost more than compressing what was written.
+   */
+  async drained(input: Writable): Promise<boolean> {
+    while (input.writableNeedDrain && !input.destroyed && !this.#over) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    return !input.destroyed && !this.#over;
+  }
+
+  /** Once for each run. */
+  watch(input: Writable): void {
+    const wake = (): void => this.#wake();
+    input.on("drain", wake);
+    input.on("close", wake);
+  }
 }
 
 /**
@@ -42,16 +73,17 @@ export async function* runCodec(
   const state: InputState = { bytes: 0 };
   const codec = start(state);
   codec.finished.catch(() => undefined);
-  const stop = new AbortController();
+  const run = new Run();
+  run.watch(codec.input);
   const onAbort = (): void => {
-    stop.abort(over);
+    run.end();
     codec.kill();
   };
   signal?.addEventListener("abort", onAbort, { once: true });
   let sourceFailed = false;
   let sourceError: unknown;
-  const feeding = feed(source, codec, state, stop.signal).catch((error: unknown) => {
-    if (stop.signal.aborted) return;
+  const feeding = feed(source, codec, state, run).catch((error: unknown) => {
+    if (run.over) return;
     sourceFailed = true;
     sourceError = error;
     if (codec.drainOnSourceError === true && !codec.input.destroyed) codec.input.end();
@@ -75,11 +107,11 @@ export async function* runCodec(
     signal?.throwIfAborted();
     await codec.finished;
     // The codec may have all it wants before the source is at its end.
-    stop.abort(over);
+    run.end();
     complete = true;
   } finally {
     signal?.removeEventListener("abort", onAbort);
-    stop.abort(over);
+    run.end();
     if (!complete) codec.kill();
     await rejectionOf(codec.finished);
     // Not awaited: a source that waits for data of its own (a live log) need not come back soon.
@@ -95,37 +127,17 @@ async function feed(
   source: AsyncIterable<Uint8Array>,
   codec: Codec,
   state: InputState,
-  stop: AbortSignal,
+  run: Run,
 ): Promise<void> {
   const { input } = codec;
   for await (const chunk of source) {
     // Leaving the loop tells the source to stop.
-    if (stop.aborted || input.destroyed) return;
+    if (run.over || input.destroyed) return;
     if (chunk.length === 0) continue;
     state.bytes += chunk.length;
     const full = !input.write(chunk);
     if (codec.flush !== undefined) await codec.flush();
-    else if (full && !(await drained(input, stop))) return;
+    else if (full && !(await run.drained(input))) return;
   }
   if (!input.destroyed) input.end();
-}
-
-/** False when the input was closed or the run stopped meanwhile. */
-async function drained(input: Writable, stop: AbortSignal): Promise<boolean> {
-  const done = new AbortController();
-  const both = AbortSignal.any([stop, done.signal]);
-  try {
-    return await Promise.race([
-      once(input, "drain", { signal: both }).then(
-        () => true,
-        () => false,
-      ),
-      once(input, "close", { signal: both }).then(
-        () => false,
-        () => false,
-      ),
-    ]);
-  } finally {
-    done.abort();
-  }
 }

@@ -30,3 +30,5 @@ export { missingProgram } from "./requirements.js";
 export { type DecodeFrameOptions, decodeZstdFrame, usualWindow } from "./zstd/decode.js";
 /** Writes exactly one zstd frame, for the wire. */
 export { type ZstdFrameOptions, zstdFrame } from "./zstd/encode.js";
+/** Finds the frames of zstd data without decoding them. */
+export { ZstdFraming } from "./zstd/framing.js";

@@ -12,11 +12,19 @@ export interface FlushableTransform extends Transform {
 
 /** zstd as Node 22.15 and newer have it. */
 export interface NativeZstd {
-  compress(level: number): FlushableTransform;
-  decompress(windowLog: number): Transform;
+  compress(level: number, use?: StreamUse): FlushableTransform;
+  decompress(windowLog: number, use?: StreamUse): Transform;
   /** Argument of `flush` after which everything written can be decoded. */
   readonly flushKind: number;
 }
+
+/**
+ * Bytes of output that are made at once. For bulk data each piece is a trip to the thread pool, and Node's own 16 KiB
+ * take twice as long; a live stream has a buffer of this size for as long as it lives.
+ */
+const chunkSize = { bulk: 256 * 1024, live: 16 * 1024 } as const;
+/** What a stream is used for: all of it soon, or a little now and then. */
+type StreamUse = keyof typeof chunkSize;
 
 function isStreamFactory(value: unknown): value is (options: unknown) => FlushableTransform {
   return typeof value === "function";
@@ -31,8 +39,10 @@ function findNativeZstd(): NativeZstd | undefined {
   const number = (name: string): number => Number(constants.get(name));
   if (!isStreamFactory(create) || !isStreamFactory(open)) return undefined;
   return {
-    compress: (level) => create({ params: { [number("ZSTD_c_compressionLevel")]: level } }),
-    decompress: (windowLog) => open({ params: { [number("ZSTD_d_windowLogMax")]: windowLog } }),
+    compress: (level, use = "bulk") =>
+      create({ params: { [number("ZSTD_c_compressionLevel")]: level }, chunkSize: chunkSize[use] }),
+    decompress: (windowLog, use = "bulk") =>
+      open({ params: { [number("ZSTD_d_windowLogMax")]: windowLog }, chunkSize: chunkSize[use] }),
     flushKind: number("ZSTD_e_flush"),
   };
 }

@@ -16,6 +16,8 @@ export const idleEdges: RunnerEdges = {
     open: nothing,
     start: nothing,
     close: nothing,
+    stage: () => undefined,
+    discardStaged: nothing,
     publish: nothing,
     putLog: nothing,
     presence: () => Promise.resolve(new Map()),

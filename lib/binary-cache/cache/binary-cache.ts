@@ -21,6 +21,7 @@ import { confirmCacheInfo } from "./cache-info.js";
 import { inClosureOrder } from "./closure-upload.js";
 import { ListingsAndDebugLinks } from "./listings-and-debug-links.js";
 import { CacheLogs, type PutLogOptions } from "./logs.js";
+import type { NarStage } from "./nar-stage.js";
 import { PresenceCache } from "./presence-cache.js";
 import { type Presence, queryPresence } from "./presence-query.js";
 import { writeRealisation } from "./realisations.js";
@@ -161,6 +162,16 @@ export class BinaryCache {
     options: ReadOptions = {},
   ): AsyncGenerator<Uint8Array> {
     return this.#nars.open(info, options);
+  }
+
+  /**
+   * Begins to write the NAR of a path that is being received as one zstd frame, at level 3. `uploadPath` then finds it
+   * there. Nothing is visible, and nothing signed, before that; who stages must discard what is not uploaded. Undefined when
+   * the cache keeps its NARs in another way, or the same NAR is staged already.
+   */
+  stageNar(info: ValidPathInfo): NarStage | undefined {
+    const key = narKey(info.narHash, this.settings.compression);
+    return this.#nars.stage(info, key, { listing: this.#listings.wanted });
   }
 
   /**

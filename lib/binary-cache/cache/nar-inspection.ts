@@ -153,9 +153,13 @@ export class FileMeter {
 
   async *pass(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const chunk of source) {
-      this.#size += chunk.length;
-      this.#hasher.update(chunk);
+      this.add(chunk);
       yield chunk;
     }
+  }
+
+  add(bytes: Uint8Array): void {
+    this.#size += bytes.length;
+    this.#hasher.update(bytes);
   }
 }

@@ -15,6 +15,7 @@ import { BinaryCacheError, missingObject } from "../errors.js";
 import { contentTypes } from "../layout.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
 import { FileMeter, NarInspection } from "./nar-inspection.js";
+import { type MeasuredNar, NarStage, type StagedForm } from "./nar-stage.js";
 
 /** Gives the NAR of a path, from its beginning, each time it is called. */
 export type OpenNar = (path: StorePath, signal?: AbortSignal) => AsyncIterable<Uint8Array>;
@@ -47,6 +48,8 @@ export class StoredNars {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;
   readonly #logger: Logger;
+  /** By key. Their names do not appear before somebody stores the NAR. */
+  readonly #staged = new Map<string, NarStage>();
 
   constructor(objects: ObjectStore, settings: CacheSettings, logger: Logger) {
     this.#objects = objects;
@@ -71,14 +74,43 @@ export class StoredNars {
     yield* decompress(object.body, { method, maxOutput: oneMoreThan(info), signal: options.signal });
   }
 
-  /** Writes the NAR, unless a sound one is there; that one is then measured. @throws BinaryCacheError (`mismatch`) */
+  /**
+   * Begins to write a NAR that is being received as a zstd frame. Undefined when another one of its contents is staged, or
+   * the settings ask for what has to be compressed once more.
+   */
+  stage(info: ValidPathInfo, key: string, options: { readonly listing: boolean }): NarStage | undefined {
+    const form = stagedForm(this.#settings);
+    if (form === undefined || this.#staged.has(key)) return undefined;
+    const stage = new NarStage({
+      ...options,
+      info,
+      key,
+      form,
+      objects: this.#objects,
+      onEnd: () => this.#staged.delete(key),
+    });
+    this.#staged.set(key, stage);
+    return stage;
+  }
+
+  /**
+   * Writes the NAR, unless it is staged or a sound one is there; that one is then measured.
+   *
+   * @throws BinaryCacheError (`mismatch`)
+   */
   async store(
     info: ValidPathInfo,
     key: string,
     openNar: OpenNar,
     options: StoreNarOptions,
-  ): Promise<StoredNar & { readonly inspection: NarInspection }> {
+  ): Promise<MeasuredNar> {
     const { signal, repair } = options;
+    const staged = this.#staged.get(key);
+    if (!repair && staged?.complete === true) {
+      const committed = await staged.commit();
+      if (committed !== undefined) return committed;
+      signal?.throwIfAborted();
+    }
     const absent = missingObject(this.#objects.name, key);
     // Two store paths can have the same contents, and an upload that broke off may have left its NAR behind. Who reads
     // the older narinfo relies on the hash of the file, so a sound NAR is never replaced.
@@ -147,6 +179,14 @@ export class StoredNars {
     if (result === "present") return undefined;
     return { inspection, fileHash: meter.finish(), fileSize: meter.size };
   }
+}
+
+/** Level at which builders compress what they send. */
+const sentLevel = 3;
+
+function stagedForm({ compression, compressionLevel }: CacheSettings): StagedForm | undefined {
+  if (compression === "none") return "plain";
+  return compression === "zstd" && (compressionLevel ?? sentLevel) <= sentLevel ? "frame" : undefined;
 }
 
 /** The bytes to decode at most: a reader that counts sees that a NAR is longer than promised. */

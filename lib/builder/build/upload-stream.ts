@@ -1,4 +1,7 @@
-/** Uploads to the runner itself: whatever it lacks of the outputs' closure, in one stream. */
+/**
+ * Uploads to the runner itself: whatever it lacks of the outputs' closure. Large paths have a stream of their own, because
+ * a stream is one zstd frame: a runner can keep that of a single path as the file of a binary cache.
+ */
 
 import { mapLimited } from "../../async/index.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -14,6 +17,8 @@ const questionsAtOnce = 10;
 const questionTimeout = 60_000;
 /** Bytes of a NAR that are sent sooner than the runner could say whether it needs them. */
 const smallNar = 32 << 10;
+/** Bytes of a NAR that has a stream of its own. */
+const largeNar = 1 << 20;
 
 /** What an upload works with. */
 export interface StreamUploadOptions {
@@ -41,8 +46,24 @@ export async function uploadStream(
   const candidates = closure.filter((info) => !beliefs.known.has(info.path));
   await link.call(async (api) => {
     const lacking = await lackedBy(api, candidates, beliefs, signal);
-    if (lacking.length > 0) await send(api, lacking, options);
+    for (const together of streamsOf(lacking)) await send(api, together, options);
   }, signal);
+}
+
+/** In the same order: what is referred to comes first. */
+function streamsOf(infos: readonly ValidPathInfo[]): readonly (readonly ValidPathInfo[])[] {
+  const streams: ValidPathInfo[][] = [];
+  let small: ValidPathInfo[] = [];
+  for (const info of infos) {
+    if (info.narSize >= largeNar) {
+      streams.push([info]);
+      small = [];
+      continue;
+    }
+    if (small.length === 0) streams.push(small);
+    small.push(info);
+  }
+  return streams;
 }
 
 async function lackedBy(

@@ -46,7 +46,7 @@ function decodeUnbounded(
   options: DecodeFrameOptions,
 ): AsyncGenerator<Uint8Array> {
   const { live = true, signal, maxWindow = largestWindow } = options;
-  if (nativeZstd !== undefined) return decodeNatively(source, nativeZstd, { signal, maxWindow });
+  if (nativeZstd !== undefined) return decodeNatively(source, nativeZstd, { signal, maxWindow, live });
   const script = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> =>
     decodeInScript(abortable(all, signal), maxWindow);
   if (live || !hasProgram("zstd")) return script(source);
@@ -97,8 +97,9 @@ async function* framed(source: AsyncIterable<Uint8Array>, framing: ZstdFraming):
 async function* decodeNatively(
   source: AsyncIterable<Uint8Array>,
   native: NativeZstd,
-  { signal, maxWindow }: { readonly signal: AbortSignal | undefined; readonly maxWindow: number },
+  options: { readonly signal: AbortSignal | undefined; readonly maxWindow: number; readonly live: boolean },
 ): AsyncGenerator<Uint8Array> {
+  const { signal, maxWindow, live } = options;
   const framing = new ZstdFraming(maxWindow);
   const chunks = source[Symbol.asyncIterator]();
   let rest: Uint8Array = new Uint8Array(0);
@@ -124,7 +125,7 @@ async function* decodeNatively(
   try {
     while (await more()) {
       const start = (): Codec => ({
-        ...transformCodec("zstd", native.decompress(Math.ceil(Math.log2(maxWindow)))),
+        ...transformCodec("zstd", native.decompress(Math.ceil(Math.log2(maxWindow)), live ? "live" : "bulk")),
         drainOnSourceError: true,
       });
       yield* runCodec(frame(), start, signal);

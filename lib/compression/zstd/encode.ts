@@ -29,7 +29,7 @@ export function zstdFrame(
   const native = nativeZstd;
   if (native !== undefined) {
     const start = () => {
-      const transform = native.compress(level);
+      const transform = native.compress(level, flushEachChunk ? "live" : "bulk");
       const codec = transformCodec("zstd", transform);
       if (!flushEachChunk) return codec;
       const flush = (): Promise<void> =>

@@ -12,7 +12,7 @@ import type { Publication } from "./uploads.js";
 /** What a publisher is made of. */
 export interface PublisherParts {
   readonly logs: Pick<RunnerEdges["logs"], "finish">;
-  readonly uploads: Pick<RunnerEdges["uploads"], "publish" | "putLog">;
+  readonly uploads: Pick<RunnerEdges["uploads"], "publish" | "putLog" | "discardStaged">;
   readonly presigned: Pick<PresignedUploads, "abandon">;
   readonly tasks: TaskGroup;
   readonly logger: Logger;
@@ -55,6 +55,7 @@ export class Publisher {
   attemptOver(attempt: Attempt, row: StepRow | undefined, kind: SettledCompletion["kind"]): void {
     this.#tasks.start(() => this.#presigned.abandon(attempt, { mayReturn: kind === "retry" }));
     if (kind === "finished") return;
+    this.#tasks.start(() => this.#uploads.discardStaged(attempt));
     const name = row === undefined ? `${attempt.startedAt}` : `${row.build}-${row.stepNumber}`;
     this.#tasks.start(() => this.#uploads.putLog(attempt, name, kind === "failed"));
   }

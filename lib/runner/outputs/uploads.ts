@@ -19,7 +19,7 @@ import { isShortage } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import type { BuiltOutput } from "../../rpc/types.js";
+import type { BuiltOutput, NarStream } from "../../rpc/types.js";
 import type { RemoteStoreReport } from "../../status/index.js";
 import type { EventEmitter } from "../events/index.js";
 import type { Attempt } from "../state/attempts.js";
@@ -30,6 +30,7 @@ import { CacheTargets, type Destination, presenceInAll, type UploadTargets } fro
 import { readCachedOutput } from "./cached-outputs.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
+import { StagedOutputs, type StagedStream } from "./staged-outputs.js";
 import { uploadEvent } from "./upload-events.js";
 import type { UploadMode } from "./upload-mode.js";
 
@@ -73,6 +74,7 @@ const staleUploadAge = 24 * 3_600_000;
 export class Uploads {
   readonly #options: UploadsOptions;
   readonly #targets: CacheTargets;
+  readonly #staged = new StagedOutputs();
   readonly #closed = new AbortController();
   #queue: UploadQueue | undefined;
 
@@ -133,7 +135,27 @@ export class Uploads {
   async close(): Promise<void> {
     this.#closed.abort(new BinaryCacheError("unavailable", "the uploads were closed"));
     await this.#queue?.close();
+    await this.#staged.close();
     this.#targets.close();
+  }
+
+  /**
+   * Writes what `stream` brings for an attempt into the caches while it is received, where that can be: `publish` then
+   * finds it there. One of `attempts` must be the one it is for.
+   */
+  stage(stream: NarStream, attempts: readonly Attempt[]): StagedStream | undefined {
+    if (this.#options.uploadMode() === "from-builders") return undefined;
+    for (const attempt of attempts) {
+      const caches = this.#targets.of(this.#targets.destination(attempt.jobsets));
+      const staged = this.#staged.begin(stream, attempt, caches);
+      if (staged !== undefined) return staged;
+    }
+    return undefined;
+  }
+
+  /** What is staged for an attempt and was not published is not wanted. */
+  discardStaged(attempt: Attempt): Promise<void> {
+    return this.#staged.discard(attempt.id);
   }
 
   /** Makes the outputs of a step safe and public; resolves when builds that need them may be called done. */
@@ -151,7 +173,7 @@ export class Uploads {
         realisations,
       }),
       this.#spread(publication, destination),
-    ]);
+    ]).finally(() => void this.discardStaged(attempt));
     const copied = toUpload.length === 0 ? [] : this.#targets.others.map((target) => target.copy(toUpload));
     const everywhere = Promise.all([uploaded, ...copied]);
     if (!finishesBuilds) {

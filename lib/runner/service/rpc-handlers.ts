@@ -45,6 +45,7 @@ export interface RpcHandlersOptions extends AdmissionRules {
   readonly stepEvents: StepEvents;
   readonly recorder: Recorder;
   readonly logs: RunnerEdges["logs"];
+  readonly uploads: Pick<RunnerEdges["uploads"], "stage">;
   readonly presigned: PresignedUploads;
   readonly counters: RunnerCounters;
   /** Gets every log; see `RunnerSinks`. */
@@ -53,7 +54,7 @@ export interface RpcHandlersOptions extends AdmissionRules {
 
 /** One handler for each call, behind its guard. */
 export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHandlers {
-  const { store, scheduler, sessions, incoming, presigned, counters } = options;
+  const { store, scheduler, sessions, incoming, uploads, presigned, counters } = options;
   const logIntake = new LogIntake({
     logs: options.logs,
     counters,
@@ -81,9 +82,17 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     },
     buildResult: async (caller, stream, { signal }) => {
       refuseTooLarge(stream.infos, await caller.attempts());
-      for await (const { info, nar } of unpackNars(stream)) {
-        const received = { info, nar: counted(nar, counters) };
-        await incoming.take(received, await caller.attempts(), { signal });
+      const staged = uploads.stage(stream, await caller.attempts());
+      let arrived = false;
+      try {
+        const { infos } = stream;
+        for await (const { info, nar } of unpackNars({ infos, chunks: staged?.chunks ?? stream.chunks })) {
+          const received = { info, nar: counted(staged?.pass(nar) ?? nar, counters) };
+          await incoming.take(received, await caller.attempts(), { signal });
+        }
+        arrived = true;
+      } finally {
+        staged?.over(arrived);
       }
     },
     requestPresignedUrls: (attempt, { requests }) => presigned.mint(attempt, requests),
