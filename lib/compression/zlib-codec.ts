@@ -20,7 +20,7 @@ export interface NativeZstd {
 
 /**
  * Bytes of output that are made at once. For bulk data each piece is a trip to the thread pool, and Node's own 16 KiB
- * take twice as long; a live stream has a buffer of this size for as long as it lives.
+ * take twice as long; a live stream has a buffer of this size until it is closed.
  */
 const chunkSize = { bulk: 256 * 1024, live: 16 * 1024 } as const;
 /** What a stream is used for: all of it soon, or a little now and then. */

@@ -1,9 +1,9 @@
 /**
  * A NAR that is written into a cache while it is received for the store, so that it need not be read and compressed again.
  *
- * The object is complete but for its name until somebody commits it: a folder has a temporary file, a bucket an upload
- * in parts that is not completed. Its bytes were decoded and hashed on the way, so it is what its key says whoever sent
- * it; whether the path is to be believed is up to who commits.
+ * The object is complete but for its name until it is committed: a folder has a temporary file, a bucket an upload
+ * in parts that is not completed. Its bytes were decoded and hashed on the way, so it is what its key says,
+ * whatever its sender wanted; whether the path is to be believed is for the caller of `commit` to decide.
  */
 import { atMost } from "../../async/index.js";
 import { outputSlice, usualWindow, ZstdFraming } from "../../compression/index.js";
@@ -93,7 +93,7 @@ export class NarStage {
         if (this.#form === "frame" && !this.#ended && this.#isOneFrame(chunk)) await this.#keep(chunk);
         yield chunk;
       }
-      // What is so small was decoded in TypeScript, which is no proof that every decoder reads it; nor does it cost much.
+      // What is so small was decoded in TypeScript, which does not prove that every decoder reads it; nor does it cost much.
       if (this.#form === "frame" && (this.#framing.frames !== 1 || this.#meter.size <= outputSlice)) return;
       this.#received = true;
     } finally {

@@ -48,7 +48,7 @@ export class StoredNars {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;
   readonly #logger: Logger;
-  /** By key. Their names do not appear before somebody stores the NAR. */
+  /** By key. Their names do not appear before the NAR is stored. */
   readonly #staged = new Map<string, NarStage>();
 
   constructor(objects: ObjectStore, settings: CacheSettings, logger: Logger) {
