@@ -1,4 +1,5 @@
 /** Looks at what passes between the runner and its builders. */
+import { stepStatus } from "../../../lib/database/status-numbers.js";
 import type { StorePath } from "../../../lib/nix/index.js";
 import type { BuildOrder, RpcError } from "../../../lib/rpc/index.js";
 import { machineId } from "../../../lib/scheduler/ids.js";
@@ -69,10 +70,27 @@ export class BuilderWatch {
     for (const builder of this.#world.builders) {
       for (const run of builder.runs.values()) {
         if (run.drv !== drv || run.state === "over") continue;
-        const owned = run.owned || (run.ownedUntil !== undefined && now < run.ownedUntil);
+        const awaited = run.ownedUntil !== undefined && now < run.ownedUntil;
+        const owned = run.owned || (awaited && !this.#dropped(run, builder.hostname));
         demand(!owned, "no derivation runs twice at once", () => `${drv} is still on ${run.machine}`);
       }
     }
+  }
+
+  /**
+   * Whether the runner dropped what a machine has that is away, as no build wanted it any more. No abort can show that
+   * (the machine gets one when it is back): the attempt is forgotten, and its row says so or was deleted with its build.
+   */
+  #dropped(run: Run, hostname: string): boolean {
+    const { life, lives, database } = this.#world;
+    if (run.life !== lives || life?.knows(run) !== false) return false;
+    const rows = [...database.tables.steps.values()].filter(
+      (row) => row.machine === hostname && row.drvPath.endsWith(run.drv),
+    );
+    const status = rows.at(-1)?.status;
+    if (rows.length > 0 && status !== stepStatus.cancelled) return false;
+    this.#abort(run);
+    return true;
   }
 
   /** A build is given up only when something happened that may be a reason. */

@@ -79,7 +79,10 @@ export function happen(world: RunnerWorld, { kind, seed }: RunnerEvent): void {
     }
     case "takeIn": {
       const row = build(false);
-      if (row !== undefined) world.life?.parts.monitor.ingestNow(buildId(row.id)).catch(() => {});
+      // Others refuse it, see `whileActive`: what an earlier runner left is not known yet.
+      if (row !== undefined && world.life?.active === true) {
+        world.life.parts.monitor.ingestNow(buildId(row.id)).catch(() => {});
+      }
       return;
     }
     case "shares": {

@@ -50,6 +50,8 @@ export class SimulatedBuilder {
   /** Of the runner that it is connected to. */
   #life = 0;
   #leaving = false;
+  /** How often something had happened that may end builds early when the last tunnel closed. */
+  #disturbancesAtClose = 0;
 
   constructor(
     world: BuilderWorld,
@@ -178,9 +180,9 @@ export class SimulatedBuilder {
       ageMs: time.now() - run.startedAt,
     }));
     for (const run of kept) {
-      // In time: then nothing is lost.
+      // In time: then the break is no reason to lose it. What happened since may be one.
       if (run.ownedUntil !== undefined && time.now() < run.ownedUntil - 1000) {
-        run.disturbances = this.#world.disturbances();
+        run.disturbances = this.#disturbancesAtClose;
       }
       run.owned = true;
       run.ownedUntil = undefined;
@@ -262,6 +264,7 @@ export class SimulatedBuilder {
   /** What the runner counts on from now on: a machine that it gave up itself is not waited for. */
   #closed(tunnel: SimulatedTunnel, byRunner: boolean): void {
     if (this.#tunnel !== tunnel) return;
+    this.#disturbancesAtClose = this.#world.disturbances();
     const waitedFor = this.#keepsBuilds && !byRunner;
     for (const run of this.runs.values()) {
       if (!run.owned) continue;
