@@ -14,7 +14,7 @@ import {
 } from "./queries.js";
 import { execute } from "./statements.js";
 import { type BuildRow, Tables } from "./tables.js";
-import type { VirtualTime } from "./virtual-time.js";
+import type { WorldTime } from "./virtual-time.js";
 
 export interface DatabaseFaults {
   /** Nobody answers. */
@@ -43,7 +43,7 @@ export class SimulatedDatabase {
   readonly jobsets: SimulatedJobset[] = [];
   readonly #announcements: AnnouncementWatch;
   #builds = 0;
-  readonly #time: VirtualTime;
+  readonly #time: WorldTime;
   readonly #random: SeededRandom;
   #heard: ((channels: ReadonlySet<QueueChannel>) => void) | undefined;
   #resync: (() => void) | undefined;
@@ -56,7 +56,7 @@ export class SimulatedDatabase {
   /** A rule that a commit broke. */
   failure: unknown;
 
-  constructor(time: VirtualTime, random: SeededRandom, onEnded: (row: BuildRow) => void) {
+  constructor(time: WorldTime, random: SeededRandom, onEnded: (row: BuildRow) => void) {
     this.#announcements = new AnnouncementWatch(this.tables, onEnded);
     this.#time = time;
     this.#random = random;

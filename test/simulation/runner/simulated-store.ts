@@ -14,7 +14,7 @@ import type { RawStore } from "../../../lib/runner/state/runner-store.js";
 import type { SeededRandom } from "../random.js";
 import type { ProcessLife } from "./process-life.js";
 import { pathOf, storeDir } from "./store-paths.js";
-import type { VirtualTime } from "./virtual-time.js";
+import type { WorldTime } from "./virtual-time.js";
 
 export interface StoreFaults {
   /** The daemon does not answer. */
@@ -36,14 +36,14 @@ export interface StoredOutput {
 export class SimulatedStore {
   readonly derivations = new Map<StorePath, Derivation>();
   readonly outputs = new Map<StorePath, StoredOutput>();
-  readonly #time: VirtualTime;
+  readonly #time: WorldTime;
   readonly #random: SeededRandom;
   faults: StoreFaults = noStoreFaults;
 
   readonly #onReplaced: (before: StoredOutput) => void;
 
   /** `onReplaced`: an output got other contents than it had. */
-  constructor(time: VirtualTime, random: SeededRandom, onReplaced: (before: StoredOutput) => void) {
+  constructor(time: WorldTime, random: SeededRandom, onReplaced: (before: StoredOutput) => void) {
     this.#time = time;
     this.#random = random;
     this.#onReplaced = onReplaced;

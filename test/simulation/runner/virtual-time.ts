@@ -33,6 +33,9 @@ class Timer {
 
 const realImmediate = setImmediate;
 
+/** What the simulated world needs of time. */
+export type WorldTime = Pick<VirtualTime, "now" | "after">;
+
 export class VirtualTime {
   #now: number;
   /** Sorted by time; equal times in the order in which they were asked for. */
