@@ -1,5 +1,5 @@
 /** A log that nobody reads but the fuzzing: what a program calls a fault of its own is a finding. */
-import { HydraError } from "../../../../lib/errors.js";
+import { HydraError, toError } from "../../../../lib/errors.js";
 import { type Logger, silentLogger } from "../../../../lib/log.js";
 
 export class FaultLog {
@@ -10,7 +10,8 @@ export class FaultLog {
     const note = (message: string, fields: { readonly error?: unknown } = {}): void => {
       const { error } = fields;
       if (error === undefined || error instanceof HydraError) return;
-      this.#faults.push(`${message}: ${error instanceof Error ? error.stack : String(error)}`);
+      const { stack, message: text } = toError(error);
+      this.#faults.push(`${message}: ${stack ?? text}`);
     };
     const logger: Logger = { ...silentLogger, error: note, warn: note, child: () => logger };
     this.logger = logger;

@@ -1,5 +1,4 @@
 /** A runner whose answers are mutated, over HTTP/2: to each call of the client, and on the tunnel of a whole builder. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { BuilderClient } from "../../../../lib/builder/index.js";
 import { DaemonStore } from "../../../../lib/nix/index.js";
 import {
@@ -88,24 +87,22 @@ export async function clientCallsTarget(): Promise<FuzzTarget & AsyncDisposable>
   };
 }
 
-/** How often it is looked whether the builder is back, in milliseconds. */
-const lookMs = 1;
-
 /** Orders for a builder with a Nix daemon that hangs up on every request. It joins again after each of the answers. */
 export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposable> {
   const bodies = recordedBodies("down");
   const valid = new Map(bodies.map((body) => [callOf(body).method, callOf(body).body]));
   const log = new FaultLog();
-  let tunnels = 0;
   let input: Uint8Array | undefined;
-  let unanswered: (() => void) | undefined;
+  /** Called when the builder opens a tunnel and there is no input for it. */
+  let rejoined = (): void => {};
   const runner = await LyingRunner.listen((method) => {
     if (method !== "OpenTunnel") return { body: valid.get(method) ?? new Uint8Array() };
-    tunnels++;
     const body = input;
     input = undefined;
-    if (body === undefined) return { body: valid.get(method) ?? new Uint8Array() };
-    unanswered?.();
+    if (body === undefined) {
+      rejoined();
+      return { body: valid.get(method) ?? new Uint8Array() };
+    }
     return { body: callOf(body).body, broken: breaksOff(body) };
   });
   const daemon = await LyingDaemon.listen(() => new Uint8Array());
@@ -129,14 +126,12 @@ export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposabl
     name: "builder-orders",
     seeds: bodies.filter((body) => callOf(body).method === "OpenTunnel"),
     async run(given) {
-      await withinLimits("builder", async () => {
-        const sent = new Promise<void>((resolve) => {
-          unanswered = resolve;
+      await withinLimits("builder", () => {
+        const back = new Promise<void>((resolve) => {
+          rejoined = resolve;
         });
         input = given;
-        await sent;
-        const before = tunnels;
-        while (tunnels === before) await sleep(lookMs);
+        return back;
       });
       log.check();
     },
