@@ -24,20 +24,25 @@ export class LyingRunner implements AsyncDisposable {
     });
   }
 
-  /** `answer`: by the name of the method. */
-  static async listen(answer: (method: string) => LyingAnswer): Promise<LyingRunner> {
+  /** `answer`: by the name of the method; it may take its time. */
+  static async listen(
+    answer: (method: string, call: http2.ServerHttp2Stream) => LyingAnswer | Promise<LyingAnswer>,
+  ): Promise<LyingRunner> {
     const server = http2.createServer();
-    server.on("stream", (stream, headers) => {
-      stream.on("error", () => {});
-      stream.resume();
-      const path = headers[":path"] ?? "";
-      const { body, broken = false } = answer(path.slice(path.lastIndexOf("/") + 1));
+    const serve = async (stream: http2.ServerHttp2Stream, path: string): Promise<void> => {
+      const { body, broken = false } = await answer(path.slice(path.lastIndexOf("/") + 1), stream);
+      if (stream.destroyed) return;
       stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
       stream.on("wantTrailers", () => {
         if (broken) stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
         else stream.sendTrailers({ "grpc-status": "0" });
       });
       stream.end(body);
+    };
+    server.on("stream", (stream, headers) => {
+      stream.on("error", () => {});
+      stream.resume();
+      void serve(stream, headers[":path"] ?? "");
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");

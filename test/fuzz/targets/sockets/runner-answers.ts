@@ -15,7 +15,7 @@ import type { FuzzTarget } from "../../target.js";
 import { FaultLog } from "./fault-log.js";
 import { withinLimits } from "./limits.js";
 import { LyingDaemon } from "./lying-daemon.js";
-import { LyingRunner } from "./lying-runner.js";
+import { type LyingAnswer, LyingRunner } from "./lying-runner.js";
 import { callOf, recordedBodies } from "./recorded-calls.js";
 
 const versionCheck = {
@@ -92,19 +92,29 @@ export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposabl
   const bodies = recordedBodies("down");
   const valid = new Map(bodies.map((body) => [callOf(body).method, callOf(body).body]));
   const log = new FaultLog();
-  let input: Uint8Array | undefined;
-  /** Called when the builder opens a tunnel and there is no input for it. */
-  let rejoined = (): void => {};
-  const runner = await LyingRunner.listen((method) => {
+  let answerTunnel: ((answer: LyingAnswer) => void) | undefined;
+  let opened = (): void => {};
+  const runner = await LyingRunner.listen((method, call) => {
     if (method !== "OpenTunnel") return { body: valid.get(method) ?? new Uint8Array() };
-    const body = input;
-    input = undefined;
-    if (body === undefined) {
-      rejoined();
-      return { body: valid.get(method) ?? new Uint8Array() };
-    }
-    return { body: callOf(body).body, broken: breaksOff(body) };
+    return new Promise((resolve) => {
+      answerTunnel = resolve;
+      call.once("close", () => {
+        if (answerTunnel === resolve) answerTunnel = undefined;
+      });
+      opened();
+    });
   });
+  /** Resolves when the builder wants to join, and waits for the answer. */
+  const joining = (): Promise<void> =>
+    new Promise((resolve) => {
+      opened = resolve;
+      if (answerTunnel !== undefined) resolve();
+    });
+  const answer = (given: LyingAnswer): void => {
+    const send = answerTunnel;
+    answerTunnel = undefined;
+    send?.(given);
+  };
   const daemon = await LyingDaemon.listen(() => new Uint8Array());
   const store = await DaemonStore.open({ remote: daemon.address });
   const builder = new BuilderClient({
@@ -121,17 +131,18 @@ export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposabl
     reconnectDelayMs: { first: 1, longest: 1 },
     reconnectTimeoutMs: 1_000_000_000,
   });
-  await builder.start();
+  const started = builder.start();
+  await joining();
+  answer({ body: valid.get("OpenTunnel") ?? new Uint8Array() });
+  await started;
   return {
     name: "builder-orders",
     seeds: bodies.filter((body) => callOf(body).method === "OpenTunnel"),
     async run(given) {
+      await joining();
       await withinLimits("builder", () => {
-        const back = new Promise<void>((resolve) => {
-          rejoined = resolve;
-        });
-        input = given;
-        return back;
+        answer({ body: callOf(given).body, broken: breaksOff(given) });
+        return joining();
       });
       log.check();
     },
