@@ -199,6 +199,18 @@ test.each([
   session.destroy();
 });
 
+test("headers of 60 KB on 1,000 streams", async () => {
+  await using _builder = await joinLiar();
+  const session = connect();
+  await bounded(async () => {
+    for (let count = 0; count < 1_000; count++) {
+      call(session, "HasPath", { "x-bomb": "b".repeat(60_000) }).resume();
+    }
+    await sleep(3_000);
+  });
+  session.destroy();
+});
+
 test("a deadline of 99,999,999 hours does not end a call at once", async () => {
   await using _builder = await joinLiar();
   const session = connect();

@@ -23,7 +23,12 @@ const pair = usePair(async () => {
   folder = await mkdtemp(join(tmpdir(), "hydra-intruders-"));
   const files = ["owner", "intruder"].map((name) => join(folder, `${name}.token`));
   for (const path of files) await writeFile(path, `secret-of-${basename(path)}\n`);
-  return { databaseUrl: await testDatabase(), builders: [], runner: { tokenPaths: files, maxRetries: 5 } };
+  return {
+    databaseUrl: await testDatabase(),
+    builders: [],
+    runner: { tokenPaths: files, maxRetries: 5 },
+    runnerEnv: { LOG_LEVEL: "trace" },
+  };
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
