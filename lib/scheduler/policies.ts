@@ -79,6 +79,8 @@ function guarded<Arguments extends readonly unknown[], Answer>(
     try {
       const answer = rule(...given);
       if (isUsable(answer)) return answer;
+      // An error that an asynchronous rule rejects with would end the process.
+      if (answer instanceof Promise) answer.catch(() => {});
       fail(`it gave ${String(answer)}`);
     } catch (error) {
       fail(errorChain(error));

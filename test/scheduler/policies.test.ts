@@ -98,6 +98,7 @@ describe("an own order of steps", () => {
     ["throws", "no idea"],
     ["gives NaN", "it gave NaN"],
     ["gives nothing", "it gave undefined"],
+    ["is asynchronous", "it gave [object Promise]"],
   ])("that %s is reported once, and the default is used", (how, reason) => {
     const answers: Record<string, () => unknown> = {
       throws: () => {
@@ -105,6 +106,7 @@ describe("an own order of steps", () => {
       },
       "gives NaN": () => Number.NaN,
       "gives nothing": () => undefined,
+      "is asynchronous": () => Promise.reject(new Error("later")),
     };
     let asked = 0;
     // A JavaScript function has no type to keep it from that.
