@@ -9,6 +9,11 @@ import { requireFilesToLoad, runProgram } from "../lib/process/index.js";
 import { queueRunnerCommand } from "./commands/queue-runner.js";
 
 async function main(): Promise<number> {
+  const [first, ...rest] = process.argv.slice(2);
+  if (first === "export-trace") {
+    const { runExportTrace } = await import("./export-trace.js");
+    return runExportTrace(rest);
+  }
   const program = queueRunnerCommand().parse();
   requireFilesToLoad();
   const { runQueueRunner } = await import("./run-queue-runner.js");

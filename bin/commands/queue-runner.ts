@@ -61,6 +61,7 @@ export function queueRunnerCommand(): Command {
     .option("--server-cert-path <file>", "TLS certificate chain of this server (PEM)")
     .option("--server-key-path <file>", "private key for --server-cert-path (PEM)")
     .option("--client-ca-cert-path <file>", "CA certificate that client certificates must be signed by (PEM)")
-    .option("--disable-queue-monitor-loop", "ingest builds only on request (POST /build_one, PUT /build)");
+    .option("--disable-queue-monitor-loop", "ingest builds only on request (POST /build_one, PUT /build)")
+    .addHelpText("after", "\nhydra-queue-runner export-trace --help: what was built, as a trace for replays");
   return withCommonOptions(command, queueRunnerTexts);
 }

@@ -1,4 +1,9 @@
 // The history of a real farm, exported from its database and replayed.
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import { openHydraDatabase } from "../../lib/database/index.js";
 import { openStore } from "../../lib/nix/index.js";
@@ -55,4 +60,23 @@ test("what was built becomes a trace that replays, with names or without", async
   expect(JSON.stringify(hashed)).not.toMatch(secret);
   expect(JSON.stringify(trace)).toMatch(secret);
   expect(replay(hashed).makespanMs).toBe(report.makespanMs);
+
+  // The program, beside the runner that works.
+  const config = join(pair().folder, "export.toml");
+  await writeFile(config, `dbUrl = ${JSON.stringify(databaseUrl)}\nhydraDataDir = "/nowhere"\n`);
+  const program = fileURLToPath(new URL("../../dist/bin/queue-runner.js", import.meta.url));
+  const from = new Date(since * 1000).toISOString();
+  const run = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [program, "export-trace", ...args], {
+      env: { ...process.env, ...pair().store.env },
+    });
+  const { stdout, stderr } = await run("--config-path", config, "--since", from);
+  expect(parseTrace(stdout)).toEqual(trace);
+  expect(stderr).toMatch(
+    /trace exported .*steps=2 builds=2 machines=1 derivationsGone=0 buildsWithoutSteps=0/,
+  );
+  await expect(run("--since", "yesterday")).rejects.toMatchObject({
+    code: 2,
+    stderr: expect.stringContaining("give a date, such as 2026-11-28"),
+  });
 });
