@@ -53,9 +53,9 @@ describe("the tarball", () => {
     expect(entrance).not.toContain("sourceMappingURL");
   });
 
-  it("has nothing but the library, the programs, the wire contract, documents and examples", () => {
+  it("has nothing but the library, the programs, the wire contract, documents, examples and what operators install", () => {
     const expected =
-      /^(?:dist\/(?:lib|bin)\/|proto\/|docs\/|examples\/|(?:README|CHANGELOG)\.md$|LICENSE$|package\.json$)/;
+      /^(?:dist\/(?:lib|bin)\/|proto\/|docs\/|examples\/|ops\/|(?:README|CHANGELOG)\.md$|LICENSE$|package\.json$)/;
     expect(files.filter((path) => !expected.test(path))).toEqual([]);
     expect(files.filter((path) => /(?:^|\/)test\/|\.test\.|tsbuildinfo|(?:^|\/)\.[^/]+$/.test(path))).toEqual(
       [],
