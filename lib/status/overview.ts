@@ -1,13 +1,18 @@
 /** One small document with everything the live page shows. */
+
+import type { StepView } from "../scheduler/index.js";
 import { compareText, epochSeconds } from "./encoding.js";
 import { blockJson } from "./explanation.js";
 import type { Metrics } from "./metrics.js";
 import { queueLength } from "./runner-report.js";
 import { type JsonObject, problemJson } from "./shapes.js";
 import type { MachineReport, StatusSource } from "./types.js";
+import { explanationWords, resultWords } from "./words.js";
 
 /** Rows of a list that the page shows; the counts tell of the rest. */
 const shownRows = 25;
+/** Steps of a queue whose reason is looked up: finding a place costs as much as the steps before it. */
+const explainedRows = 10;
 
 function machineRow(machine: MachineReport): JsonObject {
   const { view } = machine;
@@ -33,8 +38,23 @@ function machineRow(machine: MachineReport): JsonObject {
   };
 }
 
+/** Why the first steps of each queue do not run, in words. */
+async function reasonsInWords(
+  source: StatusSource,
+  queues: readonly { readonly steps: readonly StepView[] }[],
+  now: number,
+): Promise<ReadonlyMap<string, string>> {
+  const waiting = queues.flatMap(({ steps }) =>
+    steps.slice(0, explainedRows).filter(({ state }) => state !== "running"),
+  );
+  const words = waiting.map(
+    async ({ id }) => [id, explanationWords(await source.whyNotRunning(id), now)] as const,
+  );
+  return new Map(await Promise.all(words));
+}
+
 /** Times are milliseconds since the epoch: the reader is our own page. */
-export function overviewJson(source: StatusSource, metrics: Metrics, now: number): JsonObject {
+export async function overviewJson(source: StatusSource, metrics: Metrics, now: number): Promise<JsonObject> {
   const health = source.health();
   const counts = source.counts();
   const machines = source.machines();
@@ -46,6 +66,11 @@ export function overviewJson(source: StatusSource, metrics: Metrics, now: number
     .map((queue) => ({ queue, stats: stats.get(queue.system) }))
     .filter((entry) => entry.stats !== undefined && queueLength(entry.stats) > 0)
     .sort((a, b) => compareText(a.queue.system, b.queue.system));
+  const why = await reasonsInWords(
+    source,
+    queues.map(({ queue }) => queue),
+    now,
+  );
   return {
     now,
     startedAt: source.startedAt,
@@ -87,6 +112,7 @@ export function overviewJson(source: StatusSource, metrics: Metrics, now: number
         since: step.runnableSince,
         notBefore: step.notBefore,
         reason: step.lastReason ?? null,
+        why: why.get(step.id) ?? null,
       })),
     })),
     builds: source
@@ -111,6 +137,7 @@ export function overviewJson(source: StatusSource, metrics: Metrics, now: number
         job: build.job,
         drvPath: build.drvPath,
         status: build.status,
+        result: resultWords(build.status),
         finishedAt: build.finishedAt,
         durationMs: build.durationMs,
         machine: build.machine ?? null,

@@ -28,6 +28,7 @@ tr:last-child td { border-bottom:0; }
 td.number, th.number { text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap; }
 td.name { overflow-wrap:anywhere; min-width:9rem; }
 .machines { display:grid; grid-template-columns:repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap:.75rem; }
+.machines > table { grid-column:1 / -1; }
 .machine { border:1px solid var(--line); border-radius:.5rem; padding:.6rem .75rem; }
 .machine h3 { margin:0; font-size:.95rem; display:flex; gap:.5rem; flex-wrap:wrap; overflow-wrap:anywhere; }
 .machine p { margin:.15rem 0 .35rem; font-size:.82rem; }

@@ -1,4 +1,6 @@
 /** The table of routes: method, path pattern and handler. */
+
+import { toError } from "../errors.js";
 import { isDerivationPath, parseAnyStorePath } from "../nix/path/store-path.js";
 import { StatusError } from "./errors.js";
 import { explanationJson } from "./explanation.js";
@@ -13,6 +15,7 @@ import { buildJson, jobsetsJson, machinesJson, problemJson, queuedStepJson, step
 import { stateFamilies } from "./state-families.js";
 import type { StatusRequest } from "./status-request.js";
 import type { StatusSource } from "./types.js";
+import { explanationWords } from "./words.js";
 
 /** What a handler gets. `now` is in milliseconds since the epoch. */
 export interface RouteContext {
@@ -63,10 +66,26 @@ async function buildActive({ source, parameter }: RouteContext): Promise<Reply> 
   return jsonReply({ active: await source.isBuildActive(id) });
 }
 
-async function whyNotRunning({ source, parameter }: RouteContext): Promise<Reply> {
+async function whyNotRunning({ source, parameter, now }: RouteContext): Promise<Reply> {
   const drvPath = parseDerivation(source, parameter);
   const explanation = await source.whyNotRunning(drvPath);
-  return jsonReply({ drvPath, ...explanationJson(explanation) }, explanation.code === "unknown" ? 404 : 200);
+  const text = explanationWords(explanation, now);
+  return jsonReply(
+    { drvPath, ...explanationJson(explanation), text },
+    explanation.code === "unknown" ? 404 : 200,
+  );
+}
+
+/** Body: `{"filter": "info,database=debug"}`. */
+async function changeLogLevel({ source, request }: RouteContext): Promise<Reply> {
+  if (source.logLevels === undefined) throw new StatusError("conflict", "the levels of this log are fixed");
+  const filter = stringField(await readJsonObject(request), "filter");
+  try {
+    source.logLevels.set(filter);
+  } catch (cause) {
+    throw new StatusError("bad-request", `field 'filter': ${toError(cause).message}`, { cause });
+  }
+  return jsonReply({ filter: source.logLevels.text });
 }
 
 async function switchMachine(
@@ -144,7 +163,7 @@ const routes: readonly Route[] = [
   {
     method: "GET",
     pattern: "/status/overview",
-    answer: ({ source, metrics, now }) => jsonReply(overviewJson(source, metrics, now)),
+    answer: async ({ source, metrics, now }) => jsonReply(await overviewJson(source, metrics, now)),
   },
   { method: "GET", pattern: "/status/machines", answer: machines },
   { method: "GET", pattern: "/status/jobsets", answer: jobsets },
@@ -197,6 +216,7 @@ const routes: readonly Route[] = [
   { method: "GET", pattern: "/status/steps/{}/why", answer: whyNotRunning },
   { method: "PUT", pattern: "/build", answer: submitBuild },
   { method: "POST", pattern: "/build_one", answer: buildOne },
+  { method: "POST", pattern: "/log-level", answer: changeLogLevel },
   {
     method: "POST",
     pattern: "/machines/{}/drain",

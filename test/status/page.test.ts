@@ -1,7 +1,7 @@
 /** The live page: one document, no requests to elsewhere, a policy that lets only its own script run. */
 import { createHash } from "node:crypto";
 import { createContext, runInContext, Script } from "node:vm";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 
 import { Document, Node } from "./fake-dom.js";
 import { type Answer, serve, type TestApi } from "./http-client.js";
@@ -95,26 +95,40 @@ describe("GET /status/overview", () => {
 });
 
 describe("the page's script", () => {
-  /** Runs the script once over what the server would tell and returns the document it has drawn. */
-  async function drawn(overview: unknown, status = 200): Promise<Document> {
+  /** Runs the script over what the server would tell, once for each answer, and returns the document it has drawn. */
+  async function drawn(overview: unknown, status = 200, ...later: unknown[]): Promise<Document> {
     const ids = [...page.text.matchAll(/ id="([^"]+)"/g)].map((match) => match[1] ?? "");
     const document = new Document(ids);
-    let asked = (): void => {};
-    const first = new Promise<void>((resolve) => {
-      asked = resolve;
+    const answers = [overview, ...later];
+    let done = (): void => {};
+    const all = new Promise<void>((resolve) => {
+      done = resolve;
     });
     const context = createContext({
       document,
       Node,
       AbortSignal,
-      fetch: async () => ({ ok: status === 200, status, json: async () => structuredClone(overview) }),
+      fetch: async () => ({
+        ok: status === 200,
+        status,
+        json: async () => {
+          seen.push(...(document.getElementById("queues")?.all() ?? []));
+          return structuredClone(answers.shift());
+        },
+      }),
       // The script asks for its next round when this one is drawn.
-      setTimeout: asked,
+      setTimeout: (next: () => void) => (answers.length > 0 ? next() : done()),
     });
     runInContext(between("script"), context);
-    await first;
+    if (status !== 200) answers.splice(0);
+    await all;
     return document;
   }
+  /** Elements of the queues as they were when the last answer came. */
+  let seen: unknown[] = [];
+  beforeEach(() => {
+    seen = [];
+  });
   const text = (document: Document, id: string): string => document.getElementById(id)?.textContent ?? "";
 
   it("draws the recorded runner", async () => {
@@ -178,11 +192,22 @@ describe("the page's script", () => {
           job: evil,
           drvPath: evil,
           status: 1,
+          result: "failed",
+          machine: evil,
           cached: false,
           durationMs: 90_061_000,
           finishedAt: json.now,
         },
-        { id: 2, job: "", drvPath: evil, status: 0, cached: true, durationMs: 0, finishedAt: json.now },
+        {
+          id: 2,
+          job: "",
+          drvPath: evil,
+          status: 0,
+          result: "succeeded",
+          cached: true,
+          durationMs: 0,
+          finishedAt: json.now,
+        },
       ],
       skipped: [{ id: 3, reason: evil, since: 0 }],
     });
@@ -195,9 +220,43 @@ describe("the page's script", () => {
       expect(text(document, id)).toContain(evil);
       for (const node of document.getElementById(id)?.all() ?? []) {
         expect(node.tag).not.toBe("img");
-        expect(node.attributes.get("href") ?? "").not.toMatch(/^javascript:|[<> ]/);
+        expect(node.getAttribute("href") ?? "").not.toMatch(/^javascript:|[<> ]/);
       }
     }
+  });
+
+  it("changes rows in place: a step keeps its elements while others come and go", async () => {
+    const { json } = await api.ask("GET", "/status/overview");
+    const row = (drv: string, tries: number) => ({ drv, state: "ready", why: `why ${drv}`, tries, since: 0 });
+    const queue = (...steps: unknown[]) => ({
+      ...json,
+      queues: [{ system: "s", running: 0, ready: 2, delayed: 0, steps }],
+    });
+    const document = await drawn(
+      queue(row("a", 1), row("b", 1), row("c", 1)),
+      200,
+      queue(row("d", 1), row("c", 2), row("b", 1)),
+    );
+    const rows = (document.getElementById("queues")?.all() ?? []).filter(({ tag }) => tag === "tr");
+    expect(rows.slice(1).map((one) => one.textContent.replace(/\d+ d.*/, ""))).toEqual([
+      expect.stringContaining("dwhy d1"),
+      expect.stringContaining("cwhy c2"),
+      expect.stringContaining("bwhy b1"),
+    ]);
+    expect(rows.map((one) => seen.includes(one))).toEqual([true, false, true, true]);
+  });
+
+  it("shows many machines as rows of a table", async () => {
+    const { json } = await api.ask("GET", "/status/overview");
+    const machines = Array.from({ length: 60 }, (_, index) => ({
+      ...json.machines[0],
+      id: `m${index}`,
+      hostname: `host-${index}`,
+    }));
+    const document = await drawn({ ...json, machines });
+    const all = document.getElementById("machines")?.all() ?? [];
+    expect(all.filter(({ tag }) => tag === "tr")).toHaveLength(61);
+    expect(all.filter(({ tag }) => tag === "article")).toEqual([]);
   });
 
   it("says so when the runner does not answer", async () => {

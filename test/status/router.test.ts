@@ -5,8 +5,10 @@ import { gunzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 
+import { readLogFilter } from "../../lib/config/index.js";
 import { HydraError } from "../../lib/errors.js";
 import { createLogger } from "../../lib/log.js";
+import { LogLevels } from "../../lib/log-levels.js";
 import { StatusError, type StatusRouterOptions, type StatusSource } from "../../lib/status/index.js";
 import { serve, type TestApi } from "./http-client.js";
 import { idleRecording, recordedSource, runningRecording } from "./recorded-source.js";
@@ -214,6 +216,30 @@ describe("POST /build_one", () => {
   });
 });
 
+describe("POST /log-level", () => {
+  it("sets the filter, and refuses a wrong one by name", async () => {
+    const logLevels = new LogLevels((text) => readLogFilter("hydra_queue_runner", text), "info");
+    const { ask } = await start({ logLevels });
+    const post = (filter: unknown) => ask("POST", "/log-level", { body: JSON.stringify({ filter }) });
+    expect(await post("warn,database=debug")).toMatchObject({
+      status: 200,
+      text: '{"filter":"warn,database=debug"}',
+    });
+    expect(logLevels.levelOf("database")).toBe("debug");
+    expect(await post("shouting")).toMatchObject({
+      status: 400,
+      text: expect.stringContaining("field 'filter'"),
+    });
+    expect(logLevels.text).toBe("warn,database=debug");
+    expect((await post(7)).status).toBe(400);
+  });
+
+  it("says so where the levels are fixed", async () => {
+    const { ask } = await start();
+    expect((await ask("POST", "/log-level", { body: '{"filter":"info"}' })).status).toBe(409);
+  });
+});
+
 describe("GET /status/steps/{drv}/why", () => {
   it("explains, with times as text", async () => {
     const { ask } = await start({
@@ -237,6 +263,7 @@ describe("GET /status/steps/{drv}/why", () => {
         missingFeatures: [],
         since: "2026-11-24T02:09:00Z",
         failsAt: "2026-11-24T02:11:00.5Z",
+        text: expect.stringMatching(/^no machine builds mips64-linux; fails in \d+ min \d+ s$/),
       });
     }
   });
