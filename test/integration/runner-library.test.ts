@@ -2,7 +2,7 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import {
   binaryCacheOn,
   type ObjectFacts,
@@ -157,6 +157,10 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
+afterEach(({ task }) => {
+  if (task.result?.state === "fail") process.stderr.write(`${lines.join("\n")}\n`);
+});
+
 let serial = 0;
 async function derivation(name: string, script: string): Promise<string> {
   const expression = shellDerivation(`${name}-${process.pid}-${++serial}`, script);
@@ -220,7 +224,14 @@ test("builds what is enqueued, and says so to every sink", async () => {
 });
 
 test("follows its own order of steps and its own rule of free machines", async () => {
-  mayBuild = false;
+  // The rule is asked again when something about a machine changes.
+  const allow = async (yes: boolean): Promise<void> => {
+    mayBuild = yes;
+    for (const machine of ["fast", "slow"]) await runner.drain(machine);
+    await runner.resume("slow");
+    if (!yes) await runner.resume("fast");
+  };
+  await allow(false);
   const names = ["a", "c", "b"];
   const builds = [];
   for (const name of names) builds.push(await enqueue(await derivation(name, "echo > $out")));
@@ -231,10 +242,7 @@ test("follows its own order of steps and its own rule of free machines", async (
     code: "machinesBusy",
     machines: [{ block: { kind: "policy" } }, { block: { kind: "policy" } }],
   });
-  mayBuild = true;
-  // The rule is asked again when something about a machine changes.
-  await runner.drain("fast");
-  await runner.resume("slow");
+  await allow(true);
   for (const build of builds) await resultOf(build);
   const started = events.flatMap((event) => (event.type === "stepStarted" ? [event] : []));
   expect(started.slice(-3).map(({ name }) => name.charAt(0))).toEqual(["c", "b", "a"]);
