@@ -17,14 +17,13 @@
       each = names: make: lib.genAttrs names (system: make nixpkgs.legacyPackages.${system});
 
       # A module whose default package is the one of this flake.
-      withPackage = service: module: {
-        imports = [ module ];
-        config =
-          { pkgs, ... }:
-          {
-            services.${service}.package = lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.default;
-          };
-      };
+      withPackage =
+        service: module:
+        { pkgs, ... }:
+        {
+          imports = [ module ];
+          services.${service}.package = lib.mkDefault self.packages.${pkgs.stdenv.hostPlatform.system}.default;
+        };
     in
     {
       overlays.default = final: _: {
