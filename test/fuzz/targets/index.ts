@@ -35,7 +35,7 @@ export async function openTargets(): Promise<OpenTargets> {
       ...weighted,
       ...packages.targets.map((one) => ({ ...one, weight: 6 })),
       { ...http, weight: 4 },
-      ...sockets.map((one) => ({ ...one, weight: 10 })),
+      ...sockets.map((one) => ({ ...one, weight: 3 })),
     ],
     [Symbol.asyncDispose]: async () => {
       await Promise.all([http, packages, ...sockets].map((open) => open[Symbol.asyncDispose]()));
