@@ -7,6 +7,8 @@ import { expect, it } from "vitest";
 import { errorChain } from "../../lib/errors.js";
 import { defaultStoreDir } from "../../lib/nix/index.js";
 import { connectRunner } from "../../lib/rpc/index.js";
+import { LyingRunner } from "../fuzz/targets/sockets/lying-runner.js";
+import * as values from "./support/values.js";
 
 const servers: readonly (readonly [string, () => Server, RegExp])[] = [
   ["HTTP/2 in clear text", () => createHttp2(), /does not speak TLS there; use http:\/\//],
@@ -43,4 +45,11 @@ it.each(servers)("https:// to %s is one line without OpenSSL's text", async (_, 
     await client.close();
     server.close();
   }
+});
+
+it("an answer to a join that breaks off is no refusal of the join, which would end a builder for good", async () => {
+  await using runner = await LyingRunner.listen(() => ({ body: Buffer.from([0, 0, 0, 0, 42, 10, 40]) }));
+  const client = connectRunner({ endpoint: runner.endpoint });
+  await expect(client.openTunnel(values.join)).rejects.toMatchObject({ code: "internal" });
+  await client.close();
 });

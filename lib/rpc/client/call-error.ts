@@ -17,12 +17,18 @@ export async function callError(
   if (!(thrown instanceof ConnectError)) return RpcError.from(thrown);
   if (thrown.cause instanceof RpcError) return thrown.cause;
   if (isRefusedStream(thrown.cause)) return new UnprocessedCallError({ cause: thrown });
-  const status = rpcStatusOf(thrown.code);
+  const status = statusOf(thrown);
   if (vague.has(status)) {
     const lost = await connection.blame();
     if (lost !== undefined) return lost;
   }
   return new RpcError(status, thrown.rawMessage, { cause: thrown });
+}
+
+/** Of bytes that are no answer the library says what it would say of a request; only the runner can find fault with ours. */
+function statusOf({ code, metadata }: ConnectError): RpcStatus {
+  const status = rpcStatusOf(code);
+  return status === "invalid-argument" && !metadata.has("grpc-status") ? "internal" : status;
 }
 
 /** What Node says of a stream that the other side refused, or that came after its GOAWAY. */

@@ -6,8 +6,10 @@
  * One that is not wanted is aborted, but not before the queue is in memory and the session's adoption deadline is over: a
  * step may become known a little later, when another one is resolved to it.
  */
+import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import { type AttemptId, attemptId, type MachineId, type StepId, stepId } from "../../scheduler/ids.js";
+import type { Assignment } from "../../scheduler/types.js";
 import type { QueueMonitor } from "../ingestion/queue-monitor.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
@@ -19,7 +21,7 @@ import type { ResumedBuild } from "./resumed-build.js";
 export interface AdoptionOptions {
   readonly scheduler: RunningScheduler;
   readonly sessions: BuilderSessions;
-  readonly launcher: Pick<AttemptLauncher, "adopt">;
+  readonly launcher: Pick<AttemptLauncher, "adopt" | "giveBack">;
   readonly monitor: Pick<QueueMonitor, "loaded">;
   /** Whether the attempt was given to this machine, and to its owner, for this step; perhaps by an earlier runner. */
   readonly isOurs: (attempt: AttemptId, step: StepId, machine: MachineId) => boolean;
@@ -37,8 +39,6 @@ export class Adoption {
   readonly #isOurs: AdoptionOptions["isOurs"];
   readonly #recorder: AdoptionOptions["recorder"];
   readonly #logger: Logger;
-  /** What the rows say of builds; undefined while they are asked. */
-  readonly #onRecord = new WeakMap<ResumedBuild, boolean | undefined>();
 
   constructor({ scheduler, sessions, launcher, monitor, isOurs, recorder, logger }: AdoptionOptions) {
     this.#scheduler = scheduler;
@@ -73,12 +73,6 @@ export class Adoption {
       this.#refuse(session, resumed, "the machine lacks the step's system or features");
       return;
     }
-    const onRecord = this.#isOnRecord(session, resumed);
-    if (onRecord === undefined) return;
-    if (!onRecord) {
-      this.#refuse(session, resumed, "no row says that this host was building it");
-      return;
-    }
     const assignment = this.#scheduler.adoptAttempt({
       attempt,
       step,
@@ -87,29 +81,30 @@ export class Adoption {
     });
     if (assignment !== undefined) {
       resumed.adopting();
-      void this.#launcher.adopt(assignment).then(() => resumed.settle());
+      void this.#adopt(session, resumed, assignment);
       return;
     }
     if (mayAppear && !this.#scheduler.view.hasStep(step)) return;
     this.#refuse(session, resumed, "it is not wanted");
   }
 
-  /** Undefined while the database is asked; a round follows. */
-  #isOnRecord({ join }: BuilderSession, resumed: ResumedBuild): boolean | undefined {
-    if (this.#onRecord.has(resumed)) return this.#onRecord.get(resumed);
-    this.#onRecord.set(resumed, undefined);
+  /** The step is the machine's from the start: while the rows are asked, it must not go to another one as well. */
+  async #adopt(session: BuilderSession, resumed: ResumedBuild, assignment: Assignment): Promise<void> {
     const { drv } = resumed.build;
-    void this.#recorder.isOrWasRunning(drv, join.hostname).then(
-      (found) => {
-        this.#onRecord.set(resumed, found);
-        this.#scheduler.requestRound();
-      },
-      (error: unknown) => {
-        this.#onRecord.delete(resumed);
-        this.#logger.warn("the row of a running build cannot be read", { drv, error });
-      },
-    );
-    return undefined;
+    const refuse = (reason: string): Promise<void> => {
+      this.#refuse(session, resumed, reason);
+      return this.#launcher.giveBack(assignment, reason);
+    };
+    try {
+      const onRecord = await this.#recorder.isOrWasRunning(drv, session.join.hostname);
+      // The machine may have been lost meanwhile, or the step be wanted no more; then it was aborted.
+      const isHeld = this.#scheduler.view.attempt(assignment.attempt) !== undefined;
+      if (!onRecord) await refuse("no row says that this host was building it");
+      else if (isHeld) await this.#launcher.adopt(assignment);
+    } catch (error) {
+      await refuse(`its row cannot be read: ${errorChain(error)}`);
+    }
+    resumed.settle();
   }
 
   #canBuild({ join }: BuilderSession, id: StepId): boolean {

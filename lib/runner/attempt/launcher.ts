@@ -118,6 +118,12 @@ export class AttemptLauncher {
     }
   }
 
+  /** A build that could have been adopted is not: its step waits for another machine. */
+  async giveBack({ attempt }: Assignment, reason: string): Promise<void> {
+    const completion = this.#scheduler.complete(attempt, { kind: "postponed", reason, delayMs: 1 });
+    await this.#results.ended(attempt, completion, reason);
+  }
+
   #describe(assignment: Assignment): Omit<Attempt, "facts"> {
     const { maxLogSize, maxOutputSize } = this.#limits();
     return {

@@ -26,6 +26,15 @@ describe("the runner in a simulated farm", () => {
     expect(lives).toBeGreaterThan(70);
   });
 
+  it.each([
+    [173, "a step is the machine's while it is asked whether a row says so"],
+    [929, "a step that was dropped while its machine was away may be given to another"],
+    [5793, "builds are taken in by a runner that is active"],
+    [5938, "what happened while a builder was away is a reason to abort"],
+  ])("keeps them in history %i: %s", async (seed) => {
+    await expect(simulateRunner(makeRunnerPlan(seed))).resolves.toMatchObject({ events: expect.any(Number) });
+  });
+
   it("replays a seed to the same end", async () => {
     expect(await simulateRunner(makeRunnerPlan(4))).toEqual(await simulateRunner(makeRunnerPlan(4)));
   });

@@ -11,7 +11,7 @@ import {
 import { bytesOf, streamOf } from "../../../rpc/support/streams.js";
 import * as values from "../../../rpc/support/values.js";
 import { builderSettings, nixConfiguration } from "../../../support/builder-settings.js";
-import type { FuzzTarget } from "../../target.js";
+import { assert, type FuzzTarget } from "../../target.js";
 import { FaultLog } from "./fault-log.js";
 import { withinLimits } from "./limits.js";
 import { LyingDaemon } from "./lying-daemon.js";
@@ -94,6 +94,7 @@ export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposabl
   const log = new FaultLog();
   let answerTunnel: ((answer: LyingAnswer) => void) | undefined;
   let opened = (): void => {};
+  let ended = false;
   const runner = await LyingRunner.listen((method, call) => {
     if (method !== "OpenTunnel") return { body: valid.get(method) ?? new Uint8Array() };
     return new Promise((resolve) => {
@@ -108,7 +109,7 @@ export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposabl
   const joining = (): Promise<void> =>
     new Promise((resolve) => {
       opened = resolve;
-      if (answerTunnel !== undefined) resolve();
+      if (answerTunnel !== undefined || ended) resolve();
     });
   const answer = (given: LyingAnswer): void => {
     const send = answerTunnel;
@@ -135,6 +136,10 @@ export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposabl
   await joining();
   answer({ body: valid.get("OpenTunnel") ?? new Uint8Array() });
   await started;
+  void builder.finished.then(() => {
+    ended = true;
+    opened();
+  });
   return {
     name: "builder-orders",
     seeds: bodies.filter((body) => callOf(body).method === "OpenTunnel"),
@@ -144,6 +149,7 @@ export async function builderOrdersTarget(): Promise<FuzzTarget & AsyncDisposabl
         answer({ body: callOf(given).body, broken: breaksOff(given) });
         return joining();
       });
+      assert(!ended, "no answer to a join but a refusal ends a builder");
       log.check();
     },
     [Symbol.asyncDispose]: async () => {
