@@ -25,7 +25,7 @@ export async function callError(
   return new RpcError(status, thrown.rawMessage, { cause: thrown });
 }
 
-/** Of bytes that are no answer the library says what it would say of a request; only the runner can find fault with ours. */
+/** The library says of bytes that it cannot read as an answer what it would say of a request; only the runner can find fault with ours. */
 function statusOf({ code, metadata }: ConnectError): RpcStatus {
   const status = rpcStatusOf(code);
   return status === "invalid-argument" && !metadata.has("grpc-status") ? "internal" : status;
