@@ -22,7 +22,8 @@ export { HydraError, UsageError } from "./errors.js";
 export { createLogger, type Logger } from "./log.js";
 export { LogLevels } from "./log-levels.js";
 export { DaemonStore, openStore, parseDerivation, Signer, type Store, type StorePath } from "./nix/index.js";
-export { RunnerServer } from "./rpc/index.js";
+// Without the client, which is loaded by those who join a runner.
+export { RunnerServer } from "./rpc/server/index.js";
 export { QueueRunner, type QueueRunnerOptions } from "./runner/index.js";
 export {
   bogomipsWithSpeedFactor,

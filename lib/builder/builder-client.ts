@@ -7,8 +7,8 @@ import { referenceProtocolVersion } from "../config/index.js";
 import { errorChain, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { BuilderPing, BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";
-import { ActiveBuilds } from "./build/active-builds.js";
-import { InputImporter } from "./build/import-inputs.js";
+import type { ActiveBuilds } from "./build/active-builds.js";
+import type { InputImporter } from "./build/import-inputs.js";
 import { joinMessage, type MachineDescription, pingMessage } from "./connection/join-info.js";
 import { RunnerLink } from "./connection/runner-link.js";
 import { checkVersion, join, stay } from "./connection/tunnel-session.js";
@@ -19,12 +19,17 @@ import { requireTrust } from "./machine/daemon-trust.js";
 import { readNixConfiguration } from "./machine/nix-configuration.js";
 import { readMachineFacts, sampleSystem } from "./machine/system-sampling.js";
 import type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
-import { PresignedUploader } from "./presigned/upload.js";
 
 interface Joined {
   readonly gateway: RunnerGateway;
   readonly api: RunnerApi;
   readonly tunnel: BuilderTunnel;
+}
+
+/** What a started builder works with. */
+interface Work {
+  readonly importer: InputImporter;
+  readonly builds: ActiveBuilds;
 }
 
 /**
@@ -41,9 +46,9 @@ export class BuilderClient implements AsyncDisposable {
   readonly #logger: Logger;
   readonly #counters: MutableCounters = newCounters();
   readonly #link = new RunnerLink();
-  readonly #importer: InputImporter;
   readonly #hooks: GuardedHooks;
-  readonly #builds: ActiveBuilds;
+  /** Loaded and made by `start`, so that importing the class is quick. */
+  #work: Work | undefined;
   /** Ends everything that waits or runs. */
   readonly #stop = new AbortController();
   #settings: BuilderSettings;
@@ -57,7 +62,7 @@ export class BuilderClient implements AsyncDisposable {
 
   constructor(options: BuilderClientOptions) {
     if (options.gateways.length === 0) throw new TypeError("a builder needs at least one gateway");
-    const { settings, store, logger = silentLogger } = options;
+    const { settings, logger = silentLogger } = options;
     this.#options = options;
     this.#settings = settings;
     this.#logger = logger;
@@ -65,25 +70,6 @@ export class BuilderClient implements AsyncDisposable {
       this.#finish = resolve;
     });
     this.#hooks = new GuardedHooks(options, logger);
-    const shared = { store, link: this.#link, counters: this.#counters, logger };
-    const spoolDirectory = options.spoolDirectory ?? tmpdir();
-    this.#importer = new InputImporter({
-      ...shared,
-      useSubstitutes: () => this.#settings.useSubstitutes,
-    });
-    this.#builds = new ActiveBuilds({
-      environment: {
-        ...shared,
-        importer: this.#importer,
-        presigned: new PresignedUploader({ ...shared, spoolDirectory }),
-        buildCores: () => this.#settings.buildCores,
-        hooks: this.#hooks,
-        spoolDirectory,
-        clock: options.clock ?? (() => performance.now()),
-      },
-      maxActiveBuilds: () => options.maxActiveBuilds ?? 4 * this.#settings.maxJobs + 16,
-      onActivity: options.onActivity,
-    });
   }
 
   /** The id of the current tunnel's machine. */
@@ -109,7 +95,8 @@ export class BuilderClient implements AsyncDisposable {
   reload(settings: BuilderSettings): "now" | "later" {
     this.#settings = settings;
     if (this.#machine !== undefined) this.#machine = { ...this.#machine, settings };
-    if (this.#draining || !(this.#link.resumable || this.#builds.drvs.length === 0)) return "later";
+    if (this.#draining || !(this.#link.resumable || (this.#work?.builds.drvs.length ?? 0) === 0))
+      return "later";
     this.#leave?.();
     return "now";
   }
@@ -121,12 +108,12 @@ export class BuilderClient implements AsyncDisposable {
   async close(options: { readonly drain?: boolean } = {}): Promise<void> {
     const reason = "this builder is shutting down";
     this.#draining = true;
-    this.#builds.refuse(reason);
+    this.#work?.builds.refuse(reason);
     if (options.drain !== true) {
       this.#stop.abort(new BuilderError("closed", "the builder was closed"));
-      this.#builds.abortAll(reason);
+      this.#work?.builds.abortAll(reason);
     }
-    await this.#builds.idle();
+    await this.#work?.builds.idle();
     this.#stop.abort(new BuilderError("closed", "the builder was closed"));
     if (this.#started === undefined) this.#end(undefined);
     await this.finished;
@@ -138,6 +125,7 @@ export class BuilderClient implements AsyncDisposable {
 
   async #start(): Promise<void> {
     try {
+      this.#work = await this.#makeWork();
       await requireTrust(this.#options.store, this.#stop.signal);
       this.#machine = await this.#describeMachine();
       const first = await this.#joinSomewhere();
@@ -205,11 +193,45 @@ export class BuilderClient implements AsyncDisposable {
     }
   }
 
+  async #makeWork(): Promise<Work> {
+    const [{ ActiveBuilds }, { InputImporter }, { PresignedUploader }] = await Promise.all([
+      import("./build/active-builds.js"),
+      import("./build/import-inputs.js"),
+      import("./presigned/upload.js"),
+    ]);
+    const options = this.#options;
+    const { store } = options;
+    const logger = this.#logger;
+    const shared = { store, link: this.#link, counters: this.#counters, logger };
+    const spoolDirectory = options.spoolDirectory ?? tmpdir();
+    const importer = new InputImporter({ ...shared, useSubstitutes: () => this.#settings.useSubstitutes });
+    const builds = new ActiveBuilds({
+      environment: {
+        ...shared,
+        importer,
+        presigned: new PresignedUploader({ ...shared, spoolDirectory }),
+        buildCores: () => this.#settings.buildCores,
+        hooks: this.#hooks,
+        spoolDirectory,
+        clock: options.clock ?? (() => performance.now()),
+      },
+      maxActiveBuilds: () => options.maxActiveBuilds ?? 4 * this.#settings.maxJobs + 16,
+      onActivity: options.onActivity,
+    });
+    return { importer, builds };
+  }
+
+  get #builds(): ActiveBuilds {
+    if (this.#work === undefined) throw new Error("the builder has not been started yet");
+    return this.#work.builds;
+  }
+
   #takeOrder(order: RunnerOrder, machineId: string): void {
     switch (order.kind) {
       case "joinResponse":
       case "configUpdate":
-        this.#importer.maxConcurrentDownloads = order.maxConcurrentDownloads;
+        if (this.#work !== undefined)
+          this.#work.importer.maxConcurrentDownloads = order.maxConcurrentDownloads;
         break;
       case "build":
         this.#builds.take(order.build, machineId);

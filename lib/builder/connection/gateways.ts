@@ -8,7 +8,7 @@ import { readFile } from "node:fs/promises";
 import { UsageError } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
-import { type ClientTlsOptions, connectRunner } from "../../rpc/index.js";
+import type { ClientTlsOptions } from "../../rpc/index.js";
 import type { RunnerGateway } from "../options.js";
 
 /** Paths of PEM files, of a file with a token, and the name that the runner's certificate must bear. */
@@ -32,6 +32,7 @@ export interface RunnerGatewaysOptions {
 /** @throws UsageError for addresses and files that cannot be used */
 export async function runnerGateways(options: RunnerGatewaysOptions): Promise<RunnerGateway[]> {
   const { addresses, credentials = {}, storeDir, logger } = options;
+  const { connectRunner } = await import("../../rpc/client/index.js");
   const tls = await readTls(credentials);
   await readToken(credentials.token);
   for (const address of addresses) {

@@ -6,7 +6,7 @@
  * build's own signal.
  */
 import { atMost, withSignal } from "../../async/index.js";
-import { RpcError, UnprocessedCallError } from "../../rpc/index.js";
+import { RpcError, UnprocessedCallError } from "../../rpc/errors.js";
 import type { RunnerApi } from "../../rpc/types.js";
 
 /** A dead connection fails its calls a little before its tunnel ends. */

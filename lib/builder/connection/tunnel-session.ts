@@ -1,6 +1,6 @@
 /** One stay with a runner: from the version check to the end of the tunnel. */
 import type { Logger } from "../../log.js";
-import { RpcError } from "../../rpc/index.js";
+import { RpcError } from "../../rpc/errors.js";
 import type {
   BuilderJoin,
   BuilderPing,
