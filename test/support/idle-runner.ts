@@ -17,6 +17,7 @@ export const idleEdges: RunnerEdges = {
     start: nothing,
     close: nothing,
     stage: () => undefined,
+    openFrame: () => Promise.resolve(undefined),
     discardStaged: nothing,
     publish: nothing,
     putLog: nothing,

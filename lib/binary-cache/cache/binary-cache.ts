@@ -175,6 +175,20 @@ export class BinaryCache {
   }
 
   /**
+   * The file of a NAR that `stageNar` made, to be sent as it is: one zstd frame. Undefined for any other path, and for a
+   * cache in a bucket, where compressing again costs less than reading.
+   *
+   * @throws BinaryCacheError
+   */
+  async openFrame(
+    info: Pick<ValidPathInfo, "narHash">,
+    options: ReadOptions = {},
+  ): Promise<AsyncIterable<Uint8Array> | undefined> {
+    if (this.settings.kind !== "file") return undefined;
+    return this.#nars.openFrame(narKey(info.narHash, this.settings.compression), options);
+  }
+
+  /**
    * Writes one path: NAR, listing, debug links, and at last the narinfo, signed with our keys. The bytes of the NAR are
    * compared with what `info` promises before anything is signed. Calling it again does no harm.
    *

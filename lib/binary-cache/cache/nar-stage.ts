@@ -45,7 +45,7 @@ export interface NarStageOptions {
 /** One NAR on its way into a cache. Pass both streams through it, then commit or discard it. */
 export class NarStage {
   readonly #info: ValidPathInfo;
-  readonly #form: StagedForm;
+  readonly form: StagedForm;
   readonly #onEnd: () => void;
   readonly #inspection: NarInspection;
   readonly #meter = new FileMeter();
@@ -60,7 +60,7 @@ export class NarStage {
 
   constructor({ info, objects, key, form, listing, onEnd }: NarStageOptions) {
     this.#info = info;
-    this.#form = form;
+    this.form = form;
     this.#onEnd = onEnd;
     this.#inspection = new NarInspection(info, { listing });
     this.#written = objects
@@ -90,11 +90,11 @@ export class NarStage {
   async *received(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
       for await (const chunk of chunks) {
-        if (this.#form === "frame" && !this.#ended && this.#isOneFrame(chunk)) await this.#keep(chunk);
+        if (this.form === "frame" && !this.#ended && this.#isOneFrame(chunk)) await this.#keep(chunk);
         yield chunk;
       }
       // What is so small was decoded in TypeScript, which does not prove that every decoder reads it; nor does it cost much.
-      if (this.#form === "frame" && (this.#framing.frames !== 1 || this.#meter.size <= outputSlice)) return;
+      if (this.form === "frame" && (this.#framing.frames !== 1 || this.#meter.size <= outputSlice)) return;
       this.#received = true;
     } finally {
       if (!this.#received) void this.discard();
@@ -105,7 +105,7 @@ export class NarStage {
   async *decoded(nar: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     try {
       for await (const piece of this.#inspection.pass(nar)) {
-        if (this.#form === "plain" && !this.#ended) await this.#keep(piece);
+        if (this.form === "plain" && !this.#ended) await this.#keep(piece);
         yield piece;
       }
       this.#inspected = true;

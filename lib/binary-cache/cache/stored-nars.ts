@@ -1,4 +1,5 @@
 /** The NARs of a binary cache: written once, measured while they pass, and read back. */
+import { BoundedMap } from "../../async/index.js";
 import {
   type CompressionMethod,
   compress,
@@ -16,6 +17,9 @@ import { contentTypes } from "../layout.js";
 import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
 import { FileMeter, NarInspection } from "./nar-inspection.js";
 import { type MeasuredNar, NarStage, type StagedForm } from "./nar-stage.js";
+
+/** Files that are remembered. */
+const knownFrames = 10_000;
 
 /** Gives the NAR of a path, from its beginning, each time it is called. */
 export type OpenNar = (path: StorePath, signal?: AbortSignal) => AsyncIterable<Uint8Array>;
@@ -48,6 +52,8 @@ export class StoredNars {
   readonly #objects: ObjectStore;
   readonly #settings: CacheSettings;
   readonly #logger: Logger;
+  /** Bytes of files that are a frame as it was received, by key: what was decoded and hashed here can be sent as it is. */
+  readonly #frames = new BoundedMap<string, number>({ capacity: knownFrames, evictBy: "use" });
   /** By key. Their names do not appear before the NAR is stored. */
   readonly #staged = new Map<string, NarStage>();
 
@@ -108,6 +114,7 @@ export class StoredNars {
     const staged = this.#staged.get(key);
     if (!repair && staged?.complete === true) {
       const committed = await staged.commit();
+      if (committed !== undefined && staged.form === "frame") this.#frames.set(key, committed.fileSize);
       if (committed !== undefined) return committed;
       signal?.throwIfAborted();
     }
@@ -120,6 +127,18 @@ export class StoredNars {
     }
     const written = await this.#write(info, key, openNar, !repair, options);
     return written ?? required(await this.#adopt(info, key, options), absent);
+  }
+
+  /**
+   * The file of a NAR that was staged: one zstd frame with a window of at most 8 MiB. Undefined for any other NAR, and when
+   * the file is gone or has changed since.
+   */
+  async openFrame(key: string, options: ReadOptions): Promise<AsyncIterable<Uint8Array> | undefined> {
+    const size = this.#frames.get(key);
+    if (size === undefined) return undefined;
+    const facts = await this.#objects.head(key, options);
+    if (facts?.size !== size) return undefined;
+    return (await this.#objects.get(key, options))?.body;
   }
 
   /** What `read` gives of the NAR; undefined, with a warning, when it is damaged and has to be replaced. */

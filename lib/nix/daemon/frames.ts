@@ -7,6 +7,9 @@ import type { Transport } from "./transport.js";
 /** Pieces below this are put together, so that a NAR writer's small tokens do not become frames of their own. */
 const smallPiece = 16 << 10;
 
+/** More pieces than this are put together: each costs more than its copy. */
+const mostPieces = 4;
+
 /**
  * Sends `body` and its end. Stops early, with a proper end, once `answered` says that the daemon has made up its mind.
  * When the body fails, its error comes through and no end is sent. `head` (the request) goes before it, in the same
@@ -27,8 +30,8 @@ export async function sendFrames(
     before = [];
     collected = [];
     size = 0;
-    const [only, ...more] = parts;
-    if (only !== undefined) await transport.write(more.length === 0 ? only : Buffer.concat(parts));
+    if (parts.length === 0) return;
+    await transport.write(...(parts.length > mostPieces ? [Buffer.concat(parts)] : parts));
   };
   for await (const piece of body) {
     if (answered()) break;
@@ -42,8 +45,7 @@ export async function sendFrames(
     await flush();
     for (let at = 0; at < piece.length && !answered(); at += maxFrameSize) {
       const part = piece.subarray(at, at + maxFrameSize);
-      await transport.write(length(part.length));
-      await transport.write(part);
+      await transport.write(length(part.length), part);
     }
   }
   if (answered()) await transport.write(length(0));

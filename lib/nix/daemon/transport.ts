@@ -12,8 +12,8 @@ import type { StoreAddress } from "./store-uri.js";
 
 /** A duplex stream of bytes with backpressure. Not shared: one reader and one writer at a time. */
 export interface Transport extends ByteSource {
-  /** Waits while the peer is slower than we are. */
-  write(bytes: Uint8Array): Promise<void>;
+  /** Writes pieces in one system call where it can. Waits while the peer is slower than we are. */
+  write(...pieces: readonly Uint8Array[]): Promise<void>;
   /** Ends it at once; a read or write that waits fails with `reason`. */
   destroy(reason?: Error): void;
   /** True when the peer has closed it or has sent something: while idle, both make it useless. */
@@ -61,10 +61,14 @@ export function streamTransport(
         });
       }
     },
-    async write(bytes) {
+    async write(...pieces) {
       if (failure !== undefined) throw failure;
       if (ended) throw closedError();
-      if (output.write(bytes)) return;
+      if (pieces.length > 1) output.cork();
+      let room = true;
+      for (const piece of pieces) room = output.write(piece);
+      if (pieces.length > 1) output.uncork();
+      if (room) return;
       const mustWait = (): boolean => output.writableNeedDrain && !ended;
       while (mustWait()) {
         await new Promise<void>((resolve) => {

@@ -153,6 +153,23 @@ export class Uploads {
     return undefined;
   }
 
+  /**
+   * A path of our store as one zstd frame, where a cache in a folder has just that. Undefined when none has, or when it
+   * cannot be read.
+   */
+  async openFrame(info: ValidPathInfo, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | undefined> {
+    for (const cache of this.#targets.all) {
+      try {
+        const frame = await cache.openFrame(info, { signal });
+        if (frame !== undefined) return frame;
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#options.logger.debug("a NAR is sent from the store", { path: info.path, error });
+      }
+    }
+    return undefined;
+  }
+
   /** What is staged for an attempt and was not published is not wanted. */
   discardStaged(attempt: Attempt): Promise<void> {
     return this.#staged.discard(attempt.id);

@@ -45,7 +45,7 @@ export interface RpcHandlersOptions extends AdmissionRules {
   readonly stepEvents: StepEvents;
   readonly recorder: Recorder;
   readonly logs: RunnerEdges["logs"];
-  readonly uploads: Pick<RunnerEdges["uploads"], "stage">;
+  readonly uploads: Pick<RunnerEdges["uploads"], "stage" | "openFrame">;
   readonly presigned: PresignedUploads;
   readonly counters: RunnerCounters;
   /** Gets every log; see `RunnerSinks`. */
@@ -144,7 +144,7 @@ async function takeReport({ results, counters }: RpcHandlersOptions, report: Bui
 }
 
 async function sendPaths(
-  { store, counters }: RpcHandlersOptions,
+  { store, uploads, counters }: RpcHandlersOptions,
   paths: readonly StorePath[],
   signal: AbortSignal,
 ): Promise<NarStream> {
@@ -158,7 +158,14 @@ async function sendPaths(
     "narBytesSent",
     infos.reduce((sum, info) => sum + info.narSize, 0),
   );
-  return packNars(infos, (info) => store.narFromPath(info.path, { signal }));
+  const packed = packNars(infos, (info) => store.narFromPath(info.path, { signal }));
+  const [only, ...others] = infos;
+  if (only === undefined || others.length > 0) return packed;
+  // A single path may lie in a cache just as it is sent. It is opened when it is read, and not before.
+  async function* chunks(info: ValidPathInfo): AsyncGenerator<Uint8Array> {
+    yield* (await uploads.openFrame(info, signal)) ?? packed.chunks;
+  }
+  return { infos, chunks: chunks(only) };
 }
 
 async function* counted(
