@@ -25,6 +25,8 @@ export default defineConfig({
         test: {
           name: "unit",
           globalSetup,
+          // Both cores of a small machine; the default leaves one to the static checks, which are done much sooner.
+          maxWorkers: 2,
           include: ["test/**/*.test.ts"],
           exclude: ["test/integration/**", "test/security/**", "test/s3/**", "node_modules/**"],
         },

@@ -19,8 +19,16 @@ function isRead(code: string, key: string): boolean {
 }
 
 describe.each([
-  ["queue runner", queueRunnerSettings as SettingTable, codeOf("lib/runner", "bin/queue-runner.ts")],
-  ["builder", builderSettings as SettingTable, codeOf("lib/builder", "bin/hydra-builder.ts")],
+  [
+    "queue runner",
+    queueRunnerSettings as SettingTable,
+    codeOf("lib/runner", "bin/run-queue-runner.ts", "bin/commands/runner-surroundings.ts"),
+  ],
+  [
+    "builder",
+    builderSettings as SettingTable,
+    codeOf("lib/builder", "bin/run-hydra-builder.ts", "bin/commands/builder-surroundings.ts"),
+  ],
 ])("%s", (_program, settings, code) => {
   it.each(Object.entries(settings).map(([key, setting]) => ({ key, ignored: setting.ignored === true })))(
     "$key is read, or marked as ignored (ignored: $ignored)",
