@@ -60,10 +60,21 @@ async function buildOne({ source, request }: RouteContext): Promise<Reply> {
   return jsonReply({});
 }
 
-async function buildActive({ source, parameter }: RouteContext): Promise<Reply> {
+/** The build that a path names. */
+function buildId({ parameter }: RouteContext): number {
   const id = /^[+-]?\d+$/.test(parameter) ? Number(parameter) : undefined;
   if (!isDatabaseId(id)) throw notFound();
-  return jsonReply({ active: await source.isBuildActive(id) });
+  return id;
+}
+
+async function buildActive(context: RouteContext): Promise<Reply> {
+  return jsonReply({ active: await context.source.isBuildActive(buildId(context)) });
+}
+
+async function steerBuild(context: RouteContext, action: "cancelBuild" | "bumpBuild"): Promise<Reply> {
+  const id = buildId(context);
+  await context.source[action](id);
+  return jsonReply({ build: id });
 }
 
 async function whyNotRunning({ source, parameter, now }: RouteContext): Promise<Reply> {
@@ -217,6 +228,16 @@ const routes: readonly Route[] = [
   { method: "PUT", pattern: "/build", answer: submitBuild },
   { method: "POST", pattern: "/build_one", answer: buildOne },
   { method: "POST", pattern: "/log-level", answer: changeLogLevel },
+  {
+    method: "POST",
+    pattern: "/builds/{}/cancel",
+    answer: (context) => steerBuild(context, "cancelBuild"),
+  },
+  {
+    method: "POST",
+    pattern: "/builds/{}/bump",
+    answer: (context) => steerBuild(context, "bumpBuild"),
+  },
   {
     method: "POST",
     pattern: "/machines/{}/drain",

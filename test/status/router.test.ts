@@ -216,6 +216,26 @@ describe("POST /build_one", () => {
   });
 });
 
+describe.each(["cancel", "bump"] as const)("POST /builds/{id}/%s", (action) => {
+  it("does so, and passes on why it cannot", async () => {
+    const asked: number[] = [];
+    const steer = async (id: number) => {
+      asked.push(id);
+      if (id === 8) throw new StatusError("conflict", "build 8 is finished");
+    };
+    const { ask } = await start({ [`${action}Build`]: steer });
+    expect(await ask("POST", `/builds/7/${action}`)).toMatchObject({ status: 200, text: '{"build":7}' });
+    expect(await ask("POST", `/builds/8/${action}`)).toMatchObject({
+      status: 409,
+      text: '{"error":"build 8 is finished"}',
+    });
+    for (const wrong of ["x", "1.5", "99999999999"])
+      expect((await ask("POST", `/builds/${wrong}/${action}`)).status).toBe(404);
+    expect((await ask("GET", `/builds/7/${action}`)).status).toBe(404);
+    expect(asked).toEqual([7, 8]);
+  });
+});
+
 describe("POST /log-level", () => {
   it("sets the filter, and refuses a wrong one by name", async () => {
     const logLevels = new LogLevels((text) => readLogFilter("hydra_queue_runner", text), "info");
