@@ -26,7 +26,7 @@ export class Node {
   }
 }
 
-export class Text extends Node {
+class Text extends Node {
   data: string;
 
   constructor(data: string) {
