@@ -73,6 +73,7 @@ export class Adoption {
       this.#refuse(session, resumed, "the machine lacks the step's system or features");
       return;
     }
+    const reservedUntil = this.#scheduler.view.step(step)?.notBefore ?? 0;
     const assignment = this.#scheduler.adoptAttempt({
       attempt,
       step,
@@ -81,19 +82,27 @@ export class Adoption {
     });
     if (assignment !== undefined) {
       resumed.adopting();
-      void this.#adopt(session, resumed, assignment);
+      void this.#adopt(session, resumed, assignment, reservedUntil);
       return;
     }
     if (mayAppear && !this.#scheduler.view.hasStep(step)) return;
     this.#refuse(session, resumed, "it is not wanted");
   }
 
-  /** The step is the machine's from the start: while the rows are asked, it must not go to another one as well. */
-  async #adopt(session: BuilderSession, resumed: ResumedBuild, assignment: Assignment): Promise<void> {
+  /**
+   * The step is the machine's from the start: while the rows are asked, it must not go to another one as well. One that
+   * is not adopted waits as long as it would have without the claim: it may be reserved for the machine that has it.
+   */
+  async #adopt(
+    session: BuilderSession,
+    resumed: ResumedBuild,
+    assignment: Assignment,
+    reservedUntil: number,
+  ): Promise<void> {
     const { drv } = resumed.build;
     const refuse = (reason: string): Promise<void> => {
       this.#refuse(session, resumed, reason);
-      return this.#launcher.giveBack(assignment, reason);
+      return this.#launcher.giveBack(assignment, reason, reservedUntil - this.#scheduler.now());
     };
     try {
       const onRecord = await this.#recorder.isOrWasRunning(drv, session.join.hostname);

@@ -68,6 +68,8 @@ export class BuilderSessions {
   readonly #rejoinGraceMs: number;
   readonly #adoptionGraceMs: number;
   readonly #open = new Map<MachineId, OpenSession>();
+  /** Builds whose machine left while they were being adopted, by attempt; it may be back before that is done. */
+  readonly #adopting = new Map<string, ResumedBuild>();
 
   constructor(options: BuilderSessionsOptions) {
     this.#scheduler = options.scheduler;
@@ -126,7 +128,10 @@ export class BuilderSessions {
     } finally {
       clearInterval(pings);
       clearTimeout(deadlinePassed);
-      for (const resumed of session.resumed) resumed.settle();
+      for (const resumed of session.resumed) {
+        if (resumed.state === "adopting") this.#adopting.set(resumed.build.buildId, resumed);
+        else resumed.settle();
+      }
       this.#ended(session);
     }
   }
@@ -175,11 +180,13 @@ export class BuilderSessions {
   /** Remembers the builds that are not attempts of the machine yet, until they are settled. */
   #resume(session: OpenSession, running: readonly RunningBuild[]): void {
     const { view } = this.#scheduler;
-    session.resumed = running
-      .filter((build) => view.attempt(attemptId(build.buildId))?.machine !== session.id)
-      .map((build) => new ResumedBuild(build));
+    session.resumed = running.flatMap((build) => {
+      const known = view.attempt(attemptId(build.buildId))?.machine === session.id;
+      return known ? (this.#adopting.get(build.buildId) ?? []) : new ResumedBuild(build);
+    });
     for (const one of session.resumed) {
       void one.whenSettled.then(() => {
+        this.#adopting.delete(one.build.buildId);
         session.resumed = session.resumed.filter((other) => other !== one);
       });
     }

@@ -118,9 +118,10 @@ export class AttemptLauncher {
     }
   }
 
-  /** A build that could have been adopted is not: its step waits for another machine. */
-  async giveBack({ attempt }: Assignment, reason: string): Promise<void> {
-    const completion = this.#scheduler.complete(attempt, { kind: "postponed", reason, delayMs: 1 });
+  /** A build that could have been adopted is not: its step waits for another machine, at least `delayMs` milliseconds. */
+  async giveBack({ attempt }: Assignment, reason: string, delayMs: number): Promise<void> {
+    const outcome = { kind: "postponed", reason, delayMs: Math.max(1, delayMs) } as const;
+    const completion = this.#scheduler.complete(attempt, outcome);
     await this.#results.ended(attempt, completion, reason);
   }
 

@@ -4,7 +4,7 @@ import type { StorePath } from "../../../lib/nix/index.js";
 import type { BuildOrder, RpcError } from "../../../lib/rpc/index.js";
 import { machineId } from "../../../lib/scheduler/ids.js";
 import { demand } from "../oracle.js";
-import type { Run } from "./run.js";
+import { type Run, rejoinGraceMs } from "./run.js";
 import { checkBuilt } from "./runner-oracle.js";
 import type { RunnerWorld } from "./runner-world.js";
 import { loggerOf } from "./simulated-disk.js";
@@ -71,10 +71,17 @@ export class BuilderWatch {
       for (const run of builder.runs.values()) {
         if (run.drv !== drv || run.state === "over") continue;
         const awaited = run.ownedUntil !== undefined && now < run.ownedUntil;
-        const owned = run.owned || (awaited && !this.#dropped(run, builder.hostname));
+        const owned = run.owned || (awaited && this.#reserved(run) && !this.#dropped(run, builder.hostname));
         demand(!owned, "no derivation runs twice at once", () => `${drv} is still on ${run.machine}`);
       }
     }
+  }
+
+  /** For a build of an earlier runner that was not adopted before its machine left again, the first wait is the only one. */
+  #reserved(run: Run): boolean {
+    const { life, lives, time } = this.#world;
+    if (run.life === lives || life === undefined || life.knows(run)) return true;
+    return time.now() < life.activeAt + rejoinGraceMs;
   }
 
   /**

@@ -15,7 +15,7 @@ import { logOf, outputAt, streamOf } from "./contents.js";
 import { joinFacts } from "./join-facts.js";
 import type { GivenOrder } from "./ledger.js";
 import { stranger } from "./principals.js";
-import { completionOf, outputLies, type RunnerSide } from "./run.js";
+import { completionOf, givenUp, outputLies, type RunnerSide } from "./run.js";
 import type { RunnerWorld } from "./runner-world.js";
 import { logText } from "./simulated-disk.js";
 import { peerOf, SimulatedTunnel } from "./simulated-tunnel.js";
@@ -109,6 +109,7 @@ export function forgeReport(world: RunnerWorld, random: SeededRandom): void {
       world.disturbances++;
       run.owned = false;
       run.ownedUntil = undefined;
+      run.disturbances = givenUp;
     }
     side.handlers.completeBuild(report, call(principal)).then(() => known(undefined), known);
   };

@@ -13,6 +13,11 @@ import type { Ledger } from "./ledger.js";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
 import type { VirtualTime } from "./virtual-time.js";
 
+/** How long the runner waits for a machine that keeps its builds. Milliseconds. */
+export const rejoinGraceMs = 10_000;
+/** Not a number of disturbances that there can be. */
+export const givenUp = -1;
+
 /** A build as its machine sees it. */
 export interface Run {
   readonly id: string;
@@ -34,7 +39,7 @@ export interface Run {
   received: boolean;
   /** Nothing more happens with it. */
   stalled: boolean;
-  /** How often something had happened by then that may end builds early. */
+  /** How often something had happened by then that may end builds early; `givenUp`: it will end, whatever happens. */
   disturbances: number;
   completion: BuildCompletion | undefined;
   /** What the builder says of its outputs that is not true. */

@@ -32,6 +32,8 @@ export class RunnerLife {
   readonly #side: RunnerSide;
   readonly #resting = new AbortController();
   #active = false;
+  /** When it became active; milliseconds since the epoch. */
+  activeAt = Number.POSITIVE_INFINITY;
   /** Since when a step could have been handed out; milliseconds since the epoch. */
   readonly assignableSince = new Map<StepId, number>();
   /** Since when a build should have been taken in. */
@@ -147,6 +149,7 @@ export class RunnerLife {
   async #activate(): Promise<void> {
     await takeOver(this.parts, silentLogger);
     this.#active = true;
+    this.activeAt = this.#world.time.now();
     this.#world.runnerActive();
     this.parts.monitor.start();
     void this.parts.leftBehind.run(this.#resting.signal);

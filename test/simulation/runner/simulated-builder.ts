@@ -17,14 +17,12 @@ import { RpcError } from "../../../lib/rpc/index.js";
 import { quietPing } from "../../support/quiet-ping.js";
 import type { SeededRandom } from "../random.js";
 import { logOf, type SimulatedOutput, streamOf } from "./contents.js";
-import { type BuilderWorld, completionOf, type OutputLie, type Run } from "./run.js";
+import { type BuilderWorld, completionOf, givenUp, type OutputLie, type Run, rejoinGraceMs } from "./run.js";
 import type { PlannedDerivation } from "./runner-plan.js";
 import { sentOutputs } from "./sent-outputs.js";
 import { logText } from "./simulated-disk.js";
 import { peerOf, SimulatedTunnel } from "./simulated-tunnel.js";
 
-/** How long the runner waits for a machine that keeps its builds. */
-const rejoinGraceMs = 10_000;
 /** How often an output is sent before the build is given up. */
 const maxSends = 20;
 
@@ -182,7 +180,7 @@ export class SimulatedBuilder {
     for (const run of kept) {
       // In time: then the break is no reason to lose it. What happened since may be one.
       if (run.ownedUntil !== undefined && time.now() < run.ownedUntil - 1000) {
-        run.disturbances = this.#disturbancesAtClose;
+        if (run.disturbances !== givenUp) run.disturbances = this.#disturbancesAtClose;
       }
       run.owned = true;
       run.ownedUntil = undefined;
@@ -253,7 +251,7 @@ export class SimulatedBuilder {
         received: false,
         stalled: false,
         // What is swallowed is given up some time, whatever happens.
-        disturbances: this.#tunnel?.blackHole === true ? -1 : this.#world.disturbances(),
+        disturbances: this.#tunnel?.blackHole === true ? givenUp : this.#world.disturbances(),
         completion: undefined,
         lie: undefined,
         logged: false,
