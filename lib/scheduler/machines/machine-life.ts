@@ -1,6 +1,6 @@
 /** Machines coming, going and coming back. */
 
-import { complete } from "../attempt-life.js";
+import { acknowledge, complete } from "../attempt-life.js";
 import type { Core } from "../core.js";
 import type { AttemptId } from "../ids.js";
 import type { Random } from "../random.js";
@@ -38,6 +38,11 @@ export function join(core: Core, info: MachineInfo, running: readonly AttemptId[
   known.lastSeen = core.now;
   core.timers.clear(known.grace);
   effects.push(...loseAttempts(core, known, (id) => !kept.has(id), random));
+  // What it says it runs has arrived, even if the acknowledgement was lost with the connection.
+  for (const id of known.attempts) {
+    const attempt = core.attempts.get(id);
+    if (attempt !== undefined) acknowledge(core, attempt);
+  }
   core.pool.refresh(known, core.now);
   return effects;
 }

@@ -28,6 +28,9 @@ describe("the runner in a simulated farm", () => {
 
   it.each([
     [173, "a step is the machine's while it is asked whether a row says so"],
+    [2190, "a machine that comes back while its build is being adopted is waited for"],
+    [5224, "a refused claim does not shorten the reservation for another machine"],
+    [8872, "what a machine says it runs when it joins again has arrived"],
     [929, "a step that was dropped while its machine was away may be given to another"],
     [5793, "builds are taken in by a runner that is active"],
     [5938, "what happened while a builder was away is a reason to abort"],
