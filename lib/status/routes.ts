@@ -15,7 +15,6 @@ import { buildJson, jobsetsJson, machinesJson, problemJson, queuedStepJson, step
 import { stateFamilies } from "./state-families.js";
 import type { StatusRequest } from "./status-request.js";
 import type { StatusSource } from "./types.js";
-import { explanationWords } from "./words.js";
 
 /** What a handler gets. `now` is in milliseconds since the epoch. */
 export interface RouteContext {
@@ -77,14 +76,10 @@ async function steerBuild(context: RouteContext, action: "cancelBuild" | "bumpBu
   return jsonReply({ build: id });
 }
 
-async function whyNotRunning({ source, parameter, now }: RouteContext): Promise<Reply> {
+async function whyNotRunning({ source, parameter }: RouteContext): Promise<Reply> {
   const drvPath = parseDerivation(source, parameter);
   const explanation = await source.whyNotRunning(drvPath);
-  const text = explanationWords(explanation, now);
-  return jsonReply(
-    { drvPath, ...explanationJson(explanation), text },
-    explanation.code === "unknown" ? 404 : 200,
-  );
+  return jsonReply({ drvPath, ...explanationJson(explanation) }, explanation.code === "unknown" ? 404 : 200);
 }
 
 /** Body: `{"filter": "info,database=debug"}`. */
