@@ -10,11 +10,16 @@ interface MountedRequest extends IncomingMessage {
   readonly originalUrl?: string;
 }
 
+/** Path and query as the client sent them. */
+export function urlOf(request: MountedRequest): string {
+  return request.originalUrl ?? request.url ?? "/";
+}
+
 /** The request as routes see it. */
-export function nodeRequest(request: MountedRequest): StatusRequest {
+export function nodeRequest(request: IncomingMessage): StatusRequest {
   return {
     method: request.method ?? "GET",
-    url: request.originalUrl ?? request.url ?? "/",
+    url: urlOf(request),
     headers: request.headers,
     body: request,
   };

@@ -1,7 +1,7 @@
 /** The status API inside of servers of one's own, by Node's interface and by that of the Fetch standard. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
-import { nodeRequest, sendToNode } from "./node-http.js";
+import { urlOf } from "./node-http.js";
 import type { StatusRequest } from "./status-request.js";
 import { StatusRouter, type StatusRouterOptions } from "./status-router.js";
 import type { StatusSource } from "./types.js";
@@ -30,13 +30,8 @@ export type StatusHandler = (
 export function statusHandler(source: StatusSource, options: StatusHandlerOptions = {}): StatusHandler {
   const router = new StatusRouter({ ...options, source });
   return (request, response, next) => {
-    const seen = nodeRequest(request);
-    if (next !== undefined && !router.isBelow(seen.url)) return next();
-    void router
-      .answer(seen)
-      .then((reply) => sendToNode(request, response, reply))
-      // The client went away.
-      .catch(() => response.destroy());
+    if (next !== undefined && !router.isBelow(urlOf(request))) next();
+    else router.handle(request, response);
   };
 }
 

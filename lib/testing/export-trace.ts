@@ -3,7 +3,13 @@ import { createHmac, randomBytes } from "node:crypto";
 import type { BuildHistory, EndedBuild, EndedStep } from "../database/index.js";
 import { requiredSystemFeatures } from "../nix/derivation/derivation.js";
 import type { Store } from "../nix/index.js";
-import { isDerivationPath, parseAnyStorePath, type StorePath } from "../nix/path/store-path.js";
+import {
+  isDerivationPath,
+  parseAnyStorePath,
+  type StorePath,
+  storePathName,
+} from "../nix/path/store-path.js";
+import { addTo } from "./grouped.js";
 import type { Trace, TraceBuild, TraceMachine, TraceStep } from "./trace.js";
 
 /** What a trace is made from. */
@@ -66,10 +72,6 @@ function naming(hashed: boolean): (kind: string, name: string) => string {
     `${kind}-${createHmac("sha256", key).update(`${kind}:${name}`).digest("hex").slice(0, 16)}`;
 }
 
-function nameOf(drv: string): string {
-  return drv.replace(/^[0-9a-z]{32}-/, "").replace(/\.drv$/, "");
-}
-
 /**
  * Reads what was built in a span of time. The fleet is what the history shows: each machine with the systems and features
  * of the steps that it built, and as many slots as it used at once.
@@ -104,7 +106,7 @@ export async function exportTrace(options: ExportTraceOptions): Promise<Exported
     const { inputs = [], features = [] } = facts.get(drv) ?? {};
     return {
       drv: drvName(drv),
-      name: name("package", nameOf(drv)),
+      name: name("package", storePathName(drv).replace(/\.drv$/, "")),
       system: row.system === "" ? "unknown" : row.system,
       features,
       inputs: inputs.map(drvName),
@@ -153,12 +155,7 @@ function fleetOf(
   name: (kind: string, name: string) => string,
 ): TraceMachine[] {
   const byMachine = new Map<string, [StorePath, EndedStep][]>();
-  for (const entry of rows) {
-    const { machine } = entry[1];
-    const same = byMachine.get(machine);
-    if (same === undefined) byMachine.set(machine, [entry]);
-    else same.push(entry);
-  }
+  for (const entry of rows) addTo(byMachine, entry[1].machine, entry);
   return [...byMachine].map(([machine, entries]) => ({
     hostname: machine === "" ? "unknown" : name("machine", machine),
     systems: [...new Set(entries.map(([, row]) => (row.system === "" ? "unknown" : row.system)))].toSorted(),

@@ -18,6 +18,7 @@ import {
   type StepId,
   stepId,
 } from "../scheduler/index.js";
+import { addTo } from "./grouped.js";
 import { TimeQueue } from "./time-queue.js";
 import { checkTrace, type Trace, type TraceBuild, type TraceMachine, type TraceStep } from "./trace.js";
 
@@ -138,11 +139,7 @@ function unsupportedSteps(trace: Trace, fleet: readonly TraceMachine[]): Set<str
     );
   const dependents = new Map<string, string[]>();
   for (const { drv, inputs } of trace.steps) {
-    for (const input of inputs) {
-      const known = dependents.get(input);
-      if (known === undefined) dependents.set(input, [drv]);
-      else known.push(drv);
-    }
+    for (const input of inputs) addTo(dependents, input, drv);
   }
   const left = new Set(trace.steps.filter((step) => !runs(step)).map(({ drv }) => drv));
   // A set visits what is added while it is walked through.
@@ -227,11 +224,7 @@ class Replay {
       this.#machines.set(info.id, { steps: 0, busyMs: 0 });
     }
     const arrivals = new Map<number, TraceBuild[]>();
-    for (const build of trace.builds) {
-      const same = arrivals.get(build.queuedMs);
-      if (same === undefined) arrivals.set(build.queuedMs, [build]);
-      else same.push(build);
-    }
+    for (const build of trace.builds) addTo(arrivals, build.queuedMs, build);
     for (const [at, builds] of arrivals) this.#agenda.push(at, { kind: "queued", builds });
   }
 
@@ -267,7 +260,7 @@ class Replay {
         this.#jobsets.get(nameOf(build))?.builds.push(0);
         continue;
       }
-      this.#waitingBuilds.set(step, [...(this.#waitingBuilds.get(step) ?? []), build]);
+      addTo(this.#waitingBuilds, step, build);
       this.#scheduler.addBuild(
         {
           id: buildId(build.id),
@@ -290,9 +283,7 @@ class Replay {
       const input = stepId(name);
       if (this.#done.has(input)) continue;
       open++;
-      const known = this.#dependents.get(input);
-      if (known === undefined) this.#dependents.set(input, [id]);
-      else known.push(id);
+      addTo(this.#dependents, input, id);
     }
     if (open === 0) this.#readyAt.set(id, now);
     else this.#openInputs.set(id, open);

@@ -48,13 +48,7 @@ const stepStatement = `
 
 /** What ended at or after `since` and before `until` (Unix seconds). Neither is indexed in Hydra's schema: seconds. */
 export async function buildHistory(session: Session, since: number, until: number): Promise<BuildHistory> {
-  const { rows: builds } = await session.query<{ [Key in keyof EndedBuild]: EndedBuild[Key] }>(
-    buildStatement,
-    [since, until],
-  );
-  const { rows: steps } = await session.query<{ [Key in keyof EndedStep]: EndedStep[Key] }>(stepStatement, [
-    since,
-    until,
-  ]);
+  const { rows: builds } = await session.query<EndedBuild>(buildStatement, [since, until]);
+  const { rows: steps } = await session.query<EndedStep>(stepStatement, [since, until]);
   return { builds, steps };
 }
