@@ -221,8 +221,8 @@ describe("waiting", () => {
     "lib/runner/attempt/dispatcher.ts": "the scheduler's next event",
     "lib/runner/attempt/results.ts": "answers are forgotten",
     "lib/runner/recording/progress.ts": "pause between two batches",
-    "lib/status/page-script.ts": "runs in the browser",
-    "lib/status/status-server.ts": "connections that do not close are cut",
+    "lib/status/page/page-script.ts": "runs in the browser",
+    "lib/status/http/status-server.ts": "connections that do not close are cut",
   };
 
   it("is the business of lib/async; other timers are known by name", () => {

@@ -1,23 +1,24 @@
 /**
  * The status API of the runner: JSON, Prometheus metrics and the live page, over plain HTTP/1.1.
  *
- * In this room live the JSON shapes, the metrics, the router and the server. It reads from a `StatusSource` and does not
- * know how the runner implements it.
+ * It reads from a `StatusSource` (`types.ts`) and does not know how the runner implements it. `routes.ts` is the table of
+ * routes; `answers/` holds the JSON and the words of their answers, `metrics/` the Prometheus families, `page/` the live
+ * page, and `http/` what carries requests and replies: servers, names, bodies, compression.
  */
 export { StatusError } from "./errors.js";
-export { HostNames, type HostNamesOptions } from "./host-names.js";
-export type { EncodedReply } from "./http-reply.js";
-export type { CounterName } from "./metrics.js";
-export { Metrics } from "./metrics.js";
+export { HostNames, type HostNamesOptions } from "./http/host-names.js";
+export type { EncodedReply } from "./http/http-reply.js";
 export {
   type StatusHandler,
   type StatusHandlerOptions,
   statusFetch,
   statusHandler,
-} from "./status-handler.js";
-export type { RequestHeaders, StatusRequest } from "./status-request.js";
-export type { StatusRouterOptions } from "./status-router.js";
-export { StatusRouter } from "./status-router.js";
-export type { StatusServerOptions } from "./status-server.js";
-export { StatusServer } from "./status-server.js";
+} from "./http/status-handler.js";
+export type { RequestHeaders, StatusRequest } from "./http/status-request.js";
+export type { StatusRouterOptions } from "./http/status-router.js";
+export { StatusRouter } from "./http/status-router.js";
+export type { StatusServerOptions } from "./http/status-server.js";
+export { StatusServer } from "./http/status-server.js";
+export type { CounterName } from "./metrics/metrics.js";
+export { Metrics } from "./metrics/metrics.js";
 export type * from "./types.js";

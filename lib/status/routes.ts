@@ -2,18 +2,25 @@
 
 import { toError } from "../errors.js";
 import { isDerivationPath, parseAnyStorePath } from "../nix/path/store-path.js";
+import { explanationJson } from "./answers/explanation.js";
+import { overviewJson } from "./answers/overview.js";
+import { statusJson } from "./answers/runner-report.js";
+import {
+  buildJson,
+  jobsetsJson,
+  machinesJson,
+  problemJson,
+  queuedStepJson,
+  stepJson,
+} from "./answers/shapes.js";
 import { StatusError } from "./errors.js";
-import { explanationJson } from "./explanation.js";
-import { expositionContentType, printExposition } from "./exposition.js";
-import { jsonReply, listReply, type Reply } from "./http-reply.js";
-import type { Metrics } from "./metrics.js";
-import { overviewJson } from "./overview.js";
-import { livePage, livePageHeaders } from "./page.js";
-import { idField, isDatabaseId, readJsonObject, stringField } from "./request-body.js";
-import { statusJson } from "./runner-report.js";
-import { buildJson, jobsetsJson, machinesJson, problemJson, queuedStepJson, stepJson } from "./shapes.js";
-import { stateFamilies } from "./state-families.js";
-import type { StatusRequest } from "./status-request.js";
+import { jsonReply, listReply, type Reply } from "./http/http-reply.js";
+import { idField, isDatabaseId, readJsonObject, stringField } from "./http/request-body.js";
+import type { StatusRequest } from "./http/status-request.js";
+import { expositionContentType, printExposition } from "./metrics/exposition.js";
+import type { Metrics } from "./metrics/metrics.js";
+import { stateFamilies } from "./metrics/state-families.js";
+import { livePage, livePageHeaders } from "./page/page.js";
 import type { StatusSource } from "./types.js";
 
 /** What a handler gets. `now` is in milliseconds since the epoch. */

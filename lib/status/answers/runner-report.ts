@@ -1,10 +1,10 @@
 /** The `queueRunner` member of `/status`: counters and present sizes. */
-import type { QueueStats } from "../scheduler/index.js";
+import type { QueueStats } from "../../scheduler/index.js";
+import type { Metrics } from "../metrics/metrics.js";
+import { processJson } from "../metrics/process-report.js";
+import type { StatusSource } from "../types.js";
 import { average, compareText, timestamp } from "./encoding.js";
-import type { Metrics } from "./metrics.js";
-import { processJson } from "./process-report.js";
 import { type JsonObject, jobsetsJson, machinesJson, remoteStoresJson } from "./shapes.js";
-import type { StatusSource } from "./types.js";
 
 /** Steps in a queue: ready, waiting for their retry time, and running. */
 export function queueLength(stats: QueueStats): number {

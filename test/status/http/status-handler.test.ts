@@ -6,8 +6,8 @@ import { json, text } from "node:stream/consumers";
 import express from "express";
 import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
-import { HostNames, statusFetch, statusHandler } from "../../lib/status/index.js";
-import { recordedSource, runningRecording } from "./recorded-source.js";
+import { HostNames, statusFetch, statusHandler } from "../../../lib/status/index.js";
+import { recordedSource, runningRecording } from "../recorded-source.js";
 
 const { source } = recordedSource(runningRecording);
 const hosts = new HostNames({ names: ["farm.example"] });

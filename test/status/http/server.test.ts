@@ -6,7 +6,7 @@ import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { describe, expect, it } from "vitest";
 
-import { StatusServer, type StatusServerOptions } from "../../lib/status/index.js";
+import { StatusServer, type StatusServerOptions } from "../../../lib/status/index.js";
 
 async function status(port: number): Promise<number | undefined> {
   const [response] = (await once(get({ host: "127.0.0.1", port, agent: false }), "response")) as [
@@ -17,7 +17,7 @@ async function status(port: number): Promise<number | undefined> {
 }
 
 it("outlives running out of descriptors", async () => {
-  const library = new URL("../../dist/lib/status/index.js", import.meta.url).href;
+  const library = new URL("../../../dist/lib/status/index.js", import.meta.url).href;
   const program = `
     import { StatusServer } from ${JSON.stringify(library)};
     const listen = { port: 0, host: "127.0.0.1" };

@@ -2,9 +2,9 @@
 import { hostname } from "node:os";
 import * as fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
-import { HostNames, hostOf, namesOfAddresses, searchDomains } from "../../lib/status/host-names.js";
-import { serve, type TestApi } from "./http-client.js";
-import { recordedSource, runningRecording } from "./recorded-source.js";
+import { HostNames, hostOf, namesOfAddresses, searchDomains } from "../../../lib/status/http/host-names.js";
+import { serve, type TestApi } from "../http-client.js";
+import { recordedSource, runningRecording } from "../recorded-source.js";
 
 let api: TestApi | undefined;
 afterEach(async () => {

@@ -1,5 +1,5 @@
 /** Reading and checking of JSON request bodies. Faults name the field, never the content. */
-import { StatusError } from "./errors.js";
+import { StatusError } from "../errors.js";
 import type { StatusRequest } from "./status-request.js";
 
 /** Largest accepted body in bytes; requests of Hydra's front-end are far smaller. */

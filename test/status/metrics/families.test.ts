@@ -1,8 +1,8 @@
 /** Every counter is raised and every histogram observed somewhere, or its help text says that it is always 0. */
 import { describe, expect, it } from "vitest";
-import { counterFamilies } from "../../lib/status/counters.js";
-import { Metrics } from "../../lib/status/index.js";
-import { codeOf } from "../support/source-text.js";
+import { Metrics } from "../../../lib/status/index.js";
+import { counterFamilies } from "../../../lib/status/metrics/counters.js";
+import { codeOf } from "../../support/source-text.js";
 
 const lib = codeOf("lib");
 /** The arguments of all calls of `add` on something named metrics. */

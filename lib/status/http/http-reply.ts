@@ -4,9 +4,9 @@ import { createHash } from "node:crypto";
 import { Readable } from "node:stream";
 import { promisify } from "node:util";
 import { constants, createGzip, gzip } from "node:zlib";
-import { turn } from "../async/index.js";
+import { turn } from "../../async/index.js";
 
-import type { Json, JsonObject } from "./shapes.js";
+import type { Json, JsonObject } from "../answers/shapes.js";
 import { headerOf, type StatusRequest } from "./status-request.js";
 
 /** Response of a route: status number, type, body and further headers. */

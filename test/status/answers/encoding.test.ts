@@ -2,9 +2,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 
-import { average, epochSeconds, singlePrecision, timestamp } from "../../lib/status/encoding.js";
-import { printExposition } from "../../lib/status/exposition.js";
-import { parseJsonObject } from "../../lib/status/request-body.js";
+import { average, epochSeconds, singlePrecision, timestamp } from "../../../lib/status/answers/encoding.js";
+import { parseJsonObject } from "../../../lib/status/http/request-body.js";
+import { printExposition } from "../../../lib/status/metrics/exposition.js";
 
 describe("singlePrecision", () => {
   it("prints what the wire sent", () => {

@@ -1,11 +1,8 @@
 /** Metric families of the present state, taken from the source in one go. */
-import { emptyStoreFamilies, metricPrefix } from "./counters.js";
-import { average, epochSeconds } from "./encoding.js";
-import type { Family, Sample } from "./exposition.js";
-import type { Metrics } from "./metrics.js";
-import { threadCount } from "./process-report.js";
-import { queueLength } from "./runner-report.js";
-import { approximateCost, transferSpeed } from "./shapes.js";
+
+import { average, epochSeconds } from "../answers/encoding.js";
+import { queueLength } from "../answers/runner-report.js";
+import { approximateCost, transferSpeed } from "../answers/shapes.js";
 import type {
   MachineReport,
   Problem,
@@ -13,7 +10,11 @@ import type {
   RemoteStoreReport,
   RunnerState,
   StatusSource,
-} from "./types.js";
+} from "../types.js";
+import { emptyStoreFamilies, metricPrefix } from "./counters.js";
+import type { Family, Sample } from "./exposition.js";
+import type { Metrics } from "./metrics.js";
+import { threadCount } from "./process-report.js";
 
 const problemParts: readonly ProblemPart[] = ["database", "uploads", "disk", "store", "machines", "queue"];
 const states: readonly RunnerState[] = ["starting", "standby", "active", "draining", "stopping"];

@@ -1,10 +1,10 @@
 /** The status API inside of servers of one's own, by Node's interface and by that of the Fetch standard. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
+import type { StatusSource } from "../types.js";
 import { urlOf } from "./node-http.js";
 import type { StatusRequest } from "./status-request.js";
 import { StatusRouter, type StatusRouterOptions } from "./status-router.js";
-import type { StatusSource } from "./types.js";
 
 /** How the status API is mounted. The names in `hosts` should be those of the server it is mounted in. */
 export type StatusHandlerOptions = Omit<StatusRouterOptions, "source">;

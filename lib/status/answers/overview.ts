@@ -1,12 +1,12 @@
 /** One small document with everything the live page shows. */
 
-import type { StepView } from "../scheduler/index.js";
+import type { StepView } from "../../scheduler/index.js";
+import type { Metrics } from "../metrics/metrics.js";
+import type { MachineReport, StatusSource } from "../types.js";
 import { compareText, epochSeconds } from "./encoding.js";
 import { blockJson } from "./explanation.js";
-import type { Metrics } from "./metrics.js";
 import { queueLength } from "./runner-report.js";
 import { type JsonObject, problemJson } from "./shapes.js";
-import type { MachineReport, StatusSource } from "./types.js";
 import { explanationWords, resultWords } from "./words.js";
 
 /** Rows of a list that the page shows; the counts tell of the rest. */

@@ -3,8 +3,8 @@ import { once } from "node:events";
 import { get, type IncomingMessage } from "node:http";
 import { gunzipSync } from "node:zlib";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { serve, type TestApi } from "./http-client.js";
-import { recordedSource, runningRecording } from "./recorded-source.js";
+import { serve, type TestApi } from "../http-client.js";
+import { recordedSource, runningRecording } from "../recorded-source.js";
 
 const rows = 100_000;
 let api: TestApi;

@@ -2,16 +2,16 @@
  * The JSON objects of the status API. Names, meaning and order of the members are those that Hydra's web front-end,
  * its statsd sender and its test-suite read; members of our own come last.
  */
-import type { BuildView, JobsetView, StepView } from "../scheduler/index.js";
-import { average, compareText, epochSeconds, singlePrecision, timestamp } from "./encoding.js";
-import { blockJson } from "./explanation.js";
+import type { BuildView, JobsetView, StepView } from "../../scheduler/index.js";
 import type {
   MachinePressures,
   MachineReport,
   PressureAverages,
   Problem,
   RemoteStoreReport,
-} from "./types.js";
+} from "../types.js";
+import { average, compareText, epochSeconds, singlePrecision, timestamp } from "./encoding.js";
+import { blockJson } from "./explanation.js";
 
 /** `null` stands for "not known"; members are never left out. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };

@@ -2,10 +2,9 @@
 import { createHash } from "node:crypto";
 import { createContext, runInContext, Script } from "node:vm";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-
+import { type Answer, serve, type TestApi } from "../http-client.js";
+import { recordedSource, runningRecording } from "../recorded-source.js";
 import { Document, Node } from "./fake-dom.js";
-import { type Answer, serve, type TestApi } from "./http-client.js";
-import { recordedSource, runningRecording } from "./recorded-source.js";
 
 let api: TestApi;
 let page: Answer;

@@ -2,16 +2,16 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { HydraError, toError } from "../errors.js";
-import { type Logger, silentLogger } from "../log.js";
-import { StatusError } from "./errors.js";
+import { HydraError, toError } from "../../errors.js";
+import { type Logger, silentLogger } from "../../log.js";
+import { StatusError } from "../errors.js";
+import { Metrics } from "../metrics/metrics.js";
+import { findRoute } from "../routes.js";
+import type { StatusSource } from "../types.js";
 import { HostNames } from "./host-names.js";
 import { type EncodedReply, encodeReply, errorReply, type Reply } from "./http-reply.js";
-import { Metrics } from "./metrics.js";
 import { nodeRequest, sendToNode } from "./node-http.js";
-import { findRoute } from "./routes.js";
 import { belowBasePath, headerOf, normalBasePath, type StatusRequest } from "./status-request.js";
-import type { StatusSource } from "./types.js";
 
 /** Read by monitoring, which may know the server by a name that we do not; no secret is in them. */
 const monitoringRoutes: ReadonlySet<string> = new Set(["/metrics", "/health", "/ready"]);

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, ListenOptions } from "node:net";
 
-import { type Logger, silentLogger } from "../log.js";
+import { type Logger, silentLogger } from "../../log.js";
 
 /** Of one request: first line and all headers. */
 const maxHeaderBytes = 16 * 1024;

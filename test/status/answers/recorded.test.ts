@@ -1,14 +1,14 @@
 /** Answers of the status API against those of the recorded queue-runner, given the same data. */
 import { afterEach, describe, expect, it } from "vitest";
 
-import { serve, type TestApi } from "./http-client.js";
+import { serve, type TestApi } from "../http-client.js";
 import {
   fixture,
   idleRecording,
   type Recorded,
   recordedSource,
   runningRecording,
-} from "./recorded-source.js";
+} from "../recorded-source.js";
 
 let api: TestApi | undefined;
 afterEach(async () => {

@@ -1,6 +1,6 @@
 /** What the page says in words: results of builds, and why a step does not run. */
-import type { BlockedMachine, MachineBlock } from "../scheduler/index.js";
-import type { StepExplanation } from "./types.js";
+import type { BlockedMachine, MachineBlock } from "../../scheduler/index.js";
+import type { StepExplanation } from "../types.js";
 
 /** Results by `builds.buildstatus`, as Hydra's front-end names them. */
 const results: ReadonlyMap<number, string> = new Map([

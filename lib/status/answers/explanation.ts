@@ -1,8 +1,8 @@
 /** Why a step does not run, as `GET /status/steps/<drv>/why` says it: one printer for each code. */
-import type { BlockedMachine, MachineBlock } from "../scheduler/index.js";
+import type { BlockedMachine, MachineBlock } from "../../scheduler/index.js";
+import type { StepExplanation } from "../types.js";
 import { timestamp } from "./encoding.js";
 import type { Json, JsonObject } from "./shapes.js";
-import type { StepExplanation } from "./types.js";
 
 /** Times as RFC 3339 text; what is not known is left out. `code` says which members there are. */
 export function explanationJson(explanation: StepExplanation): JsonObject {

@@ -1,8 +1,8 @@
 // What the page says in words.
 import { describe, expect, it } from "vitest";
-import { type MachineBlock, machineId, stepId } from "../../lib/scheduler/index.js";
-import type { StepExplanation } from "../../lib/status/index.js";
-import { explanationWords, resultWords, spanWords } from "../../lib/status/words.js";
+import { type MachineBlock, machineId, stepId } from "../../../lib/scheduler/index.js";
+import { explanationWords, resultWords, spanWords } from "../../../lib/status/answers/words.js";
+import type { StepExplanation } from "../../../lib/status/index.js";
 
 const now = Date.UTC(2026, 10, 28, 12);
 const busy = (...blocks: MachineBlock[]): StepExplanation => ({

@@ -1,8 +1,8 @@
 /** Every answer to "why does this step not run", printed. */
 import { expect, it } from "vitest";
-import { attemptId, machineId, stepId } from "../../lib/scheduler/index.js";
-import { blockJson, explanationJson } from "../../lib/status/explanation.js";
-import type { StepExplanation } from "../../lib/status/index.js";
+import { attemptId, machineId, stepId } from "../../../lib/scheduler/index.js";
+import { blockJson, explanationJson } from "../../../lib/status/answers/explanation.js";
+import type { StepExplanation } from "../../../lib/status/index.js";
 
 const time = Date.UTC(2026, 10, 24, 2, 9);
 const text = "2026-11-24T02:09:00Z";

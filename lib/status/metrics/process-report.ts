@@ -1,7 +1,7 @@
 /** What the kernel says of this process: procfs and, where there is one, its version 2 control group. */
 import { readFileSync } from "node:fs";
 
-import type { Json, JsonObject } from "./shapes.js";
+import type { Json, JsonObject } from "../answers/shapes.js";
 
 function readText(path: string): string | undefined {
   try {

@@ -5,13 +5,13 @@ import { gunzipSync } from "node:zlib";
 import * as fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 
-import { readLogFilter } from "../../lib/config/index.js";
-import { HydraError } from "../../lib/errors.js";
-import { createLogger } from "../../lib/log.js";
-import { LogLevels } from "../../lib/log-levels.js";
-import { StatusError, type StatusRouterOptions, type StatusSource } from "../../lib/status/index.js";
-import { serve, type TestApi } from "./http-client.js";
-import { idleRecording, recordedSource, runningRecording } from "./recorded-source.js";
+import { readLogFilter } from "../../../lib/config/index.js";
+import { HydraError } from "../../../lib/errors.js";
+import { createLogger } from "../../../lib/log.js";
+import { LogLevels } from "../../../lib/log-levels.js";
+import { StatusError, type StatusRouterOptions, type StatusSource } from "../../../lib/status/index.js";
+import { serve, type TestApi } from "../http-client.js";
+import { idleRecording, recordedSource, runningRecording } from "../recorded-source.js";
 
 const drv = "z478pbvgmdpvyc6lp4786fqpjikh7jqf-hello.drv";
 let api: TestApi | undefined;
