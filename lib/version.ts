@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 
 function readVersion(): string {
-  // The same file from the sources and, one folder deeper, from the compiled program.
-  for (const path of ["../package.json", "../../package.json"]) {
+  // The same file from the sources and, one and two folders deeper, from the compiled library and the programs.
+  for (const path of ["../package.json", "../../package.json", "../../../package.json"]) {
     try {
       const { name, version } = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8")) as {
         readonly name?: string;

@@ -1,5 +1,6 @@
 /** Which npm packages a program loads, seen by the debugger's interface, for modules and `require` alike. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 
 /** Appends the URL of every script that the program loads to a file. */
 const recorder = (file: string): string => `
@@ -35,4 +36,11 @@ export function packagesOf(urls: readonly string[]): string[] {
 /** The packages that were loaded so far by the program that `recordLoading(file)` was given to. */
 export function loadedPackages(file: string): string[] {
   return packagesOf(existsSync(file) ? readFileSync(file, "utf8").split("\n") : []);
+}
+
+/** Size of all scripts that were loaded so far by the program that `recordLoading(file)` was given to, without Node's own. */
+export function loadedKilobytes(file: string): number {
+  const urls = new Set(readFileSync(file, "utf8").split("\n"));
+  const files = [...urls].filter((url) => url.startsWith("file:")).map((url) => fileURLToPath(url));
+  return Math.ceil(files.reduce((sum, name) => sum + statSync(name).size, 0) / 1000);
 }
