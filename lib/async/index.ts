@@ -10,6 +10,7 @@
 
 export { Backoff, type BackoffOptions, backoffDelay } from "./backoff.js";
 export { BoundedMap, type BoundedMapOptions } from "./bounded-map.js";
+export { FairTurns } from "./fair-turns.js";
 export { mapLimited } from "./map-limited.js";
 export { Microbatch, type MicrobatchOptions } from "./microbatch.js";
 export { Mutex } from "./mutex.js";

@@ -1,9 +1,12 @@
 /** Work without bound, asked of a runner by a builder that has joined: each attack is refused or cut, and costs little. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import * as http2 from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
 import { hashBytes } from "../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
@@ -209,6 +212,27 @@ test("headers of 60 KB on 1,000 streams", async () => {
     await sleep(3_000);
   });
   session.destroy();
+});
+
+const manyStreams = fileURLToPath(new URL("many-streams.mjs", import.meta.url));
+
+test.each([
+  // More than a connection may have: it ends with a protocol error.
+  [10, 1_000],
+  // As many as a connection may have: they stay open until their peer leaves.
+  [10, 256],
+])("%i connections that open %i calls each with one packet, and leave", async (connections, streams) => {
+  await using builder = await joinLiar();
+  const port = new URL(pair().gatewayUrl).port;
+  await bounded(async () => {
+    const args = [manyStreams, port, String(connections), String(streams), "HasPath"];
+    const attacker = spawn(process.execPath, args, { stdio: ["pipe", "inherit", "inherit"] });
+    await sleep(4_000);
+    attacker.stdin.end();
+    await once(attacker, "exit");
+    await sleep(1_000);
+  });
+  expect(await builder.client.hasPath(parseStorePath(`${"0".repeat(32)}-other`))).toBe(false);
 });
 
 test("a deadline of 99,999,999 hours does not end a call at once", async () => {

@@ -122,6 +122,7 @@ function readerOf(call: ServerCall, maxHeadBytes: number): BulkReader {
     maxHeadBytes,
     onGrow: (bytes) => call.hold.grow(bytes),
     onPiece: call.onPiece,
+    signal: call.signal,
     checkEnd: async () => {
       if (!(await isEndedByPeer(call.stream))) throw new RpcError("cancelled", "the upload was cancelled");
     },

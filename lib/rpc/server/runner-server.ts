@@ -58,8 +58,11 @@ export interface RunnerServerOptions {
   readonly strangerTimeoutMs?: number | undefined;
 }
 
-/** Calls at a time on one connection: a tunnel, and for each build its log, its uploads and its questions. */
-const maxStreams = 1_024;
+/**
+ * Calls at a time on one connection: a tunnel, and for each build its log, its uploads and its questions. Peers wait with
+ * further ones. What one packet can open is taken in one turn of the event loop, so this also bounds that turn.
+ */
+const maxStreams = 256;
 /** Megabytes that the HTTP/2 library may hold for a connection: four times its window. */
 const maxSessionMemory = 64;
 /** Bytes of all headers of a call. The running builds of a large builder travel in one. */
@@ -179,16 +182,14 @@ export class RunnerServer {
     };
     const server =
       tls === undefined
-        ? http2.createServer(settings, onRequest)
-        : http2.createSecureServer(
-            {
-              ...settings,
-              ...secureContext(tls),
-              ...(tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
-              allowHTTP1: false,
-            },
-            onRequest,
-          );
+        ? http2.createServer(settings)
+        : http2.createSecureServer({
+            ...settings,
+            ...secureContext(tls),
+            ...(tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
+            allowHTTP1: false,
+          });
+    server.on("stream", onRequest);
     server.maxConnections = this.#options.maxConnections ?? 8_192;
     server.on("session", (session: http2.ServerHttp2Session) => {
       // The address of a listener on a Unix socket, inherited or not, is its path.

@@ -3,7 +3,12 @@
  *
  * An error becomes trailers with its status. A caller that is still sending when the answer is complete gets a reset.
  */
-import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from "node:http2";
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  type ServerHttp2Stream,
+} from "node:http2";
 import { withSignal } from "../../async/index.js";
 import { RpcError } from "../errors.js";
 import { principalKey } from "../principal.js";
@@ -25,8 +30,7 @@ const stalledMs = 30_000;
 /** One call on its way. */
 export interface ServerCall extends CallContext {
   readonly stream: ServerHttp2Stream;
-  readonly request: Http2ServerRequest;
-  readonly response: Http2ServerResponse;
+  readonly headers: IncomingHttpHeaders;
   readonly meter: CallMeter;
   /** The bytes of its messages that are in memory. */
   readonly hold: MessageHold;
@@ -37,10 +41,13 @@ export interface ServerCall extends CallContext {
 /** What all calls of a server share. */
 export interface ServeOptions extends CallReporter {
   readonly budget: MessageBudget;
+  /** Does the work of ending a call whose caller is gone, soon: one connection can take hundreds of calls with it. */
+  readonly cutLater: (work: () => void) => void;
 }
 
-/** The reason given to everything that ends with the call; made once, because an error with its stack for each is not cheap. */
+// Reasons given to everything that ends with a call; made once, because an error with its stack for each is not cheap.
 const over = new RpcError("cancelled", "the call is over");
+const gone = new RpcError("cancelled", "the caller went away");
 
 /** Runs one call and answers it. Never rejects: the answer carries the error. */
 export async function serveCall(
@@ -48,18 +55,17 @@ export async function serveCall(
   about: {
     readonly method: string;
     readonly peer: Peer;
-    readonly request: Http2ServerRequest;
-    readonly response: Http2ServerResponse;
+    readonly stream: ServerHttp2Stream;
+    readonly headers: IncomingHttpHeaders;
   },
   run: (call: ServerCall) => Promise<void>,
 ): Promise<void> {
-  const { method, peer, request, response } = about;
-  const { stream, headers } = request;
+  const { method, peer, stream, headers } = about;
   const aborter = new AbortController();
-  const abort = (): void => aborter.abort(new RpcError("cancelled", "the caller went away"));
+  // Errors of a stream close it.
+  const abort = (): void => options.cutLater(() => aborter.abort(gone));
   stream.once("aborted", abort);
   stream.once("close", abort);
-  stream.on("error", abort);
   const deadline = deadlineOf(headers["grpc-timeout"]);
   const timer =
     deadline === undefined
@@ -72,8 +78,7 @@ export async function serveCall(
     peer,
     signal: aborter.signal,
     stream,
-    request,
-    response,
+    headers,
     meter,
     hold,
     onPiece: (bytes, incomplete) => {
@@ -91,9 +96,9 @@ export async function serveCall(
     checkEncoding(headers["grpc-encoding"]);
     await withSignal(run(call), aborter.signal);
     meter.succeeded();
-    finish(response, undefined);
+    finish(stream, undefined);
   } catch (error) {
-    finish(response, meter.failed(error));
+    finish(stream, meter.failed(error));
   } finally {
     clearTimeout(timer);
     clearTimeout(stalled);
@@ -114,6 +119,7 @@ export async function readOneMessage(call: ServerCall, maxBytes: number): Promis
     maxBytes,
     onGrow: (bytes) => call.hold.grow(bytes),
     onPiece: call.onPiece,
+    signal: call.signal,
   });
   const first = await messages.next();
   if (first.done === true) throw new RpcError("internal", "the request holds no message");
@@ -125,8 +131,9 @@ export async function readOneMessage(call: ServerCall, maxBytes: number): Promis
 }
 
 /** Sends the head of the answer, once. */
-export function startAnswer(response: Http2ServerResponse): void {
-  if (!response.headersSent) response.writeHead(200, { "content-type": "application/grpc" });
+export function startAnswer(stream: ServerHttp2Stream): void {
+  if (stream.headersSent || stream.destroyed || stream.closed) return;
+  stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
 }
 
 /** Sends one message. @throws RpcError `resource-exhausted` when peers could not take it */
@@ -134,7 +141,7 @@ export async function sendMessage(call: ServerCall, message: Uint8Array): Promis
   if (message.length > maxMessageBytes) {
     throw new RpcError("resource-exhausted", `an answer of ${message.length} bytes exceeds the limit`);
   }
-  startAnswer(call.response);
+  startAnswer(call.stream);
   await sendPieces(call, [messageFrame(message)]);
 }
 
@@ -149,14 +156,19 @@ function checkEncoding(encoding: string | string[] | undefined): void {
   throw new RpcError("unimplemented", `message encoding ${String(encoding)} is not supported`);
 }
 
-function finish(response: Http2ServerResponse, error: RpcError | undefined): void {
-  const { stream } = response;
-  if (stream === undefined || stream.destroyed || stream.closed) return;
-  startAnswer(response);
-  response.addTrailers(
+function finish(stream: ServerHttp2Stream, error: RpcError | undefined): void {
+  if (stream.destroyed || stream.closed) return;
+  startAnswer(stream);
+  const trailers: OutgoingHttpHeaders =
     error === undefined
       ? { "grpc-status": "0" }
-      : { "grpc-status": String(error.number), "grpc-message": encodeGrpcMessage(error.message) },
-  );
-  response.end();
+      : { "grpc-status": String(error.number), "grpc-message": encodeGrpcMessage(error.message) };
+  stream.once("wantTrailers", () => {
+    stream.sendTrailers(trailers);
+    // A caller that is still sending gets a reset; its stream would never close.
+    setImmediate(() => {
+      if (!stream.closed && !stream.readableEnded) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+  });
+  stream.end();
 }

@@ -33,13 +33,13 @@ export interface TunnelCallOptions {
 export async function serveTunnel(options: TunnelCallOptions, call: ServerCall): Promise<void> {
   const { handlers, machines, tunnels, logger, tunnelQueueLimit } = options;
   // A builder may wait for the head of the answer before it uses the tunnel.
-  startAnswer(call.response);
+  startAnswer(call.stream);
   const requests = requestsOf(call);
   const first = await requests.next();
   if (first.done === true || first.value.message.case !== "join") {
     throw new RpcError("invalid-argument", "the first message of a tunnel must be a join");
   }
-  const running = call.request.headers[convert.runningBuildsHeader];
+  const running = call.headers[convert.runningBuildsHeader];
   const join: BuilderJoin = {
     ...convert.joinFromWire(first.value.message.value),
     ...(typeof running === "string" ? { running: convert.runningBuildsFromHeader(running) } : {}),
@@ -77,6 +77,7 @@ async function* requestsOf(call: ServerCall): AsyncGenerator<BuilderRequest, und
     maxBytes: maxTunnelMessageBytes,
     onGrow: (bytes) => call.hold.grow(bytes),
     onPiece: call.onPiece,
+    signal: call.signal,
   });
   for await (const bytes of messages) {
     const request = await decode(BuilderRequestSchema, bytes);

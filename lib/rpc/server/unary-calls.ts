@@ -54,7 +54,7 @@ export function unaryCalls(
     }),
     CompleteBuild: method(wire.BuildResultInfoSchema, wire.EmptySchema, large, async (message, call) => {
       const completion = convert.completionFromWire(message);
-      const cause = convert.failureCauseFromHeader(call.request.headers[convert.failureCauseHeader]);
+      const cause = convert.failureCauseFromHeader(call.headers[convert.failureCauseHeader]);
       await handlers.completeBuild(cause === undefined ? completion : { ...completion, cause }, call);
       return empty();
     }),

@@ -1,6 +1,7 @@
 /** Reads the messages of a call that carries whole messages: single ones, and those of a tunnel. */
 import type { Http2Stream } from "node:http2";
 import { RpcError } from "../errors.js";
+import { chunksOf } from "./chunks.js";
 import { MessageBuffer } from "./message-buffer.js";
 import { isEndedByPeer } from "./protocol.js";
 
@@ -12,6 +13,8 @@ export interface MessageReaderOptions {
   readonly onGrow?: (bytes: number) => void;
   /** Called after each piece that arrived with its size, and whether a message is incomplete. */
   readonly onPiece?: (bytes: number, incomplete: boolean) => void;
+  /** Aborts when the stream is over. Default: its close says so. */
+  readonly signal?: AbortSignal;
 }
 
 const envelopeBytes = 5;
@@ -30,9 +33,7 @@ export async function* readMessages(
   let envelopeLength = 0;
   let message: MessageBuffer | undefined;
   try {
-    // The stream outlives its reader: the answer still has to be written.
-    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-      const bytes = chunk as Uint8Array;
+    for await (const bytes of chunksOf(stream, options.signal)) {
       for (let at = 0; at < bytes.length; ) {
         if (message === undefined) {
           envelope[envelopeLength++] = bytes[at++] ?? 0;

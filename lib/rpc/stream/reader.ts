@@ -4,6 +4,7 @@
 import type { Http2Stream } from "node:http2";
 import { RpcError } from "../errors.js";
 import { type BulkEvent, BulkParser } from "./bulk-parser.js";
+import { chunksOf } from "./chunks.js";
 
 /** Limits of the stream, and where its bytes are counted. */
 export interface BulkReaderOptions {
@@ -16,6 +17,8 @@ export interface BulkReaderOptions {
   readonly onPiece?: (bytes: number, incomplete: boolean) => void;
   /** Throws unless the end of the bytes is the end the peer meant. Asked once, after the last byte. */
   readonly checkEnd: () => Promise<void>;
+  /** Aborts when the stream is over. Default: its close says so. */
+  readonly signal?: AbortSignal;
 }
 
 /** Reads one bulk stream. */
@@ -43,9 +46,7 @@ export class BulkReader {
 async function* read(stream: Http2Stream, options: BulkReaderOptions): AsyncGenerator<BulkEvent, undefined> {
   const parser = new BulkParser(options);
   try {
-    // The stream outlives its reader: the answer still has to be written.
-    for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-      const bytes = chunk as Uint8Array;
+    for await (const bytes of chunksOf(stream, options.signal)) {
       options.onPiece?.(bytes.length, false);
       yield* parser.push(bytes);
       if (parser.inHead) options.onPiece?.(0, true);
