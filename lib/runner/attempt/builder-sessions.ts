@@ -5,35 +5,13 @@
  * tunnel without waiting; a tunnel that does not drain is closed by the transport, which counts as a lost machine.
  */
 import type { Logger } from "../../log.js";
-import type {
-  BuilderJoin,
-  BuilderPing,
-  RunnerOrder,
-  RunningBuild,
-  TunnelConnection,
-} from "../../rpc/types.js";
+import type { BuilderJoin, RunnerOrder, RunningBuild, TunnelConnection } from "../../rpc/types.js";
 import { attemptId, type MachineId, machineId } from "../../scheduler/ids.js";
-import type { MachineInfo, MachineLoad } from "../../scheduler/machines/machine-types.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
+import { BuilderSession } from "./builder-session.js";
 import type { MachineEvents } from "./machine-events.js";
+import { machineInfo, machineLoad } from "./machine-facts.js";
 import { ResumedBuild } from "./resumed-build.js";
-
-/** What other parts see of a session. */
-export interface BuilderSession {
-  readonly id: MachineId;
-  readonly join: BuilderJoin;
-  /** Address of the builder's end, for people. */
-  readonly peer: string;
-  /** Milliseconds since the epoch. */
-  readonly joinedAt: number;
-  readonly lastPing: BuilderPing | undefined;
-  /** Milliseconds since the epoch; undefined before the first ping. */
-  readonly lastPingAt: number | undefined;
-  /** Builds that it came with and that are not settled yet. */
-  readonly resumed: readonly ResumedBuild[];
-  /** Milliseconds since the epoch; resumed builds that are still unmatched by then are not wanted. */
-  readonly adoptionDeadline: number;
-}
 
 /** What sessions work with. */
 export interface BuilderSessionsOptions {
@@ -49,15 +27,6 @@ export interface BuilderSessionsOptions {
   readonly adoptionGraceMs?: number;
 }
 
-interface OpenSession extends BuilderSession {
-  lastPing: BuilderPing | undefined;
-  lastPingAt: number | undefined;
-  readonly tunnel: TunnelConnection;
-  resumed: readonly ResumedBuild[];
-  /** Its tunnel was ended by us: it is not expected back. */
-  leaving: boolean;
-}
-
 /** The open sessions by machine. */
 export class BuilderSessions {
   readonly #scheduler: RunningScheduler;
@@ -67,7 +36,7 @@ export class BuilderSessions {
   readonly #pingIntervalMs: number;
   readonly #rejoinGraceMs: number;
   readonly #adoptionGraceMs: number;
-  readonly #open = new Map<MachineId, OpenSession>();
+  readonly #open = new Map<MachineId, BuilderSession>();
   /** Builds whose machine left while they were being adopted, by attempt; it may be back before that is done. */
   readonly #adopting = new Map<string, ResumedBuild>();
 
@@ -84,47 +53,34 @@ export class BuilderSessions {
   /** Serves one tunnel until either end closes it. */
   async serve(join: BuilderJoin, tunnel: TunnelConnection): Promise<void> {
     const scheduler = this.#scheduler;
-    const logger = this.#logger;
-    const id = machineId(join.machineId);
-    const joinedAt = scheduler.now();
-    const session: OpenSession = {
-      id,
-      join,
-      peer: tunnel.peer.address,
-      joinedAt,
-      lastPing: undefined,
-      lastPingAt: undefined,
-      tunnel,
-      resumed: [],
-      adoptionDeadline: joinedAt + this.#adoptionGraceMs,
-      leaving: false,
-    };
+    const session = new BuilderSession(join, tunnel, scheduler.now() + this.#adoptionGraceMs);
+    const { id } = session;
     const before = this.#open.get(id);
     this.#open.set(id, session);
     const running = join.running ?? [];
     this.#machineEvents.joined(join);
     scheduler.addMachine(
-      machineInfo(id, join),
+      machineInfo(join),
       running.map((build) => attemptId(build.buildId)),
     );
-    this.#resume(session, running);
+    session.resume(this.#unsettled(id, running));
     // A round of the dispatcher decides on the rest.
     const deadlinePassed =
       session.resumed.length === 0
         ? undefined
         : setTimeout(() => scheduler.requestRound(), this.#adoptionGraceMs + 1);
-    before?.tunnel.close("the builder joined again");
-    tunnel.send({
+    before?.supersede();
+    session.send({
       kind: "joinResponse",
       machineId: id,
       maxConcurrentDownloads: this.#maxConcurrentDownloads(),
     });
-    tunnel.send({ kind: "ping", message: "ping" });
-    const pings = setInterval(() => tunnel.send({ kind: "ping", message: "ping" }), this.#pingIntervalMs);
+    session.send({ kind: "ping", message: "ping" });
+    const pings = setInterval(() => session.send({ kind: "ping", message: "ping" }), this.#pingIntervalMs);
     try {
-      for await (const ping of tunnel.messages) this.#pinged(session, ping);
+      for await (const ping of session.pings()) scheduler.updateMachine(id, machineLoad(ping));
     } catch (error) {
-      logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
+      this.#logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
     } finally {
       clearInterval(pings);
       clearTimeout(deadlinePassed);
@@ -150,23 +106,20 @@ export class BuilderSessions {
 
   /** Puts an order into the machine's tunnel; false when the machine is not (or no longer) connected. */
   send(machine: MachineId, order: RunnerOrder): boolean {
-    return this.#open.get(machine)?.tunnel.send(order) ?? false;
+    return this.#open.get(machine)?.send(order) ?? false;
   }
 
   broadcast(order: RunnerOrder): void {
-    for (const session of this.#open.values()) session.tunnel.send(order);
+    for (const session of this.#open.values()) session.send(order);
   }
 
   /** Ends a tunnel from our side, for example of a machine that went silent. */
   disconnect(machine: MachineId, reason: string): void {
-    const session = this.#open.get(machine);
-    if (session === undefined) return;
-    session.leaving = true;
-    session.tunnel.close(reason);
+    this.#open.get(machine)?.disconnect(reason);
   }
 
   disconnectAll(reason: string): void {
-    for (const session of this.#open.values()) this.disconnect(session.id, reason);
+    for (const session of this.#open.values()) session.disconnect(reason);
   }
 
   get(machine: MachineId): BuilderSession | undefined {
@@ -177,31 +130,20 @@ export class BuilderSessions {
     return [...this.#open.values()];
   }
 
-  /** Remembers the builds that are not attempts of the machine yet, until they are settled. */
-  #resume(session: OpenSession, running: readonly RunningBuild[]): void {
+  /** The builds among `running` that are not attempts of the machine yet. */
+  #unsettled(machine: MachineId, running: readonly RunningBuild[]): readonly ResumedBuild[] {
     const { view } = this.#scheduler;
-    session.resumed = running.flatMap((build) => {
-      const known = view.attempt(attemptId(build.buildId))?.machine === session.id;
+    const unsettled = running.flatMap((build) => {
+      const known = view.attempt(attemptId(build.buildId))?.machine === machine;
       return known ? (this.#adopting.get(build.buildId) ?? []) : new ResumedBuild(build);
     });
-    for (const one of session.resumed) {
-      void one.whenSettled.then(() => {
-        this.#adopting.delete(one.build.buildId);
-        session.resumed = session.resumed.filter((other) => other !== one);
-      });
+    for (const { build, whenSettled } of unsettled) {
+      void whenSettled.then(() => this.#adopting.delete(build.buildId));
     }
+    return unsettled;
   }
 
-  #pinged(session: OpenSession, ping: BuilderPing): void {
-    // The id inside the message is what counts on the wire, but a builder speaks for itself only.
-    if (machineId(ping.machineId) !== session.id) return;
-    const pressure = ping.pressure ?? session.lastPing?.pressure;
-    session.lastPing = pressure === undefined ? ping : { ...ping, pressure };
-    session.lastPingAt = this.#scheduler.now();
-    this.#scheduler.updateMachine(session.id, machineLoad(ping));
-  }
-
-  #ended(session: OpenSession): void {
+  #ended(session: BuilderSession): void {
     const scheduler = this.#scheduler;
     const { id, join } = session;
     if (this.#open.get(id) !== session) return;
@@ -211,37 +153,4 @@ export class BuilderSessions {
     if (keepsBuilding && hasAttempts) scheduler.disconnectMachine(id, this.#rejoinGraceMs);
     else scheduler.removeMachine(id);
   }
-}
-
-function machineInfo(id: MachineId, join: BuilderJoin): MachineInfo {
-  return {
-    id,
-    hostname: join.hostname,
-    systems: join.systems,
-    supportedFeatures: join.supportedFeatures,
-    mandatoryFeatures: join.mandatoryFeatures,
-    cpuCount: join.cpuCount,
-    bogomips: join.bogomips,
-    speedFactor: join.speedFactor,
-    maxJobs: join.maxJobs,
-    buildDirAvailThreshold: join.buildDirAvailThreshold,
-    storeAvailThreshold: join.storeAvailThreshold,
-    load1Threshold: join.load1Threshold,
-    cpuPsiThreshold: join.cpuPsiThreshold,
-    memPsiThreshold: join.memPsiThreshold,
-    ioPsiThreshold: join.ioPsiThreshold,
-  };
-}
-
-function machineLoad(ping: BuilderPing): MachineLoad {
-  return {
-    load1: ping.load1,
-    buildDirFreePercent: ping.buildDirFreePercent,
-    storeFreePercent: ping.storeFreePercent,
-    pressure: ping.pressure && {
-      cpuSomeAvg10: ping.pressure.cpuSome?.avg10,
-      memFullAvg10: ping.pressure.memFull?.avg10,
-      ioFullAvg10: ping.pressure.ioFull?.avg10,
-    },
-  };
 }
