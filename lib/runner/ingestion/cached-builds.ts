@@ -25,17 +25,26 @@ export interface CachedBuildsOptions {
 
 /** Records builds that nothing had to be built for. */
 export class CachedBuilds {
-  readonly #options: CachedBuildsOptions;
+  readonly #store: RunnerStore;
+  readonly #database: CachedBuildsOptions["database"];
+  readonly #recorder: Recorder;
+  readonly #readNixSupport: CachedBuildsOptions["readNixSupport"];
+  readonly #uploads: CachedBuildsOptions["uploads"];
+  readonly #counters: RunnerCounters;
 
   constructor(options: CachedBuildsOptions) {
-    this.#options = options;
+    this.#store = options.store;
+    this.#database = options.database;
+    this.#recorder = options.recorder;
+    this.#readNixSupport = options.readNixSupport;
+    this.#uploads = options.uploads;
+    this.#counters = options.counters;
   }
 
   /** Records the build as a cached success. `facts` must know all output paths. */
   async finish(build: QueuedBuild, facts: StepFacts): Promise<void> {
-    const { recorder } = this.#options;
     const outputs = definedOutputs(facts);
-    await recorder.buildCached(build.id, outputs, await this.summary(outputs, facts.system));
+    await this.#recorder.buildCached(build.id, outputs, await this.summary(outputs, facts.system));
   }
 
   /** Records builds that have left the scheduler because their step turned out to be built. */
@@ -44,36 +53,33 @@ export class CachedBuilds {
     outputs: ReadonlyMap<string, StorePath>,
     system: string,
   ): Promise<void> {
-    const { recorder } = this.#options;
-    recorder.hold(builds);
+    this.#recorder.hold(builds);
     try {
       const summary = await this.summary(outputs, system);
-      for (const build of builds) await recorder.buildCached(build, outputs, summary);
+      for (const build of builds) await this.#recorder.buildCached(build, outputs, summary);
     } finally {
-      recorder.release(builds);
+      this.#recorder.release(builds);
     }
   }
 
   /** The result of an earlier build with these outputs, else what is read from the outputs. */
   async summary(outputs: ReadonlyMap<string, StorePath>, system: string): Promise<BuildSummary> {
-    const { store, database, counters } = this.#options;
-    const earlier = await database.earlierBuildOfOutputs(
-      [...outputs.values()].map((path) => printStorePath(store.storeDir, path)),
-      store.storeDir,
+    const earlier = await this.#database.earlierBuildOfOutputs(
+      [...outputs.values()].map((path) => printStorePath(this.#store.storeDir, path)),
+      this.#store.storeDir,
     );
     if (earlier !== undefined) return earlier;
     const summary = summarise(await this.#readOutputs(outputs));
-    counters.metrics.observeClosureSize(system, summary.closureSize);
+    this.#counters.metrics.observeClosureSize(system, summary.closureSize);
     return summary;
   }
 
   async #readOutputs(outputs: ReadonlyMap<string, StorePath>): Promise<Map<string, BuiltOutput>> {
-    const { store, uploads, readNixSupport } = this.#options;
     const found = new Map<string, BuiltOutput>();
     for (const [name, path] of outputs) {
-      const closure = await store.closure([path]);
+      const closure = await this.#store.closure([path]);
       const own = closure.find((info) => info.path === path);
-      const elsewhere = own === undefined ? await uploads.readOutput(name, path) : undefined;
+      const elsewhere = own === undefined ? await this.#uploads.readOutput(name, path) : undefined;
       if (elsewhere !== undefined) {
         found.set(name, elsewhere);
         continue;
@@ -83,7 +89,7 @@ export class CachedBuilds {
         narSize: own?.narSize ?? 0,
         closureSize: closure.reduce((sum, info) => sum + info.narSize, 0),
         narHash: own?.narHash,
-        nixSupport: await readNixSupport(name, path),
+        nixSupport: await this.#readNixSupport(name, path),
       });
     }
     return found;

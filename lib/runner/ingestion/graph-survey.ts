@@ -101,24 +101,35 @@ interface GraphSurveyOptions {
 
 /** One survey. What it found may be outdated after a wait; `settle` makes it current. */
 export class GraphSurvey {
-  readonly #options: GraphSurveyOptions;
+  readonly #view: SchedulerView;
+  readonly #catalog: DerivationCatalog;
+  readonly #judge: StepJudge;
+  readonly #histories: StepHistories;
+  readonly #metrics: Metrics;
+  readonly #logger: GraphSurveyOptions["logger"];
+  readonly #destination: Destination;
   readonly #roots: ReadonlySet<StorePath>;
   readonly #verdicts = new Map<StorePath, Verdict>();
   readonly #accounts: Map<StorePath, BuildId>;
 
   constructor(options: GraphSurveyOptions) {
-    this.#options = options;
+    this.#view = options.view;
+    this.#catalog = options.catalog;
+    this.#judge = options.judge;
+    this.#histories = options.histories;
+    this.#metrics = options.metrics;
+    this.#logger = options.logger;
+    this.#destination = options.destination;
     this.#roots = new Set(options.accounts.keys());
     this.#accounts = new Map(options.accounts);
   }
 
   /** Reads and judges everything below `start` that is not complete. */
   async examine(start: readonly StorePath[]): Promise<void> {
-    const { judge, destination } = this.#options;
     let frontier = start;
     while (frontier.length > 0) {
       const facts = await this.#read(frontier);
-      const judged = await judge.judge(facts, (drv) => this.#accounts.get(drv), destination);
+      const judged = await this.#judge.judge(facts, (drv) => this.#accounts.get(drv), this.#destination);
       const next = new Set<StorePath>();
       facts.forEach((fact, index) => {
         const verdict = judged[index] ?? { kind: "missing", facts: fact };
@@ -140,10 +151,9 @@ export class GraphSurvey {
    * adds the steps.
    */
   async settle(): Promise<{ readonly plan: IngestionPlan; readonly steps: readonly NewStep[] }> {
-    const { view, histories } = this.#options;
     for (;;) {
       const gone = [...this.#verdicts]
-        .filter(([drv, verdict]) => verdict.kind === "scheduled" && !view.hasStep(stepId(drv)))
+        .filter(([drv, verdict]) => verdict.kind === "scheduled" && !this.#view.hasStep(stepId(drv)))
         .map(([drv]) => drv);
       if (gone.length > 0) {
         for (const drv of gone) this.#verdicts.delete(drv);
@@ -151,33 +161,32 @@ export class GraphSurvey {
         continue;
       }
       const plan = planIngestion(this.#roots, this.#verdicts);
-      const unread = histories.unread(plan.steps.map((step) => step.facts));
+      const unread = this.#histories.unread(plan.steps.map((step) => step.facts));
       if (unread.length === 0) {
         const steps = plan.steps
-          .filter((step) => !view.hasStep(stepId(step.facts.drv)))
-          .map((step) => newStep(step.facts, step.gated, this.#verdicts, histories));
+          .filter((step) => !this.#view.hasStep(stepId(step.facts.drv)))
+          .map((step) => newStep(step.facts, step.gated, this.#verdicts, this.#histories));
         return { plan, steps };
       }
-      await histories.read(unread);
+      await this.#histories.read(unread);
     }
   }
 
   /** Facts of those derivations that are neither scheduled nor unreadable; for the others the verdict is clear. */
   async #read(drvs: readonly StorePath[]): Promise<StepFacts[]> {
-    const { view, catalog, metrics, logger } = this.#options;
     const facts: StepFacts[] = [];
     await mapLimited(drvs, readsAtOnce, async (drv) => {
-      if (view.hasStep(stepId(drv))) {
+      if (this.#view.hasStep(stepId(drv))) {
         this.#verdicts.set(drv, { kind: "scheduled" });
         return;
       }
       try {
-        const found = await catalog.facts(drv);
-        metrics.observeInputs(found.system, new Set(found.inputs.map((input) => input.drv)).size);
+        const found = await this.#catalog.facts(drv);
+        this.#metrics.observeInputs(found.system, new Set(found.inputs.map((input) => input.drv)).size);
         facts.push(found);
       } catch (error) {
         if (!(error instanceof RunnerError) || error.code !== "unreadable-derivation") throw error;
-        logger.warn("derivation cannot be read", { drv, error });
+        this.#logger.warn("derivation cannot be read", { drv, error });
         this.#verdicts.set(drv, { kind: "unreadable", reason: errorChain(error) });
       }
     });

@@ -47,10 +47,30 @@ const substitutionsAtOnce = 10;
 
 /** Judges derivations level by level. */
 export class StepJudge {
-  readonly #options: StepJudgeOptions;
+  readonly #store: StepJudgeOptions["store"];
+  readonly #database: StepJudgeOptions["database"];
+  readonly #resolver: InputResolver;
+  readonly #recorder: StepJudgeOptions["recorder"];
+  readonly #uploads: StepJudgeOptions["uploads"];
+  readonly #incoming: StepJudgeOptions["incoming"];
+  readonly #counters: RunnerCounters;
+  readonly #logger: Logger;
+  readonly #now: () => number;
+  readonly #useSubstitutes: () => boolean;
+  readonly #uploadMode: () => UploadMode;
 
   constructor(options: StepJudgeOptions) {
-    this.#options = options;
+    this.#store = options.store;
+    this.#database = options.database;
+    this.#resolver = options.resolver;
+    this.#recorder = options.recorder;
+    this.#uploads = options.uploads;
+    this.#incoming = options.incoming;
+    this.#counters = options.counters;
+    this.#logger = options.logger;
+    this.#now = options.now;
+    this.#useSubstitutes = options.useSubstitutes;
+    this.#uploadMode = options.uploadMode;
   }
 
   /**
@@ -80,7 +100,7 @@ export class StepJudge {
     ];
     this.#noteLeftBehind(verdicts, valid);
     this.#learnOutputs(complete);
-    await this.#options.recorder.outputsFound(complete, account);
+    await this.#recorder.outputsFound(complete, account);
     await this.#uploadFound(complete, valid, evidence, destination);
     return verdicts;
   }
@@ -95,7 +115,7 @@ export class StepJudge {
           .map(([name]) => ({ root: facts.drv, outputs: [name] })),
       );
     if (chains.length === 0) return [...level];
-    const found = await this.#options.resolver.outputPaths(chains);
+    const found = await this.#resolver.outputPaths(chains);
     return level.map((facts) => {
       if (facts.impure) return facts;
       const outputs = new Map(facts.outputs);
@@ -107,17 +127,16 @@ export class StepJudge {
   }
 
   async #gatherEvidence(level: readonly StepFacts[], destination: Destination): Promise<OutputEvidence> {
-    const { store, database, uploads } = this.#options;
     const paths = [...new Set(level.flatMap((facts) => [...definedOutputs(facts).values()]))];
-    const printed = (path: StorePath): string => printStorePath(store.storeDir, path);
+    const printed = (path: StorePath): string => printStorePath(this.#store.storeDir, path);
     const [valid, failedPaths] = await Promise.all([
-      store.queryValidPaths(paths),
-      database.failedPaths(paths.map(printed)),
+      this.#store.queryValidPaths(paths),
+      this.#database.failedPaths(paths.map(printed)),
     ]);
-    const uploadMode = this.#options.uploadMode();
+    const uploadMode = this.#uploadMode();
     // Outputs that builders upload themselves are complete when the cache has them.
     const asked = uploadMode === "through-runner" ? paths.filter((path) => valid.has(path)) : paths;
-    const presence = await uploads.presence(asked, destination);
+    const presence = await this.#uploads.presence(asked, destination);
     if (paths.some((path) => !valid.has(path) && presence.get(path) === "unknown")) {
       throw new RunnerError(
         "cache-unknown",
@@ -127,7 +146,7 @@ export class StepJudge {
     const inOverflow =
       uploadMode === "through-runner" || destination === "overflow"
         ? new Set<StorePath>()
-        : await uploads.inOverflow(
+        : await this.#uploads.inOverflow(
             paths.filter((path) => !valid.has(path) && presence.get(path) !== "present"),
           );
     const failed = new Set(paths.filter((path) => failedPaths.has(printed(path))));
@@ -140,7 +159,7 @@ export class StepJudge {
     account: Account,
   ): Promise<ReadonlySet<StepFacts>> {
     const substituted = new Set<StepFacts>();
-    if (!this.#options.useSubstitutes()) return substituted;
+    if (!this.#useSubstitutes()) return substituted;
     const missing = verdicts.filter(({ kind }) => kind === "missing");
     await mapLimited(missing, substitutionsAtOnce, async ({ facts }) => {
       if (await this.#substitute(facts, account(facts.drv))) substituted.add(facts);
@@ -149,22 +168,21 @@ export class StepJudge {
   }
 
   async #substitute(facts: StepFacts, build: BuildId | undefined): Promise<boolean> {
-    const { store, counters, recorder, logger, now } = this.#options;
     const outputs = definedOutputs(facts);
     if (outputs.size < facts.outputs.size) return false;
     for (const [name, path] of outputs) {
-      const started = now();
-      counters.metrics.add("substitutesStarted");
+      const started = this.#now();
+      this.#counters.metrics.add("substitutesStarted");
       try {
-        await store.ensurePath(path);
+        await this.#store.ensurePath(path);
       } catch (error) {
-        counters.metrics.add("substitutesFailed");
-        logger.debug("no substitute", { path, error });
+        this.#counters.metrics.add("substitutesFailed");
+        this.#logger.debug("no substitute", { path, error });
         return false;
       }
-      counters.metrics.add("substitutesSucceeded");
+      this.#counters.metrics.add("substitutesSucceeded");
       if (build !== undefined) {
-        await recorder.substituted(build, facts, new Map([[name, path]]), started, now());
+        await this.#recorder.substituted(build, facts, new Map([[name, path]]), started, this.#now());
       }
     }
     return true;
@@ -174,12 +192,12 @@ export class StepJudge {
   #noteLeftBehind(verdicts: readonly EvidenceVerdict[], valid: ReadonlySet<StorePath>): void {
     for (const { kind, facts } of verdicts) {
       if (kind !== "missing") continue;
-      this.#options.incoming.found([...definedOutputs(facts).values()].filter((path) => valid.has(path)));
+      this.#incoming.found([...definedOutputs(facts).values()].filter((path) => valid.has(path)));
     }
   }
 
   #learnOutputs(complete: readonly StepFacts[]): void {
-    for (const facts of complete) this.#options.resolver.learn(facts.drv, definedOutputs(facts));
+    for (const facts of complete) this.#resolver.learn(facts.drv, definedOutputs(facts));
   }
 
   /** Enqueues what is in our store and not (surely) in the caches. */
@@ -191,6 +209,6 @@ export class StepJudge {
   ): Promise<void> {
     const found = complete.flatMap((facts) => [...definedOutputs(facts).values()]);
     const toUpload = found.filter((path) => valid.has(path) && presence.get(path) !== "present");
-    await this.#options.uploads.uploadLater(toUpload, destination);
+    await this.#uploads.uploadLater(toUpload, destination);
   }
 }

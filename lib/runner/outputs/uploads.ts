@@ -5,17 +5,13 @@
  * are in the caches, or when they are in the journal and the caches have not answered for a while: an outage delays
  * results, it neither loses nor changes them.
  */
-import { join } from "node:path";
-import { atMost, backoffDelay, retry, type TaskGroup } from "../../async/index.js";
+import { atMost, type TaskGroup } from "../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
   type Presence,
   type PresignedCache,
-  UploadQueue,
-  type UploadRequest,
 } from "../../binary-cache/index.js";
-import { isShortage } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
@@ -31,7 +27,7 @@ import { readCachedOutput } from "./cached-outputs.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
 import { StagedOutputs, type StagedStream } from "./staged-outputs.js";
-import { uploadEvent } from "./upload-events.js";
+import { UploadJobs } from "./upload-jobs.js";
 import type { UploadMode } from "./upload-mode.js";
 
 /** Outputs of a step that succeeded. */
@@ -72,15 +68,27 @@ const staleUploadAge = 24 * 3_600_000;
 
 /** Uploads into caches and other stores. */
 export class Uploads {
-  readonly #options: UploadsOptions;
+  readonly #logs: UploadsOptions["logs"];
+  readonly #roots: GcRoots;
+  readonly #tasks: TaskGroup;
+  readonly #problems: ProblemReporter;
+  readonly #logger: Logger;
+  readonly #uploadMode: () => UploadMode;
+  readonly #patienceMs: number;
   readonly #targets: CacheTargets;
   readonly #staged = new StagedOutputs();
-  readonly #closed = new AbortController();
-  #queue: UploadQueue | undefined;
+  readonly #jobs: UploadJobs;
 
   constructor(options: UploadsOptions) {
-    this.#options = options;
+    this.#logs = options.logs;
+    this.#roots = options.roots;
+    this.#tasks = options.tasks;
+    this.#problems = options.problems;
+    this.#logger = options.logger;
+    this.#uploadMode = options.uploadMode;
+    this.#patienceMs = options.patienceMs ?? 10 * 60_000;
     this.#targets = new CacheTargets(options);
+    this.#jobs = new UploadJobs({ ...options, caches: () => this.#targets.all });
   }
 
   /**
@@ -91,32 +99,14 @@ export class Uploads {
   async open(targets: UploadTargets): Promise<void> {
     await this.#targets.open(targets);
     const names = this.#targets.all.map(({ name }) => name);
-    this.#options.problems.keep("upload-failing", names);
-    this.#options.problems.keep("cache-silent", names);
+    this.#problems.keep("upload-failing", names);
+    this.#problems.keep("cache-silent", names);
   }
 
   /** Goes on with what an earlier process left in the journal. */
   async start(): Promise<void> {
-    const { store, journalFolder, concurrency, problems, events, logger } = this.#options;
-    const open = (): Promise<UploadQueue> =>
-      UploadQueue.open({
-        folder: join(journalFolder, "uploads"),
-        caches: () => this.#targets.all,
-        closure: (paths, signal) => store.closure(paths, { signal }),
-        openNar: (path, signal) => store.narFromPath(path, signal === undefined ? {} : { signal }),
-        concurrency,
-        logger,
-        onCache: (cache, error) => {
-          if (error === undefined) problems.end("upload-failing", cache.name);
-          else problems.begin({ code: "upload-failing", subject: cache.name, cause: error });
-        },
-        onTry: (ended) => events.emit(uploadEvent(ended)),
-        onDone: () => {
-          if (this.pendingCount() === 0) problems.keep("upload-failing", []);
-        },
-      });
-    this.#queue = await this.#whenThereIsRoom(open);
-    if (this.#options.uploadMode() === "from-builders") this.#options.tasks.start(() => this.#abortStale());
+    await this.#jobs.start();
+    if (this.#uploadMode() === "from-builders") this.#tasks.start(() => this.#abortStale());
   }
 
   /** Uploads in parts whose builder or runner died: nothing else frees the space they take. */
@@ -125,16 +115,15 @@ export class Uploads {
       if (cache.presigned === undefined) continue;
       try {
         const uploads = await cache.presigned.abortStale(Date.now() - staleUploadAge);
-        if (uploads > 0) this.#options.logger.info("aborted old uploads", { cache: cache.name, uploads });
+        if (uploads > 0) this.#logger.info("aborted old uploads", { cache: cache.name, uploads });
       } catch (error) {
-        this.#options.logger.warn("cannot look for old uploads", { cache: cache.name, error });
+        this.#logger.warn("cannot look for old uploads", { cache: cache.name, error });
       }
     }
   }
 
   async close(): Promise<void> {
-    this.#closed.abort(new BinaryCacheError("unavailable", "the uploads were closed"));
-    await this.#queue?.close();
+    await this.#jobs.close();
     await this.#staged.close();
     this.#targets.close();
   }
@@ -144,7 +133,7 @@ export class Uploads {
    * finds it there. One of `attempts` must be the one it is for.
    */
   stage(stream: NarStream, attempts: readonly Attempt[]): StagedStream | undefined {
-    if (this.#options.uploadMode() === "from-builders") return undefined;
+    if (this.#uploadMode() === "from-builders") return undefined;
     for (const attempt of attempts) {
       const caches = this.#targets.of(this.#targets.destination(attempt.jobsets));
       const staged = this.#staged.begin(stream, attempt, caches);
@@ -164,7 +153,7 @@ export class Uploads {
         if (frame !== undefined) return frame;
       } catch (error) {
         signal.throwIfAborted();
-        this.#options.logger.debug("a NAR is sent from the store", { path: info.path, error });
+        this.#logger.debug("a NAR is sent from the store", { path: info.path, error });
       }
     }
     return undefined;
@@ -178,15 +167,16 @@ export class Uploads {
   /** Makes the outputs of a step safe and public; resolves when builds that need them may be called done. */
   async publish(publication: Publication): Promise<void> {
     const { attempt, outputs, toUpload, wantedBy, finishesBuilds } = publication;
-    await this.#options.roots.add(toUpload);
+    await this.#roots.add(toUpload);
     const destination = this.#targets.destination(wantedBy);
+    const caches = this.#names(destination);
     const realisations = [...outputs]
       .filter(([name]) => !attempt.facts.impure && attempt.facts.outputs.get(name) === undefined)
       .map(([outputName, outPath]) => ({ drvPath: attempt.drv, outputName, outPath }));
     const uploaded = Promise.all([
-      this.#enqueue(destination, {
+      this.#jobs.run(caches, {
         paths: toUpload,
-        log: { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) },
+        log: { drv: attempt.drv, file: this.#logs.pathOf(attempt.drv) },
         realisations,
       }),
       this.#spread(publication, destination),
@@ -194,11 +184,10 @@ export class Uploads {
     const copied = toUpload.length === 0 ? [] : this.#targets.others.map((target) => target.copy(toUpload));
     const everywhere = Promise.all([uploaded, ...copied]);
     if (!finishesBuilds) {
-      this.#options.tasks.start(async () => void (await uploaded));
+      this.#tasks.start(async () => void (await uploaded));
       return;
     }
-    const { patienceMs = 10 * 60_000 } = this.#options;
-    await atMost(everywhere, patienceMs);
+    await atMost(everywhere, this.#patienceMs);
   }
 
   /**
@@ -206,11 +195,11 @@ export class Uploads {
    * try follows, so that it also is *the* log of the derivation.
    */
   async putLog(attempt: Attempt, name: string, decisive: boolean): Promise<void> {
-    const log = { drv: attempt.drv, file: this.#options.logs.pathOf(attempt.drv) };
-    const destination = this.#targets.destination(attempt.jobsets);
+    const log = { drv: attempt.drv, file: this.#logs.pathOf(attempt.drv) };
+    const caches = this.#names(this.#targets.destination(attempt.jobsets));
     await Promise.all([
-      this.#enqueue(destination, { paths: [], log: { ...log, attempt: name } }),
-      decisive && this.#enqueue(destination, { paths: [], log }),
+      this.#jobs.run(caches, { paths: [], log: { ...log, attempt: name } }),
+      decisive && this.#jobs.run(caches, { paths: [], log }),
     ]);
   }
 
@@ -243,7 +232,7 @@ export class Uploads {
   async uploadLater(paths: readonly StorePath[], destination: Destination): Promise<void> {
     const caches = this.#names(destination);
     if (paths.length === 0 || caches.length === 0) return;
-    await this.#intoJournal({ paths: [...new Set(paths)], caches });
+    await this.#jobs.intoJournal({ paths: [...new Set(paths)], caches });
   }
 
   /**
@@ -258,7 +247,7 @@ export class Uploads {
     const realisations = [...outputs].flatMap(([outputName, outPath]) =>
       outPath === undefined || !needsResolution || impure ? [] : [{ drvPath: drv, outputName, outPath }],
     );
-    const job = await this.#intoJournal({
+    const job = await this.#jobs.intoJournal({
       paths: [...outputs.values()].filter((path) => path !== undefined),
       from: { cache, drv },
       realisations,
@@ -282,7 +271,7 @@ export class Uploads {
 
   /** What a cache knows of an output that our store does not have; undefined when none has it. */
   readOutput(outputName: string, path: StorePath): Promise<BuiltOutput | undefined> {
-    return readCachedOutput(this.#targets.all, outputName, path, this.#options.logger);
+    return readCachedOutput(this.#targets.all, outputName, path, this.#logger);
   }
 
   wantsDebugInfo(): boolean {
@@ -290,11 +279,11 @@ export class Uploads {
   }
 
   pending(): readonly StorePath[] {
-    return this.#queue?.pendingPaths() ?? [];
+    return this.#jobs.pending();
   }
 
   pendingCount(): number {
-    return this.#queue?.size ?? 0;
+    return this.#jobs.pendingCount();
   }
 
   traffic(): readonly RemoteStoreReport[] {
@@ -303,58 +292,18 @@ export class Uploads {
 
   /** What its builder put into one bucket goes from there to the others, and where it is wanted by now. */
   async #spread({ attempt, outputs, toUpload }: Publication, destination: Destination): Promise<void> {
-    if (this.#options.uploadMode() === "through-runner") return;
+    if (this.#uploadMode() === "through-runner") return;
     const bucket = this.presignedCache(attempt);
     const ours = new Set(toUpload);
     const paths = [...outputs.values()].filter((path) => !ours.has(path));
     const caches = this.#names(destination).filter((name) => name !== bucket?.name);
     if (bucket === undefined || paths.length === 0 || caches.length === 0) return;
-    await this.#enqueueFor(caches, { paths, from: { cache: bucket.name } });
-  }
-
-  #enqueue(destination: Destination, request: UploadRequest): Promise<void> {
-    return this.#enqueueFor(this.#names(destination), request);
-  }
-
-  /** Resolves when the job is done, or will be done by a later process. */
-  async #enqueueFor(caches: readonly string[], request: UploadRequest): Promise<void> {
-    if (this.#queue === undefined || caches.length === 0) return;
-    try {
-      const job = await this.#intoJournal({ ...request, caches });
-      await job?.done;
-    } catch (error) {
-      // Closed: the journal has it. Anything else was logged by the queue and cannot be helped by waiting.
-      if (error instanceof BinaryCacheError) return;
-      this.#options.logger.error("an upload could not be put into the journal", {
-        paths: request.paths,
-        error,
-      });
-    }
-  }
-
-  /** What is not in the journal would be lost. Undefined when there is no queue. */
-  #intoJournal(request: UploadRequest): Promise<{ readonly done: Promise<void> } | undefined> {
-    return this.#whenThereIsRoom(async () => this.#queue?.enqueue(request));
-  }
-
-  /** A disk that is full is waited for. */
-  #whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
-    const { logger } = this.#options;
-    return retry(work, {
-      classify: (error) => (isShortage(error) ? "passing" : "final"),
-      delayMs: (failures) => backoffDelay(failures, { firstMs: 200, longestMs: 5_000 }),
-      signal: this.#closed.signal,
-      ref: false,
-      onRetry: ({ error, failures }) => {
-        if (failures === 1) logger.warn("the upload journal cannot be written; trying again", { error });
-      },
-    });
+    await this.#jobs.run(caches, { paths, from: { cache: bucket.name } });
   }
 
   /** Builders fill one bucket; what is there is spread from it. */
   #asked(destination: Destination): readonly BinaryCache[] {
-    const bucket =
-      this.#options.uploadMode() === "from-builders" ? this.#targets.presigned(destination) : undefined;
+    const bucket = this.#uploadMode() === "from-builders" ? this.#targets.presigned(destination) : undefined;
     return bucket === undefined ? this.#targets.of(destination) : [bucket];
   }
 

@@ -38,11 +38,17 @@ interface Lane<T, R> {
 
 /** One kind of record, written in batches. */
 export class RecordingBatch<T, R> {
-  readonly #options: RecordingBatchOptions<T, R>;
+  readonly #transactions: RetryingTransactions;
+  readonly #what: string;
+  readonly #write: RecordingBatchOptions<T, R>["write"];
+  readonly #overtakeAfterMs: number;
   readonly #lanes: readonly Lane<T, R>[];
 
   constructor(options: RecordingBatchOptions<T, R>) {
-    this.#options = options;
+    this.#transactions = options.transactions;
+    this.#what = options.what;
+    this.#write = options.write;
+    this.#overtakeAfterMs = options.overtakeAfterMs ?? defaultOvertakeMs;
     this.#lanes = Array.from({ length: lanes }, () => {
       const lane: Lane<T, R> = {
         batch: new Microbatch((items) => this.#writeIn(lane, items), { limit: options.limit }),
@@ -67,7 +73,7 @@ export class RecordingBatch<T, R> {
 
   /** The first lane that moves; when none does, the one that got stuck last. */
   #lane(): Lane<T, R> {
-    const stuckBefore = performance.now() - (this.#options.overtakeAfterMs ?? defaultOvertakeMs);
+    const stuckBefore = performance.now() - this.#overtakeAfterMs;
     const moving = this.#lanes.find(({ since }) => since === undefined || since > stuckBefore);
     if (moving !== undefined) return moving;
     return this.#lanes.reduce((best, lane) => ((lane.since ?? 0) > (best.since ?? 0) ? lane : best));
@@ -76,13 +82,13 @@ export class RecordingBatch<T, R> {
   async #writeIn(lane: Lane<T, R>, items: readonly T[]): Promise<readonly Answer<R>[]> {
     lane.since = performance.now();
     try {
-      return await this.#write(items);
+      return await this.#writeAll(items);
     } finally {
       lane.since = undefined;
     }
   }
 
-  async #write(items: readonly T[]): Promise<readonly Answer<R>[]> {
+  async #writeAll(items: readonly T[]): Promise<readonly Answer<R>[]> {
     if (items.length > 1) {
       try {
         return (await this.#run(items)).map((result) => ({ result }));
@@ -102,8 +108,7 @@ export class RecordingBatch<T, R> {
   }
 
   #run(items: readonly T[]): Promise<readonly R[]> {
-    const { transactions, what, write } = this.#options;
-    return transactions.run(what, (session) => write(session, items), {
+    return this.#transactions.run(this.#what, (session) => this.#write(session, items), {
       ...(items.length > 1 && { doubtfulTries: 1 }),
     });
   }

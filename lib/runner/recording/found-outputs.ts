@@ -28,21 +28,28 @@ const stepsAtOnce = 1000;
 
 /** Writes rows of outputs that no attempt made. */
 export class FoundOutputs {
-  readonly #options: FoundOutputsOptions;
+  readonly #transactions: RetryingTransactions;
+  readonly #numbers: StepNumbers;
+  readonly #storeDir: StoreDir;
+  readonly #logger: Logger;
 
   constructor(options: FoundOutputsOptions) {
-    this.#options = options;
+    this.#transactions = options.transactions;
+    this.#numbers = options.numbers;
+    this.#storeDir = options.storeDir;
+    this.#logger = options.logger;
   }
 
   /** One row for each step with outputs that no earlier row has. Errors are logged: nothing depends on it. */
   async found(steps: readonly StepFacts[], account: Account, nowMs: number): Promise<void> {
-    const { transactions, logger } = this.#options;
     for (let from = 0; from < steps.length; from += stepsAtOnce) {
       const chunk = steps.slice(from, from + stepsAtOnce);
       try {
-        await transactions.run("found outputs", (session) => this.#write(session, chunk, account, nowMs));
+        await this.#transactions.run("found outputs", (session) =>
+          this.#write(session, chunk, account, nowMs),
+        );
       } catch (error) {
-        logger.warn("outputs that were found are not recorded", { steps: chunk.length, error });
+        this.#logger.warn("outputs that were found are not recorded", { steps: chunk.length, error });
       }
     }
   }
@@ -54,11 +61,12 @@ export class FoundOutputs {
     outputs: ReadonlyMap<string, StorePath>,
     span: Span,
   ): Promise<void> {
-    const { transactions, numbers, storeDir } = this.#options;
-    const drafts = outputPaths(storeDir, outputs).map((output) =>
-      foundDraft(storeDir, build, facts.drv, [output], span),
+    const drafts = outputPaths(this.#storeDir, outputs).map((output) =>
+      foundDraft(this.#storeDir, build, facts.drv, [output], span),
     );
-    await transactions.run("substituted outputs", (session) => insertDrafts(session, numbers, drafts));
+    await this.#transactions.run("substituted outputs", (session) =>
+      insertDrafts(session, this.#numbers, drafts),
+    );
   }
 
   async #write(
@@ -67,18 +75,17 @@ export class FoundOutputs {
     account: Account,
     nowMs: number,
   ): Promise<void> {
-    const { numbers, storeDir } = this.#options;
-    const drvPaths = steps.map((facts) => printStorePath(storeDir, facts.drv));
+    const drvPaths = steps.map((facts) => printStorePath(this.#storeDir, facts.drv));
     // Asked in the same transaction, so a repetition after a lost answer finds what it wrote itself.
     const known = await knownStepOutputs(session, drvPaths);
     const drafts = steps.flatMap((facts, index): StepDraft[] => {
       const build = account(facts.drv);
-      const outputs = outputPaths(storeDir, facts.outputs).filter(
+      const outputs = outputPaths(this.#storeDir, facts.outputs).filter(
         ({ name, path }) => path !== undefined && !known.has(`${drvPaths[index]}^${name}`),
       );
       if (build === undefined || outputs.length === 0) return [];
-      return [foundDraft(storeDir, build, facts.drv, outputs, { startMs: nowMs, stopMs: nowMs })];
+      return [foundDraft(this.#storeDir, build, facts.drv, outputs, { startMs: nowMs, stopMs: nowMs })];
     });
-    await insertDrafts(session, numbers, drafts);
+    await insertDrafts(session, this.#numbers, drafts);
   }
 }

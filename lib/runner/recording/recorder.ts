@@ -84,7 +84,10 @@ const progressPatienceMs = 1_000;
 
 /** Writes rows of steps and builds. */
 export class Recorder {
-  readonly #options: RecorderOptions;
+  readonly #logPath: RecorderOptions["logPath"];
+  readonly #onStarted: NonNullable<RecorderOptions["onStarted"]>;
+  readonly #onEnded: NonNullable<RecorderOptions["onEnded"]>;
+  readonly #rememberFailures: () => boolean;
   readonly #storeDir: StoreDir;
   readonly #logger: Logger;
   readonly #now: () => number;
@@ -99,7 +102,10 @@ export class Recorder {
   readonly #found: FoundOutputs;
 
   constructor(options: RecorderOptions) {
-    this.#options = options;
+    this.#logPath = options.logPath;
+    this.#onStarted = options.onStarted ?? (() => {});
+    this.#onEnded = options.onEnded ?? (() => {});
+    this.#rememberFailures = options.rememberFailures ?? (() => false);
     this.#storeDir = options.storeDir;
     this.#logger = options.logger ?? silentLogger;
     this.#now = options.now ?? Date.now;
@@ -189,7 +195,7 @@ export class Recorder {
     const draft = busyDraft(this.#storeDir, attempt);
     const announce = this.#announced.take([build, ...ownBuilds]);
     const row = inserted(draft, await this.#starts.record({ draft, announce }));
-    if (announce.length > 0) this.#options.onStarted?.(announce);
+    if (announce.length > 0) this.#onStarted(announce);
     return row;
   }
 
@@ -247,7 +253,7 @@ export class Recorder {
     // Finding out who fails has taken a while; what else is due comes first.
     if (builds.length > manyBuilds) await turn();
     const step = attempt === undefined || row === undefined ? undefined : this.#endOf(attempt, row, failure);
-    const remember = this.#options.rememberFailures?.() ?? false;
+    const remember = this.#rememberFailures();
     for (const outcome of failureOutcomes(this.#storeDir, failure, step, this.#now(), remember)) {
       await this.#record(outcome, attempt);
     }
@@ -299,7 +305,7 @@ export class Recorder {
   #endOf(attempt: Attempt, row: StepRow, end: StepEnding): EndedStep {
     return {
       ...stepEnd(attempt, row, end, attempt.endedAt ?? this.#now()),
-      logPath: this.#options.logPath(attempt.drv),
+      logPath: this.#logPath(attempt.drv),
     };
   }
 
@@ -315,7 +321,7 @@ export class Recorder {
       for (const end of outcome.builds) {
         const id = end.id as BuildId;
         this.#numbers.forget(id);
-        this.#options.onEnded?.(id, {
+        this.#onEnded(id, {
           // A build that was deleted meanwhile is as good as cancelled.
           status: statuses.get(id) ?? buildStatus.cancelled,
           finishedAt,

@@ -45,12 +45,16 @@ const chainKey = (root: StorePath, outputs: readonly string[]): string => `${roo
 
 /** Resolves inputs to store paths. */
 export class InputResolver {
-  readonly #options: InputResolverOptions;
+  readonly #store: RunnerStore;
+  readonly #database: InputResolverOptions["database"];
+  readonly #catalog: DerivationCatalog;
   /** Results of this run for outputs that only a build can tell. */
   readonly #built = new BoundedMap<string, StorePath>({ capacity: 100_000 });
 
   constructor(options: InputResolverOptions) {
-    this.#options = options;
+    this.#store = options.store;
+    this.#database = options.database;
+    this.#catalog = options.catalog;
   }
 
   /** Remembers outputs that were just built (or found). */
@@ -60,12 +64,11 @@ export class InputResolver {
 
   /** @throws RunnerError `unresolved-input` when the path of some input is not known */
   async resolve(drv: StorePath, facts: StepFacts): Promise<Resolution> {
-    const { store, catalog } = this.#options;
-    const derivation = await catalog.derivation(drv);
+    const derivation = await this.#catalog.derivation(drv);
     const paths = await this.outputPaths(
       inputReferences(derivation).map(({ drv: root, outputs }) => ({ root, outputs })),
     );
-    const resolved = resolveDerivation(store.storeDir, derivation, (root, outputs) =>
+    const resolved = resolveDerivation(this.#store.storeDir, derivation, (root, outputs) =>
       paths.get(chainKey(root, outputs)),
     );
     if (!resolved.ok) {
@@ -75,9 +78,9 @@ export class InputResolver {
       );
     }
     if (!facts.needsResolution) return { kind: "buildable", derivation: resolved.basic };
-    const filled = fillDeferredOutputs(store.storeDir, resolved.basic);
-    const text = printDerivation(store.storeDir, { ...filled, inputDerivations: new Map() });
-    const added = await store.addTextToStore(
+    const filled = fillDeferredOutputs(this.#store.storeDir, resolved.basic);
+    const text = printDerivation(this.#store.storeDir, { ...filled, inputDerivations: new Map() });
+    const added = await this.#store.addTextToStore(
       `${filled.name}.drv`,
       byteStringToBytes(text),
       filled.inputSources,
@@ -95,31 +98,29 @@ export class InputResolver {
       else found.set(chainKey(chain.root, chain.outputs), path);
     }
     if (unknown.length > 0) {
-      const { store, database } = this.#options;
-      const rows = await database.resolveOutputChains(
+      const rows = await this.#database.resolveOutputChains(
         unknown.map((chain) => ({
-          drvPath: printStorePath(store.storeDir, chain.root),
+          drvPath: printStorePath(this.#store.storeDir, chain.root),
           outputs: chain.outputs,
         })),
-        store.storeDir,
+        this.#store.storeDir,
       );
       rows.forEach((text, index) => {
         const chain = unknown[index];
         if (chain === undefined || text === undefined) return;
-        found.set(chainKey(chain.root, chain.outputs), parseFullStorePath(store.storeDir, text));
+        found.set(chainKey(chain.root, chain.outputs), parseFullStorePath(this.#store.storeDir, text));
       });
     }
     return found;
   }
 
   async #knownPath(chain: Chain): Promise<StorePath | undefined> {
-    const { store, catalog } = this.#options;
     let current: StorePath = chain.root;
     for (const output of chain.outputs) {
       let next = this.#built.get(chainKey(current, [output]));
       if (next === undefined) {
         try {
-          next = derivationOutputPath(store.storeDir, await catalog.derivation(current), output);
+          next = derivationOutputPath(this.#store.storeDir, await this.#catalog.derivation(current), output);
         } catch {
           return undefined;
         }

@@ -1,0 +1,130 @@
+/**
+ * Upload jobs of a runner: the upload queue with its journal below the runner's folder, and what is done when the journal
+ * cannot be written.
+ *
+ * Problems and events of uploads begin here.
+ */
+import { join } from "node:path";
+import { backoffDelay, retry } from "../../async/index.js";
+import {
+  type BinaryCache,
+  BinaryCacheError,
+  UploadQueue,
+  type UploadRequest,
+} from "../../binary-cache/index.js";
+import { isShortage } from "../../errors.js";
+import type { Logger } from "../../log.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import type { EventEmitter } from "../events/index.js";
+import type { ProblemReporter } from "../state/problems.js";
+import type { RunnerStore } from "../state/runner-store.js";
+import { uploadEvent } from "./upload-events.js";
+
+/** What upload jobs work with. */
+export interface UploadJobsOptions {
+  readonly store: Pick<RunnerStore, "closure" | "narFromPath">;
+  /** Read at each use: a reload changes them. */
+  readonly caches: () => readonly BinaryCache[];
+  readonly problems: ProblemReporter;
+  readonly events: EventEmitter;
+  readonly logger: Logger;
+  /** Jobs at once. */
+  readonly concurrency: () => number;
+  /** Folder of the journal. */
+  readonly journalFolder: string;
+}
+
+/** Jobs that are in the journal until they are done. Without effect until `start`. */
+export class UploadJobs {
+  readonly #store: UploadJobsOptions["store"];
+  readonly #caches: () => readonly BinaryCache[];
+  readonly #problems: ProblemReporter;
+  readonly #events: EventEmitter;
+  readonly #logger: Logger;
+  readonly #concurrency: () => number;
+  readonly #journalFolder: string;
+  readonly #closed = new AbortController();
+  #queue: UploadQueue | undefined;
+
+  constructor(options: UploadJobsOptions) {
+    this.#store = options.store;
+    this.#caches = options.caches;
+    this.#problems = options.problems;
+    this.#events = options.events;
+    this.#logger = options.logger;
+    this.#concurrency = options.concurrency;
+    this.#journalFolder = options.journalFolder;
+  }
+
+  /** Goes on with what an earlier process left in the journal. */
+  async start(): Promise<void> {
+    const open = (): Promise<UploadQueue> =>
+      UploadQueue.open({
+        folder: join(this.#journalFolder, "uploads"),
+        caches: this.#caches,
+        closure: (paths, signal) => this.#store.closure(paths, { signal }),
+        openNar: (path, signal) => this.#store.narFromPath(path, signal === undefined ? {} : { signal }),
+        concurrency: this.#concurrency,
+        logger: this.#logger,
+        onCache: (cache, error) => {
+          if (error === undefined) this.#problems.end("upload-failing", cache.name);
+          else this.#problems.begin({ code: "upload-failing", subject: cache.name, cause: error });
+        },
+        onTry: (ended) => this.#events.emit(uploadEvent(ended)),
+        onDone: () => {
+          if (this.pendingCount() === 0) this.#problems.keep("upload-failing", []);
+        },
+      });
+    this.#queue = await this.#whenThereIsRoom(open);
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort(new BinaryCacheError("unavailable", "the uploads were closed"));
+    await this.#queue?.close();
+  }
+
+  /** Store paths of jobs that are not done. */
+  pending(): readonly StorePath[] {
+    return this.#queue?.pendingPaths() ?? [];
+  }
+
+  pendingCount(): number {
+    return this.#queue?.size ?? 0;
+  }
+
+  /**
+   * Resolves when the job is in the journal: what is not would be lost. `done` follows it to its end. Undefined before
+   * `start`.
+   */
+  intoJournal(request: UploadRequest): Promise<{ readonly done: Promise<void> } | undefined> {
+    return this.#whenThereIsRoom(async () => this.#queue?.enqueue(request));
+  }
+
+  /** Resolves when the job is done, or will be done by a later process. Does nothing when there are no `caches`. */
+  async run(caches: readonly string[], request: UploadRequest): Promise<void> {
+    if (this.#queue === undefined || caches.length === 0) return;
+    try {
+      const job = await this.intoJournal({ ...request, caches });
+      await job?.done;
+    } catch (error) {
+      // Closed: the journal has it. Anything else was logged by the queue and cannot be helped by waiting.
+      if (error instanceof BinaryCacheError) return;
+      this.#logger.error("an upload could not be put into the journal", { paths: request.paths, error });
+    }
+  }
+
+  /** A disk that is full is waited for. */
+  #whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
+    return retry(work, {
+      classify: (error) => (isShortage(error) ? "passing" : "final"),
+      delayMs: (failures) => backoffDelay(failures, { firstMs: 200, longestMs: 5_000 }),
+      signal: this.#closed.signal,
+      ref: false,
+      onRetry: ({ error, failures }) => {
+        if (failures === 1) {
+          this.#logger.warn("the upload journal cannot be written; trying again", { error });
+        }
+      },
+    });
+  }
+}
