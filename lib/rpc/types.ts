@@ -225,6 +225,11 @@ export interface BuildCompletion {
   readonly error: string | undefined;
   /** Travels as metadata of the call; absent on a success, and from builders that do not say it. */
   readonly cause?: FailureCause | undefined;
+  /**
+   * Notes about ignored `nix-support` lines at the end of the log. Travels as metadata of the call; absent where there
+   * are none, and from builders that do not say it.
+   */
+  readonly ignoredLines?: number | undefined;
 }
 
 // ── Presigned uploads ──────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { BuildSession, Store, StoreSettings } from "../../nix/store/store.js";
 import { type DroppedLine, printDroppedLine } from "../../nix-support/index.js";
-import type { BuildCompletion, BuildOrder, BuiltOutput, StepStatus } from "../../rpc/types.js";
+import type { BuildCompletion, BuildOrder, StepStatus } from "../../rpc/types.js";
 import type { RunnerLink } from "../connection/runner-link.js";
 import type { MutableCounters } from "../counters.js";
 import type { GuardedHooks } from "../hooks.js";
@@ -56,6 +56,9 @@ export interface BuildJob {
   readonly signal: AbortSignal;
 }
 
+/** What a success is reported with. */
+type Delivered = Pick<BuildCompletion, "outputs" | "ignoredLines">;
+
 /** A report without its addressee. */
 export type BuildOutcome = Omit<BuildCompletion, "buildId" | "machineId">;
 
@@ -81,9 +84,9 @@ export class Build {
   /** Everything that can go wrong is in the outcome. @throws the signal's reason when the build was aborted */
   async run(): Promise<BuildOutcome> {
     const { signal } = this.#job;
-    let outcome: Pick<BuildOutcome, "state" | "outputs" | "error" | "cause">;
+    let outcome: Pick<BuildOutcome, "state" | "outputs" | "error" | "cause" | "ignoredLines">;
     try {
-      outcome = { state: "success", outputs: await this.#work(), error: undefined };
+      outcome = { state: "success", ...(await this.#work()), error: undefined };
     } catch (error) {
       signal.throwIfAborted();
       const failure = BuildFailure.from(error, this.#phase.state, this.#phase.what);
@@ -95,7 +98,7 @@ export class Build {
     return { ...this.#times, ...outcome };
   }
 
-  async #work(): Promise<ReadonlyMap<string, BuiltOutput>> {
+  async #work(): Promise<Delivered> {
     const { order, signal } = this.#job;
     const { store } = this.#environment;
     const { derivation } = order;
@@ -154,7 +157,7 @@ export class Build {
       readonly roots: BuildSession;
     },
     log: BuildLog,
-  ): Promise<ReadonlyMap<string, BuiltOutput>> {
+  ): Promise<Delivered> {
     const { order, signal } = this.#job;
     const { store } = this.#environment;
     const { known, paths, roots } = built;
@@ -172,8 +175,12 @@ export class Build {
       this.#announce("postProcessing");
       this.#enter("postProcessingFailure", "could not describe the outputs");
       const described = await describeOutputs(store, outputs, closure, signal);
-      for (const line of described.dropped.slice(0, mostNotes)) await log.note(notCounted(line));
-      return described.outputs;
+      const notes = described.dropped.slice(0, mostNotes).map(notCounted);
+      for (const note of notes) await log.note(note);
+      return {
+        outputs: described.outputs,
+        ...(notes.length === 0 ? {} : { ignoredLines: notes.length }),
+      };
     } finally {
       if (!signal.aborted) await log.finish();
     }

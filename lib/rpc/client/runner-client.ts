@@ -270,10 +270,12 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
     const { client, convert } = await this.#load();
     const message = convert.completionToWire(completion);
-    const headers =
-      completion.cause === undefined
-        ? this.#headers
-        : { ...this.#headers, [convert.failureCauseHeader]: convert.failureCauseToHeader(completion.cause) };
+    const { cause, ignoredLines } = completion;
+    const headers = {
+      ...this.#headers,
+      ...(cause === undefined ? {} : { [convert.failureCauseHeader]: convert.failureCauseToHeader(cause) }),
+      ...(ignoredLines === undefined ? {} : { [convert.ignoredLinesHeader]: String(ignoredLines) }),
+    };
     await this.#retried(
       "CompleteBuild",
       (library) => client.completeBuild(message, { ...library, headers }),

@@ -4,6 +4,7 @@
 export { completionFromWire, completionToWire, stepUpdateFromWire, stepUpdateToWire } from "./build.js";
 export { basicDerivationFromWire, basicDerivationToWire } from "./derivation.js";
 export { failureCauseFromHeader, failureCauseHeader, failureCauseToHeader } from "./failure-cause.js";
+export { ignoredLinesFromHeader, ignoredLinesHeader } from "./ignored-lines.js";
 export { joinFromWire, joinToWire, pingFromWire, pingToWire } from "./machine.js";
 export { nixSupportFromWire, nixSupportToWire } from "./nix-support.js";
 export { orderFromWire, orderToWire } from "./order.js";

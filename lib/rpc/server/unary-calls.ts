@@ -55,7 +55,15 @@ export function unaryCalls(
     CompleteBuild: method(wire.BuildResultInfoSchema, wire.EmptySchema, large, async (message, call) => {
       const completion = convert.completionFromWire(message);
       const cause = convert.failureCauseFromHeader(call.headers[convert.failureCauseHeader]);
-      await handlers.completeBuild(cause === undefined ? completion : { ...completion, cause }, call);
+      const ignoredLines = convert.ignoredLinesFromHeader(call.headers[convert.ignoredLinesHeader]);
+      await handlers.completeBuild(
+        {
+          ...completion,
+          ...(cause === undefined ? {} : { cause }),
+          ...(ignoredLines === undefined ? {} : { ignoredLines }),
+        },
+        call,
+      );
       return empty();
     }),
     FetchRequisites: method(

@@ -101,8 +101,10 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       refuseTooLarge([upload.narInfo], [attempt]);
       await presigned.complete(attempt, upload);
     },
-    completeBuild: ({ machine, id }, completion) =>
-      takeReport(options, { ...completion, machine, attempt: id }),
+    completeBuild: ({ machine, id }, { ignoredLines, ...completion }) => {
+      if (ignoredLines !== undefined) noteIgnored(options, id, ignoredLines);
+      return takeReport(options, { ...completion, machine, attempt: id });
+    },
   });
 }
 
@@ -129,6 +131,14 @@ async function endForItsLog(
   const reason = `the log exceeds the limit of ${attempt.limits.maxLogSize} bytes`;
   sessions.send(attempt.machine, { kind: "abort", buildId: attempt.id });
   await results.end(attempt, { kind: "failed", status: stepStatus.logLimitExceeded, reason }, reason);
+}
+
+/** The step's log names the lines; a report about them may come after the runner has forgotten the attempt. */
+function noteIgnored({ attempts, logger }: RpcHandlersOptions, id: Attempt["id"], notes: number): void {
+  const attempt = attempts.get(id);
+  if (attempt === undefined) return;
+  const { drv, hostname } = attempt;
+  logger.warn("lines in nix-support were ignored, see the end of the step's log", { drv, hostname, notes });
 }
 
 async function takeReport({ results, counters }: RpcHandlersOptions, report: BuildReport): Promise<void> {
