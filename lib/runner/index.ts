@@ -20,6 +20,8 @@ export { RunnerError, type RunnerErrorCode } from "./errors.js";
 export { EventBus } from "./events/event-bus.js";
 /** What happens in a runner. */
 export type * from "./events/index.js";
+/** How a `QueueRunner` ends. */
+export type { RunnerExit } from "./life.js";
 /** What a `QueueRunner` is made with. */
 export type { QueueRunnerOptions } from "./options.js";
 /** Build logs on disk, where the front-end reads them. */
@@ -29,7 +31,7 @@ export { LogStore, type LogStoreOptions } from "./outputs/log-store.js";
 /** Rules as functions. */
 export type { RunnerPolicies } from "./policies.js";
 /** The runner itself; start here. */
-export { QueueRunner, type RunnerExit } from "./queue-runner.js";
+export { QueueRunner } from "./queue-runner.js";
 /** What `QueueRunner.enqueue` takes. */
 export type { EnqueueRequest } from "./service/requests.js";
 /** Own code that takes part. */

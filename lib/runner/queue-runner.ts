@@ -1,79 +1,23 @@
-/**
- * The queue runner: its life from the first connection to the last commit.
- *
- * States and what moves between them:
- *
- *     starting ─▶ standby ─▶ active ─▶ draining ─▶ stopping
- *
- * `standby` lasts as long as another runner owns the database; status requests are answered, builders are sent away.
- * `active` begins with the owner lock, after the rows of a dead predecessor were tidied up. `draining` assigns nothing any
- * more and waits for what runs. A runner that loses the lock stops writing at once and is over.
- */
-
+/** The queue runner as an embedder sees it: its life is `life.ts`, its questions and orders are those of the status API. */
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
-import { atMost, sleep } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
-import { type Logger, silentLogger } from "../log.js";
-import type { LockFile } from "../process/index.js";
 import type { ServerTlsOptions } from "../rpc/index.js";
-import { StatusError } from "../status/errors.js";
-import type { HealthReport, RunnerState, StatusSource, StepExplanation } from "../status/index.js";
-import type { RunnerParts } from "./assembly.js";
+import type { RunnerState, StatusSource, StepExplanation } from "../status/index.js";
 import { checkOptions } from "./check-options.js";
-import { RunnerError } from "./errors.js";
-import {
-  EventBus,
-  type EventStream,
-  type EventStreamOptions,
-  type RunnerEventName,
-  type RunnerListener,
-  type Unsubscribe,
+import type {
+  EventStream,
+  EventStreamOptions,
+  RunnerEventName,
+  RunnerListener,
+  Unsubscribe,
 } from "./events/index.js";
-import type { RunnerListeners } from "./listening.js";
-import type { OpenedRunner } from "./opening.js";
+import { type RunnerExit, RunnerLife } from "./life.js";
 import type { QueueRunnerOptions } from "./options.js";
-import { ownerAnswers, ownFolder, ownLockFile, tryToOwn } from "./ownership.js";
 import { derivationOf, type EnqueueRequest, jobsetIdOf, switchMachine } from "./service/requests.js";
-import { ResultFeed } from "./sinks.js";
-import { Problems } from "./state/problems.js";
-
-/** Why a runner is over; `exitCode` is what a process should end with. */
-export interface RunnerExit {
-  readonly reason: "closed" | "lockLost";
-  readonly exitCode: number;
-}
-
-/** How long the statements under way may take to end at the close. */
-const databaseCloseMs = 10_000;
-/** How long recording may go on after the last attempt ended. */
-const recordingGraceMs = 30_000;
-/** Closing waits this long for a start that is under way to end. */
-const startGraceMs = 5_000;
 
 /** A queue runner; `start` it once, `close` it at the end. */
 export class QueueRunner implements AsyncDisposable {
-  readonly #options: QueueRunnerOptions;
-  readonly #logger: Logger;
-  readonly #now: () => number;
-  /** Aborts as soon as closing begins. */
-  readonly #abort = new AbortController();
-  /** Aborts when running steps are drained or given back, before the database is given up. */
-  readonly #stopped = new AbortController();
-  readonly #startedAt: number;
-  /** What does not work at present. */
-  readonly #problems: Problems;
-  readonly #events: EventBus;
-  readonly #results: ResultFeed | undefined;
-  #config: QueueRunnerConfig;
-  #state: RunnerState = "starting";
-  #opened: OpenedRunner | undefined;
-  #listeners: RunnerListeners | undefined;
-  #lockFile: LockFile | undefined;
-  #starting: Promise<void> | undefined;
-  #takeover: Promise<void> | undefined;
-  #closing: Promise<void> | undefined;
-  #finish: (exit: RunnerExit) => void = () => {};
+  readonly #life: RunnerLife;
   /** Resolves when the runner is over; never rejects. */
   readonly finished: Promise<RunnerExit>;
 
@@ -91,38 +35,28 @@ export class QueueRunner implements AsyncDisposable {
   /** @throws UsageError that names the option which is missing or wrong */
   constructor(options: QueueRunnerOptions) {
     checkOptions(options);
-    this.#options = options;
-    this.#config = options.config;
-    this.#logger = options.logger ?? silentLogger;
-    this.#now = options.now ?? Date.now;
-    this.#startedAt = this.#now();
-    this.#problems = new Problems({ now: this.#now });
-    this.#events = new EventBus(this.#logger);
-    const { onResult } = options;
-    this.#results = onResult && new ResultFeed(this.#events, onResult, this.#logger);
-    this.finished = new Promise((resolve) => {
-      this.#finish = resolve;
-    });
+    this.#life = new RunnerLife(options);
+    this.finished = this.#life.finished;
   }
 
-  /** Where it is in its life; see the head of this file. */
+  /** Where it is in its life; see `RunnerState`. */
   get state(): RunnerState {
-    return this.#state;
+    return this.#life.state;
   }
 
   /** Nothing is known to be broken. Trouble outside of the process counts too, so restarting would not mend it. */
   get healthy(): boolean {
-    return this.#problems.present.length === 0;
+    return this.#life.problems.present.length === 0;
   }
 
   /** Where the status API listens. */
   get restAddress(): AddressInfo | string | undefined {
-    return this.#listeners?.restAddress;
+    return this.#life.restAddress;
   }
 
   /** Where builders connect. */
   get grpcAddress(): AddressInfo | string | undefined {
-    return this.#listeners?.grpcAddress;
+    return this.#life.grpcAddress;
   }
 
   /**
@@ -131,7 +65,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `unavailable` before the runner has started
    */
   get status(): StatusSource {
-    return this.#started().source;
+    return this.#life.opened.source;
   }
 
   /**
@@ -139,7 +73,7 @@ export class QueueRunner implements AsyncDisposable {
    * called before the start. Listeners that throw or reject are reported once in the log and disturb nothing.
    */
   on<Name extends RunnerEventName>(name: Name, listener: RunnerListener<Name>): Unsubscribe {
-    return this.#events.on(name, listener);
+    return this.#life.events.on(name, listener);
   }
 
   /**
@@ -149,7 +83,7 @@ export class QueueRunner implements AsyncDisposable {
   events<Name extends RunnerEventName = RunnerEventName>(
     options?: EventStreamOptions<Name>,
   ): EventStream<Name> {
-    return this.#events.events(options);
+    return this.#life.events.events(options);
   }
 
   /**
@@ -158,7 +92,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `bad-request` when `drv` is neither base name nor path of a derivation
    */
   async why(drv: string): Promise<StepExplanation> {
-    const { source } = this.#started();
+    const { source } = this.#life.opened;
     return source.whyNotRunning(derivationOf(source.storeDir, drv));
   }
 
@@ -168,7 +102,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found` when the derivation or the jobset does not exist, `bad-request`, `unavailable`
    */
   async enqueue({ drv, jobset }: EnqueueRequest): Promise<number> {
-    const { source, database } = this.#started();
+    const { source, database } = this.#life.opened;
     const path = derivationOf(source.storeDir, drv);
     return source.submitBuild({ drv: path, jobsetId: await jobsetIdOf(database, jobset) });
   }
@@ -179,7 +113,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found`, `conflict` when it is finished, `unavailable`
    */
   async cancel(build: number): Promise<void> {
-    await this.#started().source.cancelBuild(build);
+    await this.#life.opened.source.cancelBuild(build);
   }
 
   /**
@@ -188,7 +122,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found`, `conflict` when it is finished, `unavailable`
    */
   async bump(build: number): Promise<void> {
-    await this.#started().source.bumpBuild(build);
+    await this.#life.opened.source.bumpBuild(build);
   }
 
   /**
@@ -197,7 +131,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found` when it is not connected, `unavailable`
    */
   async drain(machine: string): Promise<readonly string[]> {
-    return switchMachine(this.#started().source, "drainMachine", machine);
+    return switchMachine(this.#life.opened.source, "drainMachine", machine);
   }
 
   /**
@@ -206,7 +140,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found` when it is not connected, `unavailable`
    */
   async resume(machine: string): Promise<readonly string[]> {
-    return switchMachine(this.#started().source, "resumeMachine", machine);
+    return switchMachine(this.#life.opened.source, "resumeMachine", machine);
   }
 
   /**
@@ -216,48 +150,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws UsageError for settings that cannot work: addresses, keys, a database that refuses us
    */
   async start(): Promise<void> {
-    this.#starting ??= this.#start();
-    try {
-      await this.#starting;
-    } catch (error) {
-      await this.close();
-      throw error;
-    }
-  }
-
-  /** What only a runner that works needs is loaded here, so that importing the class is quick. */
-  async #start(): Promise<void> {
-    const [{ openRunner }, { RunnerListeners }] = await Promise.all([
-      import("./opening.js"),
-      import("./listening.js"),
-    ]);
-    const logger = this.#logger;
-    const config = (): QueueRunnerConfig => this.#config;
-    const state = (): RunnerState => this.#state;
-    const opened = await openRunner({
-      ...this.#options,
-      policies: this.#options,
-      events: this.#events,
-      config,
-      logger,
-      now: this.#now,
-      startedAt: this.#startedAt,
-      closing: this.#abort.signal,
-      stopped: this.#stopped.signal,
-      problems: this.#problems,
-      state,
-      health: () => this.#health(),
-    });
-    this.#opened = opened;
-    this.#listeners = new RunnerListeners({ ...this.#options, ...opened, config, state, logger });
-    await this.#listeners.open();
-    const { remoteStoreAddr, overflowStore } = this.#config;
-    await opened.parts.uploads.open({ stores: remoteStoreAddr, overflow: overflowStore });
-    await opened.connect();
-    if (await tryToOwn(opened.lock, { logger, signal: this.#abort.signal })) return this.#activate(opened);
-    this.#state = "standby";
-    logger.info("another runner owns the database; waiting as its standby");
-    this.#takeover = this.#waitForLock(opened);
+    await this.#life.start();
   }
 
   /**
@@ -267,132 +160,15 @@ export class QueueRunner implements AsyncDisposable {
    * @throws UsageError when the new settings cannot work; the old ones then stay in force
    */
   async reload(config: QueueRunnerConfig, tls?: ServerTlsOptions): Promise<void> {
-    const opened = this.#started();
-    const { parts } = opened;
-    if (tls !== undefined) this.#listeners?.checkTls(tls);
-    await parts.uploads.open({ stores: config.remoteStoreAddr, overflow: config.overflowStore });
-    try {
-      await this.#listeners?.reloadTokens(config.tokenPaths);
-    } catch (error) {
-      const { remoteStoreAddr, overflowStore } = this.#config;
-      await parts.uploads.open({ stores: remoteStoreAddr, overflow: overflowStore });
-      throw error;
-    }
-    this.#config = config;
-    this.#listeners?.reload(tls);
-    parts.scheduler.setOptions(parts.policies.settings(config));
-    parts.logs.setMaxBytes(config.maxLogSize);
-    parts.sessions.broadcast({
-      kind: "configUpdate",
-      maxConcurrentDownloads: config.maxConcurrentDownloads,
-    });
-    parts.scheduler.requestRound();
+    await this.#life.reload(config, tls);
   }
 
   /** Stops: no new step is assigned, what runs gets `drainTimeoutInS` to end, then it is given back to the queue. */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#life.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #started(): OpenedRunner {
-    if (this.#opened !== undefined) return this.#opened;
-    throw new StatusError("unavailable", "the runner has not started yet");
-  }
-
-  async #waitForLock(opened: OpenedRunner): Promise<void> {
-    try {
-      await opened.lock.acquire(this.#abort.signal);
-      await this.#activate(opened);
-    } catch (error) {
-      if (this.#abort.signal.aborted) return;
-      this.#logger.error("could not take the database over", { error });
-      this.#finish({ reason: "lockLost", exitCode: 1 });
-    }
-  }
-
-  /** We own the database: tidy up after a predecessor, then work. */
-  async #activate({ lock, parts, database, listener, takeOver }: OpenedRunner): Promise<void> {
-    this.#lockFile = await ownLockFile({
-      path: join(ownFolder(this.#config), "lock"),
-      logger: this.#logger,
-      now: this.#now,
-      signal: this.#abort.signal,
-    });
-    lock.lost.throwIfAborted();
-    lock.lost.addEventListener("abort", () => this.#lockLost(lock.lost.reason), { once: true });
-    database.fence(lock);
-    await takeOver();
-    listener.start();
-    this.#abort.signal.throwIfAborted();
-    this.#state = "active";
-    if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
-    void parts.leftBehind.run(this.#abort.signal);
-    parts.scheduler.requestRound();
-    this.#logger.info("active");
-  }
-
-  #lockLost(error: unknown): void {
-    if (this.#closing !== undefined) return;
-    this.#logger.error("the owner lock of the database is lost; nothing is written any more", { error });
-    this.#state = "stopping";
-    this.#opened?.parts.dispatcher.close();
-    // The builders keep what they build, and take it to the new owner.
-    this.#opened?.parts.sessions.disconnectAll("this runner does not own the database any more");
-    this.#finish({ reason: "lockLost", exitCode: 1 });
-  }
-
-  #health(): HealthReport {
-    const { present, canRecord } = this.#problems;
-    const queueLoaded = this.#opened?.parts.monitor.loaded ?? false;
-    const working = this.#state === "active" || this.#state === "draining";
-    const owns = !working || (this.#opened !== undefined && ownerAnswers(this.#opened.lock));
-    return { state: this.#state, problems: present, queueLoaded, canRecord: canRecord && owns };
-  }
-
-  async #close(): Promise<void> {
-    const wasActive = this.#state === "active";
-    this.#state = wasActive ? "draining" : "stopping";
-    this.#abort.abort(new Error("the runner is closing"));
-    // What they wait for may be a database that does not come back.
-    await atMost(Promise.allSettled([this.#starting, this.#takeover]), startGraceMs);
-    const opened = this.#opened;
-    if (opened !== undefined) {
-      const { parts } = opened;
-      parts.dispatcher.close();
-      await parts.monitor.close();
-      if (wasActive) await this.#drain(parts);
-      this.#state = "stopping";
-      if (wasActive) await atMost(opened.giveBack(), recordingGraceMs);
-      parts.sessions.disconnectAll("the runner is shutting down");
-      // Without the lock nothing can be recorded any more.
-      if (wasActive) await parts.tasks.drained(recordingGraceMs);
-    }
-    await this.#listeners?.close();
-    if (opened !== undefined) {
-      await opened.watch.close();
-      await opened.parts.uploads.close();
-      await opened.listener.close();
-      this.#stopped.abort(new RunnerError("closed", "the runner has stopped"));
-      await opened.lock.release();
-      await this.#lockFile?.release();
-      // Statements that a silent server never answers are not waited for.
-      await atMost(opened.database.close(), databaseCloseMs);
-    }
-    this.#events.close();
-    await this.#results?.close();
-    this.#finish({ reason: "closed", exitCode: 0 });
-  }
-
-  async #drain({ attempts, results, tasks }: RunnerParts): Promise<void> {
-    const deadline = this.#now() + this.#config.drainTimeoutInS * 1000;
-    if (attempts.size > 0) this.#logger.info("waiting for running steps", { steps: attempts.size });
-    while (attempts.size > 0 && this.#now() < deadline) await sleep(50);
-    await results.recorded(recordingGraceMs);
-    if (attempts.size === 0) await tasks.drained(recordingGraceMs);
   }
 }
