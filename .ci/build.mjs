@@ -1,13 +1,16 @@
 // `npm run build`: compiles, deletes from `dist/` what no longer has a source, so that it is never packed, and bundles
-// the two programs, which start twice as fast and smaller for it. `--no-bundle` leaves that out.
+// the live page, and the two programs, which start twice as fast and smaller for it. `--no-bundle` leaves the programs out.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { bundlePage } from "./bundle-page.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
+/** Made again below. */
+const pageAssets = join(dist, "lib/status/page/assets/");
 
 function compile() {
   const { status } = spawnSync("npx", ["tsc", "-p", "tsconfig.json"], { cwd: root, stdio: "inherit" });
@@ -20,6 +23,7 @@ function deleteOrphans() {
       if (!entry.isFile()) continue;
       const path = join(entry.parentPath, entry.name);
       const source = join(root, relative(dist, path)).replace(/(?:\.d\.ts|\.js)$/, ".ts");
+      if (path.startsWith(pageAssets)) continue;
       if (source.endsWith(".map") || !existsSync(source)) rmSync(path);
     }
   }
@@ -65,5 +69,6 @@ async function bundlePrograms() {
 
 const status = compile();
 deleteOrphans();
+await bundlePage(root);
 if (!process.argv.includes("--no-bundle")) await bundlePrograms();
 process.exit(status);

@@ -14,6 +14,7 @@ const stages = [
   [
     [
       ["type check", ["npx", "tsc", "--noEmit", "-p", "test/tsconfig.json"]],
+      ["type check of the page", ["npx", "tsc", "-p", "lib/status/page/app/tsconfig.json"]],
       ["lint", ["npx", "oxlint", "--type-aware", "--deny-warnings"]],
       ["lint and format", ["npx", "biome", "ci", "--error-on-warnings", "."]],
       ["unused files, exports and dependencies", ["npx", "knip", "--config", ".knip.json"]],

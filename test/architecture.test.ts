@@ -30,6 +30,9 @@ const leaves = [
   "lib/version.ts",
 ];
 
+/** A program of its own that runs in the browser; it has its own rules below. */
+const pageApp = "lib/status/page/app/";
+
 interface Import {
   readonly from: string;
   /** A project file, or the name of a package. */
@@ -41,7 +44,7 @@ function sources(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
-    .filter((path) => !path.startsWith("lib/rpc/gen/"));
+    .filter((path) => !path.startsWith("lib/rpc/gen/") && !path.startsWith(pageApp));
 }
 
 function withoutComments(text: string): string {
@@ -199,6 +202,34 @@ describe("the runner", () => {
   });
 });
 
+describe("the live page's application", () => {
+  const app = readdirSync(join(root, pageApp), { recursive: true, encoding: "utf8" })
+    .filter((name) => /\.tsx?$/.test(name))
+    .map((name) => pageApp + name);
+
+  it("imports nothing of the library at run time, and no package but its renderer", () => {
+    expect(app.length).toBeGreaterThan(5);
+    const wrong = app
+      .flatMap(importsOf)
+      .filter(({ to }) => !to.startsWith(pageApp) && !/^preact(?:\/hooks)?$/.test(to))
+      .filter(({ to, typeOnly }) => !(typeOnly && to === "lib/status/api/types.ts"));
+    expect(wrong.map(show)).toEqual([]);
+  });
+
+  it("is imported by nothing", () => {
+    expect(imports.filter(({ to }) => to.startsWith(pageApp)).map(show)).toEqual([]);
+  });
+
+  it("never makes markup of text", () => {
+    const wrong = app.filter((path) =>
+      /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function/.test(
+        withoutComments(readFileSync(join(root, path), "utf8")),
+      ),
+    );
+    expect(wrong).toEqual([]);
+  });
+});
+
 describe("waiting", () => {
   /** Files outside lib/async that set timers, and what for. None of them retries anything. */
   const timers: Readonly<Record<string, string>> = {
@@ -221,7 +252,6 @@ describe("waiting", () => {
     "lib/runner/attempt/dispatcher.ts": "the scheduler's next event",
     "lib/runner/attempt/results.ts": "answers are forgotten",
     "lib/runner/recording/progress.ts": "pause between two batches",
-    "lib/status/page/page-script.ts": "runs in the browser",
     "lib/status/http/status-server.ts": "connections that do not close are cut",
   };
 

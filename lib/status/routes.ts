@@ -20,7 +20,8 @@ import type { StatusRequest } from "./http/status-request.js";
 import { expositionContentType, printExposition } from "./metrics/exposition.js";
 import type { Metrics } from "./metrics/metrics.js";
 import { stateFamilies } from "./metrics/state-families.js";
-import { livePage, livePageHeaders } from "./page/page.js";
+import { pageAssets } from "./page/assets.js";
+import { pageReply, viewPatterns } from "./page/page.js";
 import type { StatusSource } from "./types.js";
 
 /** What a handler gets. `now` is in milliseconds since the epoch. */
@@ -30,8 +31,10 @@ export interface RouteContext {
   readonly now: number;
   readonly version: string;
   readonly request: StatusRequest;
-  /** What stood in the place of the `{}` of the pattern. */
+  /** What stood in the place of the first `{}` of the pattern; empty where it has none. */
   readonly parameter: string;
+  /** What stood in the place of each `{}`. */
+  readonly parameters: readonly string[];
 }
 
 /** One route and its handler. */
@@ -155,15 +158,17 @@ function uploads({ source }: RouteContext): Reply {
 
 /** All routes of the status API. */
 const routes: readonly Route[] = [
+  ...viewPatterns.map(
+    (pattern): Route => ({
+      method: "GET",
+      pattern,
+      answer: ({ request }) => pageReply(request.url),
+    }),
+  ),
   {
     method: "GET",
-    pattern: "/",
-    answer: () => ({
-      status: 200,
-      contentType: "text/html; charset=utf-8",
-      body: livePage,
-      headers: livePageHeaders,
-    }),
+    pattern: "/assets/{}",
+    answer: async ({ request, parameter }) => (await pageAssets()).answer(parameter, request),
   },
   { method: "GET", pattern: "/health", answer: health },
   { method: "GET", pattern: "/ready", answer: ready },
@@ -253,34 +258,49 @@ const routes: readonly Route[] = [
 ];
 
 const fixedRoutes = new Map<string, Route>();
-const openRoutes: { readonly route: Route; readonly before: string; readonly after: string }[] = [];
+const openRoutes: { readonly route: Route; readonly segments: readonly string[] }[] = [];
 for (const route of routes) {
-  const hole = route.pattern.indexOf("{}");
-  if (hole < 0) {
+  if (route.pattern.includes("{}")) {
+    openRoutes.push({ route, segments: route.pattern.split("/") });
+  } else {
     fixedRoutes.set(`${route.method} ${route.pattern}`, route);
     if (route.pattern !== "/") fixedRoutes.set(`${route.method} ${route.pattern}/`, route);
-  } else {
-    openRoutes.push({ route, before: route.pattern.slice(0, hole), after: route.pattern.slice(hole + 2) });
   }
 }
 
+/** What stands in the places of the `{}`; undefined where a path does not match. */
+function matchSegments(pattern: readonly string[], path: readonly string[]): string[] | undefined {
+  if (pattern.length !== path.length) return undefined;
+  const found: string[] = [];
+  for (const [index, segment] of path.entries()) {
+    if (pattern[index] !== "{}") {
+      if (pattern[index] !== segment) return undefined;
+    } else if (segment === "") return undefined;
+    else found.push(segment);
+  }
+  return found;
+}
+
+/** A route and what stood in the places of its `{}`. */
+export interface FoundRoute {
+  readonly route: Route;
+  readonly parameters: readonly string[];
+}
+
 /** The route of a request; the path is compared byte by byte, the query is ignored, HEAD is handled as GET. Undefined: not found. */
-export function findRoute(
-  method: string,
-  url: string,
-): { readonly route: Route; readonly parameter: string } | undefined {
+export function findRoute(method: string, url: string): FoundRoute | undefined {
   const query = url.indexOf("?");
   const path = query < 0 ? url : url.slice(0, query);
   const verb = method === "HEAD" ? "GET" : method;
   const fixed = fixedRoutes.get(`${verb} ${path}`);
-  if (fixed !== undefined) return { route: fixed, parameter: "" };
-  for (const { route, before, after } of openRoutes) {
-    if (route.method !== verb || !path.startsWith(before) || !path.endsWith(after)) continue;
-    if (path.length <= before.length + after.length) continue;
-    const segment = path.slice(before.length, path.length - after.length);
-    if (segment.includes("/")) continue;
+  if (fixed !== undefined) return { route: fixed, parameters: [] };
+  const sent = path.split("/");
+  for (const { route, segments } of openRoutes) {
+    if (route.method !== verb) continue;
+    const found = matchSegments(segments, sent);
+    if (found === undefined) continue;
     try {
-      return { route, parameter: decodeURIComponent(segment) };
+      return { route, parameters: found.map((segment) => decodeURIComponent(segment)) };
     } catch {
       return undefined;
     }

@@ -13,8 +13,7 @@ import type { Assignment } from "../../scheduler/types.js";
 import type { QueueMonitor } from "../ingestion/queue-monitor.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
-import type { BuilderSession } from "./builder-session.js";
-import type { BuilderSessions } from "./builder-sessions.js";
+import type { BuilderSession, BuilderSessions } from "./builder-sessions.js";
 import type { AttemptLauncher } from "./launcher.js";
 import type { ResumedBuild } from "./resumed-build.js";
 

@@ -5,13 +5,35 @@
  * tunnel without waiting; a tunnel that does not drain is closed by the transport, which counts as a lost machine.
  */
 import type { Logger } from "../../log.js";
-import type { BuilderJoin, RunnerOrder, RunningBuild, TunnelConnection } from "../../rpc/types.js";
+import type {
+  BuilderJoin,
+  BuilderPing,
+  RunnerOrder,
+  RunningBuild,
+  TunnelConnection,
+} from "../../rpc/types.js";
 import { attemptId, type MachineId, machineId } from "../../scheduler/ids.js";
+import type { MachineInfo, MachineLoad } from "../../scheduler/machines/machine-types.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
-import { BuilderSession } from "./builder-session.js";
 import type { MachineEvents } from "./machine-events.js";
-import { machineInfo, machineLoad } from "./machine-facts.js";
 import { ResumedBuild } from "./resumed-build.js";
+
+/** What other parts see of a session. */
+export interface BuilderSession {
+  readonly id: MachineId;
+  readonly join: BuilderJoin;
+  /** Address of the builder's end, for people. */
+  readonly peer: string;
+  /** Milliseconds since the epoch. */
+  readonly joinedAt: number;
+  readonly lastPing: BuilderPing | undefined;
+  /** Milliseconds since the epoch; undefined before the first ping. */
+  readonly lastPingAt: number | undefined;
+  /** Builds that it came with and that are not settled yet. */
+  readonly resumed: readonly ResumedBuild[];
+  /** Milliseconds since the epoch; resumed builds that are still unmatched by then are not wanted. */
+  readonly adoptionDeadline: number;
+}
 
 /** What sessions work with. */
 export interface BuilderSessionsOptions {
@@ -27,6 +49,15 @@ export interface BuilderSessionsOptions {
   readonly adoptionGraceMs?: number;
 }
 
+interface OpenSession extends BuilderSession {
+  lastPing: BuilderPing | undefined;
+  lastPingAt: number | undefined;
+  readonly tunnel: TunnelConnection;
+  resumed: readonly ResumedBuild[];
+  /** Its tunnel was ended by us: it is not expected back. */
+  leaving: boolean;
+}
+
 /** The open sessions by machine. */
 export class BuilderSessions {
   readonly #scheduler: RunningScheduler;
@@ -36,7 +67,7 @@ export class BuilderSessions {
   readonly #pingIntervalMs: number;
   readonly #rejoinGraceMs: number;
   readonly #adoptionGraceMs: number;
-  readonly #open = new Map<MachineId, BuilderSession>();
+  readonly #open = new Map<MachineId, OpenSession>();
   /** Builds whose machine left while they were being adopted, by attempt; it may be back before that is done. */
   readonly #adopting = new Map<string, ResumedBuild>();
 
@@ -53,34 +84,47 @@ export class BuilderSessions {
   /** Serves one tunnel until either end closes it. */
   async serve(join: BuilderJoin, tunnel: TunnelConnection): Promise<void> {
     const scheduler = this.#scheduler;
-    const session = new BuilderSession(join, tunnel, scheduler.now() + this.#adoptionGraceMs);
-    const { id } = session;
+    const logger = this.#logger;
+    const id = machineId(join.machineId);
+    const joinedAt = scheduler.now();
+    const session: OpenSession = {
+      id,
+      join,
+      peer: tunnel.peer.address,
+      joinedAt,
+      lastPing: undefined,
+      lastPingAt: undefined,
+      tunnel,
+      resumed: [],
+      adoptionDeadline: joinedAt + this.#adoptionGraceMs,
+      leaving: false,
+    };
     const before = this.#open.get(id);
     this.#open.set(id, session);
     const running = join.running ?? [];
     this.#machineEvents.joined(join);
     scheduler.addMachine(
-      machineInfo(join),
+      machineInfo(id, join),
       running.map((build) => attemptId(build.buildId)),
     );
-    session.resume(this.#unsettled(id, running));
+    this.#resume(session, running);
     // A round of the dispatcher decides on the rest.
     const deadlinePassed =
       session.resumed.length === 0
         ? undefined
         : setTimeout(() => scheduler.requestRound(), this.#adoptionGraceMs + 1);
-    before?.supersede();
-    session.send({
+    before?.tunnel.close("the builder joined again");
+    tunnel.send({
       kind: "joinResponse",
       machineId: id,
       maxConcurrentDownloads: this.#maxConcurrentDownloads(),
     });
-    session.send({ kind: "ping", message: "ping" });
-    const pings = setInterval(() => session.send({ kind: "ping", message: "ping" }), this.#pingIntervalMs);
+    tunnel.send({ kind: "ping", message: "ping" });
+    const pings = setInterval(() => tunnel.send({ kind: "ping", message: "ping" }), this.#pingIntervalMs);
     try {
-      for await (const ping of session.pings()) scheduler.updateMachine(id, machineLoad(ping));
+      for await (const ping of tunnel.messages) this.#pinged(session, ping);
     } catch (error) {
-      this.#logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
+      logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
     } finally {
       clearInterval(pings);
       clearTimeout(deadlinePassed);
@@ -106,20 +150,23 @@ export class BuilderSessions {
 
   /** Puts an order into the machine's tunnel; false when the machine is not (or no longer) connected. */
   send(machine: MachineId, order: RunnerOrder): boolean {
-    return this.#open.get(machine)?.send(order) ?? false;
+    return this.#open.get(machine)?.tunnel.send(order) ?? false;
   }
 
   broadcast(order: RunnerOrder): void {
-    for (const session of this.#open.values()) session.send(order);
+    for (const session of this.#open.values()) session.tunnel.send(order);
   }
 
   /** Ends a tunnel from our side, for example of a machine that went silent. */
   disconnect(machine: MachineId, reason: string): void {
-    this.#open.get(machine)?.disconnect(reason);
+    const session = this.#open.get(machine);
+    if (session === undefined) return;
+    session.leaving = true;
+    session.tunnel.close(reason);
   }
 
   disconnectAll(reason: string): void {
-    for (const session of this.#open.values()) session.disconnect(reason);
+    for (const session of this.#open.values()) this.disconnect(session.id, reason);
   }
 
   get(machine: MachineId): BuilderSession | undefined {
@@ -130,20 +177,31 @@ export class BuilderSessions {
     return [...this.#open.values()];
   }
 
-  /** The builds among `running` that are not attempts of the machine yet. */
-  #unsettled(machine: MachineId, running: readonly RunningBuild[]): readonly ResumedBuild[] {
+  /** Remembers the builds that are not attempts of the machine yet, until they are settled. */
+  #resume(session: OpenSession, running: readonly RunningBuild[]): void {
     const { view } = this.#scheduler;
-    const unsettled = running.flatMap((build) => {
-      const known = view.attempt(attemptId(build.buildId))?.machine === machine;
+    session.resumed = running.flatMap((build) => {
+      const known = view.attempt(attemptId(build.buildId))?.machine === session.id;
       return known ? (this.#adopting.get(build.buildId) ?? []) : new ResumedBuild(build);
     });
-    for (const { build, whenSettled } of unsettled) {
-      void whenSettled.then(() => this.#adopting.delete(build.buildId));
+    for (const one of session.resumed) {
+      void one.whenSettled.then(() => {
+        this.#adopting.delete(one.build.buildId);
+        session.resumed = session.resumed.filter((other) => other !== one);
+      });
     }
-    return unsettled;
   }
 
-  #ended(session: BuilderSession): void {
+  #pinged(session: OpenSession, ping: BuilderPing): void {
+    // The id inside the message is what counts on the wire, but a builder speaks for itself only.
+    if (machineId(ping.machineId) !== session.id) return;
+    const pressure = ping.pressure ?? session.lastPing?.pressure;
+    session.lastPing = pressure === undefined ? ping : { ...ping, pressure };
+    session.lastPingAt = this.#scheduler.now();
+    this.#scheduler.updateMachine(session.id, machineLoad(ping));
+  }
+
+  #ended(session: OpenSession): void {
     const scheduler = this.#scheduler;
     const { id, join } = session;
     if (this.#open.get(id) !== session) return;
@@ -153,4 +211,37 @@ export class BuilderSessions {
     if (keepsBuilding && hasAttempts) scheduler.disconnectMachine(id, this.#rejoinGraceMs);
     else scheduler.removeMachine(id);
   }
+}
+
+function machineInfo(id: MachineId, join: BuilderJoin): MachineInfo {
+  return {
+    id,
+    hostname: join.hostname,
+    systems: join.systems,
+    supportedFeatures: join.supportedFeatures,
+    mandatoryFeatures: join.mandatoryFeatures,
+    cpuCount: join.cpuCount,
+    bogomips: join.bogomips,
+    speedFactor: join.speedFactor,
+    maxJobs: join.maxJobs,
+    buildDirAvailThreshold: join.buildDirAvailThreshold,
+    storeAvailThreshold: join.storeAvailThreshold,
+    load1Threshold: join.load1Threshold,
+    cpuPsiThreshold: join.cpuPsiThreshold,
+    memPsiThreshold: join.memPsiThreshold,
+    ioPsiThreshold: join.ioPsiThreshold,
+  };
+}
+
+function machineLoad(ping: BuilderPing): MachineLoad {
+  return {
+    load1: ping.load1,
+    buildDirFreePercent: ping.buildDirFreePercent,
+    storeFreePercent: ping.storeFreePercent,
+    pressure: ping.pressure && {
+      cpuSomeAvg10: ping.pressure.cpuSome?.avg10,
+      memFullAvg10: ping.pressure.memFull?.avg10,
+      ioFullAvg10: ping.pressure.ioFull?.avg10,
+    },
+  };
 }

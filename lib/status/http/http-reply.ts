@@ -13,8 +13,8 @@ import { headerOf, type StatusRequest } from "./status-request.js";
 export interface Reply {
   readonly status: number;
   readonly contentType: string;
-  /** A long body comes in pieces, made while they are sent. */
-  readonly body: string | AsyncIterable<string>;
+  /** Bytes are sent as they are. A long body comes in pieces, made while they are sent. */
+  readonly body: string | Uint8Array | AsyncIterable<string>;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -75,7 +75,8 @@ export function listReply<T>(
   };
 }
 
-function accepts({ headers }: StatusRequest, coding: string): boolean {
+/** Whether the client takes a content coding, such as `gzip`. */
+export function accepts({ headers }: StatusRequest, coding: string): boolean {
   const header = headerOf(headers, "accept-encoding") ?? "";
   return header.split(",").some((part) => {
     const [name, ...parameters] = part.split(";").map((text) => text.trim().toLowerCase());
@@ -112,20 +113,21 @@ export async function encodeReply(request: StatusRequest, reply: Reply): Promise
   const headers: Record<string, string> = { "content-type": reply.contentType, ...reply.headers };
   const { status } = reply;
   const isHead = request.method === "HEAD";
-  if (typeof reply.body !== "string") {
+  if (typeof reply.body !== "string" && !(reply.body instanceof Uint8Array)) {
     const compressed = accepts(request, "gzip");
     headers.vary = "accept-encoding";
     if (compressed) headers["content-encoding"] = "gzip";
     return { status, headers, body: isHead ? undefined : streamed(reply.body, compressed) };
   }
-  let body: Uint8Array = Buffer.from(reply.body, "utf8");
+  let body = typeof reply.body === "string" ? Buffer.from(reply.body, "utf8") : reply.body;
   if (status === 200 && (request.method === "GET" || isHead)) {
     const tag = `"${createHash("sha1").update(body).digest("base64url")}"`;
     headers.etag = tag;
     headers.vary = "accept-encoding";
     if (matches(request, tag)) return { status: 304, headers, body: undefined };
   }
-  if (body.length >= minimalCompressedSize && accepts(request, "gzip")) {
+  const isText = typeof reply.body === "string";
+  if (isText && body.length >= minimalCompressedSize && accepts(request, "gzip")) {
     body = await compress(body, { level: constants.Z_BEST_SPEED });
     headers["content-encoding"] = "gzip";
   }

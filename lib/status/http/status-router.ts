@@ -93,7 +93,8 @@ export class StatusRouter {
         now: this.#clock(),
         version: this.#version,
         request,
-        parameter: found.parameter,
+        parameter: found.parameters[0] ?? "",
+        parameters: found.parameters,
       });
     } catch (thrown) {
       reply = this.#refusal(thrown, `${method} ${path}`);

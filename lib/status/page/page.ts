@@ -1,49 +1,82 @@
-/** The live page: one HTML document without anything from elsewhere. */
-import { createHash } from "node:crypto";
+/**
+ * The live page as the server sees it: one document for every view, and the files that it loads.
+ *
+ * `app/` is the application that runs in the browser, a program of its own with its own `tsconfig.json`; nothing outside
+ * of it imports from it. Everything it shows comes from the routes below `/api/`.
+ */
+import type { Reply } from "../http/http-reply.js";
+import { type PageFiles, pageAssets } from "./assets.js";
 
-import { pageScript } from "./page-script.js";
-import { pageStyle } from "./page-style.js";
+/** Only files of this server run and style the page; it connects to this server alone, and no site may frame it. */
+const policy = [
+  "default-src 'none'",
+  "connect-src 'self'",
+  "img-src 'self' data:",
+  "script-src 'self'",
+  "style-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join("; ");
 
-function contentHash(text: string): string {
-  return `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+/**
+ * From the address of a view to the page's root. Relative, so that the page works below any path, also behind a proxy
+ * that takes a part of the path away.
+ */
+function pathToRoot(path: string): string {
+  const depth = path.split("/").length - 2;
+  return depth > 0 ? "../".repeat(depth) : "./";
 }
 
-/** Only our own script and style run; the page connects only to this server. */
-export const livePageHeaders: Readonly<Record<string, string>> = {
-  "content-security-policy": `default-src 'none'; connect-src 'self'; script-src ${contentHash(pageScript)}; style-src ${contentHash(pageStyle)}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-  "x-content-type-options": "nosniff",
-  "referrer-policy": "no-referrer",
-  "cache-control": "no-cache",
-};
-
-/** The whole page. */
-export const livePage = `<!doctype html>
+function documentText({ script, style }: PageFiles, root: string): string {
+  return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Queue runner</title>
-<style>${pageStyle}</style>
+<meta name="color-scheme" content="light dark">
+<meta name="page-root" content="${root}">
+<title>Hydra queue runner</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="${root}assets/${style}">
+<script type="module" src="${root}assets/${script}"></script>
 </head>
 <body>
-<header>
-<h1>Queue runner</h1><span id="state" class="pill soft" role="status">loading</span><span id="uptime" class="soft"></span>
-<span class="spacer"></span><span id="note" class="bad" role="status"></span>
-<nav aria-label="Data"><a href="status">JSON</a> · <a href="metrics">metrics</a></nav>
-</header>
-<main>
-<div id="problems"></div>
-<dl id="cards" class="cards"></dl>
-<section aria-labelledby="machines-title"><h2 id="machines-title">Machines <small id="machine-count"></small></h2><div id="machines" class="machines"></div></section>
-<section aria-labelledby="queues-title"><h2 id="queues-title">Queues <small>best first; a step's name tells why it is not running</small></h2><ul id="reasons" class="reasons"></ul><div id="queues"></div></section>
-<div class="columns">
-<section aria-labelledby="builds-title"><h2 id="builds-title">Builds <small>the next in the queue</small></h2><div id="builds"></div></section>
-<section aria-labelledby="recent-title"><h2 id="recent-title">Recent results</h2><div id="recent"></div></section>
-</div>
-<section id="skipped-section" aria-labelledby="skipped-title" hidden><h2 id="skipped-title">Builds left out</h2><div id="skipped"></div></section>
-<noscript><p>This page needs JavaScript; the same data is at <a href="status">status</a>.</p></noscript>
-</main>
-<script>${pageScript}</script>
+<div id="app"></div>
+<noscript><p>This page needs JavaScript; the same data is at <a href="${root}status">status</a>.</p></noscript>
 </body>
 </html>
 `;
+}
+
+/** The document of any view. `url` is the request's, below the base path. */
+export async function pageReply(url: string): Promise<Reply> {
+  const { files } = await pageAssets();
+  const path = url.split("?")[0] ?? "/";
+  return {
+    status: 200,
+    contentType: "text/html; charset=utf-8",
+    body: documentText(files, pathToRoot(path)),
+    headers: {
+      "content-security-policy": policy,
+      "x-content-type-options": "nosniff",
+      "referrer-policy": "no-referrer",
+      "cache-control": "no-cache",
+    },
+  };
+}
+
+/** Patterns of the addresses that the page's views have; all get the same document. */
+export const viewPatterns = [
+  "/",
+  "/machines",
+  "/machines/{}",
+  "/queue",
+  "/builds/{}",
+  "/steps/{}",
+  "/steps/{}/log/{}",
+  "/timeline",
+  "/jobsets",
+  "/uploads",
+  "/problems",
+] as const;
