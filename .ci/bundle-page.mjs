@@ -11,10 +11,10 @@ const app = "lib/status/page/app";
 export async function bundlePage(root) {
   const { outputFiles, metafile } = await build({
     absWorkingDir: root,
-    entryPoints: [`${app}/main.tsx`],
+    entryPoints: [`${app}/main.tsx`, `${app}/style/main.css`],
     tsconfig: `${app}/tsconfig.json`,
     outdir: "assets",
-    entryNames: "[name]-[hash]",
+    entryNames: "page-[hash]",
     bundle: true,
     minify: true,
     format: "esm",

@@ -1,0 +1,39 @@
+/** The table of views: which address shows which. */
+import type { ComponentType } from "preact";
+import { Overview } from "./views/overview.js";
+
+/** What a view gets: the parts of its address that stand for something, in order. */
+export interface ViewProps {
+  readonly parts: readonly string[];
+}
+
+/** A view. */
+export interface View {
+  /** `{}` stands for one part. */
+  readonly pattern: string;
+  readonly title: string;
+  readonly component: ComponentType<ViewProps>;
+  /** In the navigation: what follows `g` on the keyboard. */
+  readonly key?: string;
+}
+
+/** All views, those of the navigation in its order. */
+export const views: readonly View[] = [{ pattern: "/", title: "Overview", key: "o", component: Overview }];
+
+/** The view of a path, and the parts of the path; undefined: there is none. */
+export function findView(
+  path: string,
+): { readonly view: View; readonly parts: readonly string[] } | undefined {
+  const segments = (path === "/" ? path : path.replace(/\/$/, "")).split("/");
+  for (const view of views) {
+    const pattern = view.pattern.split("/");
+    if (pattern.length !== segments.length) continue;
+    if (!pattern.every((part, index) => part === "{}" || part === segments[index])) continue;
+    try {
+      return { view, parts: segments.filter((_, index) => pattern[index] === "{}").map(decodeURIComponent) };
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
+}
