@@ -141,7 +141,7 @@ const innerFloors: Readonly<Record<string, readonly (readonly string[])[]>> = {
   runner: [["events"], ["state"], ["recording", "outputs"], ["ingestion"], ["attempt"], ["service"]],
 };
 /** Files beside inner rooms that put them together. No inner room imports them. */
-const innerTops = ["index", "queue-runner", "opening", "listening", "ownership", "assembly"].map(
+const innerTops = ["index", "queue-runner", "life", "opening", "listening", "ownership", "assembly"].map(
   (name) => `lib/runner/${name}.ts`,
 );
 
@@ -164,6 +164,37 @@ describe("inner rooms", () => {
       return innerFloorOf(room, to) >= innerFloorOf(room, from);
     });
     expect(wrong.map(show)).toEqual([]);
+  });
+});
+
+describe("packages", () => {
+  /** Each is the business of one room, which hides it from the others. */
+  const owners: Readonly<Record<string, string>> = {
+    "@aws-sdk/client-s3": "binary-cache",
+    "@aws-sdk/s3-request-presigner": "binary-cache",
+    "@bufbuild/protobuf": "rpc",
+    "@connectrpc/connect": "rpc",
+    "@connectrpc/connect-node": "rpc",
+    "@toondepauw/node-zstd": "compression",
+    "drizzle-orm": "database",
+    pg: "database",
+    "prom-client": "status",
+    "smol-toml": "config",
+  };
+  const packageOf = (name: string): string =>
+    name
+      .split("/")
+      .slice(0, name.startsWith("@") ? 2 : 1)
+      .join("/");
+
+  it("are imported by one room each", () => {
+    const foreign = imports.filter(({ to }) => /^[@\w]/.test(to) && !/^(?:lib\/|node:)/.test(to));
+    const used = new Set(foreign.map(({ from, to }) => `${packageOf(to)} by ${roomOf(from)}`));
+    expect([...used].sort()).toEqual(
+      Object.entries(owners)
+        .map(([name, room]) => `${name} by ${room}`)
+        .sort(),
+    );
   });
 });
 

@@ -5,7 +5,7 @@
  * runner's own look at outputs that exist already. It knows store paths and the report's types, nothing else.
  */
 
-// Lines that did not count, and how a log names them.
+/** Lines that did not count, and how a log names them. */
 export { type DroppedLine, printDroppedLine } from "./dropped.js";
-// Reading one output.
+/** Reading one output. */
 export { type NixSupportPlace, type NixSupportReport, readNixSupport } from "./read.js";

@@ -6,22 +6,41 @@
  *
  * With what programs need besides: errors, log and version of this package.
  */
+
+/** The root of all errors of this package, and how they are printed. */
 export { errorChain, HydraError, isSystemError, UsageError } from "../errors.js";
+/** The log of a program. */
 export { createLogger, type LogFields, type Logger } from "../log.js";
+/** Levels of a log that change while the program works. */
 export { LogLevels } from "../log-levels.js";
+/** Version of this package. */
 export { packageVersion } from "../version.js";
+/** What a service cannot do; see `code`. */
 export { ProcessError } from "./errors.js";
+/** How many files the process may have open, and how many it needs. */
 export { openFilesLimit, requireFilesToLoad, requireOpenFiles } from "./file-limit.js";
-export type { InheritedSocketsOptions, MutableEnvironment } from "./inherited-sockets.js";
-export { inheritedSockets } from "./inherited-sockets.js";
-export type { LockFile, LockFileOptions } from "./lock-file.js";
-export { acquireLockFile } from "./lock-file.js";
+/** Sockets of systemd's socket activation. */
+export {
+  type InheritedSocketsOptions,
+  inheritedSockets,
+  type MutableEnvironment,
+} from "./inherited-sockets.js";
+/** One instance per data folder; the Rust programs respect the same lock. */
+export { acquireLockFile, type LockFile, type LockFileOptions } from "./lock-file.js";
+/** SIGUSR1 and SIGUSR2 as "say more" and "say less". */
 export { onLogLevelSignals } from "./log-level-signals.js";
-export type { ReloadSignal } from "./reload-signal.js";
-export { onReloadSignal } from "./reload-signal.js";
-export type { ProgramOptions } from "./run-program.js";
-export { runProgram } from "./run-program.js";
-export type { ShutdownSignals } from "./shutdown-signals.js";
-export { shutdownSignals } from "./shutdown-signals.js";
-export type { NotifyOptions, ServiceState } from "./systemd-notify.js";
-export { notifySystemd, printServiceState, SystemdNotifier, watchdogIntervalMs } from "./systemd-notify.js";
+/** Reloading settings on SIGHUP. */
+export { onReloadSignal, type ReloadSignal } from "./reload-signal.js";
+/** The frame of a `main`: errors become one line and an exit code. */
+export { type ProgramOptions, runProgram } from "./run-program.js";
+/** The two steps of stopping: the first SIGTERM or SIGINT asks for it, the second one insists. */
+export { type ShutdownSignals, shutdownSignals } from "./shutdown-signals.js";
+/** Readiness, status and watchdog messages for systemd. */
+export {
+  type NotifyOptions,
+  notifySystemd,
+  printServiceState,
+  type ServiceState,
+  SystemdNotifier,
+  watchdogIntervalMs,
+} from "./systemd-notify.js";

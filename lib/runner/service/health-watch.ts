@@ -1,5 +1,6 @@
 /** Watches the runner and its surroundings, so that what does not work is a problem within five seconds. */
 import { pause } from "../../async/index.js";
+import { DatabaseProbe } from "../../database/database-probe.js";
 import type { HydraDatabase } from "../../database/hydra-database.js";
 import type { Listener } from "../../database/listener.js";
 import type { QueueMonitor } from "../ingestion/queue-monitor.js";
@@ -8,7 +9,7 @@ import type { Problems, Trouble } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import { machineTroubles } from "./machine-troubles.js";
-import { DatabaseProbe, spaceProbe, storeProbe, writeProbe } from "./probes.js";
+import { spaceProbe, storeProbe, writeProbe } from "./probes.js";
 import { watch } from "./watch.js";
 
 /** What is watched. */

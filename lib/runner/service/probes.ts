@@ -1,38 +1,8 @@
 /** Cheap questions that show whether the surroundings of the runner work. */
 import { mkdir, rm, statfs, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Client } from "pg";
-import type { HydraDatabase } from "../../database/hydra-database.js";
 import { parseStorePath } from "../../nix/path/store-path.js";
 import type { RunnerStore } from "../state/runner-store.js";
-
-/** A query without tables on a connection of its own, which is made again when it breaks. */
-export class DatabaseProbe {
-  readonly #database: Pick<HydraDatabase, "connect">;
-  #client: Client | undefined;
-
-  constructor(database: Pick<HydraDatabase, "connect">) {
-    this.#database = database;
-  }
-
-  /** @throws the driver's error when the server cannot be reached or does not answer */
-  async ask(): Promise<void> {
-    try {
-      this.#client ??= await this.#database.connect("health");
-      await this.#client.query("SELECT 1");
-    } catch (error) {
-      this.close();
-      throw error;
-    }
-  }
-
-  /** Drops the connection without waiting for a server that may be silent. */
-  close(): void {
-    const client = this.#client;
-    this.#client = undefined;
-    void client?.end().catch(() => undefined);
-  }
-}
 
 const probeBytes = Buffer.alloc(4096, "h");
 
