@@ -75,6 +75,7 @@ export class LogStore {
     const path = this.pathOf(drv);
     if (options.since !== undefined) await this.#removeSince(path, options.since);
     const logger = this.#logger;
+    let waiting = false;
     try {
       const file = await retry(
         async () => {
@@ -85,9 +86,13 @@ export class LogStore {
           classify: (error) => (isShortage(error) ? "passing" : "final"),
           delayMs: () => openAgainMs,
           budget: { totalMs: openPatienceMs, doubtfulTries: 1 },
-          onRetry: ({ error }) => logger.warn("a log cannot be opened; trying again", { path, error }),
+          onRetry: ({ error }) => {
+            if (!waiting) logger.warn("a log cannot be opened; trying again", { path, error });
+            waiting = true;
+          },
         },
       );
+      if (waiting) logger.info("a log can be opened again", { path });
       return new FileLogWriter({ path, file, maxBytes: this.#maxBytes, logger });
     } catch (error) {
       if (!isSystemError(error)) throw error;

@@ -60,18 +60,22 @@ export class UnprovenFile implements UnprovenMemory {
       await writeFile(temporary, lines.join(""));
       await rename(temporary, path);
     };
+    let waiting = false;
     await retry(write, {
       classify: () => "passing",
       delayMs: (failures) =>
         backoffDelay(failures, { firstMs: firstPauseMs, longestMs: longestPauseMs, random }),
       signal: stopped,
       ref: false,
-      onRetry: ({ error, delayMs }) =>
+      onRetry: ({ error }) => {
+        if (waiting) return;
+        waiting = true;
         logger.warn("the list of unproven store paths cannot be written; outputs wait for it", {
           path,
-          retryInMs: Math.round(delayMs),
           error,
-        }),
+        });
+      },
     });
+    if (waiting) logger.info("the list of unproven store paths can be written again", { path });
   }
 }
