@@ -1,0 +1,71 @@
+// A nix-daemon that stands still for 25 s, under the runner and under the builder: builds wait for it, none is lost.
+import { setTimeout as sleep } from "node:timers/promises";
+import { expect, test } from "vitest";
+import { descendants, shellDerivation, type TestNixStore } from "../support/nix.js";
+import { usePair } from "../support/pair.js";
+import { testDatabase } from "../support/test-database.js";
+import { until } from "../support/until.js";
+
+const pair = usePair(async () => ({
+  databaseUrl: await testDatabase(),
+  builders: [{ settings: { maxJobs: 4 } }],
+  // Whatever is lost once is lost.
+  runner: { maxRetries: 0 },
+}));
+
+/** Stops the daemon, its workers and their builds; the result lets them go on. */
+async function freeze(store: TestNixStore): Promise<() => void> {
+  const { daemonPid } = store;
+  if (daemonPid === undefined) throw new Error("the store has no daemon");
+  const family = [daemonPid, ...(await descendants(daemonPid))];
+  const signal = (name: NodeJS.Signals): void => {
+    for (const pid of family) process.kill(pid, name);
+  };
+  signal("SIGSTOP");
+  return () => signal("SIGCONT");
+}
+
+interface Health {
+  readonly ok: boolean;
+  readonly codes: readonly string[];
+}
+
+async function health(): Promise<Health> {
+  const response = await fetch(`${pair().statusUrl}/health`, { signal: AbortSignal.timeout(2_000) });
+  const { problems } = (await response.json()) as { problems: { code: string }[] };
+  return { ok: response.ok, codes: problems.map(({ code }) => code) };
+}
+
+test.each(["runner", "builder"] as const)("of the %s", async (which) => {
+  const { tables, runner } = pair();
+  const builder = pair().builder();
+  const drvs = await pair().instantiate(
+    ...Array.from({ length: 8 }, (_, index) =>
+      shellDerivation(`${which}-${index}`, `/bin/busybox sleep ${2 + 3 * (index % 4)}; echo > $out`),
+    ),
+  );
+  const add = (some: readonly string[]): Promise<number[]> =>
+    tables.addBuilds(some.map((drv) => ({ drv, jobsetId: pair().jobsetId })));
+  const early = await add(drvs.slice(0, 4));
+  for (const id of early) await tables.waitBusy(id);
+  const thaw = await freeze(which === "runner" ? pair().store : builder.store);
+  const begun = Date.now();
+  try {
+    if (which === "runner") {
+      await until("/health to say it", async () => (await health()).codes.includes("store-silent"), {
+        timeoutMs: 15_000,
+      });
+    }
+    const late = await add(drvs.slice(4));
+    await sleep(25_000 - (Date.now() - begun));
+    early.push(...late);
+  } finally {
+    thaw();
+  }
+  await tables.waitFinished(early);
+  const rows = await tables.rows(early);
+  expect(rows.Builds.map(({ buildstatus }) => buildstatus)).toEqual(early.map(() => 0));
+  expect(rows.BuildSteps.map(({ status }) => status)).toEqual(early.map(() => 0));
+  expect(runner.running && builder.process.running).toBe(true);
+  await until("/health to be well again", async () => (await health()).ok);
+});
