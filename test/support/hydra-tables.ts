@@ -188,7 +188,7 @@ export class HydraTables implements AsyncDisposable {
 
   async waitFinished(ids: readonly number[], timeoutMs = 180_000): Promise<void> {
     await until(
-      `builds ${ids.join(", ")} to finish`,
+      `builds ${ids.slice(0, 10).join(", ")}${ids.length > 10 ? ", …" : ""} to finish`,
       async () => {
         const { rows } = await this.#look(() =>
           this.client.query<{ open: number }>(

@@ -33,13 +33,19 @@ test("point 7: after kill -9 no row is busy", async () => {
 
 test("point 8: one step fails 5,000 builds; each is named once, in payloads the server takes", async () => {
   const { tables, notifications } = pair();
-  const failing = shellDerivation("shared-failure", "/bin/busybox sleep 1; exit 1");
+  const failing = shellDerivation("shared-failure", "exit 1");
   const drvs = await pair().instantiate(
     failing,
     ...Array.from({ length: 9 }, (_, index) =>
       shellDerivation(`needs-it-${index}`, "echo > $out", `input = ${failing};`),
     ),
   );
+  // Nothing starts before all builds are read: one that is read later is answered from what failed.
+  const switchMachine = (action: string) =>
+    fetch(`${pair().statusUrl}/machines/builder-a/${action}`, { method: "POST" });
+  // What the test before left runs again on a builder that comes back.
+  await tables.waitFinished(killed);
+  await until("the machine to be drained", async () => (await switchMachine("drain")).ok);
   // Long ids make long payloads.
   await tables.client.query("select setval('builds_id_seq', 1000000000)");
   await tables.client.query("begin");
@@ -53,6 +59,11 @@ test("point 8: one step fails 5,000 builds; each is named once, in payloads the 
   await tables.client.query("insert into buildoutputs (build, name) select unnest($1::int[]), 'out'", [ids]);
   await tables.client.query("select pg_notify('builds_added', $1)", [String(ids[0])]);
   await tables.client.query("commit");
+  await until("all builds to be read", async () => {
+    const { queueRunner } = await pair().get("/status");
+    return (queueRunner as { readonly buildCount: number }).buildCount === ids.length;
+  });
+  expect((await switchMachine("resume")).status).toBe(200);
   await tables.waitFinished(ids);
   await notifications.settle();
 
