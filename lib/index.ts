@@ -2,29 +2,34 @@
  * Continuous builds for Nix, as a library: everything the two programs are made of.
  *
  * Each room is also an entry point of its own (`hydra-runner/nix`, `hydra-runner/scheduler`, …) with more names than
- * are gathered here.
+ * are gathered here. Each name comes from its own file, not from the entrance of its room, which would load the rest of
+ * the room with it.
  */
-export { BinaryCache, binaryCacheOn, FileCache, S3Uploader, UploadQueue } from "./binary-cache/index.js";
-export { BuilderClient, type BuilderClientOptions } from "./builder/index.js";
-export {
-  type BuilderConfig,
-  defineBuilderConfig,
-  defineQueueRunnerConfig,
-  loadBuilderConfig,
-  loadQueueRunnerConfig,
-  type QueueRunnerConfig,
-} from "./config/index.js";
-// Not from the entrance of the room, which has the tables and with them drizzle.
+export { BinaryCache } from "./binary-cache/cache/binary-cache.js";
+export { FileCache } from "./binary-cache/objects/file-cache.js";
+export { S3Uploader } from "./binary-cache/objects/s3-uploader.js";
+export { binaryCacheOn } from "./binary-cache/open.js";
+export { UploadQueue } from "./binary-cache/queue/upload-queue.js";
+export { BuilderClient } from "./builder/builder-client.js";
+export type { BuilderClientOptions } from "./builder/options.js";
+export { defineBuilderConfig, loadBuilderConfig } from "./config/builder-config.js";
+export { defineQueueRunnerConfig, loadQueueRunnerConfig } from "./config/queue-runner-config.js";
+export type { BuilderConfig, QueueRunnerConfig } from "./config/types.js";
 export { EmbeddedPostgres } from "./database/embedded/embedded-postgres.js";
 export { HydraDatabase } from "./database/hydra-database.js";
 export { openHydraDatabase } from "./database/open-hydra-database.js";
 export { HydraError, UsageError } from "./errors.js";
 export { createLogger, type Logger } from "./log.js";
 export { LogLevels } from "./log-levels.js";
-export { DaemonStore, openStore, parseDerivation, Signer, type Store, type StorePath } from "./nix/index.js";
-// Without the client, which is loaded by those who join a runner.
-export { RunnerServer } from "./rpc/server/index.js";
-export { QueueRunner, type QueueRunnerOptions } from "./runner/index.js";
+export { Signer } from "./nix/cache/signer.js";
+export { DaemonStore } from "./nix/daemon/daemon-store.js";
+export { openStore } from "./nix/daemon/open-store.js";
+export { parseDerivation } from "./nix/derivation/parser.js";
+export type { StorePath } from "./nix/path/store-path.js";
+export type { Store } from "./nix/store/store.js";
+export { RunnerServer } from "./rpc/server/runner-server.js";
+export type { QueueRunnerOptions } from "./runner/options.js";
+export { QueueRunner } from "./runner/queue-runner.js";
 export {
   bogomipsWithSpeedFactor,
   cpuCoreCountWithSpeedFactor,

@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { hostname, tmpdir } from "node:os";
 import { backoffDelay, sleep } from "../async/index.js";
-import { referenceProtocolVersion } from "../config/index.js";
+import { referenceProtocolVersion } from "../config/queue-runner-settings.js";
 import { errorChain, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
 import type { BuilderPing, BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";

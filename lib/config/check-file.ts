@@ -1,5 +1,4 @@
-/** From the text of a file, or an object, to checked values, by a table of settings. */
-import { parse, TomlError } from "smol-toml";
+/** From what a file or an object holds to checked values, by a table of settings. */
 
 import { ConfigError, configError, keyError } from "./config-error.js";
 import { Secret } from "./secret.js";
@@ -144,18 +143,11 @@ class Checker {
 }
 
 /**
- * Parses TOML text and checks it against the table. `file` is only for messages.
- * @throws UsageError with one line that names file and key (or line and column)
+ * Checks what a parser made of a file against the table; its integers are bigints. `file` is only for messages.
+ *
+ * @throws ConfigError that names file and key
  */
-export function checkFile<T extends SettingTable>(file: string, text: string, settings: T): ValuesOf<T> {
-  let table: object;
-  try {
-    table = parse(text, { integersAsBigInt: true });
-  } catch (cause) {
-    if (!(cause instanceof TomlError)) throw cause;
-    const what = (cause.message.split("\n")[0] ?? "").replace("Invalid TOML document: ", "");
-    throw configError(file, `line ${cause.line}, column ${cause.column}: not TOML: ${what}`);
-  }
+export function checkParsed<T extends SettingTable>(file: string, table: object, settings: T): ValuesOf<T> {
   // The checker went by the same table that the type is computed from.
   return new Checker(file, (value) => value).values(table, settings) as ValuesOf<T>;
 }

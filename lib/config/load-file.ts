@@ -1,6 +1,5 @@
 import { readFile } from "node:fs/promises";
 
-import { checkFile } from "./check-file.js";
 import { configError } from "./config-error.js";
 import type { SettingTable, ValuesOf } from "./setting.js";
 import type { Loaded, LoadOptions } from "./types.js";
@@ -18,6 +17,7 @@ export async function loadFile<T extends SettingTable>(
   settings: T,
 ): Promise<Loaded<ValuesOf<T>> & { readonly name: string }> {
   const name = options.path ?? defaultPath;
+  const { checkText } = await import("./check-text.js");
   const explicit = options.explicit ?? options.path !== undefined;
   let bytes: Uint8Array;
   try {
@@ -26,7 +26,7 @@ export async function loadFile<T extends SettingTable>(
     const code = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
     if (code === "ENOENT" && !explicit) {
       const warnings = [`${name} does not exist: all settings have their defaults`];
-      return { name, path: undefined, warnings, config: checkFile(name, "", settings) };
+      return { name, path: undefined, warnings, config: checkText(name, "", settings) };
     }
     const what = code === "ENOENT" ? "does not exist" : `cannot be read (${code})`;
     throw configError(name, `the configuration file ${what}; check --config-path`, cause);
@@ -37,5 +37,5 @@ export async function loadFile<T extends SettingTable>(
   } catch (cause) {
     throw configError(name, "the configuration file is not UTF-8", cause);
   }
-  return { name, path: name, warnings: [], config: checkFile(name, text, settings) };
+  return { name, path: name, warnings: [], config: checkText(name, text, settings) };
 }

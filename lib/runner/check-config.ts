@@ -8,7 +8,7 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import { connectionSettings } from "../database/connection-settings.js";
 import { errorChain, UsageError } from "../errors.js";
 import { Signer } from "../nix/cache/signer.js";
-import { parseStoreUri } from "../nix/index.js";
+import { parseStoreUri } from "../nix/daemon/store-uri.js";
 
 /** How to check settings. */
 export interface CheckConfigOptions {

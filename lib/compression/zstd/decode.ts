@@ -5,7 +5,6 @@ import { childCodec, hasProgram } from "../child-codec.js";
 import { type Codec, runCodec } from "../codec.js";
 import { type NativeZstd, nativeZstd, transformCodec } from "../zlib-codec.js";
 import { ZstdFraming } from "./framing.js";
-import { decodeInScript } from "./script-decoder.js";
 
 /** How zstd data is decoded. */
 export interface DecodeFrameOptions {
@@ -47,8 +46,11 @@ function decodeUnbounded(
 ): AsyncGenerator<Uint8Array> {
   const { live = true, signal, maxWindow = largestWindow } = options;
   if (nativeZstd !== undefined) return decodeNatively(source, nativeZstd, { signal, maxWindow, live });
-  const script = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> =>
-    decodeInScript(abortable(all, signal), maxWindow);
+  // Versions of Node with zstd never load it.
+  async function* script(all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    const { decodeInScript } = await import("./script-decoder.js");
+    yield* decodeInScript(abortable(all, signal), maxWindow);
+  }
   if (live || !hasProgram("zstd")) return script(source);
   const program = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> => {
     const args = ["-dcq", `--memory=${memoryFor(maxWindow)}`];

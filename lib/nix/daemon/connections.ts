@@ -3,7 +3,7 @@
  * their own, because settings and temporary roots belong to a connection.
  */
 import type { BuildSession, ByteStream, CancelOptions, StoreSettings } from "../store/store.js";
-import { DaemonConnection } from "./connection.js";
+import type { DaemonConnection } from "./connection.js";
 import { DaemonError } from "./error.js";
 import { DaemonPool } from "./pool.js";
 import type { Operation } from "./protocol/operations.js";
@@ -41,13 +41,13 @@ export class DaemonConnections {
     const { settings, poolSize, maxIdleMs, maxAgeMs } = options;
     this.#address = address;
     this.#pool = new DaemonPool({
-      open: (signal) => DaemonConnection.open(address, { settings, ...cancel(signal) }),
+      open: (signal) => connect(address, { settings, ...cancel(signal) }),
       ...(poolSize === undefined ? {} : { size: poolSize }),
       ...(maxIdleMs === undefined ? {} : { maxIdleMs }),
       ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
     });
     this.#sessions = new SessionPool({
-      open: (own, signal) => DaemonConnection.open(address, { settings: own, ...cancel(signal) }),
+      open: (own, signal) => connect(address, { settings: own, ...cancel(signal) }),
       maxIdleMs: maxIdleMs ?? 30_000,
     });
   }
@@ -92,7 +92,7 @@ export class DaemonConnections {
 
   /** A connection of one's own, with settings of its own. */
   async dedicate(settings: StoreSettings | undefined, options: CancelOptions): Promise<DedicatedConnection> {
-    const connection = await DaemonConnection.open(this.#address, { settings, ...cancel(options.signal) });
+    const connection = await connect(this.#address, { settings, ...cancel(options.signal) });
     if (this.#closed) {
       connection.close();
       throw new DaemonError("closed", "The store has been closed");
@@ -127,6 +127,12 @@ export class DaemonConnections {
     for (const connection of this.#dedicated) connection.close();
     this.#dedicated.clear();
   }
+}
+
+/** The first connection loads the code of all. */
+async function connect(...args: Parameters<typeof DaemonConnection.open>): Promise<DaemonConnection> {
+  const { DaemonConnection: loaded } = await import("./connection.js");
+  return loaded.open(...args);
 }
 
 /** Only the signal, and no member at all without one. */

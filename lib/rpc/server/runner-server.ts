@@ -2,7 +2,7 @@
  * The runner's gRPC server: HTTP/2 on any number of listeners, one service, health beside it. All calls go through the
  * codec of `../stream`, which bounds what a peer can make the server hold.
  */
-import * as http2 from "node:http2";
+import type * as http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import { createSecureContext, type SecureContextOptions } from "node:tls";
 import { UsageError } from "../../errors.js";
@@ -68,9 +68,16 @@ const maxSessionMemory = 64;
 /** Bytes of all headers of a call. The running builds of a large builder travel in one. */
 const maxHeaderBytes = 65_535;
 
+/** What is loaded by the start of a server, so that importing its class is quick. */
+interface Late {
+  readonly http2: typeof http2;
+  readonly createListener: typeof import("./request-listener.js").requestListener;
+}
+
 /** A running server. Close it to free its listeners. */
 export class RunnerServer {
   readonly #options: RunnerServerOptions;
+  readonly #http2: typeof http2;
   readonly #servers: readonly AnyServer[];
   readonly #connections: Connections;
   readonly #tunnels = new Set<ServerTunnel>();
@@ -79,11 +86,12 @@ export class RunnerServer {
   private constructor(
     options: RunnerServerOptions,
     tokens: TokenList | undefined,
-    createListener: typeof import("./request-listener.js").requestListener,
+    { http2, createListener }: Late,
   ) {
     const { logger = silentLogger } = options;
     const machines = new MachineRegistry();
     this.#options = options;
+    this.#http2 = http2;
     this.#tokens = tokens;
     this.#connections = new Connections({
       machines,
@@ -113,8 +121,11 @@ export class RunnerServer {
   /** @throws UsageError when a listener, certificate or token file cannot be used */
   static async start(options: RunnerServerOptions): Promise<RunnerServer> {
     const tokens = options.tokenPaths && (await TokenList.load(options.tokenPaths));
-    const { requestListener } = await import("./request-listener.js");
-    const server = new RunnerServer(options, tokens, requestListener);
+    const [http2, { requestListener: createListener }] = await Promise.all([
+      import("node:http2"),
+      import("./request-listener.js"),
+    ]);
+    const server = new RunnerServer(options, tokens, { http2, createListener });
     try {
       for (const [index, one] of server.#servers.entries()) {
         const listener = options.listeners[index];
@@ -182,8 +193,8 @@ export class RunnerServer {
     };
     const server =
       tls === undefined
-        ? http2.createServer(settings)
-        : http2.createSecureServer({
+        ? this.#http2.createServer(settings)
+        : this.#http2.createSecureServer({
             ...settings,
             ...secureContext(tls),
             ...(tls.clientCa === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),

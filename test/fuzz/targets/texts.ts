@@ -2,7 +2,7 @@
 import { parseCacheUri } from "../../../lib/binary-cache/index.js";
 import { parseNixConfiguration } from "../../../lib/builder/machine/nix-configuration.js";
 import * as proc from "../../../lib/builder/machine/proc-formats.js";
-import { checkFile } from "../../../lib/config/check-file.js";
+import { checkText } from "../../../lib/config/check-text.js";
 import { builderSettings, parseLogFilter, queueRunnerSettings } from "../../../lib/config/index.js";
 import { parseStoreUri } from "../../../lib/nix/index.js";
 import { parseEndpoint, parseListenAddress } from "../../../lib/rpc/index.js";
@@ -34,10 +34,10 @@ useSubstitutes = true
 
 export const textTargets: readonly FuzzTarget[] = [
   textTarget("queue-runner.toml", [runnerToml], (input) => {
-    assert(typeof checkFile("config.toml", input, queueRunnerSettings) === "object", "no values");
+    assert(typeof checkText("config.toml", input, queueRunnerSettings) === "object", "no values");
   }),
   textTarget("builder.toml", [builderToml], (input) => {
-    assert(typeof checkFile("config.toml", input, builderSettings) === "object", "no values");
+    assert(typeof checkText("config.toml", input, builderSettings) === "object", "no values");
   }),
   textTarget(
     "cache-uri",
