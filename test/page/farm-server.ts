@@ -89,7 +89,7 @@ export async function serveFarm(farm: SimulatedFarm): Promise<FarmServer> {
     };
     return `event: changed\ndata: ${JSON.stringify(data)}\n\n`;
   };
-  const api = (request: IncomingMessage, response: ServerResponse, url: URL): void => {
+  const api = (response: ServerResponse, url: URL): void => {
     const path = url.pathname.slice("/api/".length);
     if (path === "events") {
       response.writeHead(200, { "content-type": "text/event-stream" });
@@ -121,7 +121,7 @@ export async function serveFarm(farm: SimulatedFarm): Promise<FarmServer> {
     const url = new URL(request.url ?? "/", "http://farm");
     if (isSilent) request.socket.destroy();
     else if (request.method === "POST") act(request, response, url);
-    else if (url.pathname.startsWith("/api/")) api(request, response, url);
+    else if (url.pathname.startsWith("/api/")) api(response, url);
     else router.handle(request, response);
   });
   server.listen(0, "127.0.0.1");

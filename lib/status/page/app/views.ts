@@ -1,6 +1,9 @@
 /** The table of views: which address shows which. */
 import type { ComponentType } from "preact";
+import { Machine } from "./views/machine.js";
+import { Machines } from "./views/machines.js";
 import { Overview } from "./views/overview.js";
+import { Queue } from "./views/queue.js";
 
 /** What a view gets: the parts of its address that stand for something, in order. */
 export interface ViewProps {
@@ -18,7 +21,12 @@ export interface View {
 }
 
 /** All views, those of the navigation in its order. */
-export const views: readonly View[] = [{ pattern: "/", title: "Overview", key: "o", component: Overview }];
+export const views: readonly View[] = [
+  { pattern: "/", title: "Overview", key: "o", component: Overview },
+  { pattern: "/machines", title: "Machines", key: "m", component: Machines },
+  { pattern: "/machines/{}", title: "Machine", component: Machine },
+  { pattern: "/queue", title: "Queue", key: "q", component: Queue },
+];
 
 /** The view of a path, and the parts of the path; undefined: there is none. */
 export function findView(

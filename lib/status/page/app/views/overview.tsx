@@ -198,8 +198,7 @@ const runningColumns: readonly Column<ApiRunningStep>[] = [
     kind: "number",
     cell: ({ startedAt, usualMs }) => (
       <>
-        <Since at={startedAt} />
-        {usualMs === null ? null : <span class="soft"> of {roughSpan(usualMs)}</span>}
+        <Since at={startedAt} usual={usualMs} />
       </>
     ),
   },
@@ -222,15 +221,13 @@ const resultColumns: readonly Column<ApiResult>[] = [
     key: "result",
     title: "Result",
     phone: "head",
-    cell: ({ status, result, cached }) => (
-      <ResultMark status={status} result={cached ? `${result}, cached` : result} />
-    ),
-  },
-  {
-    key: "error",
-    title: "Why",
     kind: "name",
-    cell: ({ error }) => <span class="soft clip">{error ?? ""}</span>,
+    cell: ({ status, result, cached, error }) => (
+      <>
+        <ResultMark status={status} result={cached ? `${result}, cached` : result} />
+        {error === null ? null : <span class="soft clip">{error}</span>}
+      </>
+    ),
   },
   {
     key: "machine",

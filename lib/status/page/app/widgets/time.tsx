@@ -14,13 +14,28 @@ export function Ago({ at, suffix = " ago" }: { readonly at: number; readonly suf
   );
 }
 
-/** How long something has gone on: `41 min 3 s`; counts on by itself. */
-export function Since({ at }: { readonly at: number }): JSX.Element {
+interface SinceProps {
+  readonly at: number;
+  /** How long it usually takes; beyond that it is marked. */
+  readonly usual?: number | null;
+}
+
+/** How long something has gone on, and what is usual: `41 min 3 s of 52 min`; counts on by itself. */
+export function Since({ at, usual = null }: SinceProps): JSX.Element {
   const now = useNow();
+  const isLate = usual !== null && now - at > usual * 1.2;
   return (
-    <time dateTime={new Date(at).toISOString()} title={`since ${exactTime(at)}`}>
-      {spanText(now - at)}
-    </time>
+    <>
+      <time
+        class={isLate ? "late" : undefined}
+        dateTime={new Date(at).toISOString()}
+        title={`since ${exactTime(at)}${isLate ? ", longer than usual" : ""}`}
+      >
+        {spanText(now - at)}
+        {isLate ? <span class="sr-only"> (longer than usual)</span> : null}
+      </time>
+      {usual === null ? null : <span class="soft"> of {roughSpan(usual)}</span>}
+    </>
   );
 }
 
