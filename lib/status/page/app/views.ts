@@ -1,14 +1,12 @@
 /** The table of views: which address shows which. */
 import type { ComponentType } from "preact";
+import type { ViewProps } from "./view-props.js";
+import { Build } from "./views/build.js";
 import { Machine } from "./views/machine.js";
 import { Machines } from "./views/machines.js";
 import { Overview } from "./views/overview.js";
 import { Queue } from "./views/queue.js";
-
-/** What a view gets: the parts of its address that stand for something, in order. */
-export interface ViewProps {
-  readonly parts: readonly string[];
-}
+import { Step } from "./views/step.js";
 
 /** A view. */
 export interface View {
@@ -26,6 +24,8 @@ export const views: readonly View[] = [
   { pattern: "/machines", title: "Machines", key: "m", component: Machines },
   { pattern: "/machines/{}", title: "Machine", component: Machine },
   { pattern: "/queue", title: "Queue", key: "q", component: Queue },
+  { pattern: "/builds/{}", title: "Build", component: Build },
+  { pattern: "/steps/{}", title: "Step", component: Step },
 ];
 
 /** The view of a path, and the parts of the path; undefined: there is none. */

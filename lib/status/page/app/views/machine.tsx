@@ -3,7 +3,7 @@ import type { ComponentChildren, JSX } from "preact";
 import type { ApiAttempt, ApiMachineDetail, ApiRunningStep } from "../../../api/types.js";
 import { useResource } from "../data/resource.js";
 import { bytesText, countText, percentText, plural, roughSpan, spanText } from "../data/words.js";
-import type { ViewProps } from "../views.js";
+import type { ViewProps } from "../view-props.js";
 import { Action } from "../widgets/action.js";
 import { Facts } from "../widgets/facts.js";
 import { BuildLink, Link, paths, StepLink } from "../widgets/link.js";

@@ -25,18 +25,17 @@ const urgency: readonly ApiMachineState[] = [
   "idle",
 ];
 
-function inWords(state: ApiMachineState): string {
-  switch (state) {
-    case "limited":
-      return "over a limit";
-    case "building":
-      return "have room";
-    case "silent":
-      return "do not ping";
-    default:
-      return state;
-  }
-}
+/** In a sentence about several machines. */
+const pluralWords: Readonly<Record<ApiMachineState, string>> = {
+  held: "held",
+  silent: "without pings",
+  disconnected: "disconnected",
+  limited: "over a limit",
+  draining: "draining",
+  full: "full",
+  building: "with room",
+  idle: "idle",
+};
 
 /** The state with its cause. */
 export function MachineState({ machine }: { readonly machine: ApiMachine }): JSX.Element {
@@ -175,7 +174,7 @@ function Answer({ data }: { readonly data: ApiMachines }): JSX.Element {
   if (machines.length === 0) return <Mark tone="bad">No machine has joined.</Mark>;
   const held = machines.filter(({ until }) => until !== null);
   const next = Math.min(...held.map(({ until }) => until ?? 0));
-  const parts = countBy(machines).map(([state, count]) => `${count} ${inWords(state)}`);
+  const parts = countBy(machines).map(([state, count]) => `${count} ${pluralWords[state]}`);
   return (
     <>
       {plural(machines.length, "machine")}: {parts.join(", ")}

@@ -55,16 +55,13 @@ const columns: readonly Column<ApiQueueRow>[] = [
     key: "job",
     title: "Job",
     kind: "name",
-    cell: ({ build, job, jobset }) => (
-      <>
-        {build === null ? (job ?? "") : <BuildLink id={build}>{job ?? `#${build}`}</BuildLink>}{" "}
-        {jobset === null ? null : (
-          <Link to={paths.queue({ jobset })} class="soft">
-            {jobset}
-          </Link>
-        )}
-      </>
-    ),
+    cell: ({ build, job }) =>
+      build === null ? (job ?? "") : <BuildLink id={build}>{job ?? `#${build}`}</BuildLink>,
+  },
+  {
+    key: "jobset",
+    title: "Jobset",
+    cell: ({ jobset }) => (jobset === null ? "" : <Link to={paths.queue({ jobset })}>{jobset}</Link>),
   },
   { key: "tries", title: "Tries", kind: "number", phone: "hidden", cell: ({ tries }) => tries || "" },
   { key: "dependents", title: "Wanted by", kind: "number", cell: ({ dependents }) => countText(dependents) },

@@ -69,3 +69,8 @@ export function ResultMark({
     status === null ? "busy" : status === 0 ? "good" : status === 4 || status === 3 ? "warn" : "bad";
   return <Mark tone={tone}>{result}</Mark>;
 }
+
+/** Signs of steps' states, where there is no room for words. */
+export const stepSigns = Object.fromEntries(
+  Object.entries(stepTones).map(([state, tone]) => [state, signs[tone]]),
+) as Readonly<Record<ApiStepState, string>>;

@@ -47,19 +47,3 @@ export function At({ at }: { readonly at: number }): JSX.Element {
     </time>
   );
 }
-
-/** A duration and, beside it, what is usual. */
-export function Duration({
-  ms,
-  usual,
-}: {
-  readonly ms: number;
-  readonly usual?: number | null;
-}): JSX.Element {
-  return (
-    <span>
-      {spanText(ms)}
-      {usual == null ? null : <span class="soft"> (usually {roughSpan(usual)})</span>}
-    </span>
-  );
-}
