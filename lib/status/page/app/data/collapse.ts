@@ -22,8 +22,10 @@ export function collapseGraph(graph: ApiGraph): ApiGraph {
   for (const [index, node] of nodes.entries()) {
     const isSingle = isShown(node, index);
     // Of users that are put together already, the group counts; those after it, by themselves.
-    const users = [...new Set((usersOf[index] ?? []).map((user) => nextOf[user] ?? `+${user}`))].sort();
-    const key = `${node.state} ${isSingle ? `${index}` : users.join(",")}`;
+    const users = [...new Set((usersOf[index] ?? []).map((user) => nextOf[user] ?? -1 - user))].sort(
+      (a, b) => a - b,
+    );
+    const key = isSingle ? `node ${index}` : `${node.state} of ${users.join()}`;
     const group = isSingle ? undefined : groups.get(key);
     if (group !== undefined) {
       const into = shown[group];

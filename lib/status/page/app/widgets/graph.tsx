@@ -5,7 +5,7 @@
 import type { JSX } from "preact";
 import { useMemo, useState } from "preact/hooks";
 import type { ApiGraph, ApiGraphNode, ApiStepState } from "../../../api/types.js";
-import { navigate } from "../data/address.js";
+import { hrefOf, navigate } from "../data/address.js";
 import { collapseGraph } from "../data/collapse.js";
 import { placesOf } from "../data/layout.js";
 import { countText, plural } from "../data/words.js";
@@ -93,7 +93,7 @@ function NodeBox({
   const text = node.count > 1 ? `${countText(node.count)} ${node.state}` : shorten(node.name);
   return (
     <a
-      href={node.count > 1 ? undefined : paths.step(node.id)}
+      href={node.count > 1 ? undefined : hrefOf(paths.step(node.id))}
       class={`node ${stepTones[node.state]}${node.critical ? " critical" : ""}`}
       data-node={index}
       tabIndex={isFocused ? 0 : -1}
@@ -163,7 +163,6 @@ function Drawing({ graph }: { readonly graph: ApiGraph }): JSX.Element {
       <svg
         width={width}
         height={height}
-        role="group"
         aria-label="Dependency graph; arrow keys follow its edges"
         onKeyDown={press}
       >
