@@ -31,6 +31,8 @@ export class LogSpool {
   #file: FileHandle | undefined;
   #filed = 0;
   #ended = false;
+  /** Comes after everything else; in memory, whatever the disk does. */
+  #last: Uint8Array | undefined;
   #grown: () => void = () => {};
   #growth: Promise<void>;
 
@@ -64,8 +66,9 @@ export class LogSpool {
     this.#announce();
   }
 
-  /** No more text will come. */
-  end(): void {
+  /** No more text will come, but for `last`, which may be a short note. */
+  end(last?: Uint8Array): void {
+    if (!this.#ended) this.#last = last;
     this.#ended = true;
     this.#announce();
   }
@@ -87,6 +90,7 @@ export class LogSpool {
         offset += bytesRead;
         yield buffer.subarray(0, bytesRead);
       } else if (this.#ended) {
+        if (this.#last !== undefined) yield this.#last;
         return;
       } else {
         await withSignal(growth, signal);
