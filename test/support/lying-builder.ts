@@ -1,6 +1,7 @@
 // A builder whose reports a test writes itself, true or not. It speaks the real protocol with a real runner.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { ClientTlsOptions } from "../../lib/rpc/client/endpoint.js";
 import { connectRunner, type RunnerClient } from "../../lib/rpc/client/runner-client.js";
 import { encodeLog } from "../../lib/rpc/index.js";
 import type { BuilderJoin, BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
@@ -32,6 +33,7 @@ const join = (machineId: string, hostname: string, system: string): BuilderJoin 
 
 export interface LyingBuilderOptions {
   readonly token?: string;
+  readonly tls?: ClientTlsOptions;
   readonly hostname?: string;
   /** Default: a new one. */
   readonly machineId?: string;
@@ -56,9 +58,9 @@ export class LyingBuilder implements AsyncDisposable {
   static async join(
     endpoint: string,
     system: string,
-    { token, hostname = "liar", machineId = randomUUID(), running }: LyingBuilderOptions = {},
+    { token, tls, hostname = "liar", machineId = randomUUID(), running }: LyingBuilderOptions = {},
   ): Promise<LyingBuilder> {
-    const builder = new LyingBuilder(connectRunner({ endpoint, token }), machineId);
+    const builder = new LyingBuilder(connectRunner({ endpoint, token, tls }), machineId);
     const tunnel = await builder.client
       .openTunnel({ ...join(machineId, hostname, system), ...(running && { running }) })
       .catch(async (error: unknown) => {
