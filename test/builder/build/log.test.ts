@@ -25,7 +25,8 @@ function logWithoutDisk() {
   const lines: string[] = [];
   const link = new RunnerLink();
   const buildLog: RunnerApi["buildLog"] = async (_, chunks) => {
-    for await (const chunk of decodeLog(chunks, { maxBytes: 1 << 20 })) received.push(Buffer.from(chunk).toString());
+    for await (const chunk of decodeLog(chunks, { maxBytes: 1 << 20 }))
+      received.push(Buffer.from(chunk).toString());
   };
   link.attach({ buildLog } as unknown as RunnerApi, true);
   const log = new BuildLog({
