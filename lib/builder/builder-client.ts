@@ -1,23 +1,20 @@
 /** Joins a runner and builds for it. */
 
 import { randomUUID } from "node:crypto";
-import { hostname, tmpdir } from "node:os";
-import { backoffDelay, sleep } from "../async/index.js";
+import { tmpdir } from "node:os";
 import { referenceProtocolVersion } from "../config/queue-runner-settings.js";
 import { errorChain, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
-import type { BuilderPing, BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";
+import type { BuilderTunnel, RunnerApi, RunnerOrder } from "../rpc/types.js";
 import type { ActiveBuilds } from "./build/active-builds.js";
 import type { InputImporter } from "./build/import-inputs.js";
-import { joinMessage, type MachineDescription, pingMessage } from "./connection/join-info.js";
+import { joinSomewhere } from "./connection/join-somewhere.js";
 import { RunnerLink } from "./connection/runner-link.js";
+import type { ThisMachine } from "./connection/this-machine.js";
 import { checkVersion, join, stay } from "./connection/tunnel-session.js";
 import { type BuilderCounters, type MutableCounters, newCounters } from "./counters.js";
 import { BuilderError } from "./errors.js";
 import { GuardedHooks } from "./hooks.js";
-import { requireTrust } from "./machine/daemon-trust.js";
-import { readNixConfiguration } from "./machine/nix-configuration.js";
-import { readMachineFacts, sampleSystem } from "./machine/system-sampling.js";
 import type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
 
 interface Joined {
@@ -26,10 +23,11 @@ interface Joined {
   readonly tunnel: BuilderTunnel;
 }
 
-/** What a started builder works with. */
+/** What a started builder works with. It is loaded by the start, so that importing the class is quick. */
 interface Work {
   readonly importer: InputImporter;
   readonly builds: ActiveBuilds;
+  readonly machine: ThisMachine;
 }
 
 /**
@@ -47,7 +45,7 @@ export class BuilderClient implements AsyncDisposable {
   readonly #counters: MutableCounters = newCounters();
   readonly #link = new RunnerLink();
   readonly #hooks: GuardedHooks;
-  /** Loaded and made by `start`, so that importing the class is quick. */
+  readonly #clock: () => number;
   #work: Work | undefined;
   /** Ends everything that waits or runs. */
   readonly #stop = new AbortController();
@@ -55,7 +53,6 @@ export class BuilderClient implements AsyncDisposable {
   /** Closes the tunnel that is open, so that the machine joins again. */
   #leave: (() => void) | undefined;
   #machineId = randomUUID() as string;
-  #machine: MachineDescription | undefined;
   #started: Promise<void> | undefined;
   #draining = false;
   #finish: (exit: BuilderExit) => void = () => {};
@@ -66,6 +63,7 @@ export class BuilderClient implements AsyncDisposable {
     this.#options = options;
     this.#settings = settings;
     this.#logger = logger;
+    this.#clock = options.clock ?? (() => performance.now());
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -94,7 +92,6 @@ export class BuilderClient implements AsyncDisposable {
    */
   reload(settings: BuilderSettings): "now" | "later" {
     this.#settings = settings;
-    if (this.#machine !== undefined) this.#machine = { ...this.#machine, settings };
     if (this.#draining || !(this.#link.resumable || (this.#work?.builds.drvs.length ?? 0) === 0))
       return "later";
     this.#leave?.();
@@ -126,8 +123,6 @@ export class BuilderClient implements AsyncDisposable {
   async #start(): Promise<void> {
     try {
       this.#work = await this.#makeWork();
-      await requireTrust(this.#options.store, this.#stop.signal);
-      this.#machine = await this.#describeMachine();
       const first = await this.#joinSomewhere();
       void this.#live(first);
     } catch (error) {
@@ -167,19 +162,20 @@ export class BuilderClient implements AsyncDisposable {
   async #stayWith({ gateway, api, tunnel }: Joined): Promise<string> {
     const { silenceLimitMs = 120_000 } = this.#options;
     const { pingInterval } = this.#settings;
+    const { machine, builds } = this.#loaded;
     const leaving = new AbortController();
     this.#leave = () => leaving.abort();
     this.#logger.info("joined", { gateway: gateway.address, machine: this.#machineId });
     this.#counters.connected = true;
     this.#counters.tunnelsOpened++;
-    this.#options.onActivity?.(this.#builds.drvs);
+    this.#options.onActivity?.(builds.drvs);
     const machineId = this.#machineId;
     try {
       const reason = await stay({
         tunnel,
         pingInterval: Math.max(0.01, pingInterval) * 1000,
         silenceLimit: silenceLimitMs,
-        ping: () => this.#ping(machineId),
+        ping: () => machine.ping(machineId, this.#draining),
         onOrder: (order) => this.#takeOrder(order, machineId),
         logger: this.#logger,
         signal: AbortSignal.any([this.#stop.signal, leaving.signal]),
@@ -194,10 +190,11 @@ export class BuilderClient implements AsyncDisposable {
   }
 
   async #makeWork(): Promise<Work> {
-    const [{ ActiveBuilds }, { InputImporter }, { PresignedUploader }] = await Promise.all([
+    const [{ ActiveBuilds }, { InputImporter }, { PresignedUploader }, { ThisMachine }] = await Promise.all([
       import("./build/active-builds.js"),
       import("./build/import-inputs.js"),
       import("./presigned/upload.js"),
+      import("./connection/this-machine.js"),
     ]);
     const options = this.#options;
     const { store } = options;
@@ -213,17 +210,25 @@ export class BuilderClient implements AsyncDisposable {
         buildCores: () => this.#settings.buildCores,
         hooks: this.#hooks,
         spoolDirectory,
-        clock: options.clock ?? (() => performance.now()),
+        clock: this.#clock,
       },
       maxActiveBuilds: () => options.maxActiveBuilds ?? 4 * this.#settings.maxJobs + 16,
       onActivity: options.onActivity,
     });
-    return { importer, builds };
+    const machine = await ThisMachine.describe(
+      { ...options, settings: () => this.#settings, hooks: this.#hooks, counters: this.#counters },
+      this.#stop.signal,
+    );
+    return { importer, builds, machine };
+  }
+
+  get #loaded(): Work {
+    if (this.#work === undefined) throw new Error("the builder has not been started yet");
+    return this.#work;
   }
 
   get #builds(): ActiveBuilds {
-    if (this.#work === undefined) throw new Error("the builder has not been started yet");
-    return this.#work.builds;
+    return this.#loaded.builds;
   }
 
   #takeOrder(order: RunnerOrder, machineId: string): void {
@@ -244,39 +249,19 @@ export class BuilderClient implements AsyncDisposable {
     }
   }
 
-  /** Tries all gateways, again and again, until one has taken us. @throws BuilderError */
-  async #joinSomewhere(): Promise<Joined> {
-    const { gateways, reconnectTimeoutMs = 600_000, random = Math.random } = this.#options;
-    const { first, longest } = this.#options.reconnectDelayMs ?? { first: 500, longest: 5_000 };
-    const { signal } = this.#stop;
-    const clock = this.#options.clock ?? (() => performance.now());
-    const deadline = clock() + reconnectTimeoutMs;
-    for (let failures = 1; ; failures++) {
-      const errors: unknown[] = [];
-      for (const gateway of gateways) {
-        signal.throwIfAborted();
-        try {
-          return await this.#joinAt(gateway);
-        } catch (error) {
-          signal.throwIfAborted();
-          errors.push(error);
-          this.#logger.warn("could not join", { gateway: gateway.address, error });
-        }
-      }
-      const final = errors.find((error) => error instanceof BuilderError);
-      if (final !== undefined && errors.every((error) => error instanceof BuilderError)) throw final;
-      const delay = backoffDelay(failures, { firstMs: first, longestMs: longest, random });
-      if (clock() + delay > deadline) {
-        throw new BuilderError("runner-lost", "no runner could be joined", { cause: toError(errors[0]) });
-      }
-      await sleep(delay, { signal });
-    }
+  #joinSomewhere(): Promise<Joined> {
+    return joinSomewhere({
+      ...this.#options,
+      joinAt: (gateway) => this.#joinAt(gateway),
+      clock: this.#clock,
+      logger: this.#logger,
+      signal: this.#stop.signal,
+    });
   }
 
   async #joinAt(gateway: RunnerGateway): Promise<Joined> {
     const { version = referenceProtocolVersion, store, resumable = endsInResume } = this.#options;
-    const machine = this.#machine;
-    if (machine === undefined) throw new Error("the machine has not been described yet");
+    const { machine, builds } = this.#loaded;
     const { signal } = this.#stop;
     const api = await gateway.connect();
     try {
@@ -291,8 +276,8 @@ export class BuilderClient implements AsyncDisposable {
       const tunnel = await join(
         api,
         {
-          ...joinMessage(this.#machineId, machine),
-          ...(resumes ? { running: this.#builds.running() } : {}),
+          ...machine.join(this.#machineId),
+          ...(resumes ? { running: builds.running() } : {}),
         },
         signal,
       );
@@ -308,28 +293,6 @@ export class BuilderClient implements AsyncDisposable {
   #forgetBuilds(reason: string): void {
     this.#builds.abortAll(reason);
     this.#machineId = randomUUID();
-  }
-
-  async #ping(machineId: string): Promise<BuilderPing> {
-    const { store, defaultBuildDir = tmpdir() } = this.#options;
-    const sample =
-      (await this.#hooks.sample()) ??
-      (await sampleSystem({
-        buildDir: this.#machine?.nix.buildDir ?? defaultBuildDir,
-        storeDir: store.realStoreDir,
-      }));
-    // The contract has no word for "no more work, please"; a machine without any disk space gets none.
-    const full = this.#draining ? { buildDirFreePercent: 0, storeFreePercent: 0 } : {};
-    return pingMessage(machineId, { ...sample, ...full }, this.#counters);
-  }
-
-  async #describeMachine(): Promise<MachineDescription> {
-    const { env, nixConfiguration } = this.#options;
-    const [nix, facts] = await Promise.all([
-      nixConfiguration ?? readNixConfiguration({ env, signal: this.#stop.signal }),
-      readMachineFacts(),
-    ]);
-    return { hostname: this.#options.hostname ?? hostname(), settings: this.#settings, nix, facts };
   }
 
   #end(error: Error | undefined): void {
