@@ -21,6 +21,8 @@ const expected: Readonly<Record<string, RegExp>> = {
     /^minute 0: zlib\.drv on fast, gmp\.drv on slow\nminute 1: (png\.drv on fast, gcc\.drv on slow|gcc\.drv on fast, png\.drv on slow)\n$/,
   "log-adapters":
     /^info joined \{ machine: 'mac-1' \}\n\{[\s\S]*severityText: 'WARN',[\s\S]*until: '14:05'[\s\S]*\}\n$/,
+  "simulate-farm":
+    /^ {2}zlib on fast\n[\s\S]*\ndocs: status 1 after 5 s\n[\s\S]*\ngit: status 0 after 23 s\nall done after \d{3} s, [1-9] tries came to nothing\n$/,
   "sign-narinfo": /^StorePath: [\s\S]*\nas it is: trusted\nwith another size: refused\n$/,
   "read-nar":
     /^d {10}\/\nx +21 \/?hello at byte 264\nl {10}\/?hi -> hello\n528 bytes, sha256:[0-9a-z]{52}\n$/,

@@ -1,5 +1,5 @@
 /** Seeded mutations of byte strings: what a broken disk, a careless program or a hostile peer makes of a good input. */
-import type { SeededRandom } from "../simulation/random.js";
+import type { SeededRandom } from "../../lib/testing/simulated/seeded-random.js";
 
 /** Longest input that is tried; time for longer ones is the subject of the tests of linear time. */
 const longestInput = 1 << 16;

@@ -1,6 +1,6 @@
 /** The loop: choose a target and an input, run it, judge what came of it. */
 import { HydraError } from "../../lib/errors.js";
-import { SeededRandom } from "../simulation/random.js";
+import { SeededRandom } from "../../lib/testing/simulated/seeded-random.js";
 import { mutate } from "./mutate.js";
 import type { FuzzTarget } from "./target.js";
 

@@ -5,7 +5,7 @@
  * change what the others do.
  */
 import type { SchedulerOptionsInput } from "../../lib/scheduler/index.js";
-import { SeededRandom } from "./random.js";
+import { SeededRandom } from "../../lib/testing/simulated/seeded-random.js";
 
 export interface PlannedStep {
   readonly name: string;

@@ -22,9 +22,9 @@ import {
   type StepId,
   stepId,
 } from "../../lib/scheduler/index.js";
+import { SeededRandom } from "../../lib/testing/simulated/seeded-random.js";
 import { canTake, checkEnd, checkState, compare, demand, type Expected } from "./oracle.js";
 import { makeOptions, type Plan, type PlannedEvent, type PlannedStep } from "./plan.js";
-import { SeededRandom } from "./random.js";
 
 interface SimBuild {
   readonly id: BuildId;

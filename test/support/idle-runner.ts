@@ -1,41 +1,7 @@
 // What a runner needs that shall neither read nor write files and caches: edges that do nothing, and default settings.
 import { type QueueRunnerConfig, queueRunnerSettings } from "../../lib/config/index.js";
-import type { RunnerEdges } from "../../lib/runner/outputs/edges.js";
 
-const nothing = async (): Promise<void> => {};
-
-export const idleEdges: RunnerEdges = {
-  logs: {
-    pathOf: (drv) => drv,
-    create: () => Promise.reject(new Error("no logs here")),
-    size: () => Promise.resolve(undefined),
-    finish: nothing,
-    setMaxBytes: () => {},
-  },
-  uploads: {
-    open: nothing,
-    start: nothing,
-    close: nothing,
-    stage: () => undefined,
-    openFrame: () => Promise.resolve(undefined),
-    discardStaged: nothing,
-    publish: nothing,
-    putLog: nothing,
-    presence: () => Promise.resolve(new Map()),
-    uploadLater: nothing,
-    destination: () => "caches",
-    inOverflow: () => Promise.resolve(new Set()),
-    copyFromOverflow: nothing,
-    readOutput: () => Promise.resolve(undefined),
-    presignedCache: () => undefined,
-    publishedInfos: async function* () {},
-    wantsDebugInfo: () => false,
-    pending: () => [],
-    pendingCount: () => 0,
-    traffic: () => [],
-  },
-  readNixSupport: () => Promise.reject(new Error("nothing is built here")),
-};
+export { idleEdges } from "../../lib/testing/simulated/idle-edges.js";
 
 type Defaults = { [Name in keyof typeof queueRunnerSettings]: unknown };
 

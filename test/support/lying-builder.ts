@@ -5,7 +5,7 @@ import type { ClientTlsOptions } from "../../lib/rpc/client/endpoint.js";
 import { connectRunner, type RunnerClient } from "../../lib/rpc/client/runner-client.js";
 import { encodeLog } from "../../lib/rpc/index.js";
 import type { BuilderJoin, BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
-import { quietPing } from "./quiet-ping.js";
+import { quietPing } from "../../lib/testing/simulated/quiet-ping.js";
 import { until } from "./until.js";
 
 const join = (machineId: string, hostname: string, system: string): BuilderJoin => ({

@@ -1,6 +1,7 @@
 /** What the runner says of its transactions: it must be what they did, and be said once. */
+
+import type { BuildRow, SentNotification, Tables } from "../../../lib/testing/simulated/tables.js";
 import { demand } from "../oracle.js";
-import type { BuildRow, SentNotification, Tables } from "./tables.js";
 
 /** How often a build was ended by the runner, and how often that was said. */
 interface Announcements {

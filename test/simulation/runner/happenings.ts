@@ -1,15 +1,15 @@
 /** What the events of a plan do to the world around the runner. */
 import { buildId } from "../../../lib/scheduler/ids.js";
-import { SeededRandom } from "../random.js";
+import { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
+import { noDatabaseFaults } from "../../../lib/testing/simulated/simulated-database.js";
+import { noStoreFaults } from "../../../lib/testing/simulated/simulated-store.js";
+import { storeDir } from "../../../lib/testing/simulated/store-paths.js";
+import type { BuildRow } from "../../../lib/testing/simulated/tables.js";
 import { claim, forge, forgeReport, lie, peek, seize } from "./liars.js";
 import type { RunnerEvent } from "./runner-plan.js";
 import type { RunnerWorld } from "./runner-world.js";
 import type { SimulatedBuilder } from "./simulated-builder.js";
-import { noDatabaseFaults } from "./simulated-database.js";
 import { diskFaults } from "./simulated-disk.js";
-import { noStoreFaults } from "./simulated-store.js";
-import { storeDir } from "./store-paths.js";
-import type { BuildRow } from "./tables.js";
 
 /** What may end builds before their time. */
 const disturbing: ReadonlySet<string> = new Set([

@@ -1,6 +1,6 @@
 /** What simulated machines say of themselves. */
 import type { BuilderJoin } from "../../../lib/rpc/index.js";
-import type { SeededRandom } from "../random.js";
+import type { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
 
 /** `able`: it can build everything. */
 export function joinFacts(number: number, able: boolean, random: SeededRandom): Omit<BuilderJoin, "running"> {

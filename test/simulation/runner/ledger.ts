@@ -6,7 +6,7 @@
 import type { Hash, StorePath } from "../../../lib/nix/index.js";
 import type { BuildCompletion, BuildOrder, Principal } from "../../../lib/rpc/index.js";
 import { isSamePrincipal, principalKey } from "../../../lib/rpc/index.js";
-import { hashText } from "./contents.js";
+import { hashText } from "../../../lib/testing/simulated/contents.js";
 
 /** An order that was put into a machine's tunnel. */
 export interface GivenOrder {

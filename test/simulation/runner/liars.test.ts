@@ -1,11 +1,11 @@
 // Single acts of liars and single shortages, each in a short history of its own.
 import { describe, expect, it } from "vitest";
-import { SeededRandom } from "../random.js";
+import { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
+import { noDatabaseFaults } from "../../../lib/testing/simulated/simulated-database.js";
+import { storeDir } from "../../../lib/testing/simulated/store-paths.js";
 import { claim, forge, forgeReport, lie, seize } from "./liars.js";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
 import { inWorld, type RunnerWorld } from "./runner-world.js";
-import { noDatabaseFaults } from "./simulated-database.js";
-import { storeDir } from "./store-paths.js";
 
 const d0: PlannedDerivation = {
   name: "d0",

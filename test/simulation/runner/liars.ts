@@ -10,15 +10,15 @@ import {
   type Principal,
 } from "../../../lib/rpc/index.js";
 import { machineId } from "../../../lib/scheduler/ids.js";
-import type { SeededRandom } from "../random.js";
-import { logOf, outputAt, streamOf } from "./contents.js";
+import { logOf, outputAt, streamOf } from "../../../lib/testing/simulated/contents.js";
+import type { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
+import { peerOf, SimulatedTunnel } from "../../../lib/testing/simulated/simulated-tunnel.js";
 import { joinFacts } from "./join-facts.js";
 import type { GivenOrder } from "./ledger.js";
 import { stranger } from "./principals.js";
 import { completionOf, givenUp, outputLies, type RunnerSide } from "./run.js";
 import type { RunnerWorld } from "./runner-world.js";
 import { logText } from "./simulated-disk.js";
-import { peerOf, SimulatedTunnel } from "./simulated-tunnel.js";
 
 const ignored = (): void => {};
 

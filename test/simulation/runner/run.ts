@@ -6,12 +6,12 @@ import type {
   BuildState,
   RunnerServiceHandlers,
 } from "../../../lib/rpc/index.js";
-import type { SeededRandom } from "../random.js";
+import type { SimulatedOutput } from "../../../lib/testing/simulated/contents.js";
+import type { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
+import type { VirtualTime } from "../../../lib/testing/simulated/virtual-time.js";
 import type { BuilderWatch } from "./builder-watch.js";
-import type { SimulatedOutput } from "./contents.js";
 import type { Ledger } from "./ledger.js";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
-import type { VirtualTime } from "./virtual-time.js";
 
 /** How long the runner waits for a machine that keeps its builds. Milliseconds. */
 export const rejoinGraceMs = 10_000;

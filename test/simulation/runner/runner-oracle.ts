@@ -3,13 +3,13 @@
 import { givenBackMessage, machineLeftMessage } from "../../../lib/database/index.js";
 import { parseFullStorePath, type StorePath } from "../../../lib/nix/index.js";
 import { buildId } from "../../../lib/scheduler/ids.js";
+import type { StoredOutput } from "../../../lib/testing/simulated/simulated-store.js";
+import { storeDir } from "../../../lib/testing/simulated/store-paths.js";
+import type { BuildRow } from "../../../lib/testing/simulated/tables.js";
 import { demand, fits } from "../oracle.js";
 import type { RunnerLife } from "./runner-life.js";
 import { type PlannedDerivation, start } from "./runner-plan.js";
 import type { RunnerWorld } from "./runner-world.js";
-import type { StoredOutput } from "./simulated-store.js";
-import { storeDir } from "./store-paths.js";
-import type { BuildRow } from "./tables.js";
 
 /** After trouble of its neighbours the runner may take this long to be itself again. Milliseconds. */
 const calmMs = 100_000;

@@ -1,18 +1,13 @@
 /** What a seed stands for here: derivations, builders, and what happens to a runner between them. */
-import { SeededRandom } from "../random.js";
+import type { DerivationPlan } from "../../../lib/testing/simulated/derivations.js";
+import { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
 
 /** When every history begins: milliseconds since the epoch. */
 export const start = 1_700_000_000_000;
 
-export interface PlannedDerivation {
-  readonly name: string;
-  readonly inputs: readonly string[];
-  readonly system: string;
-  readonly features: readonly string[];
+export interface PlannedDerivation extends DerivationPlan {
   readonly durationMs: number;
   readonly result: "succeeds" | "failsWithOutput" | "fails" | "timesOut";
-  /** Content-addressed: its path, and those of all that need it, are known when it is built. */
-  readonly floating: boolean;
   /** Chance that a try ends in trouble of the machine. */
   readonly flaky: number;
 }

@@ -6,10 +6,15 @@
  */
 import { toError } from "../../../lib/errors.js";
 import type { StorePath } from "../../../lib/nix/index.js";
+import { type KnownDerivation, makeDerivations } from "../../../lib/testing/simulated/derivations.js";
+import { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
+import { noDatabaseFaults, SimulatedDatabase } from "../../../lib/testing/simulated/simulated-database.js";
+import { noStoreFaults, SimulatedStore } from "../../../lib/testing/simulated/simulated-store.js";
+import { pathOf } from "../../../lib/testing/simulated/store-paths.js";
+import { VirtualTime } from "../../../lib/testing/simulated/virtual-time.js";
 import { demand } from "../oracle.js";
-import { SeededRandom } from "../random.js";
+import { AnnouncementWatch } from "./announcements.js";
 import { BuilderWatch } from "./builder-watch.js";
-import { type KnownDerivation, makeDerivations } from "./derivations.js";
 import { happen } from "./happenings.js";
 import { joinFacts } from "./join-facts.js";
 import { Ledger } from "./ledger.js";
@@ -19,12 +24,8 @@ import { checkDrained, checkEnded, checkOutcomes, checkReplaced, checkState } fr
 import { type PlannedDerivation, type RunnerPlan, start } from "./runner-plan.js";
 import { SimulatedBucket } from "./simulated-bucket.js";
 import { SimulatedBuilder } from "./simulated-builder.js";
-import { noDatabaseFaults, SimulatedDatabase } from "./simulated-database.js";
 import { SimulatedDisk } from "./simulated-disk.js";
-import { noStoreFaults, SimulatedStore } from "./simulated-store.js";
-import { pathOf } from "./store-paths.js";
 import { UnprovenList } from "./unproven-list.js";
-import { VirtualTime } from "./virtual-time.js";
 
 export interface RunnerSimulationResult {
   readonly events: number;
@@ -60,7 +61,7 @@ export class RunnerWorld {
   readonly random: SeededRandom;
   readonly database: SimulatedDatabase;
   readonly store: SimulatedStore;
-  readonly derivations: ReadonlyMap<string, KnownDerivation>;
+  readonly derivations: ReadonlyMap<string, KnownDerivation<PlannedDerivation>>;
   readonly builders: SimulatedBuilder[] = [];
   /** Builds that somebody cancelled at some time. */
   readonly cancelled = new Set<number>();
@@ -92,19 +93,22 @@ export class RunnerWorld {
     this.plan = plan;
     this.time = time;
     this.random = new SeededRandom(plan.seed ^ 0x5eed);
-    this.database = new SimulatedDatabase(time, new SeededRandom(plan.seed ^ 0xdb), (row) =>
-      checkEnded(this, row),
+    this.database = new SimulatedDatabase(time, new SeededRandom(plan.seed ^ 0xdb), () =>
+      announcements.committed(),
     );
+    const announcements = new AnnouncementWatch(this.database.tables, (row) => checkEnded(this, row));
     this.store = new SimulatedStore(time, new SeededRandom(plan.seed ^ 0x570e), (before) =>
       checkReplaced(this, before),
     );
     this.bucket = new SimulatedBucket(time);
-    this.derivations = makeDerivations(plan);
+    this.derivations = makeDerivations(String(plan.seed), plan.derivations.values());
     for (const { drv, twin, derivation } of this.derivations.values()) {
       this.store.derivations.set(drv, derivation);
       if (twin !== undefined) this.store.derivations.set(twin, derivation);
     }
-    for (let id = 1; id <= 2; id++) this.database.jobsets.push({ id, shares: 100 });
+    for (let id = 1; id <= 2; id++) {
+      this.database.jobsets.push({ id, project: "project", name: `jobset${id}`, shares: 100 });
+    }
   }
 
   /** The whole plan, from the first start of the runner to the end of everything. */

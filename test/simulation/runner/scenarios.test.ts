@@ -1,10 +1,10 @@
 // Bugs of the runner that the simulation found, each told as the short history that shows it.
 import { describe, expect, it } from "vitest";
+import { noDatabaseFaults } from "../../../lib/testing/simulated/simulated-database.js";
+import { noStoreFaults } from "../../../lib/testing/simulated/simulated-store.js";
+import { storeDir } from "../../../lib/testing/simulated/store-paths.js";
 import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
 import { inWorld, type RunnerWorld } from "./runner-world.js";
-import { noDatabaseFaults } from "./simulated-database.js";
-import { noStoreFaults } from "./simulated-store.js";
-import { storeDir } from "./store-paths.js";
 
 function planOf(...derivations: readonly Partial<PlannedDerivation>[]): RunnerPlan {
   return seededPlan(1, derivations);

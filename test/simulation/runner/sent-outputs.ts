@@ -1,6 +1,6 @@
 /** What a builder sends and what it reports of a build, which differ when it lies. */
 import type { Hash, StorePath } from "../../../lib/nix/index.js";
-import { addressedOutput, outputAt, type SimulatedOutput } from "./contents.js";
+import { addressedOutput, outputAt, type SimulatedOutput } from "../../../lib/testing/simulated/contents.js";
 import type { OutputLie, Run } from "./run.js";
 import type { PlannedDerivation } from "./runner-plan.js";
 

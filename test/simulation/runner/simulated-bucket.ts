@@ -1,6 +1,6 @@
 /** A binary cache that may accept everything and answer nothing. */
-import type { ProcessLife } from "./process-life.js";
-import type { VirtualTime } from "./virtual-time.js";
+import type { ProcessLife } from "../../../lib/testing/simulated/process-life.js";
+import type { VirtualTime } from "../../../lib/testing/simulated/virtual-time.js";
 
 /** How long a finished build waits for it, as in `Uploads`. Milliseconds. */
 const patienceMs = 10 * 60_000;

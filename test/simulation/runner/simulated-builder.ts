@@ -14,14 +14,14 @@ import type {
   RunningBuild,
 } from "../../../lib/rpc/index.js";
 import { RpcError } from "../../../lib/rpc/index.js";
-import { quietPing } from "../../support/quiet-ping.js";
-import type { SeededRandom } from "../random.js";
-import { logOf, type SimulatedOutput, streamOf } from "./contents.js";
+import { logOf, type SimulatedOutput, streamOf } from "../../../lib/testing/simulated/contents.js";
+import { quietPing } from "../../../lib/testing/simulated/quiet-ping.js";
+import type { SeededRandom } from "../../../lib/testing/simulated/seeded-random.js";
+import { peerOf, SimulatedTunnel } from "../../../lib/testing/simulated/simulated-tunnel.js";
 import { type BuilderWorld, completionOf, givenUp, type OutputLie, type Run, rejoinGraceMs } from "./run.js";
 import type { PlannedDerivation } from "./runner-plan.js";
 import { sentOutputs } from "./sent-outputs.js";
 import { logText } from "./simulated-disk.js";
-import { peerOf, SimulatedTunnel } from "./simulated-tunnel.js";
 
 /** How often an output is sent before the build is given up. */
 const maxSends = 20;

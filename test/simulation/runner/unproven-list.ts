@@ -1,9 +1,9 @@
 /** The file in which a runner notes unproven paths for the next one. It outlives the process. */
 import type { StorePath } from "../../../lib/nix/index.js";
 import type { UnprovenMemory } from "../../../lib/runner/state/unproven-paths.js";
-import type { ProcessLife } from "./process-life.js";
+import type { ProcessLife } from "../../../lib/testing/simulated/process-life.js";
+import type { VirtualTime } from "../../../lib/testing/simulated/virtual-time.js";
 import type { SimulatedDisk } from "./simulated-disk.js";
-import type { VirtualTime } from "./virtual-time.js";
 
 /** How long one write takes, and how soon one that failed is tried again. Milliseconds. */
 const writeMs = 1;

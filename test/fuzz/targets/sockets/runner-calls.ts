@@ -15,17 +15,17 @@ import { assemble } from "../../../../lib/runner/assembly.js";
 import { takeOver } from "../../../../lib/runner/attempt/resume.js";
 import { createRpcHandlers } from "../../../../lib/runner/service/rpc-handlers.js";
 import { attemptId } from "../../../../lib/scheduler/ids.js";
+import { ProcessLife } from "../../../../lib/testing/simulated/process-life.js";
+import { quietPing } from "../../../../lib/testing/simulated/quiet-ping.js";
+import { SeededRandom } from "../../../../lib/testing/simulated/seeded-random.js";
+import { SimulatedDatabase } from "../../../../lib/testing/simulated/simulated-database.js";
+import { SimulatedStore } from "../../../../lib/testing/simulated/simulated-store.js";
+import { storeDir } from "../../../../lib/testing/simulated/store-paths.js";
 import { answerOf, grpcHeaders } from "../../../rpc/support/raw.js";
 import { callsOf, files } from "../../../rpc/support/transcript.js";
-import { SeededRandom } from "../../../simulation/random.js";
 import { joinFacts } from "../../../simulation/runner/join-facts.js";
-import { ProcessLife } from "../../../simulation/runner/process-life.js";
-import { SimulatedDatabase } from "../../../simulation/runner/simulated-database.js";
 import { SimulatedDisk } from "../../../simulation/runner/simulated-disk.js";
-import { SimulatedStore } from "../../../simulation/runner/simulated-store.js";
-import { storeDir } from "../../../simulation/runner/store-paths.js";
 import { defaultConfig, idleEdges } from "../../../support/idle-runner.js";
-import { quietPing } from "../../../support/quiet-ping.js";
 import { assert, type FuzzTarget } from "../../target.js";
 import { FaultLog } from "./fault-log.js";
 import { withinLimits } from "./limits.js";
@@ -57,9 +57,9 @@ async function openRunner(machine: string, log: FaultLog) {
   const output = recordedOutput();
   const time = { now: Date.now, after: (ms: number, run: () => void) => void setTimeout(run, ms) };
   const random = new SeededRandom(1);
-  const database = new SimulatedDatabase(time, random, () => {});
-  database.jobsets.push({ id: 1, shares: 100 });
-  const store = new SimulatedStore(time, random, () => {});
+  const database = new SimulatedDatabase(time, random);
+  database.jobsets.push({ id: 1, project: "project", name: "jobset1", shares: 100 });
+  const store = new SimulatedStore(time, random);
   store.derivations.set(output.drv, {
     name: "fuzzed",
     outputs: new Map([["out", { kind: "inputAddressed", path: output.path }]]),

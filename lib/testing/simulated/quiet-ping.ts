@@ -1,6 +1,7 @@
-// What a machine says of itself that has nothing to do and room for everything.
-import type { BuilderPing } from "../../lib/rpc/types.js";
+/** What a machine says of itself that has nothing to do and room for everything. */
+import type { BuilderPing } from "../../rpc/types.js";
 
+/** A ping of that machine. */
 export const quietPing = (machineId: string): BuilderPing => ({
   machineId,
   load1: 0,

@@ -1,8 +1,11 @@
 /** The rows of the simulated Hydra database, with what is needed to take changes back. */
 
+/** A row of `builds`. Times are seconds since the epoch. */
 export interface BuildRow {
   readonly id: number;
   readonly jobset: number;
+  readonly job: string;
+  readonly timestamp: number;
   drvPath: string;
   priority: number;
   globalPriority: number;
@@ -13,6 +16,7 @@ export interface BuildRow {
   cached: boolean;
 }
 
+/** A row of `buildsteps`, with those of `buildstepoutputs`. Times are seconds since the epoch. */
 export interface StepRow {
   readonly build: number;
   readonly stepnr: number;
@@ -30,13 +34,16 @@ export interface StepRow {
   readonly outputs: Map<string, string | undefined>;
 }
 
+/** What `pg_notify` was called with. */
 export interface SentNotification {
   readonly channel: string;
   readonly payload: string;
 }
 
+/** The key of a step among all. */
 export const stepKey = (build: number, stepnr: number): string => `${build}/${stepnr}`;
 
+/** All tables, and the changes of the transaction under way. */
 export class Tables {
   readonly builds = new Map<number, BuildRow>();
   readonly steps = new Map<string, StepRow>();

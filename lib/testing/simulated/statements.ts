@@ -243,6 +243,7 @@ const statements: readonly (readonly [string, (tables: Tables, values: Values) =
   ["SELECT 1 AS found FROM buildsteps", isOrWasRunning],
 ];
 
+/** Carries out one statement. */
 export function execute(tables: Tables, text: string, values: Values): Answer {
   const found = statements.find(([opening]) => text.startsWith(opening));
   if (found === undefined) throw new Error(`the simulated database does not know: ${text.slice(0, 80)}`);

@@ -9,13 +9,14 @@ import {
   parseDerivation,
   type StorePath,
   type ValidPathInfo,
-} from "../../../lib/nix/index.js";
-import type { RawStore } from "../../../lib/runner/state/runner-store.js";
-import type { SeededRandom } from "../random.js";
+} from "../../nix/index.js";
+import type { RawStore } from "../../runner/state/runner-store.js";
 import type { ProcessLife } from "./process-life.js";
+import type { SeededRandom } from "./seeded-random.js";
 import { pathOf, storeDir } from "./store-paths.js";
 import type { WorldTime } from "./virtual-time.js";
 
+/** What is wrong with the store. */
 export interface StoreFaults {
   /** The daemon does not answer. */
   readonly down: boolean;
@@ -25,6 +26,7 @@ export interface StoreFaults {
   readonly refuses?: keyof RawStore;
 }
 
+/** All is well. */
 export const noStoreFaults: StoreFaults = { down: false, slow: 0 };
 
 /** An output with its contents. */
@@ -33,6 +35,7 @@ export interface StoredOutput {
   readonly info: ValidPathInfo;
 }
 
+/** Paths with their contents, and derivations. */
 export class SimulatedStore {
   readonly derivations = new Map<StorePath, Derivation>();
   readonly outputs = new Map<StorePath, StoredOutput>();
@@ -43,7 +46,7 @@ export class SimulatedStore {
   readonly #onReplaced: (before: StoredOutput) => void;
 
   /** `onReplaced`: an output got other contents than it had. */
-  constructor(time: WorldTime, random: SeededRandom, onReplaced: (before: StoredOutput) => void) {
+  constructor(time: WorldTime, random: SeededRandom, onReplaced: (before: StoredOutput) => void = () => {}) {
     this.#time = time;
     this.#random = random;
     this.#onReplaced = onReplaced;

@@ -5,25 +5,38 @@ import {
   type Derivation,
   type DerivationOutput,
   type StorePath,
-} from "../../../lib/nix/index.js";
-import type { PlannedDerivation, RunnerPlan } from "./runner-plan.js";
+} from "../../nix/index.js";
 import { pathOf } from "./store-paths.js";
 
-export interface KnownDerivation {
+/** What a derivation is made of. */
+export interface DerivationPlan {
+  readonly name: string;
+  /** Names of those that it needs. */
+  readonly inputs: readonly string[];
+  readonly system: string;
+  readonly features: readonly string[];
+  /** Content-addressed: its path, and those of all that need it, are known when it is built. */
+  readonly floating: boolean;
+}
+
+/** A derivation in the simulated store. */
+export interface KnownDerivation<Plan extends DerivationPlan = DerivationPlan> {
   readonly drv: StorePath;
   /** Another derivation with the same outputs, as an evaluation may replace one by the other. */
   readonly twin: StorePath | undefined;
   readonly derivation: Derivation;
-  readonly planned: PlannedDerivation;
+  readonly planned: Plan;
 }
 
 const text = byteStringFromText;
 
-/** By name, inputs before those that need them. */
-export function makeDerivations(plan: RunnerPlan): Map<string, KnownDerivation> {
-  const made = new Map<string, KnownDerivation>();
-  for (const planned of plan.derivations.values()) {
-    const seed = String(plan.seed);
+/** By name. `plans`: inputs before those that need them; `seed`: decides the store paths. */
+export function makeDerivations<Plan extends DerivationPlan>(
+  seed: string,
+  plans: Iterable<Plan>,
+): Map<string, KnownDerivation<Plan>> {
+  const made = new Map<string, KnownDerivation<Plan>>();
+  for (const planned of plans) {
     const inputs = planned.inputs.flatMap((name) => made.get(name) ?? []);
     const open = inputs.some(({ derivation }) => derivation.outputs.get("out")?.kind !== "inputAddressed");
     const output: DerivationOutput = planned.floating

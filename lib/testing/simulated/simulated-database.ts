@@ -1,23 +1,22 @@
-import { DatabaseError, type QueueChannel } from "../../../lib/database/index.js";
-import type { RunnerDatabase } from "../../../lib/runner/assembly.js";
-import { demand } from "../oracle.js";
-import type { SeededRandom } from "../random.js";
-import { AnnouncementWatch } from "./announcements.js";
+import { DatabaseError, type QueueChannel } from "../../database/index.js";
+import type { RunnerDatabase } from "../../runner/assembly.js";
 import type { ProcessLife } from "./process-life.js";
 import {
+  type BuildLimits,
   earlierTries,
   followOutputs,
   jobsetUsage,
-  namesOf,
   type SimulatedJobset,
   unfinishedBuilds,
 } from "./queries.js";
+import type { SeededRandom } from "./seeded-random.js";
 import { execute } from "./statements.js";
 import { type BuildRow, Tables } from "./tables.js";
 import type { WorldTime } from "./virtual-time.js";
 
+/** What is wrong with the database. */
 export interface DatabaseFaults {
-  /** Nobody answers. */
+  /** Every question is refused. */
   readonly down: boolean;
   /** Chances for one transaction. */
   readonly collide: number;
@@ -29,6 +28,7 @@ export interface DatabaseFaults {
   readonly frozen: boolean;
 }
 
+/** All is well. */
 export const noDatabaseFaults: DatabaseFaults = {
   down: false,
   collide: 0,
@@ -38,10 +38,11 @@ export const noDatabaseFaults: DatabaseFaults = {
   frozen: false,
 };
 
+/** Hydra's database in memory, with the other programs that use it. */
 export class SimulatedDatabase {
   readonly tables = new Tables();
   readonly jobsets: SimulatedJobset[] = [];
-  readonly #announcements: AnnouncementWatch;
+  readonly #onCommit: () => void;
   #builds = 0;
   readonly #time: WorldTime;
   readonly #random: SeededRandom;
@@ -52,12 +53,14 @@ export class SimulatedDatabase {
   /** What waits for the database to thaw. */
   readonly #frozen: (() => void)[] = [];
   faults: DatabaseFaults = noDatabaseFaults;
+  /** What Hydra says of every build. */
+  limits: BuildLimits = { maxSilent: 60, timeout: 90 };
   transactions = 0;
   /** A rule that a commit broke. */
   failure: unknown;
 
-  constructor(time: WorldTime, random: SeededRandom, onEnded: (row: BuildRow) => void) {
-    this.#announcements = new AnnouncementWatch(this.tables, onEnded);
+  constructor(time: WorldTime, random: SeededRandom, onCommit: () => void = () => {}) {
+    this.#onCommit = onCommit;
     this.#time = time;
     this.#random = random;
   }
@@ -84,9 +87,14 @@ export class SimulatedDatabase {
     this.notify("builds_deleted");
   }
 
-  addBuild(row: Pick<BuildRow, "jobset" | "drvPath" | "priority" | "globalPriority">): number {
+  addBuild(
+    row: Pick<BuildRow, "jobset" | "drvPath" | "priority" | "globalPriority"> &
+      Partial<Pick<BuildRow, "job" | "timestamp">>,
+  ): number {
     const id = ++this.#builds;
     this.tables.builds.set(id, {
+      job: "job",
+      timestamp: 0,
       ...row,
       id,
       finished: false,
@@ -123,7 +131,7 @@ export class SimulatedDatabase {
     this.#time.after(this.#random.int(0, 20), () => this.#heard?.(new Set([channel])));
   }
 
-  /** All is well again. A listener that missed something has subscribed anew, and knows it. */
+  /** All is well again. A listener that missed something has subscribed again, and knows it. */
   heal(): void {
     this.faults = noDatabaseFaults;
     for (const run of this.#frozen.splice(0)) this.#time.after(this.#random.int(0, 50), run);
@@ -145,9 +153,12 @@ export class SimulatedDatabase {
     const database: RunnerDatabase = {
       transaction: (work) => this.#transaction(life, work),
       unfinishedBuilds: (options) =>
-        read(() => ({ builds: unfinishedBuilds(this.tables, this.jobsets, options?.ids), bad: [] })),
+        read(() => ({
+          builds: unfinishedBuilds(this.tables, this.jobsets, this.limits, options?.ids),
+          bad: [],
+        })),
       unfinishedBuildDigest: () => read(() => this.unfinished().map((row) => ({ ...row }))),
-      jobsets: () => read(() => this.jobsets.map(({ id, shares }) => ({ ...namesOf(id), id, shares }))),
+      jobsets: () => read(() => this.jobsets.map((jobset) => ({ ...jobset }))),
       jobsetUsage: (ids, since) => read(() => jobsetUsage(this.tables, ids, since)),
       failedPaths: (paths) => read(() => new Set(paths.filter((path) => this.tables.failedPaths.has(path)))),
       earlierTries: (drvPaths) => read(() => earlierTries(this.tables, drvPaths)),
@@ -213,7 +224,7 @@ export class SimulatedDatabase {
         if (this.faults.down) return refuse("unavailable");
         const collides = this.#random.chance(this.faults.collide);
         const answerIsLost = this.#random.chance(this.faults.loseAnswer);
-        demand(!this.#open, "the simulation itself", () => "a transaction lasts longer than one event");
+        if (this.#open) throw new Error("a transaction lasts longer than one event");
         this.#open = true;
         this.transactions++;
         this.tables.begin();
@@ -232,7 +243,7 @@ export class SimulatedDatabase {
                   this.tables.rollback();
                   return refuse("conflict");
                 }
-                this.#announcements.committed();
+                this.#onCommit();
                 if (answerIsLost) return refuse("unknown-outcome");
                 back(() => resolve(value));
               }),

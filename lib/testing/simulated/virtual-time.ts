@@ -36,6 +36,7 @@ const realImmediate = setImmediate;
 /** What the simulated world needs of time. */
 export type WorldTime = Pick<VirtualTime, "now" | "after">;
 
+/** A clock and its timers. */
 export class VirtualTime {
   #now: number;
   /** Sorted by time; equal times in the order in which they were asked for. */

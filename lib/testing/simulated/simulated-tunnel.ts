@@ -1,7 +1,8 @@
 /** The two ends of one tunnel. Orders arrive in their order, a little later; what is under way at the end is lost. */
-import type { BuilderPing, Peer, Principal, RunnerOrder, TunnelConnection } from "../../../lib/rpc/index.js";
-import type { VirtualTime } from "./virtual-time.js";
+import type { BuilderPing, Peer, Principal, RunnerOrder, TunnelConnection } from "../../rpc/index.js";
+import type { WorldTime } from "./virtual-time.js";
 
+/** What the builder's side hears of. */
 export interface TunnelEvents {
   /** The runner has put an order in. */
   readonly onSend: (order: RunnerOrder) => void;
@@ -18,20 +19,21 @@ export function peerOf(principal: Principal): Peer {
   return { connectionId: 0, address: "simulated", token: undefined, principal, machineIds: new Set() };
 }
 
+/** Both ends, and the network between them. */
 export class SimulatedTunnel implements TunnelConnection {
   readonly peer: Peer;
   readonly closed: Promise<string>;
   readonly #abort = new AbortController();
-  readonly #time: VirtualTime;
+  readonly #time: WorldTime;
   readonly #events: TunnelEvents;
   readonly #pings: BuilderPing[] = [];
   #wake: (() => void) | undefined;
   #settleClosed: (reason: string) => void = () => undefined;
   #open = true;
-  /** What is sent disappears, and nobody notices: a network that swallows everything. */
+  /** What is sent disappears without a sign: a network that swallows everything. */
   blackHole = false;
 
-  constructor(time: VirtualTime, machine: string, principal: Principal, events: TunnelEvents) {
+  constructor(time: WorldTime, machine: string, principal: Principal, events: TunnelEvents) {
     this.#time = time;
     this.#events = events;
     this.peer = { ...peerOf(principal), machineIds: new Set([machine]) };

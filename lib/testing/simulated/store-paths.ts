@@ -1,6 +1,7 @@
 /** Store paths of the simulated store. */
-import { defaultStoreDir, hashBytes, printHash, type StorePath } from "../../../lib/nix/index.js";
+import { defaultStoreDir, hashBytes, printHash, type StorePath } from "../../nix/index.js";
 
+/** Where the simulated store is. */
 export const storeDir = defaultStoreDir;
 
 /** A store path that follows from a text; no contents stand behind it. */

@@ -8,8 +8,8 @@ import {
   printHash,
   type StorePath,
   type ValidPathInfo,
-} from "../../../lib/nix/index.js";
-import type { NarStream } from "../../../lib/rpc/index.js";
+} from "../../nix/index.js";
+import type { NarStream } from "../../rpc/index.js";
 import { storeDir } from "./store-paths.js";
 
 /** A path and the bytes that some builder has for it. */
@@ -55,6 +55,7 @@ export function logOf(text: string): AsyncIterable<Uint8Array> {
   return framed(Buffer.from(text));
 }
 
+/** A hash as a key. */
 export function hashText(hash: Hash): string {
   return printHash(hash, "base16");
 }

@@ -1,40 +1,50 @@
 /** What the runner asks the simulated database, answered from its tables. */
-import type { EarlierTries, UnfinishedBuild } from "../../../lib/database/index.js";
-import { givenBackMessage, machineLeftMessage } from "../../../lib/database/index.js";
+import type { EarlierTries, UnfinishedBuild } from "../../database/index.js";
+import { givenBackMessage, machineLeftMessage } from "../../database/index.js";
 import type { StepRow, Tables } from "./tables.js";
 
+/** A jobset of the simulated database. */
 export interface SimulatedJobset {
   readonly id: number;
+  readonly project: string;
+  readonly name: string;
   shares: number;
+}
+
+/** Seconds without output, and in all, that a build may take. */
+export interface BuildLimits {
+  readonly maxSilent: number;
+  readonly timeout: number;
 }
 
 /** With what is needed to schedule them; all, or those with the ids. */
 export function unfinishedBuilds(
   tables: Tables,
   jobsets: readonly SimulatedJobset[],
+  limits: BuildLimits,
   ids: readonly number[] | undefined,
 ): UnfinishedBuild[] {
   return [...tables.builds.values()]
     .filter((row) => !row.finished && (ids === undefined || ids.includes(row.id)))
     .map((row) => {
-      const { project, name } = namesOf(row.jobset);
+      const jobset = jobsets.find(({ id }) => id === row.jobset);
       return {
         id: row.id,
         jobsetId: row.jobset,
-        project,
-        jobset: name,
-        shares: jobsets.find(({ id }) => id === row.jobset)?.shares ?? 100,
-        job: "job",
+        project: jobset?.project ?? "project",
+        jobset: jobset?.name ?? `jobset${row.jobset}`,
+        shares: jobset?.shares ?? 100,
+        job: row.job,
         drvPath: row.drvPath,
-        timestamp: 0,
-        maxSilent: 60,
-        timeout: 90,
+        timestamp: row.timestamp,
+        ...limits,
         priority: row.priority,
         globalPriority: row.globalPriority,
       };
     });
 }
 
+/** What ran for each jobset since then, in seconds since the epoch. */
 export function jobsetUsage(
   tables: Tables,
   ids: readonly number[],
@@ -51,6 +61,7 @@ export function jobsetUsage(
   return usage;
 }
 
+/** Of these derivations, for builds that are not finished: what was tried before. */
 export function earlierTries(tables: Tables, drvPaths: readonly string[]): Map<string, EarlierTries> {
   const found = new Map<string, EarlierTries>();
   for (const drvPath of new Set(drvPaths)) {
@@ -109,10 +120,6 @@ function link(tables: Tables, drvPath: string, name: string, storeDir: string): 
     if (path !== undefined) return path;
   }
   return undefined;
-}
-
-export function namesOf(jobset: number): { readonly project: string; readonly name: string } {
-  return { project: "project", name: `jobset${jobset}` };
 }
 
 function latest(rows: readonly StepRow[]): number | undefined {
