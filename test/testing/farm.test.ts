@@ -196,11 +196,14 @@ describe("a simulated farm", () => {
   it("has the process's timers only while it runs, and never two farms at once", async () => {
     const { setTimeout: real } = globalThis;
     await using farm = await simulateFarm(one);
+    const inside: unknown[] = [];
+    farm.after(10, () => inside.push(globalThis.setTimeout));
     const running = farm.run({ until: 1_000 });
-    expect(globalThis.setTimeout).not.toBe(real);
     await using second = await simulateFarm(one);
     await expect(second.run()).rejects.toMatchObject({ code: "busy" });
     await running;
+    expect(inside).toHaveLength(1);
+    expect(inside).not.toContain(real);
     expect(globalThis.setTimeout).toBe(real);
     await second.run({ until: 1_000 });
   });

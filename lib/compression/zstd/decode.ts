@@ -27,6 +27,20 @@ export interface DecodeFrameOptions {
 export const usualWindow: number = 8 * 1024 * 1024;
 const largestWindow = 2 ** 27;
 
+/** Those who need decoders that do not leave this thread. */
+let inThisThread = 0;
+
+/**
+ * Until the answer is disposed of, decoders that start do their work in this thread, without the thread pool and without
+ * programs: for simulations, whose time does not wait for either. It is slower.
+ */
+export async function decodeInThisThread(): Promise<Disposable> {
+  // Loaded now, so that no decoder has to wait for it.
+  await import("./script-decoder.js");
+  inThisThread++;
+  return { [Symbol.dispose]: () => void inThisThread-- };
+}
+
 /**
  * Decodes one zstd frame, or several in a row, in slices of at most 256 KiB. Decoders do not all check the optional
  * checksum of a frame.
@@ -45,13 +59,14 @@ function decodeUnbounded(
   options: DecodeFrameOptions,
 ): AsyncGenerator<Uint8Array> {
   const { live = true, signal, maxWindow = largestWindow } = options;
-  if (nativeZstd !== undefined) return decodeNatively(source, nativeZstd, { signal, maxWindow, live });
-  // Versions of Node with zstd never load it.
+  if (nativeZstd !== undefined && inThisThread === 0)
+    return decodeNatively(source, nativeZstd, { signal, maxWindow, live });
+  // Not loaded by versions of Node with zstd, unless for `decodeInThisThread`.
   async function* script(all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const { decodeInScript } = await import("./script-decoder.js");
     yield* decodeInScript(abortable(all, signal), maxWindow);
   }
-  if (live || !hasProgram("zstd")) return script(source);
+  if (live || inThisThread > 0 || !hasProgram("zstd")) return script(source);
   const program = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> => {
     const args = ["-dcq", `--memory=${memoryFor(maxWindow)}`];
     return runCodec(

@@ -253,11 +253,14 @@ export class SimulatedFarm implements AsyncDisposable {
   async #inTime(work: () => Promise<void>): Promise<void> {
     if (someFarmRuns) throw new SimulationError("busy", "a simulated farm runs in this process already");
     someFarmRuns = true;
-    const installed = this.#time.install();
     try {
-      await work();
+      const installed = await this.#time.install();
+      try {
+        await work();
+      } finally {
+        installed[Symbol.dispose]();
+      }
     } finally {
-      installed[Symbol.dispose]();
       someFarmRuns = false;
     }
   }

@@ -3,8 +3,9 @@
  *
  * While it is installed, the timers and clocks of the process are its own: whatever the runner's code waits for with
  * them becomes an event in one queue, together with the events of the simulated world. Between two events all promises
- * that can settle do.
+ * that can settle do. Work outside of this thread is not waited for: decoders are kept in it.
  */
+import { decodeInThisThread } from "../../compression/zstd/decode.js";
 
 interface Event {
   readonly at: number;
@@ -79,7 +80,8 @@ export class VirtualTime {
   }
 
   /** Replaces the timers and clocks of the process until the answer is disposed of. */
-  install(): Disposable {
+  async install(): Promise<Disposable> {
+    const decoders = await decodeInThisThread();
     const saved = { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate };
     const dateNow = Date.now;
     const start = this.#now;
@@ -120,6 +122,7 @@ export class VirtualTime {
     Object.defineProperty(performance, "now", { configurable: true, value: () => this.#now - start });
     return {
       [Symbol.dispose]: () => {
+        decoders[Symbol.dispose]();
         Object.assign(globalThis, saved);
         Date.now = dateNow;
         Reflect.deleteProperty(performance, "now");

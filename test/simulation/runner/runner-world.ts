@@ -47,7 +47,7 @@ export function simulateRunner(plan: RunnerPlan): Promise<RunnerSimulationResult
 /** A world of its own, whose time is that of the process meanwhile. */
 export async function inWorld<T>(plan: RunnerPlan, work: (world: RunnerWorld) => Promise<T>): Promise<T> {
   const time = new VirtualTime(start);
-  const installed = time.install();
+  const installed = await time.install();
   try {
     return await work(new RunnerWorld(plan, time));
   } finally {
