@@ -24,6 +24,7 @@ const stages = [
       ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
       ["manual pages, completion and Nix options are fresh", ["node", "dist/bin/manual/main.js", "--check"]],
       ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
+      ["reference", ["node", ".ci/reference/docs.mjs"]],
       ["package as users get it", ["node", ".ci/check-package.mjs"]],
     ],
     [["unit tests", [...vitest, "--project", "unit"]]],

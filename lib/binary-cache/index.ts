@@ -19,8 +19,11 @@ export {
   type PresignedCache,
   type UploadOptions,
 } from "./cache/binary-cache.js";
+export type { PutLogOptions } from "./cache/logs.js";
+export type { NarInspection } from "./cache/nar-inspection.js";
 /** A NAR that is written while it is received. */
-export { type MeasuredNar, NarStage } from "./cache/nar-stage.js";
+export { type MeasuredNar, NarStage, type NarStageOptions, type StagedForm } from "./cache/nar-stage.js";
+export type { StoredNar, VerifyOptions } from "./cache/stored-nars.js";
 /** `s3://` and `file://` URIs with their parameters. */
 export { type CacheSettings, parseCacheUri } from "./cache-uri.js";
 /** What every method here throws. */
@@ -28,11 +31,25 @@ export { BinaryCacheError, type BinaryCacheErrorCode } from "./errors.js";
 /** Objects as files in a folder. */
 export { FileCache } from "./objects/file-cache.js";
 /** What a cache needs of the place where its objects are. */
-export type { ObjectFacts, ObjectStore, PutOptions, StoredObject } from "./objects/object-store.js";
+export type {
+  ObjectFacts,
+  ObjectStore,
+  PutOptions,
+  ReadOptions,
+  StoredObject,
+} from "./objects/object-store.js";
+export type { S3Credentials } from "./objects/s3-connection.js";
+export type { CopyLimits } from "./objects/s3-copy.js";
 /** A part of a multipart upload, with its URL. */
-export type { S3PresignedPart } from "./objects/s3-multipart.js";
+export type {
+  PartsToPresign,
+  S3Multipart,
+  S3PresignedPart,
+  UnfinishedUpload,
+  UploadedPart,
+} from "./objects/s3-multipart.js";
 /** Objects in an S3 bucket. */
-export { S3Uploader } from "./objects/s3-uploader.js";
+export { S3Uploader, type S3UploaderOptions } from "./objects/s3-uploader.js";
 /** Requests and bytes exchanged with a store. */
 export { TrafficCounters, type TrafficReport } from "./objects/traffic.js";
 /** Opens a cache by its URI: the usual way to get one. */
@@ -40,7 +57,7 @@ export { binaryCacheOn, type OpenCacheOptions, openBinaryCache } from "./open.js
 /** Sizes of the parts that builders upload. */
 export { partPlan } from "./presigned/part-plan.js";
 /** The capability `BinaryCache.presigned`. */
-export { PresignedBucket } from "./presigned/presigned-bucket.js";
+export { PresignedBucket, type PresignOptions, type PublishingCache } from "./presigned/presigned-bucket.js";
 /** What builders ask for, get and report. */
 export type {
   CompletedUpload,
@@ -49,6 +66,7 @@ export type {
   PresignedParts,
   PresignRequest,
 } from "./presigned/types.js";
+export type { LogUpload } from "./queue/upload-journal.js";
 /** Uploads in the background that survive a restart. */
 export {
   type UploadJob,
@@ -57,3 +75,4 @@ export {
   type UploadRequest,
   type UploadTry,
 } from "./queue/upload-queue.js";
+export type { Written } from "./queue/upload-work.js";

@@ -19,7 +19,7 @@ export interface BuildLogChunk {
 }
 
 /** Members that all events of a build have. */
-interface BuildEventBase {
+export interface BuildEventBase {
   /** See `BuildLogChunk`. */
   readonly buildId: string;
   readonly drv: StorePath;

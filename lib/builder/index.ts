@@ -20,6 +20,7 @@ export { BuilderError, type BuilderErrorCode } from "./errors.js";
 /** What own programs can attach to a builder: listeners, another way to build or to measure load. */
 export {
   type BuildEvent,
+  type BuildEventBase,
   type BuildExecutor,
   type BuilderHooks,
   type BuildLogChunk,
@@ -27,8 +28,13 @@ export {
   type ExecutorJob,
 } from "./hooks.js";
 /** The settings of the local Nix that a runner needs. */
-export { defaultBuildDir, type NixConfiguration, readNixConfiguration } from "./machine/nix-configuration.js";
+export {
+  defaultBuildDir,
+  type NixConfiguration,
+  type ReadNixConfigurationOptions,
+  readNixConfiguration,
+} from "./machine/nix-configuration.js";
 /** Load, memory, pressure and disk space at one moment. */
-export { type SystemSample, sampleSystem } from "./machine/system-sampling.js";
+export { type SampleOptions, type SystemSample, sampleSystem } from "./machine/system-sampling.js";
 /** What a `BuilderClient` is made with, and how it ends. */
 export type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";

@@ -20,6 +20,7 @@ export {
   type CompressionMethod,
   compressionMethods,
   isCompressionMethod,
+  type LevelRange,
   levelRange,
   methodExtension,
   parseCompressionMethod,

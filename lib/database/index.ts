@@ -39,6 +39,7 @@ export type { BuildHistory, EndedBuild, EndedStep } from "./queries/history.js";
 export type { JobsetRow, UsedTime } from "./queries/jobsets.js";
 /** Outputs of derivations that are outputs themselves. */
 export type { OutputChain } from "./queries/output-chains.js";
+export type { CancelResult } from "./queries/steer-build.js";
 /** How long steps of one kind took. */
 export type { StepKind } from "./queries/step-durations.js";
 /** How the last attempt at a derivation ended. */
@@ -65,4 +66,4 @@ export {
   stepType,
 } from "./status-numbers.js";
 /** How a transaction is run, and what keeps it from committing. */
-export type { Fence, TransactionOptions } from "./transaction.js";
+export type { Fence, FenceEntry, TransactionOptions } from "./transaction.js";

@@ -34,10 +34,12 @@ export { DaemonStore, type DaemonStoreOptions } from "./daemon/daemon-store.js";
 export { abortError, cleanDaemonText, DaemonError, type DaemonErrorCode } from "./daemon/error.js";
 /** Opens a store by its `NIX_REMOTE` address: the usual way to get one. */
 export { type OpenStoreOptions, openStore } from "./daemon/open-store.js";
+export type { ServerInfo } from "./daemon/protocol/handshake.js";
 /** Values of operations that only a daemon has. */
 export type { CollectedGarbage, GarbageCollection, GcRoot } from "./daemon/protocol/operations.js";
 /** Store addresses as `NIX_REMOTE` has them. */
-export { type Environment, parseStoreUri, type StoreAddress } from "./daemon/store-uri.js";
+export { type Environment, parseStoreUri, type StoreAddress, type StorePlaces } from "./daemon/store-uri.js";
+export type { PathToAdd } from "./daemon/upload-bodies.js";
 /** A derivation, and what its environment says of how it is built. */
 export {
   type BasicDerivation,
@@ -60,7 +62,7 @@ export {
   makeOutputPath,
 } from "./derivation/paths.js";
 /** The ATerm text of a derivation, and the store path it gets. */
-export { computeDerivationPath, printDerivation } from "./derivation/printer.js";
+export { computeDerivationPath, type PrintOptions, printDerivation } from "./derivation/printer.js";
 /** Replaces input derivations by the paths of their outputs. */
 export {
   downstreamPlaceholder,

@@ -3,6 +3,7 @@
  * into one stream, and the two ends of the connection. Nothing here decides what a call means; handlers do.
  */
 
+export type { Endpoint } from "./client/endpoint.js";
 /** The builder's end of the connection. */
 export {
   type ClientTlsOptions,
@@ -30,5 +31,6 @@ export {
   type ServerTlsOptions,
   TokenList,
 } from "./server/index.js";
+export type { Identity } from "./server/tokens.js";
 /** Every message of the contract in domain types, the handlers of a server and the calls of a client. */
 export type * from "./types.js";

@@ -28,6 +28,8 @@ export {
   type StepId,
   stepId,
 } from "./ids.js";
+export type { SeenFault } from "./machines/circuit-breaker.js";
+export type { Machine, MachineClass, Requirements } from "./machines/machine.js";
 /** What can be wrong with a machine. */
 export type { MachineFault } from "./machines/machine-fault.js";
 /** Free functions: whether a machine has capacity. */
@@ -39,7 +41,7 @@ export {
   speedFactorOnly,
 } from "./machines/machine-order.js";
 /** The machines and which of them has capacity. */
-export { MachinePool } from "./machines/machine-pool.js";
+export { MachinePool, type MachinePoolHooks, type MatchedQueue } from "./machines/machine-pool.js";
 /** What is known of a machine, and why it takes no work. */
 export type {
   MachineBlock,
@@ -74,7 +76,9 @@ export {
   legacy,
   type OrderedJobset,
   type OrderedStep,
+  type RankedStep,
   type StepComparator,
+  type StepComparison,
   type StepOrder,
   stepOrder,
   withCriticalPath,

@@ -19,6 +19,7 @@ export type { StatusRouterOptions } from "./http/status-router.js";
 export { StatusRouter } from "./http/status-router.js";
 export type { StatusServerOptions } from "./http/status-server.js";
 export { StatusServer } from "./http/status-server.js";
+export type { Family, Sample } from "./metrics/exposition.js";
 export type { CounterName } from "./metrics/metrics.js";
-export { Metrics } from "./metrics/metrics.js";
+export { Metrics, type MetricsOptions } from "./metrics/metrics.js";
 export type * from "./types.js";

@@ -26,7 +26,7 @@ import type { CompletedUpload, PresignedNarUrls, PresignRequest } from "./types.
 const requestsAtOnce = 10;
 
 /** How URLs are signed. */
-interface PresignOptions extends ReadOptions {
+export interface PresignOptions extends ReadOptions {
   readonly outputs?: Iterable<StorePath> | undefined;
 }
 

@@ -7,7 +7,8 @@ import { DaemonError } from "./error.js";
 /** Environment variables, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-interface StorePlaces {
+/** Folders of a store. */
+export interface StorePlaces {
   /** Logical store directory. */
   readonly storeDir: StoreDir;
   /** Where the files are. */
