@@ -12,13 +12,13 @@ export function bindAddress(
   socket: "rest" | "grpc",
   inherited: ReadonlyMap<string, number>,
 ): ListenerOptions {
-  if (value !== "-") return parseListenAddress(value);
+  if (value !== "-") return { ...parseListenAddress(value), setting: flag };
   const fd = inherited.get(socket);
   if (fd === undefined)
     throw new UsageError(
       `${flag} is -, but no socket named ${socket} was inherited (see LISTEN_FDS, LISTEN_FDNAMES)`,
     );
-  return { kind: "fd", fd };
+  return { kind: "fd", fd, setting: flag };
 }
 
 /** Where the status API listens. @throws UsageError */

@@ -22,6 +22,7 @@ export { decodeLog, encodeLog, packNars, type UnpackedNar, unpackNars } from "./
 export { isSamePrincipal, type Principal, principalKey, principalOf } from "./principal.js";
 /** The runner's end: listeners, tokens, certificates. */
 export {
+  cannotListen,
   checkTls,
   type ListenerOptions,
   parseListenAddress,

@@ -2,7 +2,7 @@
 import type { AddressInfo } from "node:net";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { Logger } from "../log.js";
-import { checkTls, RunnerServer, type ServerTlsOptions } from "../rpc/index.js";
+import { cannotListen, checkTls, RunnerServer, type ServerTlsOptions } from "../rpc/index.js";
 import { machineId } from "../scheduler/ids.js";
 import {
   HostNames,
@@ -61,6 +61,8 @@ export class RunnerListeners {
         handler: (request, response) => this.#router.handle(request, response),
         listen: listenOptions(rest),
         logger: logger.child({}, "status"),
+      }).catch((error: unknown) => {
+        throw cannotListen(rest, error);
       });
     }
     this.#warnOfOpenPort();

@@ -64,6 +64,16 @@ test.each(["rest", "grpc"])("a port of --%s-bind that is in use", async (which) 
   const other = which === "rest" ? "grpc" : "rest";
   const flags = [`--${which}-bind`, address, `--${other}-bind`, "127.0.0.1:0"];
   const { code, said } = await start(undefined, queueRunnerProgram, flags);
-  expect(said).toEqual([expect.stringMatching(`^queue-runner: .*address already in use ${address}`)]);
+  expect(said).toEqual([
+    `queue-runner: --${which}-bind ${address}: the address is already in use by another program`,
+  ]);
+  expect(code).toBe(2);
+});
+
+test.each(["rest", "grpc"])("an address of --%s-bind that this machine does not have", async (which) => {
+  const other = which === "rest" ? "grpc" : "rest";
+  const flags = [`--${which}-bind`, "192.0.2.1:80", `--${other}-bind`, "127.0.0.1:0"];
+  const { code, said } = await start(undefined, queueRunnerProgram, flags);
+  expect(said).toEqual([`queue-runner: --${which}-bind 192.0.2.1:80: this machine does not have the address`]);
   expect(code).toBe(2);
 });

@@ -1,14 +1,18 @@
 /** Where a server listens: TCP, a Unix socket, or a listening socket inherited from the parent process. */
 import { lstat, unlink } from "node:fs/promises";
 import { type AddressInfo, connect, type Server } from "node:net";
-import { UsageError } from "../../errors.js";
+import { isSystemError, toError, UsageError } from "../../errors.js";
 
 /** Where a server listens. */
-export type ListenerOptions =
+export type ListenerOptions = (
   | { readonly kind: "tcp"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string }
   /** A listening stream socket (TCP or Unix) that is open already. */
-  | { readonly kind: "fd"; readonly fd: number };
+  | { readonly kind: "fd"; readonly fd: number }
+) & {
+  /** Name of the setting that says so, for messages. */
+  readonly setting?: string | undefined;
+};
 
 /** `host:port` (IPv6 in brackets) or the path of a Unix socket. */
 export function parseListenAddress(text: string): ListenerOptions {
@@ -50,9 +54,7 @@ async function removeStale(path: string): Promise<void> {
 export async function listen(server: Server, options: ListenerOptions): Promise<void> {
   if (options.kind === "unix") await removeStale(options.path);
   await new Promise<void>((resolve, reject) => {
-    const onError = (cause: Error): void => {
-      reject(new UsageError(`cannot listen on ${describe(options)}: ${cause.message}`, { cause }));
-    };
+    const onError = (cause: Error): void => reject(cannotListen(options, cause));
     server.once("error", onError);
     const onListening = (): void => {
       server.off("error", onError);
@@ -64,10 +66,35 @@ export async function listen(server: Server, options: ListenerOptions): Promise<
   });
 }
 
+/** The error for somebody who chose this place: which setting, which address, and why not. */
+export function cannotListen(options: ListenerOptions, cause: unknown): UsageError {
+  const { setting } = options;
+  const place =
+    setting === undefined ? `cannot listen on ${describe(options)}` : `${setting} ${describe(options)}`;
+  return new UsageError(`${place}: ${reasonOf(cause)}`, { cause });
+}
+
+function reasonOf(cause: unknown): string {
+  const code = isSystemError(cause) ? cause.code : undefined;
+  switch (code) {
+    case "EADDRINUSE":
+      return "the address is already in use by another program";
+    case "EADDRNOTAVAIL":
+      return "this machine does not have the address";
+    case "EACCES":
+      return "no permission to listen there";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "the host name is unknown";
+    default:
+      return toError(cause).message;
+  }
+}
+
 function describe(options: ListenerOptions): string {
   switch (options.kind) {
     case "tcp":
-      return `${options.host}:${options.port}`;
+      return `${options.host.includes(":") ? `[${options.host}]` : options.host}:${options.port}`;
     case "unix":
       return options.path;
     case "fd":
