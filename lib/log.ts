@@ -99,14 +99,23 @@ export function createLogger(options: LoggerOptions): Logger {
   const base = options.fields ?? {};
   const emit = (level: LogLevel, message: string, fields: LogFields = {}): void => {
     if (!isWanted(level)) return;
-    const print = (more: LogFields): string => {
+    const all = { ...base, ...fields };
+    const print = (shown: LogFields): string => {
       const time = new Date().toISOString();
-      const event = { time, level, target, message, fields: { ...base, ...fields, ...more } };
+      const event = { time, level, target, message, fields: shown };
       return options.format === "json" ? jsonLine(event) : textLine(event);
     };
-    const line = print({});
-    const repeated = (unwritten: number): void => write(print({ repeated: unwritten }));
-    if (folder?.admit(withoutTime(line, options.format), repeated) ?? true) write(line);
+    const line = print(all);
+    const repeated = (unwritten: number): void => write(print({ ...all, repeated: unwritten }));
+    if (folder?.admit(withoutTime(line, options.format), repeated) === false) return;
+    const limit = kindLimit(level, all);
+    if (folder !== undefined && limit !== undefined) {
+      const { by, most } = limit;
+      const leftOut = (unwritten: number): void => write(print({ ...by, leftOut: unwritten }));
+      const kind = JSON.stringify([level, target, message, by]);
+      if (!folder.admitKind(kind, most, leftOut)) return;
+    }
+    write(line);
   };
   return {
     error: (message, fields) => emit("error", message, fields),
@@ -122,6 +131,25 @@ export function createLogger(options: LoggerOptions): Logger {
         ...(folder === undefined ? {} : { fold: folder }),
       }),
   };
+}
+
+/** Lines of one kind and peer, and warnings of one kind and machine, that are written in a window of the folder. */
+const mostOfPeer = 20;
+const mostWarnings = 200;
+
+/**
+ * How many lines like this one are written, and by what they are told apart from others with the same message. Lines with
+ * a field `peer` are those that a peer can cause at will, with words of its choice.
+ */
+function kindLimit(
+  level: LogLevel,
+  { peer, machine, hostname }: LogFields,
+): { readonly by: LogFields; readonly most: number } | undefined {
+  // Each connection has another port.
+  if (typeof peer === "string") return { by: { peer: peer.replace(/:\d+$/, "") }, most: mostOfPeer };
+  if (level !== "warn" && level !== "error") return undefined;
+  const by = machine ?? hostname;
+  return { by: by === undefined ? {} : { machine: by }, most: mostWarnings };
 }
 
 /** What equal lines have in common; both formats begin with a time of fixed length. */

@@ -51,6 +51,31 @@ describe("equal lines", () => {
     ]);
   });
 
+  it("that one peer makes different are written twenty times, then counted, apart from those of others", () => {
+    const { lines, logger } = setup();
+    for (let i = 0; i < 3_000; i++) logger.warn("refused", { method: `m${i}`, peer: `10.0.0.1:${i}` });
+    logger.warn("refused", { method: "own", peer: "10.0.0.2:1" });
+    logger.warn("another kind", { peer: "10.0.0.1:1" });
+    expect(lines).toHaveLength(22);
+    vi.advanceTimersByTime(60_000);
+    expect(lines.slice(22).map((line) => line.slice(24))).toEqual([
+      "  WARN t: refused peer=10.0.0.1 leftOut=2980",
+    ]);
+    logger.warn("refused", { method: "later", peer: "10.0.0.1:1" });
+    expect(lines).toHaveLength(24);
+  });
+
+  it("that warn of one machine are written 200 times; what is no warning is written in full", () => {
+    const { lines, logger } = setup();
+    for (let i = 0; i < 1_000; i++) {
+      logger.warn("step is tried again", { drv: i, machine: "a" });
+      logger.info("step started", { drv: i, machine: "a" });
+    }
+    expect(lines).toHaveLength(1_200);
+    vi.advanceTimersByTime(60_000);
+    expect(lines.at(-1)?.slice(24)).toBe("  WARN t: step is tried again machine=a leftOut=800");
+  });
+
   it("are remembered up to a bound; what is forgotten is said before", () => {
     const written: string[] = [];
     const folder = new LineFolder({ remembered: 10, written: 1 });

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import * as http2 from "node:http2";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -12,6 +13,7 @@ import { connectRunner, type RunnerClient } from "../../lib/rpc/client/index.js"
 import { encodeLog, packNars } from "../../lib/rpc/index.js";
 import type { BuildCompletion, BuildOrder, BuiltOutput } from "../../lib/rpc/types.js";
 import { file, type Sample, sample } from "../binary-cache/samples.js";
+import { answerOf, grpcHeaders } from "../rpc/support/raw.js";
 import { LyingBuilder, type LyingBuilderOptions } from "../support/lying-builder.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
@@ -412,3 +414,22 @@ describe("a join that claims builds", () => {
 function disposable(client: RunnerClient): { readonly value: RunnerClient } & AsyncDisposable {
   return { value: client, [Symbol.asyncDispose]: () => client.close() };
 }
+
+describe("a peer without a token", () => {
+  it("does not fill the log with refused calls that it names itself", async () => {
+    const session = http2.connect(pair().gatewayUrl);
+    session.on("error", () => {});
+    for (let count = 0; count < 500; count++) {
+      const path = `/runner.v1.RunnerService/Call${count}`;
+      const { trailers, headers } = await answerOf(session.request({ ...grpcHeaders, ":path": path }));
+      expect(trailers["grpc-status"] ?? headers["grpc-status"]).toBe("16");
+    }
+    session.destroy();
+    const lines =
+      pair()
+        .runner.output()
+        .match(/call without valid token/g) ?? [];
+    expect(lines.length).toBeLessThan(60);
+    expect(lines.length).toBeGreaterThan(0);
+  });
+});

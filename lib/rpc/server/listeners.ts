@@ -75,7 +75,7 @@ export function cannotListen(options: ListenerOptions, cause: unknown): UsageErr
 }
 
 function reasonOf(cause: unknown): string {
-  const code = isSystemError(cause) ? cause.code : undefined;
+  const code = isSystemError(cause) ? (cause.code ?? "") : "";
   switch (code) {
     case "EADDRINUSE":
       return "the address is already in use by another program";

@@ -4,7 +4,7 @@
  */
 import type * as http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
-import { createSecureContext, type SecureContextOptions } from "node:tls";
+import { createSecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
 import { UsageError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
@@ -211,7 +211,9 @@ export class RunnerServer {
     // Out of descriptors, say: the listener lives on; an error without a listener would end the process.
     server.on("error", (error: Error) => logger.warn("listener failed", { error }));
     server.on("sessionError", (error: Error) => logger.debug("connection failed", { error }));
-    server.on("tlsClientError", (error: Error) => logger.warn("TLS handshake failed", { error }));
+    server.on("tlsClientError", (error: Error, { remoteAddress: peer = "unknown" }: TLSSocket) =>
+      logger.warn("TLS handshake failed", { peer, error }),
+    );
     return server;
   }
 }
