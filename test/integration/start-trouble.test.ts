@@ -74,6 +74,8 @@ test.each(["rest", "grpc"])("an address of --%s-bind that this machine does not 
   const other = which === "rest" ? "grpc" : "rest";
   const flags = [`--${which}-bind`, "192.0.2.1:80", `--${other}-bind`, "127.0.0.1:0"];
   const { code, said } = await start(undefined, queueRunnerProgram, flags);
-  expect(said).toEqual([`queue-runner: --${which}-bind 192.0.2.1:80: this machine does not have the address`]);
+  expect(said).toEqual([
+    `queue-runner: --${which}-bind 192.0.2.1:80: this machine does not have the address`,
+  ]);
   expect(code).toBe(2);
 });
