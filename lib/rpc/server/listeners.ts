@@ -66,7 +66,7 @@ export async function listen(server: Server, options: ListenerOptions): Promise<
   });
 }
 
-/** The error for somebody who chose this place: which setting, which address, and why not. */
+/** The error of a place that was chosen: which setting, which address, and why not. */
 export function cannotListen(options: ListenerOptions, cause: unknown): UsageError {
   const { setting } = options;
   const place =
