@@ -2,6 +2,7 @@
 import type { ComponentType } from "preact";
 import type { ViewProps } from "./view-props.js";
 import { Build } from "./views/build.js";
+import { Log } from "./views/log.js";
 import { Machine } from "./views/machine.js";
 import { Machines } from "./views/machines.js";
 import { Overview } from "./views/overview.js";
@@ -26,6 +27,7 @@ export const views: readonly View[] = [
   { pattern: "/queue", title: "Queue", key: "q", component: Queue },
   { pattern: "/builds/{}", title: "Build", component: Build },
   { pattern: "/steps/{}", title: "Step", component: Step },
+  { pattern: "/steps/{}/log/{}", title: "Log", component: Log },
 ];
 
 /** The view of a path, and the parts of the path; undefined: there is none. */
