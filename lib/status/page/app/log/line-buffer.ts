@@ -20,6 +20,11 @@ export class LineBuffer {
     return this.#lines.length + (this.#rest === "" ? 0 : 1);
   }
 
+  /** Lines that do not grow any more. */
+  get completeCount(): number {
+    return this.#lines.length;
+  }
+
   /** More came than the page keeps. */
   get isFull(): boolean {
     return this.#length >= maxLength;
@@ -46,6 +51,13 @@ export class LineBuffer {
       this.#push(this.#rest.slice(0, maxLineLength));
       this.#rest = this.#rest.slice(maxLineLength);
     }
+  }
+
+  /** Nothing more will come. */
+  finish(): void {
+    const rest = this.#rest;
+    this.#rest = "";
+    if (rest !== "") this.#push(rest);
   }
 
   #push(line: string): void {

@@ -22,14 +22,13 @@ export class LogSearch {
 
   /** Everything that has come is searched. */
   get isComplete(): boolean {
-    return this.#next >= this.#buffer.count - 1;
+    return this.#next >= this.#buffer.completeCount;
   }
 
   /** Searches for a slice of time. `clock` in milliseconds. */
   advance(clock: () => number = () => performance.now()): void {
     const end = clock() + sliceMs;
-    // The last line may still grow.
-    const count = this.#buffer.count - 1;
+    const count = this.#buffer.completeCount;
     while (this.#next < count) {
       const found = countIn(shownText(this.#buffer.line(this.#next)).toLowerCase(), this.#text);
       if (found > 0) {

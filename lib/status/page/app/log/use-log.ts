@@ -38,6 +38,7 @@ export function useLog(drv: string, tryNumber: string, isLive: boolean | undefin
         },
         state(next) {
           state = next;
+          if (next === "finished") buffer.finish();
           later();
         },
         restart() {
