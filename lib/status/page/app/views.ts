@@ -2,12 +2,16 @@
 import type { ComponentType } from "preact";
 import type { ViewProps } from "./view-props.js";
 import { Build } from "./views/build.js";
+import { Jobsets } from "./views/jobsets.js";
 import { Log } from "./views/log.js";
 import { Machine } from "./views/machine.js";
 import { Machines } from "./views/machines.js";
 import { Overview } from "./views/overview.js";
+import { Problems } from "./views/problems.js";
 import { Queue } from "./views/queue.js";
 import { Step } from "./views/step.js";
+import { Timeline } from "./views/timeline.js";
+import { Uploads } from "./views/uploads.js";
 
 /** A view. */
 export interface View {
@@ -25,6 +29,10 @@ export const views: readonly View[] = [
   { pattern: "/machines", title: "Machines", key: "m", component: Machines },
   { pattern: "/machines/{}", title: "Machine", component: Machine },
   { pattern: "/queue", title: "Queue", key: "q", component: Queue },
+  { pattern: "/timeline", title: "Timeline", key: "t", component: Timeline },
+  { pattern: "/jobsets", title: "Jobsets", key: "j", component: Jobsets },
+  { pattern: "/uploads", title: "Uploads", key: "u", component: Uploads },
+  { pattern: "/problems", title: "Problems", key: "p", component: Problems },
   { pattern: "/builds/{}", title: "Build", component: Build },
   { pattern: "/steps/{}", title: "Step", component: Step },
   { pattern: "/steps/{}/log/{}", title: "Log", component: Log },

@@ -41,17 +41,19 @@ export function placesOf({ nodes, edges }: Pick<ApiGraph, "nodes" | "edges">): r
     users.map((list) => list.length),
   );
   const rows = nodes.map(() => 0);
-  const byLayer = new Map<number, number[]>();
-  for (const [node, layer] of layers.entries()) byLayer.set(layer, [...(byLayer.get(layer) ?? []), node]);
-  for (const layer of [...byLayer.keys()].sort((a, b) => a - b)) {
-    const mean = (node: number): number => {
+  const byLayer: number[][] = [];
+  for (const [node, layer] of layers.entries()) {
+    byLayer[layer] ??= [];
+    byLayer[layer].push(node);
+  }
+  for (const layer of byLayer) {
+    const order = layer.map((node) => {
       const above = users[node] ?? [];
-      return above.length === 0
-        ? node
-        : above.reduce((sum, user) => sum + (rows[user] ?? 0), 0) / above.length;
-    };
-    const order = [...(byLayer.get(layer) ?? [])].sort((a, b) => mean(a) - mean(b) || a - b);
-    for (const [row, node] of order.entries()) rows[node] = row;
+      const sum = above.reduce((total, user) => total + (rows[user] ?? 0), 0);
+      return { node, mean: above.length === 0 ? node : sum / above.length };
+    });
+    order.sort((a, b) => a.mean - b.mean || a.node - b.node);
+    for (const [row, { node }] of order.entries()) rows[node] = row;
   }
   return nodes.map((_, node) => ({ layer: layers[node] ?? 0, row: rows[node] ?? 0 }));
 }

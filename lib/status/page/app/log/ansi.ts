@@ -135,8 +135,10 @@ class Cells {
     if (mode === 0) this.#texts.length = Math.min(this.#texts.length, this.#column);
     else {
       const end = mode === 1 ? Math.min(this.#column + 1, this.#texts.length) : this.#texts.length;
-      this.#texts.fill(" ", 0, end);
-      this.#styles.fill(plain, 0, end);
+      for (let at = 0; at < end; at++) {
+        this.#texts[at] = " ";
+        this.#styles[at] = plain;
+      }
     }
     this.#styles.length = this.#texts.length;
   }

@@ -1,0 +1,316 @@
+/** Where were slots empty or wasted? */
+import type { JSX } from "preact";
+import { useMemo } from "preact/hooks";
+import type { ApiAttempt, ApiTimeline } from "../../../api/types.js";
+import { changeQuery, hrefOf, navigate, useAddress } from "../data/address.js";
+import { type MachineLanes, timelineLanes } from "../data/lanes.js";
+import { useResource } from "../data/resource.js";
+import { clockText, percentText, plural, roughSpan, spanText } from "../data/words.js";
+import { BuildLink, MachineLink, paths, StepLink } from "../widgets/link.js";
+import { Mark, ResultMark } from "../widgets/mark.js";
+import { Empty, Loaded } from "../widgets/notice.js";
+import { Headline, Panel } from "../widgets/panel.js";
+import { type Column, Table } from "../widgets/table.js";
+import { At } from "../widgets/time.js";
+
+const minute = 60_000;
+const windows = [
+  [15, "15 min"],
+  [60, "1 h"],
+  [180, "3 h"],
+  [720, "12 h"],
+  [1440, "24 h"],
+] as const;
+const usualWindow = 60;
+const laneHeight = 9;
+const width = 1000;
+/** Lanes of one machine that are drawn; the table has the rest. */
+const mostLanes = 32;
+
+function toneOf({ status }: ApiAttempt): string {
+  if (status === null) return "busy";
+  return status === 0 ? "good" : status === 3 || status === 4 ? "warn" : "bad";
+}
+
+/** Bars of one tone as one shape: a window has thousands. */
+function shapeOf(machine: MachineLanes, tone: string, timeline: ApiTimeline): string {
+  const { from, to, now } = timeline;
+  const scale = width / Math.max(1, to - from);
+  return machine.bars
+    .filter(({ attempt, lane }) => lane < mostLanes && toneOf(attempt) === tone)
+    .map(({ attempt, lane }) => {
+      const begin = Math.max(0, (attempt.startedAt - from) * scale);
+      const end = Math.min(width, ((attempt.stoppedAt ?? now) - from) * scale);
+      const long = Math.max(1, end - begin - 0.6);
+      return `M${begin.toFixed(1)} ${lane * laneHeight + 1}h${long.toFixed(1)}v${laneHeight - 2}h${(-long).toFixed(1)}z`;
+    })
+    .join("");
+}
+
+function attemptAt(
+  event: MouseEvent & { currentTarget: HTMLElement },
+  machine: MachineLanes,
+  timeline: ApiTimeline,
+): ApiAttempt | undefined {
+  const box = event.currentTarget.getBoundingClientRect();
+  const time = timeline.from + ((event.clientX - box.left) / box.width) * (timeline.to - timeline.from);
+  const lane = Math.floor((event.clientY - box.top) / laneHeight);
+  return machine.bars.find(
+    ({ attempt, lane: own }) =>
+      own === lane && attempt.startedAt <= time && (attempt.stoppedAt ?? timeline.now) >= time,
+  )?.attempt;
+}
+
+function describe(attempt: ApiAttempt, now: number): string {
+  const { name, job, machine, result, startedAt, stoppedAt } = attempt;
+  return `${name}${job === null ? "" : ` (${job})`} on ${machine}: ${result}, ${spanText((stoppedAt ?? now) - startedAt)} from ${clockText(startedAt, now)}`;
+}
+
+function MachineRow({
+  machine,
+  timeline,
+}: {
+  readonly machine: MachineLanes;
+  readonly timeline: ApiTimeline;
+}): JSX.Element {
+  const height = Math.min(mostLanes, machine.lanes) * laneHeight;
+  const summary = `${percentText(machine.used * 100)} used, ${plural(machine.bars.length, "attempt")}`;
+  return (
+    <li class="lane-row">
+      <span class="lane-name">
+        <MachineLink name={machine.name} /> <span class="soft">{percentText(machine.used * 100)}</span>
+      </span>
+      <a
+        class="lane-link"
+        href={hrefOf(paths.machine(machine.name))}
+        tabIndex={-1}
+        onClick={(event) => {
+          const attempt = attemptAt(event, machine, timeline);
+          if (attempt === undefined) return;
+          event.preventDefault();
+          navigate(paths.step(attempt.drv));
+        }}
+        onMouseMove={(event) => {
+          const attempt = attemptAt(event, machine, timeline);
+          event.currentTarget.title = attempt === undefined ? summary : describe(attempt, timeline.now);
+        }}
+      >
+        {/* The table below has the same, with links. */}
+        <svg
+          viewBox={`0 0 ${width} ${height}`}
+          height={height}
+          preserveAspectRatio="none"
+          role="img"
+          aria-label={`${machine.name}: ${summary}`}
+        >
+          {["good", "busy", "warn", "bad"].map((tone) => (
+            <path key={tone} class={`fill-${tone}`} d={shapeOf(machine, tone, timeline)} />
+          ))}
+        </svg>
+      </a>
+    </li>
+  );
+}
+
+function Scale({ timeline }: { readonly timeline: ApiTimeline }): JSX.Element {
+  const { from, to, now } = timeline;
+  return (
+    <div class="lane-row lane-scale" aria-hidden="true">
+      <span class="lane-name" />
+      <span class="ticks">
+        {[0, 0.25, 0.5, 0.75, 1].map((part) => (
+          <span key={part}>{clockText(from + part * (to - from), now)}</span>
+        ))}
+      </span>
+    </div>
+  );
+}
+
+const columns: readonly Column<ApiAttempt>[] = [
+  {
+    key: "name",
+    title: "Step",
+    kind: "name",
+    phone: "head",
+    cell: ({ drv, name }) => <StepLink drv={drv} name={name} />,
+    sort: ({ name }) => name,
+  },
+  {
+    key: "result",
+    title: "Result",
+    phone: "head",
+    cell: ({ status, result }) => <ResultMark status={status} result={result} />,
+    sort: ({ result }) => result,
+  },
+  {
+    key: "job",
+    title: "Build",
+    kind: "name",
+    cell: ({ build, job }) => (build === null ? "" : <BuildLink id={build}>{job ?? `#${build}`}</BuildLink>),
+  },
+  {
+    key: "machine",
+    title: "Machine",
+    cell: ({ machine }) => <MachineLink name={machine} />,
+    sort: ({ machine }) => machine,
+  },
+  {
+    key: "began",
+    title: "Began",
+    kind: "number",
+    cell: ({ startedAt }) => <At at={startedAt} />,
+    sort: ({ startedAt }) => startedAt,
+  },
+  {
+    key: "took",
+    title: "Took",
+    kind: "number",
+    cell: ({ startedAt, stoppedAt }) => (stoppedAt === null ? "" : spanText(stoppedAt - startedAt)),
+    sort: ({ startedAt, stoppedAt }) => (stoppedAt ?? startedAt) - startedAt,
+  },
+];
+
+function Answer({
+  timeline,
+  lanes,
+}: {
+  readonly timeline: ApiTimeline;
+  readonly lanes: readonly MachineLanes[];
+}): JSX.Element {
+  const slots = timeline.machines.reduce((sum, machine) => sum + machine.slots, 0);
+  const sizes = new Map(timeline.machines.map((machine) => [machine.name, machine.slots]));
+  const busy = lanes.reduce((sum, lane) => sum + lane.used * (sizes.get(lane.name) ?? 1), 0);
+  const [worst] = [...lanes].sort((a, b) => b.longestGap - a.longestGap);
+  if (lanes.length === 0 || slots === 0) return <Mark tone="wait">No machine in this window.</Mark>;
+  return (
+    <>
+      {percentText((busy / slots) * 100)} of {plural(slots, "slot")} used.
+      {worst === undefined || worst.longestGap < minute ? null : (
+        <>
+          {" "}
+          Longest gap: {roughSpan(worst.longestGap)} on <MachineLink name={worst.name} />.
+        </>
+      )}
+    </>
+  );
+}
+
+function Content({
+  timeline,
+  machine,
+}: {
+  readonly timeline: ApiTimeline;
+  readonly machine: string;
+}): JSX.Element {
+  const lanes = useMemo(() => {
+    const all = timelineLanes(timeline);
+    return machine === "" ? all : all.filter(({ name }) => name === machine);
+  }, [timeline, machine]);
+  const attempts =
+    machine === "" ? timeline.attempts : timeline.attempts.filter((one) => one.machine === machine);
+  return (
+    <>
+      <Headline title="Timeline">
+        <Answer timeline={timeline} lanes={lanes} />
+      </Headline>
+      <Toolbar timeline={timeline} machine={machine} />
+      <Panel
+        title="What ran where"
+        note="a line for each slot; green succeeded, blue runs, red failed, yellow aborted"
+      >
+        {lanes.length === 0 ? (
+          <Empty>Nothing ran.</Empty>
+        ) : (
+          <>
+            <Scale timeline={timeline} />
+            <ul class="lanes">
+              {lanes.map((lane) => (
+                <MachineRow key={lane.name} machine={lane} timeline={timeline} />
+              ))}
+            </ul>
+          </>
+        )}
+      </Panel>
+      <Panel
+        title="Attempts"
+        note={
+          timeline.truncated
+            ? "the newest; there are more in this window"
+            : plural(attempts.length, "attempt")
+        }
+      >
+        {attempts.length === 0 ? (
+          <Empty>None.</Empty>
+        ) : (
+          <Table
+            caption="Attempts"
+            columns={columns}
+            rows={attempts}
+            rowKey={(one) => `${one.drv} ${one.try} ${one.machine} ${one.startedAt}`}
+            sortName="sort"
+          />
+        )}
+      </Panel>
+    </>
+  );
+}
+
+/** The window in the address: its length in minutes, and its end; without an end it moves with the time. */
+function Toolbar({
+  timeline,
+  machine,
+}: {
+  readonly timeline: ApiTimeline;
+  readonly machine: string;
+}): JSX.Element {
+  const { query } = useAddress();
+  const minutes = Number(query.get("minutes") ?? usualWindow);
+  const move = (by: number): void => {
+    const to = timeline.to + by * minutes * minute;
+    changeQuery({ to: to >= timeline.now ? "" : String(Math.round(to)) });
+  };
+  return (
+    <div class="filters">
+      {windows.map(([value, title]) => (
+        <button
+          key={value}
+          type="button"
+          class="choice"
+          aria-pressed={value === minutes}
+          onClick={() => changeQuery({ minutes: String(value) })}
+        >
+          {title}
+        </button>
+      ))}
+      <button type="button" onClick={() => move(-0.5)}>
+        ← Earlier
+      </button>
+      <button type="button" disabled={!query.has("to")} onClick={() => move(0.5)}>
+        Later →
+      </button>
+      {machine === "" ? null : (
+        <button type="button" onClick={() => changeQuery({ machine: "" })}>
+          All machines
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Attempts of a window. */
+export function Timeline(): JSX.Element {
+  const { query } = useAddress();
+  const minutes = Number(query.get("minutes") ?? usualWindow) || usualWindow;
+  const to = query.get("to");
+  const build = query.get("build");
+  // Without an end the window is anchored to the minute, so that the route is the same for a while.
+  const end = to === null ? (Math.floor(Date.now() / minute) + 1) * minute : Number(to);
+  const wanted = new URLSearchParams({ from: String(end - minutes * minute), to: String(end) });
+  if (build !== null) wanted.set("build", build);
+  const resource = useResource<ApiTimeline>(`timeline?${wanted}`, ["overview"]);
+  return (
+    <Loaded resource={resource}>
+      {(timeline) => <Content timeline={timeline} machine={query.get("machine") ?? ""} />}
+    </Loaded>
+  );
+}
