@@ -59,7 +59,7 @@ export class CallGuard {
     return {
       attempts: async () => {
         await this.#sessions.whenSettled(this.#owners.machinesOf(principal), () => true);
-        return this.#owners.machinesOf(principal).flatMap((machine) => this.#attempts.onMachine(machine));
+        return this.#owners.machinesOf(principal).flatMap((machine) => this.#attempts.givenTo(machine));
       },
     };
   }
@@ -92,7 +92,7 @@ export class CallGuard {
     const machines: readonly MachineId[] = this.#owners.machinesOf(principal);
     await this.#sessions.whenSettled(machines, (build) => build.drv === drv);
     for (const machine of machines) {
-      const attempt = this.#attempts.runs(machine, drv);
+      const attempt = this.#attempts.givenTo(machine).find((one) => one.drv === drv);
       if (attempt !== undefined) return attempt;
     }
     throw new RpcError("not-found", `no machine of this builder builds ${drv}`);

@@ -85,12 +85,9 @@ export class AttemptRegistry {
     return [...(this.#byMachine.get(machine)?.values() ?? [])];
   }
 
-  /** Whether `machine` has an attempt for the derivation; only then may it write the derivation's log. */
-  runs(machine: MachineId, drv: StorePath): Attempt | undefined {
-    for (const attempt of this.#byMachine.get(machine)?.values() ?? []) {
-      if (attempt.drv === drv) return attempt;
-    }
-    return undefined;
+  /** Attempts that `machine` knows of: it has their orders, or came with their builds. */
+  givenTo(machine: MachineId): readonly Attempt[] {
+    return this.onMachine(machine).filter(({ sent, adopted }) => sent || adopted === true);
   }
 
   remove(id: AttemptId): void {

@@ -9,6 +9,9 @@ import { checkBuilt } from "./runner-oracle.js";
 import type { RunnerWorld } from "./runner-world.js";
 import { loggerOf } from "./simulated-disk.js";
 
+/** An order may be sent after a build was cancelled and before the runner has read it. Milliseconds, when all is calm. */
+const noticedAfterMs = 100;
+
 export class BuilderWatch {
   readonly #world: RunnerWorld;
   /** A rule that was broken. */
@@ -107,6 +110,7 @@ export class BuilderWatch {
       this.#world.repointed ||
       run.life !== this.#world.lives ||
       run.disturbances !== this.#world.disturbances ||
+      this.#world.disturbedAt >= run.startedAt - noticedAfterMs ||
       !this.#world.calmFor(100_000);
     demand(reason, "no build is given up without a reason", () => `${run.id} on ${run.machine}`);
   }

@@ -29,7 +29,7 @@ const losing: ReadonlySet<string> = new Set(["leave", "breakTunnel", "silence", 
 /** One event of a plan. Its seed decides the details. */
 export function happen(world: RunnerWorld, { kind, seed }: RunnerEvent): void {
   const random = new SeededRandom(seed);
-  if (disturbing.has(kind)) world.disturbances++;
+  if (disturbing.has(kind)) world.disturb();
   if (losing.has(kind)) world.losses++;
   const pick = <T>(items: readonly T[]): T | undefined =>
     items.length === 0 ? undefined : random.pick(items);
@@ -173,7 +173,7 @@ export function happen(world: RunnerWorld, { kind, seed }: RunnerEvent): void {
       freeze(world, outageMs);
       world.time.after(random.int(1, outageMs), () => {
         if (life === undefined || world.life !== life || world.healed) return;
-        world.disturbances++;
+        world.disturb();
         life.lockLost();
         world.time.after(random.int(1, 2_000), () => {
           if (world.life === life) world.kill(random.int(100, 20_000));

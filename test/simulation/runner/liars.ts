@@ -106,7 +106,7 @@ export function forgeReport(world: RunnerWorld, random: SeededRandom): void {
     if (entitled) world.ledger.misreported.add(given.order.derivation?.name ?? "");
     const known = own ? world.watch.onReport(run, false) : world.watch.onForeignReport(run);
     if (entitled) {
-      world.disturbances++;
+      world.disturb();
       run.owned = false;
       run.ownedUntil = undefined;
       run.disturbances = givenUp;
@@ -139,7 +139,7 @@ export function claim(world: RunnerWorld, random: SeededRandom): void {
     };
   });
   world.losses++;
-  world.disturbances++;
+  world.disturb();
   builder.claim(claims);
 }
 
@@ -174,7 +174,7 @@ export function seize(world: RunnerWorld, random: SeededRandom): void {
   });
   if (entitled) {
     world.losses++;
-    world.disturbances++;
+    world.disturb();
     victim.displaced();
   }
   void side.handlers

@@ -33,6 +33,9 @@ describe("the runner in a simulated farm", () => {
     [8872, "what a machine says it runs when it joins again has arrived"],
     [929, "a step that was dropped while its machine was away may be given to another"],
     [5793, "builds are taken in by a runner that is active"],
+    [3167, "an order may cross the cancellation of its build, and is aborted"],
+    [7723, "a log is taken from those who have got the order, not from those who will"],
+    [7828, "a pass under way may bring in a build that is cancelled meanwhile; the next removes it"],
     [5938, "what happened while a builder was away is a reason to abort"],
   ])("keeps them in history %i: %s", async (seed) => {
     await expect(simulateRunner(makeRunnerPlan(seed))).resolves.toMatchObject({ events: expect.any(Number) });

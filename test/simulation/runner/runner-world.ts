@@ -37,6 +37,8 @@ export interface RunnerSimulationResult {
 }
 
 const maxEvents = 60_000;
+/** How long a pass of the queue monitor may take that began while its neighbours were slow. Milliseconds. */
+const passGraceMs = 100_000;
 /** How long the last rows may take to be closed. Milliseconds. */
 const rowGraceMs = 60_000;
 
@@ -75,6 +77,8 @@ export class RunnerWorld {
   readonly published = new Set<string>();
   /** How often something happened that may end builds early. */
   disturbances = 0;
+  /** When it last did; milliseconds since the epoch. */
+  disturbedAt = Number.NEGATIVE_INFINITY;
   /** Some build was; nothing tells the runner when. */
   repointed = false;
   readonly watch = new BuilderWatch(this);
@@ -124,6 +128,12 @@ export class RunnerWorld {
       lives: this.lives,
       minutes: Math.round((drainedAt - start) / 60_000),
     };
+  }
+
+  /** Something happens that may end builds early. */
+  disturb(): void {
+    this.disturbances++;
+    this.disturbedAt = this.time.now();
   }
 
   planned(name: string): PlannedDerivation {
@@ -190,6 +200,9 @@ export class RunnerWorld {
     while (this.database.hasBusyRow() && this.time.now() < rowsUntil) await this.#next();
     checkOutcomes(this);
     const drainedAt = this.time.now();
+    // A pass that began earlier may still bring in a build that was cancelled meanwhile; the next pass removes it.
+    await this.advance(passGraceMs);
+    while (!this.#drained()) await this.#next();
     await this.#shutDown();
     return drainedAt;
   }
