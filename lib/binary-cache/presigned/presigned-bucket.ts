@@ -5,42 +5,24 @@
  * for, and unfinished multipart uploads are aborted.
  */
 import { mapLimited } from "../../async/index.js";
-import { CompressionError } from "../../compression/index.js";
 import type { Logger } from "../../log.js";
 import type { NarInfo } from "../../nix/cache/nar-info.js";
-import { type Hash, hashesEqual } from "../../nix/path/hash.js";
+import { hashesEqual } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
-import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import type { Presence } from "../cache/presence-query.js";
-import type { StoredNar } from "../cache/stored-nars.js";
-import type { CacheSettings } from "../cache-uri.js";
-import { BinaryCacheError, missingObject } from "../errors.js";
-import { listingKey } from "../layout.js";
+import { BinaryCacheError } from "../errors.js";
 import type { ReadOptions } from "../objects/object-store.js";
 import type { S3PresignedPart } from "../objects/s3-multipart.js";
 import type { S3Uploader } from "../objects/s3-uploader.js";
 import { type PendingUpload, PendingUploads } from "./pending-uploads.js";
 import { presignNar } from "./presign-nar.js";
-import type { CompletedUpload, PresignedNarUrls, PresignRequest } from "./types.js";
+import { requireAsked, SentUploads } from "./sent-uploads.js";
+import type { CompletedUpload, PresignedNarUrls, PresignRequest, PublishingCache } from "./types.js";
 
 const requestsAtOnce = 10;
 
 /** How URLs are signed. */
 export interface PresignOptions extends ReadOptions {
   readonly outputs?: Iterable<StorePath> | undefined;
-}
-
-/** What presigned uploads need of the cache that they go into. */
-export interface PublishingCache {
-  readonly name: string;
-  readonly settings: CacheSettings;
-  hasNarInfos(paths: Iterable<StorePath>, options?: ReadOptions): Promise<Map<StorePath, Presence>>;
-  demandSameContents(
-    infos: readonly Pick<ValidPathInfo, "path" | "narHash">[],
-    options?: ReadOptions,
-  ): Promise<void>;
-  verifyStoredNar(info: ValidPathInfo, key: string, options?: ReadOptions): Promise<StoredNar | undefined>;
-  publish(info: NarInfo, options?: ReadOptions): Promise<void>;
 }
 
 /**
@@ -50,15 +32,15 @@ export interface PublishingCache {
 export class PresignedBucket {
   readonly bucket: S3Uploader;
   readonly #cache: PublishingCache;
-  readonly #logger: Logger;
   readonly #pending = new PendingUploads();
+  readonly #sent: SentUploads;
   /** Answers that are being made, by owner. */
   readonly #signing = new Map<string, Set<Promise<unknown>>>();
 
   constructor(cache: PublishingCache, bucket: S3Uploader, logger: Logger) {
     this.#cache = cache;
     this.bucket = bucket;
-    this.#logger = logger;
+    this.#sent = new SentUploads(cache, bucket, logger);
   }
 
   /**
@@ -159,7 +141,7 @@ export class PresignedBucket {
     },
   ): Promise<S3PresignedPart[]> {
     const { objectKey, uploadId, startPartNumber, numParts } = request;
-    this.#owned(this.#pending.of(owner), objectKey, uploadId);
+    requireAsked(this.#cache.name, this.#pending.of(owner), objectKey, uploadId);
     return this.bucket.multipart.presignParts({
       key: objectKey,
       uploadId,
@@ -193,7 +175,7 @@ export class PresignedBucket {
           store: this.#cache.name,
         });
       }
-    } else pending.ready = await this.#check(pending, upload, options);
+    } else pending.ready = await this.#sent.check(pending, upload, options);
     if (!this.#pending.isHeld(owner)) await this.#publishReady(owner, options);
     return pending?.ready;
   }
@@ -202,7 +184,7 @@ export class PresignedBucket {
   async abandon(owner: string): Promise<void> {
     // An upload that is being begun at this moment would be forgotten.
     await Promise.all([...(this.#signing.get(owner) ?? [])]);
-    for (const pending of this.#pending.take(owner)) await this.#abortParts(pending);
+    for (const pending of this.#pending.take(owner)) await this.#sent.abort(pending);
   }
 
   /** Aborts uploads in parts that were begun before `before` (ms since the epoch); how many there were. */
@@ -214,36 +196,6 @@ export class PresignedBucket {
       this.bucket.multipart.abort(key, uploadId),
     );
     return stale.length;
-  }
-
-  /** The narinfo to publish, once everything that belongs to it is in the bucket. */
-  async #check(pending: PendingUpload, upload: CompletedUpload, options: ReadOptions): Promise<NarInfo> {
-    const { narInfo, multipart } = upload;
-    const { request, key } = pending;
-    const promised = narInfo.narSize === request.narSize && hashesEqual(narInfo.narHash, request.narHash);
-    if (!promised || narInfo.url !== key) {
-      throw new BinaryCacheError(
-        "mismatch",
-        `${narInfo.path}: the upload is not the one that was asked for`,
-        { store: this.#cache.name, key },
-      );
-    }
-    let present = upload.narAlreadyPresent;
-    if (multipart !== undefined) {
-      this.#owned([pending], multipart.objectKey, multipart.uploadId);
-      present = (await this.#completeParts(pending, multipart, options)) || present;
-    }
-    if (this.#cache.settings.writeNarListing) {
-      const ls = listingKey(narInfo.path);
-      if ((await this.bucket.head(ls, options)) === undefined) throw missingObject(this.#cache.name, ls);
-    }
-    const stored = present
-      ? await this.#adopt(pending, upload, options)
-      : this.#cache.settings.verifyUploads
-        ? await this.#cache.verifyStoredNar(narInfo, key, options)
-        : await this.#measure(narInfo, key, options);
-    if (stored === undefined) throw missingObject(this.#cache.name, key);
-    return { ...narInfo, ...stored, url: key, compression: this.#cache.settings.compression };
   }
 
   /**
@@ -275,93 +227,8 @@ export class PresignedBucket {
       } finally {
         pending.publishing = undefined;
       }
-      await this.#abortParts(pending);
+      await this.#sent.abort(pending);
     })();
     return pending.publishing;
   }
-
-  #owned(candidates: readonly PendingUpload[], key: string, uploadId: string): void {
-    if (candidates.some((pending) => pending.key === key && pending.uploadIds.has(uploadId))) return;
-    throw new BinaryCacheError("missing", `no such upload of '${key}' was asked for`, {
-      store: this.#cache.name,
-      key,
-    });
-  }
-
-  /** Whether another upload had the same object there first. */
-  async #completeParts(
-    pending: PendingUpload,
-    multipart: NonNullable<CompletedUpload["multipart"]>,
-    options: ReadOptions,
-  ): Promise<boolean> {
-    const { uploadId, parts } = multipart;
-    const { key, completed } = pending;
-    if (completed.has(uploadId)) return false;
-    try {
-      const complete = { ifAbsent: true, signal: options.signal };
-      const result = await this.bucket.multipart.complete(key, uploadId, parts, complete);
-      if (result === "written") completed.add(uploadId);
-      return result === "present";
-    } catch (error) {
-      // The upload stays open, so that the builder can try again; unless it was completed already.
-      if ((await this.bucket.head(key, options).catch(() => undefined)) !== undefined) return true;
-      throw error;
-    }
-  }
-
-  /** Takes the NAR that is there. A damaged one is replaced by the one sent, or it would block the path permanently. */
-  async #adopt(
-    pending: PendingUpload,
-    { narInfo, multipart }: CompletedUpload,
-    options: ReadOptions,
-  ): Promise<{ readonly fileHash: Hash; readonly fileSize: number } | undefined> {
-    const { key } = pending;
-    try {
-      return await this.#cache.verifyStoredNar(narInfo, key, options);
-    } catch (error) {
-      options.signal?.throwIfAborted();
-      if (multipart === undefined || !isDamage(error)) throw error;
-      this.#logger.warn("a stored NAR is unusable and will be replaced", {
-        key,
-        cache: this.#cache.name,
-        error,
-      });
-      const { uploadId, parts } = multipart;
-      await this.bucket.multipart.complete(key, uploadId, parts, { ifAbsent: false, signal: options.signal });
-      pending.completed.add(uploadId);
-      return this.#measure(narInfo, key, options);
-    }
-  }
-
-  async #measure(
-    info: NarInfo,
-    key: string,
-    options: ReadOptions,
-  ): Promise<{ readonly fileHash: Hash; readonly fileSize: number } | undefined> {
-    if (info.fileHash === undefined) return this.#cache.verifyStoredNar(info, key, options);
-    const facts = await this.bucket.head(key, options);
-    if (facts === undefined) return undefined;
-    if (info.fileSize !== undefined && info.fileSize !== facts.size) {
-      throw new BinaryCacheError(
-        "mismatch",
-        `'${key}' has ${facts.size} bytes, not the ${info.fileSize} that the builder sent`,
-        { store: this.#cache.name, key },
-      );
-    }
-    return { fileHash: info.fileHash, fileSize: facts.size };
-  }
-
-  async #abortParts(pending: PendingUpload): Promise<void> {
-    for (const uploadId of pending.uploadIds) {
-      if (pending.completed.has(uploadId)) continue;
-      await this.bucket.multipart.abort(pending.key, uploadId).catch((error: unknown) => {
-        this.#logger.warn("cannot abort an upload", { key: pending.key, cache: this.#cache.name, error });
-      });
-    }
-  }
-}
-
-function isDamage(error: unknown): boolean {
-  if (error instanceof CompressionError) return error.code !== "missing-program";
-  return error instanceof BinaryCacheError && error.code === "mismatch";
 }

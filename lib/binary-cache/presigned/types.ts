@@ -3,6 +3,11 @@
 import type { NarInfo } from "../../nix/cache/nar-info.js";
 import type { Hash } from "../../nix/path/hash.js";
 import type { StorePath } from "../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../nix/store/path-info.js";
+import type { Presence } from "../cache/presence-query.js";
+import type { StoredNar } from "../cache/stored-nars.js";
+import type { CacheSettings } from "../cache-uri.js";
+import type { ReadOptions } from "../objects/object-store.js";
 import type { S3PresignedPart, UploadedPart } from "../objects/s3-multipart.js";
 
 /**
@@ -58,4 +63,17 @@ export interface CompletedUpload {
       }
     | undefined;
   readonly narAlreadyPresent: boolean;
+}
+
+/** What presigned uploads need of the cache that they go into. */
+export interface PublishingCache {
+  readonly name: string;
+  readonly settings: CacheSettings;
+  hasNarInfos(paths: Iterable<StorePath>, options?: ReadOptions): Promise<Map<StorePath, Presence>>;
+  demandSameContents(
+    infos: readonly Pick<ValidPathInfo, "path" | "narHash">[],
+    options?: ReadOptions,
+  ): Promise<void>;
+  verifyStoredNar(info: ValidPathInfo, key: string, options?: ReadOptions): Promise<StoredNar | undefined>;
+  publish(info: NarInfo, options?: ReadOptions): Promise<void>;
 }
