@@ -7,19 +7,20 @@
 
 import { performance } from "node:perf_hooks";
 import { pause, type TaskGroup, turn } from "../../async/index.js";
-import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../../database/index.js";
+import type { BuildDigest, HydraDatabase } from "../../database/index.js";
 import type { Listener } from "../../database/listener.js";
 import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
-import { parseFullStorePath, printStorePath, type StoreDir } from "../../nix/path/store-path.js";
-import { type BuildId, buildId, jobsetId } from "../../scheduler/ids.js";
+import { printStorePath, type StoreDir } from "../../nix/path/store-path.js";
+import { type BuildId, buildId } from "../../scheduler/ids.js";
 import type { BuildEvents } from "../recording/build-events.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";
-import type { QueuedBuild } from "../state/queued-build.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import type { Ingestion } from "./ingestion.js";
+import { KnownJobsets } from "./known-jobsets.js";
+import { type BadRow, QueueRows } from "./queue-rows.js";
 
 /** What the monitor compares, and whom it informs. */
 export interface QueueMonitorOptions {
@@ -51,15 +52,6 @@ const comparedAtOnce = 2_000;
 const safetyIntervalMs = 300_000;
 const firstRetryMs = 1_000;
 const longestRetryMs = 64_000;
-const usageWindowSeconds = 86_400;
-
-/** A row of `builds` that cannot be used. */
-export interface BadRow {
-  readonly build: number;
-  readonly reason: string;
-  /** When it was found to be unusable, in milliseconds. */
-  readonly since: number;
-}
 
 /** Watches the rows of unfinished builds. */
 export class QueueMonitor {
@@ -78,8 +70,8 @@ export class QueueMonitor {
   readonly #stopAfterMs: () => number | undefined;
   readonly #buildsAtOnce: () => number;
   readonly #abort = new AbortController();
-  readonly #knownJobsets = new Set<number>();
-  #badRows = new Map<number, BadRow>();
+  readonly #jobsets: KnownJobsets;
+  readonly #rows: QueueRows;
   #loop: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #pending = true;
@@ -102,11 +94,13 @@ export class QueueMonitor {
     this.#intervalMs = options.intervalMs;
     this.#stopAfterMs = options.stopAfterMs;
     this.#buildsAtOnce = options.buildsAtOnce;
+    this.#jobsets = new KnownJobsets(options.scheduler, options.database);
+    this.#rows = new QueueRows(options.storeDir, options.logger, () => options.scheduler.now());
   }
 
   /** Rows that cannot be used and why; shown by the status API, retried at each pass. */
   get badRows(): readonly BadRow[] {
-    return [...this.#badRows.values()];
+    return this.#rows.bad;
   }
 
   /** The queue has been read at least once. */
@@ -163,8 +157,8 @@ export class QueueMonitor {
   async #ingestNow(ids: readonly BuildId[]): Promise<void> {
     const { builds } = await this.#database.unfinishedBuilds({ ids });
     if (builds.length === 0) return;
-    await this.#loadUsage(builds);
-    await this.#ingestion.ingest(this.#usable(builds), { urgent: true });
+    await this.#jobsets.loadUsage(builds);
+    await this.#ingestion.ingest(this.#rows.usable(builds), { urgent: true });
   }
 
   /** Until the next pass is due. */
@@ -205,7 +199,7 @@ export class QueueMonitor {
     this.#counters.metrics.add("queueChecksStarted");
     if (this.#sharesChanged) {
       this.#sharesChanged = false;
-      await this.#refreshShares();
+      await this.#jobsets.refreshShares();
     }
     // Taken before the query: a build that is taken in while it runs is not in its answer, and is not gone either.
     const before = this.#scheduler.view.buildIds();
@@ -222,9 +216,9 @@ export class QueueMonitor {
       const { builds, bad } = await this.#database.unfinishedBuilds({
         ids: missing.slice(from, to),
       });
-      for (const row of bad) this.#report(row.id, row.reason);
-      await this.#loadUsage(builds);
-      await this.#ingestion.ingest(this.#usable(builds));
+      for (const row of bad) this.#rows.report(row.id, row.reason);
+      await this.#jobsets.loadUsage(builds);
+      await this.#ingestion.ingest(this.#rows.usable(builds));
     }
     this.#counters.metrics.add("queueChecksFinished");
     return false;
@@ -268,70 +262,10 @@ export class QueueMonitor {
       this.#buildEvents.removed(id);
       this.#registry.remove(id);
     }
-    for (const id of this.#badRows.keys()) if (!listed.has(buildId(id))) this.#badRows.delete(id);
+    this.#rows.forgetOthers(listed);
     return missing
       .sort((a, b) => b.globalPriority - a.globalPriority || b.priority - a.priority || a.id - b.id)
       .map((row) => row.id);
-  }
-
-  #usable(rows: readonly UnfinishedBuild[]): QueuedBuild[] {
-    const builds: QueuedBuild[] = [];
-    for (const row of rows) {
-      try {
-        builds.push({
-          id: buildId(row.id),
-          jobset: jobsetId(row.jobsetId),
-          project: row.project,
-          jobsetName: row.jobset,
-          shares: row.shares,
-          job: row.job,
-          drv: parseFullStorePath(this.#storeDir, row.drvPath),
-          timestamp: row.timestamp,
-          maxSilent: row.maxSilent ?? undefined,
-          timeout: row.timeout ?? undefined,
-          localPriority: row.priority,
-          globalPriority: row.globalPriority,
-        });
-        this.#badRows.delete(row.id);
-      } catch (error) {
-        this.#report(row.id, error instanceof Error ? error.message : String(error));
-      }
-    }
-    return builds;
-  }
-
-  #report(build: number, reason: string): void {
-    const known = this.#badRows.get(build);
-    if (known === undefined) this.#logger.error("unusable build row skipped", { build, reason });
-    this.#badRows.set(build, { build, reason, since: known?.since ?? this.#scheduler.now() });
-  }
-
-  async #refreshShares(): Promise<void> {
-    for (const jobset of await this.#database.jobsets()) {
-      if (!this.#knownJobsets.has(jobset.id)) continue;
-      this.#scheduler.upsertJobset({ ...jobset, id: jobsetId(jobset.id) });
-    }
-  }
-
-  /** The machine time that jobsets used before this run, once for each jobset. */
-  async #loadUsage(rows: readonly UnfinishedBuild[]): Promise<void> {
-    const fresh = new Map<number, UnfinishedBuild>();
-    for (const row of rows) if (!this.#knownJobsets.has(row.jobsetId)) fresh.set(row.jobsetId, row);
-    if (fresh.size === 0) return;
-    const since = Math.floor(this.#scheduler.now() / 1000) - usageWindowSeconds;
-    const usage = await this.#database.jobsetUsage([...fresh.keys()], since);
-    for (const row of fresh.values()) {
-      const id = jobsetId(row.jobsetId);
-      this.#scheduler.upsertJobset({ id, project: row.project, name: row.jobset, shares: row.shares });
-      this.#scheduler.loadJobsetUsage(
-        id,
-        (usage.get(row.jobsetId) ?? []).map((step) => ({
-          start: step.startTime * 1000,
-          duration: Math.max(0, step.stopTime - step.startTime) * 1000,
-        })),
-      );
-      this.#knownJobsets.add(row.jobsetId);
-    }
   }
 
   async #sleep(milliseconds: number): Promise<void> {
