@@ -5,12 +5,7 @@
  * loop in it, from the scheduler's choices back to the parts that carry them out, is closed by `scheduler.connect`.
  */
 import { Mutex, TaskGroup } from "../async/index.js";
-import type { BinaryCache } from "../binary-cache/index.js";
-import type { QueueRunnerConfig } from "../config/types.js";
-import type { HydraDatabase, Listener } from "../database/index.js";
-import type { TransactionRunner } from "../database/recording/index.js";
 import type { Logger } from "../log.js";
-import type { StorePath } from "../nix/path/store-path.js";
 import { principalKey } from "../rpc/index.js";
 import type { MachineId } from "../scheduler/ids.js";
 import { Metrics } from "../status/index.js";
@@ -25,6 +20,7 @@ import { MachineEvents } from "./attempt/machine-events.js";
 import { ResolvedSteps } from "./attempt/resolved-steps.js";
 import { Results } from "./attempt/results.js";
 import { StepEvents } from "./attempt/step-events.js";
+import type { RunnerContext } from "./context.js";
 import { EventBus } from "./events/index.js";
 import { writeJournal } from "./events/journal.js";
 import { CachedBuilds } from "./ingestion/cached-builds.js";
@@ -34,14 +30,13 @@ import { GraphSurveys } from "./ingestion/graph-survey.js";
 import { Ingestion } from "./ingestion/ingestion.js";
 import { OverflowCopies } from "./ingestion/overflow-copies.js";
 import { QueueMonitor } from "./ingestion/queue-monitor.js";
-import { type EdgesOptions, openEdges, type RunnerEdges } from "./outputs/edges.js";
-import type { HeldNarInfoMemory } from "./outputs/held-narinfos.js";
+import { openEdges, type RunnerEdges } from "./outputs/edges.js";
 import { IncomingOutputs } from "./outputs/incoming-outputs.js";
 import { LeftBehind } from "./outputs/left-behind.js";
 import { PresignedUploads } from "./outputs/presigned-uploads.js";
 import { Publisher } from "./outputs/publisher.js";
 import { uploadModeOf } from "./outputs/upload-mode.js";
-import { Policies, type RunnerPolicies } from "./policies.js";
+import { Policies } from "./policies.js";
 import { BuildEvents } from "./recording/build-events.js";
 import { Recorder } from "./recording/recorder.js";
 import { buildsAtOnce, timerMs } from "./scheduler-settings.js";
@@ -55,59 +50,9 @@ import { MachineOwners } from "./state/machine-owners.js";
 import { announceProblems } from "./state/problem-events.js";
 import { Problems } from "./state/problems.js";
 import { ProvenStore } from "./state/proven-store.js";
-import type { RawStore, RunnerStore } from "./state/runner-store.js";
-import { type Clock, RunningScheduler } from "./state/running-scheduler.js";
-import { type UnprovenMemory, UnprovenPaths } from "./state/unproven-paths.js";
-
-/** What the runner reads from and writes into Hydra's database. */
-export type RunnerDatabase = TransactionRunner &
-  Pick<
-    HydraDatabase,
-    | "unfinishedBuilds"
-    | "unfinishedBuildDigest"
-    | "jobsets"
-    | "jobsetUsage"
-    | "failedPaths"
-    | "earlierTries"
-    | "stepDurations"
-    | "resolveOutputChains"
-    | "earlierBuildOfOutputs"
-  >;
-
-/** What the parts stand on; nothing in it is closed by them. */
-export interface RunnerContext {
-  /** Read at each use: a reload changes it. */
-  readonly config: () => QueueRunnerConfig;
-  readonly store: RawStore;
-  readonly database: RunnerDatabase;
-  readonly listener: Pick<Listener, "onChange" | "onResync">;
-  readonly logger: Logger;
-  readonly clock: Clock;
-  /** Aborts when the runner begins to close: nothing is retried for later any more. Default: never. */
-  readonly closing?: AbortSignal | undefined;
-  /** Aborts when the runner has drained and gives up the database: nothing can be recorded any more. Default: never. */
-  readonly stopped?: AbortSignal | undefined;
-  /** Makes identifiers of attempts. Default: with a key that no other runner knows. */
-  readonly attemptIds?: AttemptIds | undefined;
-  /** Binary caches besides those of the configuration. Default: none. */
-  readonly caches?: readonly BinaryCache[] | undefined;
-  /** Rules in place of those of the configuration. Default: none. */
-  readonly policies?: RunnerPolicies | undefined;
-  /** Where events go. Default: a bus of their own. */
-  readonly events?: EventBus | undefined;
-  /** Where trouble is reported. Default: a registry of their own. */
-  readonly problems?: Problems | undefined;
-  /** Whether the start of a step could be recorded now; request a round when it can be again. Default: always. */
-  readonly mayStart?: (() => boolean) | undefined;
-  /** Paths that an earlier runner could not prove or delete. Default: none. */
-  readonly unprovenBefore?: readonly StorePath[] | undefined;
-  /** Default: they are forgotten with the process. */
-  readonly unprovenMemory?: UnprovenMemory | undefined;
-  /** Default: none. */
-  readonly heldNarInfos?: HeldNarInfoMemory | undefined;
-  /** Default: those of production. */
-  readonly openEdges?: ((options: EdgesOptions) => RunnerEdges) | undefined;
-}
+import type { RunnerStore } from "./state/runner-store.js";
+import { RunningScheduler } from "./state/running-scheduler.js";
+import { UnprovenPaths } from "./state/unproven-paths.js";
 
 /** The parts that others start, stop or ask. */
 export interface RunnerParts {

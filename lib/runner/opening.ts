@@ -11,7 +11,7 @@ import { OwnerLock } from "../database/owner-lock.js";
 import type { Logger } from "../log.js";
 import type { HealthReport, RunnerState, StatusSource } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
-import { giveBack, takeOver } from "./attempt/resume.js";
+import { giveBack, takeOver } from "./attempt/takeover.js";
 import type { EventBus } from "./events/index.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { HeldNarInfos } from "./outputs/held-narinfos.js";
@@ -32,9 +32,9 @@ export interface OpenedRunner {
   readonly listener: Listener;
   readonly lock: OwnerLock;
   readonly parts: RunnerParts;
-  /** See `attempt/resume.ts`. */
+  /** See `attempt/takeover.ts`. */
   readonly takeOver: () => Promise<void>;
-  /** See `attempt/resume.ts`. */
+  /** See `attempt/takeover.ts`. */
   readonly giveBack: () => Promise<void>;
   readonly source: StatusSource;
   /** Started. */

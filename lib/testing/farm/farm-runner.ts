@@ -5,7 +5,7 @@ import { silentLogger } from "../../log.js";
 import type { StorePath } from "../../nix/index.js";
 import type { RunnerServiceHandlers } from "../../rpc/index.js";
 import { assemble, type RunnerParts } from "../../runner/assembly.js";
-import { takeOver } from "../../runner/attempt/resume.js";
+import { takeOver } from "../../runner/attempt/takeover.js";
 import {
   EventBus,
   type EventEmitter,

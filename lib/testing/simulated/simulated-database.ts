@@ -1,5 +1,5 @@
 import { DatabaseError, type QueueChannel } from "../../database/index.js";
-import type { RunnerDatabase } from "../../runner/assembly.js";
+import type { RunnerDatabase } from "../../runner/context.js";
 import type { ProcessLife } from "./process-life.js";
 import {
   type BuildLimits,

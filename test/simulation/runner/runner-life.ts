@@ -4,7 +4,7 @@ import { Secret } from "../../../lib/config/index.js";
 import { toError } from "../../../lib/errors.js";
 import { silentLogger } from "../../../lib/log.js";
 import { assemble, type RunnerParts } from "../../../lib/runner/assembly.js";
-import { giveBack, takeOver } from "../../../lib/runner/attempt/resume.js";
+import { giveBack, takeOver } from "../../../lib/runner/attempt/takeover.js";
 import type { RunnerEdges } from "../../../lib/runner/outputs/edges.js";
 import { createRpcHandlers } from "../../../lib/runner/service/rpc-handlers.js";
 import { AttemptIds } from "../../../lib/runner/state/attempt-ids.js";

@@ -12,7 +12,7 @@ import { pathInfoFromWire } from "../../../../lib/rpc/convert/index.js";
 import { AddToStoreRequestSchema } from "../../../../lib/rpc/gen/runner/v1/streaming_pb.js";
 import { connectRunner, RunnerServer } from "../../../../lib/rpc/index.js";
 import { assemble } from "../../../../lib/runner/assembly.js";
-import { takeOver } from "../../../../lib/runner/attempt/resume.js";
+import { takeOver } from "../../../../lib/runner/attempt/takeover.js";
 import { createRpcHandlers } from "../../../../lib/runner/service/rpc-handlers.js";
 import { attemptId } from "../../../../lib/scheduler/ids.js";
 import { ProcessLife } from "../../../../lib/testing/simulated/process-life.js";
