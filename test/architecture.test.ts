@@ -274,6 +274,7 @@ describe("waiting", () => {
     "lib/builder/build/log.ts": "deadline for the rest of a log",
     "lib/builder/build/step-updates.ts": "a phase is reported only once it has lasted",
     "lib/builder/connection/tunnel-session.ts": "pings, and a deadline that each order renews",
+    "lib/builder/resources/build-meter.ts": "the next look at the processes of builds",
     "lib/log-fold.ts": "how often a line came is said even when no other follows",
     "lib/nix/daemon/connection.ts": "timeout on the daemon's greeting",
     "lib/nix/daemon/pool.ts": "idle connections are closed",

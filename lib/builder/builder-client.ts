@@ -190,12 +190,14 @@ export class BuilderClient implements AsyncDisposable {
   }
 
   async #makeWork(): Promise<Work> {
-    const [{ ActiveBuilds }, { InputImporter }, { PresignedUploader }, { ThisMachine }] = await Promise.all([
-      import("./build/active-builds.js"),
-      import("./build/import-inputs.js"),
-      import("./presigned/upload.js"),
-      import("./connection/this-machine.js"),
-    ]);
+    const [{ ActiveBuilds }, { InputImporter }, { PresignedUploader }, { BuildMeter }, { ThisMachine }] =
+      await Promise.all([
+        import("./build/active-builds.js"),
+        import("./build/import-inputs.js"),
+        import("./presigned/upload.js"),
+        import("./resources/build-meter.js"),
+        import("./connection/this-machine.js"),
+      ]);
     const options = this.#options;
     const { store } = options;
     const logger = this.#logger;
@@ -209,6 +211,7 @@ export class BuilderClient implements AsyncDisposable {
         presigned: new PresignedUploader({ ...shared, spoolDirectory }),
         buildCores: () => this.#settings.buildCores,
         hooks: this.#hooks,
+        meter: new BuildMeter({ enabled: () => this.#settings.measureBuilds ?? true, clock: this.#clock }),
         spoolDirectory,
         clock: this.#clock,
       },

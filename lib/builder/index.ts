@@ -6,6 +6,7 @@
  * - `connection`: reaching a runner, joining it, and calls that survive a lost connection
  * - `build`: the phases of one build: inputs, log, outputs, report
  * - `presigned`: uploads straight to the cache, with URLs that the runner signs
+ * - `resources`: what builds use: CPU time, memory, traffic with disks
  * - `machine`: what this machine is and how busy it is
  */
 

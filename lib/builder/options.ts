@@ -9,8 +9,8 @@ import type { NixConfiguration } from "./machine/nix-configuration.js";
 
 /** Keys of the builder's file that the program uses rather than the library. */
 type ProgramKey = "hostname" | "protocolVersion" | "reconnectTimeoutInS" | "drainTimeoutInS";
-/** Keys without a default. */
-type OptionalKey = "ioPsiThreshold" | "systems" | "supportedFeatures";
+/** Keys that may be absent; `measureBuilds` is true then. */
+type OptionalKey = "ioPsiThreshold" | "systems" | "supportedFeatures" | "measureBuilds";
 
 /**
  * The settings that a `BuilderClient` uses; a `BuilderConfig` has them all. Meaning, unit and range of each stand in

@@ -157,6 +157,14 @@ export const builderSettings = {
     meaning:
       "While the runner is down the builder keeps building and tries to rejoin for this long; then it exits.",
   },
+  measureBuilds: {
+    kind: "boolean",
+    default: true,
+    live: "yes",
+    own: true,
+    meaning:
+      "Measure CPU time, memory and disk traffic of each build and report them: from the Nix daemon and the build's control group where it has one, else by looking at its processes about once a second.",
+  },
   drainTimeoutInS: {
     kind: "integer",
     unit: "s",

@@ -212,6 +212,23 @@ export interface BuiltOutput {
  */
 export type FailureCause = "transient" | "daemon" | "untrusted" | "diskFull" | "inputs" | "sandbox" | "other";
 
+/** What a build used, as its builder measured it. Every number is absent when it could not be measured. */
+export interface BuildResources {
+  /**
+   * Who measured: the Nix daemon, the build's control group, or samples of its processes. Where numbers come from
+   * several, the least exact of them, which is the last of these.
+   */
+  readonly source: "daemon" | "cgroup" | "samples";
+  /** Milliseconds of all processors together. */
+  readonly cpuUserMs?: number;
+  readonly cpuSystemMs?: number;
+  /** Of all processes of the build at one time. */
+  readonly peakMemoryBytes?: number;
+  /** From and to disks; what the page cache had is not in it. */
+  readonly readBytes?: number;
+  readonly writtenBytes?: number;
+}
+
 /** The outcome of a build, with the milliseconds that each phase took. */
 export interface BuildCompletion {
   readonly buildId: string;
@@ -225,6 +242,8 @@ export interface BuildCompletion {
   readonly error: string | undefined;
   /** Travels as metadata of the call; absent on a success, and from builders that do not say it. */
   readonly cause?: FailureCause | undefined;
+  /** Travels as metadata of the call; absent when nothing was measured, and from builders that do not measure. */
+  readonly resources?: BuildResources | undefined;
   /**
    * Notes about ignored `nix-support` lines at the end of the log. Travels as metadata of the call; absent where there
    * are none, and from builders that do not say it.

@@ -3,18 +3,19 @@ import type { Logger } from "../../log.js";
 import type { BasicDerivation } from "../../nix/derivation/derivation.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import type { BuildSession, Store, StoreSettings } from "../../nix/store/store.js";
+import type { BuildResult, BuildSession, Store, StoreSettings } from "../../nix/store/store.js";
 import { type DroppedLine, printDroppedLine } from "../../nix-support/index.js";
-import type { BuildCompletion, BuildOrder, StepStatus } from "../../rpc/types.js";
+import type { BuildCompletion, BuildOrder, BuildResources, StepStatus } from "../../rpc/types.js";
 import type { RunnerLink } from "../connection/runner-link.js";
 import type { MutableCounters } from "../counters.js";
 import type { GuardedHooks } from "../hooks.js";
 import type { PresignedUploader } from "../presigned/upload.js";
+import type { BuildMeter } from "../resources/build-meter.js";
 import { reportText } from "./error-text.js";
 import { BuildFailure, type FailureState, failureOf } from "./failure.js";
 import type { InputImporter } from "./import-inputs.js";
 import { BuildLog } from "./log.js";
-import { checkOutputSizes, describeOutputs, outputPaths, queryOutputs } from "./outputs.js";
+import { checkOutputSizes, describeOutputs, knownOutputs, outputPaths, queryOutputs } from "./outputs.js";
 import { StepUpdates } from "./step-updates.js";
 import { uploadStream } from "./upload-stream.js";
 
@@ -40,6 +41,7 @@ export interface BuildEnvironment {
   readonly buildCores: () => number;
   readonly counters: MutableCounters;
   readonly hooks: GuardedHooks;
+  readonly meter: BuildMeter;
   readonly logger: Logger;
   readonly spoolDirectory: string;
   /** Milliseconds, monotonic. */
@@ -73,6 +75,7 @@ export class Build {
     what: "could not prepare the build",
   };
   readonly #times = { importMs: 0, buildMs: 0, uploadMs: 0 };
+  #resources: BuildResources | undefined;
 
   constructor(job: BuildJob, environment: BuildEnvironment) {
     this.#job = job;
@@ -95,7 +98,7 @@ export class Build {
     }
     await this.#updates.settled();
     signal.throwIfAborted();
-    return { ...this.#times, ...outcome };
+    return { ...this.#times, ...outcome, resources: this.#resources };
   }
 
   async #work(): Promise<Delivered> {
@@ -139,13 +142,27 @@ export class Build {
     const { store, hooks } = this.#environment;
     const { drv } = order;
     const sink = hooks.followsLogs ? this.#followed(log) : log.add;
-    const result = await hooks.executor({ drv, derivation, session, log: sink, signal });
+    const result = await this.#metered(derivation, () =>
+      hooks.executor({ drv, derivation, session, log: sink, signal }),
+    );
     const failure = failureOf(order.drv, result);
     if (failure !== undefined) {
       await log.finish();
       throw failure;
     }
     return outputPaths(store.storeDir, derivation, result);
+  }
+
+  async #metered(derivation: BasicDerivation, build: () => Promise<BuildResult>): Promise<BuildResult> {
+    const { store, meter } = this.#environment;
+    const measurement = meter.start(knownOutputs(store.storeDir, derivation));
+    let result: BuildResult | undefined;
+    try {
+      result = await build();
+      return result;
+    } finally {
+      this.#resources = await measurement.end(result);
+    }
   }
 
   /** Uploads and describes what was built. The log stays open for what the description leaves out. */

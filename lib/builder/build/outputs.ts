@@ -1,11 +1,21 @@
 /** What a build has made: its outputs, their closures, and what is reported of them. */
 import { type BasicDerivation, derivationOutputPath } from "../../nix/derivation/derivation.js";
-import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
+import { printStorePath, type StoreDir, type StorePath } from "../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { BuildResult, CancelOptions, Store } from "../../nix/store/store.js";
 import { type DroppedLine, readNixSupport } from "../../nix-support/index.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import { BuildFailure } from "./failure.js";
+
+/** Full paths of the outputs that are known before the build, by name. */
+export function knownOutputs(storeDir: StoreDir, derivation: BasicDerivation): Map<string, string> {
+  const paths = new Map<string, string>();
+  for (const name of derivation.outputs.keys()) {
+    const path = derivationOutputPath(storeDir, derivation, name);
+    if (path !== undefined) paths.set(name, printStorePath(storeDir, path));
+  }
+  return paths;
+}
 
 /** The daemon's answer, completed by what the derivation itself says (old daemons leave it out). */
 export function outputPaths(

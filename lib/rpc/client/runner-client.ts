@@ -270,10 +270,11 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
     const { client, convert } = await this.#load();
     const message = convert.completionToWire(completion);
-    const { cause, ignoredLines } = completion;
+    const { cause, ignoredLines, resources } = completion;
     const headers = {
       ...this.#headers,
       ...(cause === undefined ? {} : { [convert.failureCauseHeader]: convert.failureCauseToHeader(cause) }),
+      ...(resources === undefined ? {} : { [convert.resourcesHeader]: convert.resourcesToHeader(resources) }),
       ...(ignoredLines === undefined ? {} : { [convert.ignoredLinesHeader]: String(ignoredLines) }),
     };
     await this.#retried(

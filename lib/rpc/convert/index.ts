@@ -20,6 +20,7 @@ export {
   uploadCompleteFromWire,
   uploadCompleteToWire,
 } from "./presigned.js";
+export { resourcesFromHeader, resourcesHeader, resourcesToHeader } from "./resources.js";
 export { runningBuildsFromHeader, runningBuildsHeader, runningBuildsToHeader } from "./running.js";
 export { parseUuid } from "./scalars.js";
 export {

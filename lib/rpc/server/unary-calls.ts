@@ -56,10 +56,12 @@ export function unaryCalls(
       const completion = convert.completionFromWire(message);
       const cause = convert.failureCauseFromHeader(call.headers[convert.failureCauseHeader]);
       const ignoredLines = convert.ignoredLinesFromHeader(call.headers[convert.ignoredLinesHeader]);
+      const resources = convert.resourcesFromHeader(call.headers[convert.resourcesHeader]);
       await handlers.completeBuild(
         {
           ...completion,
           ...(cause === undefined ? {} : { cause }),
+          ...(resources === undefined ? {} : { resources }),
           ...(ignoredLines === undefined ? {} : { ignoredLines }),
         },
         call,

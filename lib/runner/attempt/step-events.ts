@@ -5,7 +5,7 @@ import type { BuildId, StepId } from "../../scheduler/ids.js";
 import type { EventEmitter, EventStep, EventTimes, EventTry } from "../events/index.js";
 import type { Attempt } from "../state/attempts.js";
 import type { BuildRegistry } from "../state/build-registry.js";
-import type { BuildReport } from "../state/build-report.js";
+import { type BuildReport, resourcesOf } from "../state/build-report.js";
 import { drvOf } from "../state/derivation-catalog.js";
 import type { SettledCompletion, SettledFailure } from "../state/running-scheduler.js";
 
@@ -59,6 +59,8 @@ export class StepEvents {
     const at = this.#now();
     const started = attempt.sent;
     const times = timesOf(attempt, facts.report, at);
+    const used = facts.report === undefined ? undefined : resourcesOf(facts.report);
+    const resources = used === undefined ? {} : { resources: used };
     switch (completion.kind) {
       case "stale":
         return;
@@ -73,6 +75,7 @@ export class StepEvents {
           counts: tries > attempt.assignment.tries,
           started,
           times,
+          ...resources,
         });
         return;
       }
@@ -91,6 +94,7 @@ export class StepEvents {
           started,
           machine,
           times,
+          ...resources,
         });
         return;
       }

@@ -5,7 +5,7 @@
  * outputs are base names of store paths. Identifiers of attempts are secrets of their builders and never in an event.
  */
 import type { StorePath } from "../../nix/path/store-path.js";
-import type { StepStatus } from "../../rpc/types.js";
+import type { BuildResources, StepStatus } from "../../rpc/types.js";
 import type { FailureStatus, MachineLossReason, ReleaseReason } from "../../scheduler/types.js";
 import type { Problem } from "../../status/index.js";
 
@@ -53,16 +53,14 @@ export interface EventTimes {
   readonly uploadMs?: number;
 }
 
-/** What a try used. Every number is absent when it could not be measured. */
-export interface StepResources {
-  /** Who measured: the Nix daemon, the build's control group, or samples of its processes (the least exact). */
-  readonly source: "daemon" | "cgroup" | "sampled";
-  readonly cpuUserMs?: number;
-  readonly cpuSystemMs?: number;
-  readonly peakMemoryBytes?: number;
-  readonly readBytes?: number;
-  readonly writtenBytes?: number;
-  /** All outputs together, as NARs. */
+/**
+ * What a try used: what its builder measured, if it did, and the outputs as the runner checked them. Every number is
+ * absent when it could not be measured.
+ */
+export interface StepResources extends Omit<BuildResources, "source"> {
+  /** Absent when the builder measured nothing. */
+  readonly source?: BuildResources["source"];
+  /** All outputs together, as NARs; absent when there were none. */
   readonly outputBytes?: number;
 }
 

@@ -12,6 +12,7 @@ import type {
 } from "../../rpc/types.js";
 import type { AttemptId, MachineId } from "../../scheduler/ids.js";
 import type { AttemptOutcome, Evidence, FailureStatus } from "../../scheduler/types.js";
+import type { StepResources } from "../events/index.js";
 
 /** The wire's report with ids in the scheduler's terms. */
 export type BuildReport = Omit<BuildCompletion, "buildId" | "machineId"> & {
@@ -86,6 +87,14 @@ function causeFromText(state: BuildReport["state"], text: string): FailureCause 
 /** The store paths of outputs, by output name. */
 export function outputPathsOf(outputs: ReadonlyMap<string, BuiltOutput>): Map<string, StorePath> {
   return new Map([...outputs].map(([name, output]) => [name, output.path]));
+}
+
+/** What an attempt used; undefined when that is not known at all. */
+export function resourcesOf({ resources, outputs }: BuildReport): StepResources | undefined {
+  if (resources === undefined && outputs.size === 0) return undefined;
+  let outputBytes = 0;
+  for (const { narSize } of outputs.values()) outputBytes += narSize;
+  return { ...resources, ...(outputs.size === 0 ? {} : { outputBytes }) };
 }
 
 /** The result of a whole build: its outputs taken together, in name order. */

@@ -2,7 +2,7 @@
 import type { MachineId } from "../../scheduler/ids.js";
 import type { Metrics, StepTimes } from "../../status/index.js";
 import type { Attempt } from "./attempts.js";
-import type { BuildReport } from "./build-report.js";
+import { type BuildReport, resourcesOf } from "./build-report.js";
 
 const noTimes: StepTimes = { totalMs: 0, importMs: 0, buildMs: 0, uploadMs: 0 };
 
@@ -30,6 +30,8 @@ export class RunnerCounters {
     this.metrics.add("stepBuildMs", report.buildMs);
     this.metrics.add("stepUploadMs", report.uploadMs);
     this.metrics.observeStep(attempt.facts.system, succeeded ? "succeeded" : "failed", totalMs / 1000);
+    const used = resourcesOf(report);
+    if (used !== undefined) this.metrics.observeResources(attempt.facts.system, used);
     const before = this.#times.get(attempt.machine) ?? noTimes;
     this.#times.set(attempt.machine, {
       totalMs: before.totalMs + totalMs,

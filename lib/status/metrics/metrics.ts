@@ -9,6 +9,32 @@ export type { CounterName } from "./counters.js";
 /** Loaded by the first `Metrics`, because it comes with 90 files that importing the library does without. */
 const prometheus = (): typeof import("prom-client") => createRequire(import.meta.url)("prom-client");
 
+/** What an attempt used; absent parts were not measured. */
+export interface UsedResources {
+  readonly cpuUserMs?: number | undefined;
+  readonly cpuSystemMs?: number | undefined;
+  readonly peakMemoryBytes?: number | undefined;
+  readonly readBytes?: number | undefined;
+  readonly writtenBytes?: number | undefined;
+  readonly outputBytes?: number | undefined;
+}
+
+const kibibyte = 2 ** 10;
+const mebibyte = 2 ** 20;
+const gibibyte = 2 ** 30;
+/** From what a text file takes to what a machine has. */
+const byteBuckets = [
+  64 * kibibyte,
+  mebibyte,
+  16 * mebibyte,
+  128 * mebibyte,
+  512 * mebibyte,
+  2 * gibibyte,
+  8 * gibibyte,
+  32 * gibibyte,
+  128 * gibibyte,
+];
+
 /** Which families a `Metrics` has. */
 export interface MetricsOptions {
   /** Families about the process and the JavaScript runtime. Default true. */
@@ -28,6 +54,11 @@ export class Metrics {
   readonly #closures: Histogram<"machine_type">;
   readonly #waits: Histogram<"machine_type">;
   readonly #durations: Histogram<"machine_type" | "result">;
+  readonly #cpu: Histogram<"machine_type" | "mode">;
+  readonly #memory: Histogram<"machine_type">;
+  readonly #read: Histogram<"machine_type">;
+  readonly #written: Histogram<"machine_type">;
+  readonly #outputs: Histogram<"machine_type">;
   readonly #requests: Counter<"route" | "code">;
   readonly #requestSeconds: Histogram<"route">;
 
@@ -69,6 +100,33 @@ export class Metrics {
       labelNames: ["machine_type", "result"],
       registers,
     });
+    this.#cpu = new Histogram({
+      name: `${metricPrefix}step_cpu_seconds`,
+      help: "CPU time of step attempts by mode, where the builder measures it",
+      buckets: [0.1, 1, 10, 60, 300, 1800, 7200, 36000, 144000],
+      labelNames: ["machine_type", "mode"],
+      registers,
+    });
+    this.#memory = perSystem(
+      "step_peak_memory_bytes",
+      "Peak memory of step attempts, where the builder measures it",
+      byteBuckets,
+    );
+    this.#read = perSystem(
+      "step_read_bytes",
+      "Bytes that step attempts read from disks, where the builder measures it",
+      byteBuckets,
+    );
+    this.#written = perSystem(
+      "step_written_bytes",
+      "Bytes that step attempts wrote to disks, where the builder measures it",
+      byteBuckets,
+    );
+    this.#outputs = perSystem(
+      "step_output_bytes",
+      "Size of all outputs of step attempts together, as NARs",
+      byteBuckets,
+    );
     this.#requests = new Counter({
       name: `${metricPrefix}http_requests_total`,
       help: "Requests of the status API by route and status number",
@@ -123,6 +181,18 @@ export class Metrics {
   /** An attempt ended after `seconds`. */
   observeStep(system: string, result: "succeeded" | "failed" | "retry" | "cancelled", seconds: number): void {
     this.#durations.observe({ machine_type: system, result }, Math.max(0, seconds));
+  }
+
+  /** What an attempt used, as far as it is known. */
+  observeResources(system: string, used: UsedResources): void {
+    const labels = { machine_type: system };
+    if (used.cpuUserMs !== undefined) this.#cpu.observe({ ...labels, mode: "user" }, used.cpuUserMs / 1000);
+    if (used.cpuSystemMs !== undefined)
+      this.#cpu.observe({ ...labels, mode: "system" }, used.cpuSystemMs / 1000);
+    if (used.peakMemoryBytes !== undefined) this.#memory.observe(labels, used.peakMemoryBytes);
+    if (used.readBytes !== undefined) this.#read.observe(labels, used.readBytes);
+    if (used.writtenBytes !== undefined) this.#written.observe(labels, used.writtenBytes);
+    if (used.outputBytes !== undefined) this.#outputs.observe(labels, used.outputBytes);
   }
 
   /** A request of the status API was answered. `route` is a pattern, never a path with ids. */
