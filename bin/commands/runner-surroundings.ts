@@ -1,9 +1,17 @@
 /** What the queue runner's options mean here: sockets, certificates, files that may be open. */
 import { readFile } from "node:fs/promises";
 import type { QueueRunnerConfig } from "../../lib/config/index.js";
-import { UsageError } from "../../lib/process/index.js";
+import { errorChain, UsageError } from "../../lib/process/index.js";
 import { type ListenerOptions, parseListenAddress, type ServerTlsOptions } from "../../lib/rpc/index.js";
 import type { QueueRunnerFlags } from "./queue-runner.js";
+
+function parseFlag(flag: string, value: string): ListenerOptions {
+  try {
+    return parseListenAddress(value);
+  } catch (cause) {
+    throw new UsageError(`${flag}: ${errorChain(cause)}`, { cause });
+  }
+}
 
 /** Where to listen; `-` is the socket of that name which the parent process opened. @throws UsageError */
 export function bindAddress(
@@ -12,7 +20,7 @@ export function bindAddress(
   socket: "rest" | "grpc",
   inherited: ReadonlyMap<string, number>,
 ): ListenerOptions {
-  if (value !== "-") return { ...parseListenAddress(value), setting: flag };
+  if (value !== "-") return { ...parseFlag(flag, value), setting: flag };
   const fd = inherited.get(socket);
   if (fd === undefined)
     throw new UsageError(

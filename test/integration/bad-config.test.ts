@@ -124,7 +124,15 @@ describe("--check-config", () => {
 
   test.each([
     ["a key", queueRunnerProgram, "maxRetries = true\n", [], /maxRetries/],
-    ["an address", queueRunnerProgram, away, ["--grpc-bind", "nonsense"], /nonsense/],
+    ["an address", queueRunnerProgram, away, ["--grpc-bind", "nonsense"], /--grpc-bind: .*nonsense/],
+    ["a port of an address", queueRunnerProgram, away, ["--rest-bind", "::1:80000"], /--rest-bind: .*80000/],
+    [
+      "the path of a socket",
+      queueRunnerProgram,
+      away,
+      ["--grpc-bind", `/run/${"s".repeat(103)}`],
+      /--grpc-bind: .*107 bytes, not 108/,
+    ],
     [
       "a file",
       queueRunnerProgram,

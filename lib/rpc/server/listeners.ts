@@ -18,12 +18,21 @@ export type ListenerOptions = (
 export function parseListenAddress(text: string): ListenerOptions {
   const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^/:\s]+)):(\d{1,5})$/.exec(text);
   if (match === null) {
-    if (text.includes("/")) return { kind: "unix", path: text };
+    if (text.includes("/")) return { kind: "unix", path: checkedPath(text) };
     throw new UsageError(`${JSON.stringify(text)} is neither an address with port nor the path of a socket`);
   }
   const port = Number(match[3]);
   if (port > 65_535) throw new UsageError(`${JSON.stringify(text)} has no valid port`);
   return { kind: "tcp", host: match[1] ?? match[2] ?? "", port };
+}
+
+/** Bytes of the path of a Unix socket, without its NUL (`sun_path` in unix(7)). */
+const longestSocketPath = 107;
+
+function checkedPath(path: string): string {
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= longestSocketPath) return path;
+  throw new UsageError(`the path of a socket may have ${longestSocketPath} bytes, not ${bytes}: ${path}`);
 }
 
 /** Whether a process answers at a Unix socket. */
