@@ -105,6 +105,9 @@ function complete(file: string, values: Values, env: Environment): Completed {
       " needs an s3:// store as the first entry of 'remoteStoreAddr'",
     );
   }
+  if (values.frontendUrl !== undefined && !/^https?:\/\/[^/]/.test(values.frontendUrl)) {
+    throw keyError(file, "frontendUrl", " must begin with https:// or http://");
+  }
   const overflow = overflowStore(file, values.overflowStore);
   checkKeyFiles(file, "remoteStoreAddr", usable);
   if (overflow !== undefined) checkKeyFiles(file, "overflowStore.store", [overflow.store]);

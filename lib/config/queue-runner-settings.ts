@@ -335,6 +335,23 @@ export const queueRunnerSettings = {
     meaning:
       "Host names that the status API answers to, besides loopback names, IP addresses and the name it was bound to; `*` for any. Requests for other names are refused with 421, except `/metrics`, `/health` and `/ready` when no browser asks. The default is the host name, also with the search domains of `/etc/resolv.conf`, and the names that `/etc/hosts` gives to this machine. Add the name under which the web front-end or a proxy asks.",
   },
+  farmName: {
+    kind: "text",
+    default: undefined,
+    defaultText: "absent: none",
+    live: "yes",
+    own: true,
+    meaning: "Name of the build farm in the head of the live page, to tell several apart.",
+  },
+  frontendUrl: {
+    kind: "text",
+    default: undefined,
+    defaultText: "absent: no links",
+    live: "yes",
+    own: true,
+    meaning:
+      "Address of Hydra's web front-end, such as `https://hydra.example.org`: the live page and the API link to its pages of builds and jobsets.",
+  },
   statusTokenPath: {
     kind: "path",
     default: undefined,

@@ -10,6 +10,15 @@ import type { EarlierTries } from "./queries/earlier-tries.js";
 import type { BuildHistory } from "./queries/history.js";
 import type { JobsetRow, UsedTime } from "./queries/jobsets.js";
 import type { OutputChain } from "./queries/output-chains.js";
+import type {
+  AttemptRange,
+  AttemptRow,
+  BuildPageRow,
+  EndedStepRow,
+  MinuteRow,
+  NamedBuildRow,
+  OutputRow,
+} from "./queries/page-rows.js";
 import type { CancelResult } from "./queries/steer-build.js";
 import type { StepKind } from "./queries/step-durations.js";
 import type { StepState } from "./queries/step-state.js";
@@ -215,6 +224,51 @@ export class HydraDatabase implements AsyncDisposable {
   /** How the newest attempt at a derivation ended. */
   stepState(drvPath: string): Promise<StepState | undefined> {
     return this.#ask((queries, session) => queries.stepState(session, drvPath));
+  }
+
+  /** Steps by the minute in which they ended, from `since` (Unix seconds) on. */
+  endedSteps(since: number): Promise<readonly MinuteRow[]> {
+    return this.#ask((queries, session) => queries.endedSteps(session, since));
+  }
+
+  /** The newest attempts that ran at some time in a span, those that still run first. */
+  attempts(range: AttemptRange): Promise<readonly AttemptRow[]> {
+    return this.#ask((queries, session) => queries.attempts(session, range));
+  }
+
+  /** The newest attempts at a derivation, in all builds. */
+  attemptsAt(drvPath: string, limit: number): Promise<readonly AttemptRow[]> {
+    return this.#ask((queries, session) => queries.attemptsAt(session, drvPath, limit));
+  }
+
+  /** A build with its outputs and products; undefined when it does not exist. */
+  buildPage(id: number): Promise<BuildPageRow | undefined> {
+    return this.#ask((queries, session) => queries.buildPage(session, id));
+  }
+
+  /** Steps of a build that have ended, those that failed first. */
+  stepsOfBuild(build: number, limit: number): Promise<readonly EndedStepRow[]> {
+    return this.#ask((queries, session) => queries.stepsOfBuild(session, build, limit));
+  }
+
+  /** Outputs of the newest step of a derivation that succeeded. */
+  stepOutputs(drvPath: string): Promise<readonly OutputRow[]> {
+    return this.#ask((queries, session) => queries.stepOutputs(session, drvPath));
+  }
+
+  /** Builds whose derivation has a text in its path, newest first. */
+  findBuilds(text: string, limit: number): Promise<readonly NamedBuildRow[]> {
+    return this.#ask((queries, session) => queries.findBuilds(session, text, limit));
+  }
+
+  /** Number of attempts at each derivation, by full path. */
+  attemptCounts(drvPaths: readonly string[]): Promise<Map<string, number>> {
+    return this.#ask((queries, session) => queries.attemptCounts(session, drvPaths));
+  }
+
+  /** Why builds failed, as far as it was recorded. */
+  buildErrors(builds: readonly number[]): Promise<Map<number, string>> {
+    return this.#ask((queries, session) => queries.buildErrors(session, builds));
   }
 
   /** The build exists and is not finished. */

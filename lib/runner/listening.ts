@@ -87,6 +87,7 @@ export class RunnerListeners {
   /** Calls under way get a moment to end. */
   async close(): Promise<void> {
     await this.#grpc?.close({ graceMs: 1_000 });
+    this.#router.close();
     await this.#rest?.close(500);
   }
 

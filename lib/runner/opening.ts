@@ -18,6 +18,7 @@ import { HeldNarInfos } from "./outputs/held-narinfos.js";
 import { UnprovenFile } from "./outputs/unproven-file.js";
 import { ownerAnswers, ownFolder } from "./ownership.js";
 import type { RunnerPolicies } from "./policies.js";
+import { createApiSource } from "./service/api-source.js";
 import { HealthWatch } from "./service/health-watch.js";
 import { whileActive } from "./service/state-guards.js";
 import { createStatusSource } from "./service/status-source.js";
@@ -113,7 +114,8 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
     parts = assembled;
     lock.onAnswering(() => assembled.scheduler.requestRound());
     const { startedAt, health, logLevels } = options;
-    const source = createStatusSource({ ...assembled, startedAt, database, health, logLevels });
+    const api = createApiSource({ ...assembled, config: options.config, database, now });
+    const source = createStatusSource({ ...assembled, startedAt, database, health, logLevels, api });
     const active = (): boolean => state() === "active";
     const watch = new HealthWatch({ ...assembled, problems, database, listener, folder, active });
     watch.start();

@@ -37,7 +37,9 @@ import type {
   ReasonCounts,
   SchedulerCounters,
   SchedulerSizes,
+  StepRow,
   StepView,
+  SystemView,
 } from "./views.js";
 
 /** Everything that changes the scheduler. Returned effects must be performed, returned completions recorded. */
@@ -183,10 +185,20 @@ export interface SchedulerQueries {
 
 /** Copies of the state as plain data, for status, metrics and tests. Undefined: the id is unknown. */
 export interface SchedulerViews {
-  /** Why the step is not running; finding its position costs O(ready steps of the same kind). */
-  why(id: StepId, now: number): WhyNotRunning;
+  /** Why the step is not running; finding its position costs O(ready steps of the same kind), unless `place` says it. */
+  why(id: StepId, now: number, place?: number): WhyNotRunning;
   /** One step; an id that was resolved gives the step it was resolved to. */
   step(id: StepId): StepView | undefined;
+  /** One step, with the reason why it does not run. O(kinds of machines). */
+  row(id: StepId): StepRow | undefined;
+  /** Ids of all steps, in the order in which they were added: for lists that read the steps in slices. */
+  stepIds(): StepId[];
+  /** What a step waits for directly. */
+  inputs(id: StepId): StepId[];
+  /** What waits for a step directly. */
+  dependents(id: StepId): StepId[];
+  /** The queue by system. O(queues). */
+  systems(): SystemView[];
   /** One unfinished build. */
   build(id: BuildId): BuildView | undefined;
   /** One attempt that has not ended. */

@@ -137,6 +137,8 @@ export type {
   ReasonCounts,
   SchedulerCounters,
   SchedulerSizes,
+  StepRow,
   StepState,
   StepView,
+  SystemView,
 } from "./views.js";

@@ -13,6 +13,7 @@ import {
   type SchedulerOptions,
   type SchedulerOptionsInput,
 } from "./options.js";
+import * as picture from "./queue-picture.js";
 import type { Random } from "./random.js";
 import { RetryPolicy } from "./retry-policy.js";
 import * as snapshot from "./snapshot.js";
@@ -284,12 +285,32 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     return effects;
   }
 
-  why(id: StepId, now: number): WhyNotRunning {
-    return why(this.#core.settledAt(now), id);
+  why(id: StepId, now: number, place?: number): WhyNotRunning {
+    return why(this.#core.settledAt(now), id, place);
   }
 
   step(id: StepId): views.StepView | undefined {
     return snapshot.stepView(this.#core.settled(), id);
+  }
+
+  row(id: StepId): views.StepRow | undefined {
+    return picture.stepRow(this.#core.settled(), id);
+  }
+
+  stepIds(): StepId[] {
+    return [...this.#core.graph.steps.keys()];
+  }
+
+  inputs(id: StepId): StepId[] {
+    return picture.inputIds(this.#core.settled(), id);
+  }
+
+  dependents(id: StepId): StepId[] {
+    return picture.dependentIds(this.#core.settled(), id);
+  }
+
+  systems(): views.SystemView[] {
+    return picture.systemViews(this.#core.settled());
   }
 
   build(id: BuildId): views.BuildView | undefined {

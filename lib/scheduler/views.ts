@@ -159,6 +159,44 @@ export interface SchedulerCounters {
 /** Numbers of steps by the reason why they do not run (or `running`). Costs O(number of queues). */
 export type ReasonCounts = Readonly<Record<ReasonCode, number>>;
 
+/** A step in a list, with the reason why it does not run. Members that `StepView` has too mean the same. */
+export interface StepRow
+  extends Pick<
+    StepView,
+    | "id"
+    | "name"
+    | "system"
+    | "features"
+    | "preferLocal"
+    | "runnable"
+    | "runnableSince"
+    | "tries"
+    | "globalPriority"
+    | "localPriority"
+    | "lowestBuild"
+    | "lowestShareUsed"
+    | "dependencies"
+    | "dependents"
+    | "criticalPath"
+    | "machine"
+  > {
+  readonly reason: ReasonCode;
+  /** When it last entered a queue; 0 when it never did. */
+  readonly readySince: number;
+  /** Start of the attempt that runs. */
+  readonly startedAt: number | undefined;
+  /** How long its like took before, in milliseconds; the `defaultDurationMs` of the options when that is not known. */
+  readonly expectedMs: number;
+}
+
+/** The queue of one system. */
+export interface SystemView {
+  readonly system: string;
+  readonly reasons: ReasonCounts;
+  /** The step that has been ready longest. */
+  readonly oldest: StepId | undefined;
+}
+
 /** Sizes of every internal table; all but `jobsets` are 0 once everything is drained. */
 export interface SchedulerSizes {
   readonly steps: number;

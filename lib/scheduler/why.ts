@@ -10,8 +10,8 @@ import type { ReasonCounts } from "./views.js";
 /** At most so many inputs are named. */
 const namedInputs = 50;
 
-/** Why a step is not running. O(ready steps of the same kind) when it is ready. */
-export function why(core: SettledCore, id: StepId): WhyNotRunning {
+/** Why a step is not running. O(ready steps of the same kind) when it is ready, unless its `place` is known already. */
+export function why(core: SettledCore, id: StepId, place?: number): WhyNotRunning {
   const step = core.graph.find(id);
   if (step === undefined) return { code: "unknown" };
   if (step.id !== id) return { code: "resolved", to: step.id };
@@ -45,7 +45,7 @@ export function why(core: SettledCore, id: StepId): WhyNotRunning {
     return { code: "waitingForInputs", inputs, count: step.inputs.length };
   }
   if (step.bucket.classes.size === 0) return unsupported(core, step);
-  const position = positionOf(core, step);
+  const position = place ?? positionOf(core, step);
   if (core.pool.pick(queue) !== undefined) return { code: "nextInLine", position };
   return { code: "machinesBusy", machines: blockedMachines(queue), position };
 }

@@ -5,6 +5,8 @@
  * routes; `answers/` holds the JSON and the words of their answers, `metrics/` the Prometheus families, `page/` the live
  * page, and `http/` what carries requests and replies: servers, names, bodies, compression.
  */
+export type * from "./api/source.js";
+export type * from "./api/types.js";
 export { StatusError } from "./errors.js";
 export { HostNames, type HostNamesOptions } from "./http/host-names.js";
 export type { EncodedReply } from "./http/http-reply.js";

@@ -17,6 +17,7 @@ import type {
   StepView,
   WhyNotRunning,
 } from "../scheduler/index.js";
+import type { ApiSource } from "./api/source.js";
 
 /** One pressure line of the kernel: averages in percent, `total` in microseconds. */
 export interface PressureAverages {
@@ -161,6 +162,8 @@ export interface StatusSource {
   /** Store folder as paths in requests name it. */
   readonly storeDir: StoreDir;
 
+  /** What the routes below `/api/` ask for; without it they answer 503. */
+  readonly api?: ApiSource | undefined;
   /** Levels of the log, when they may be shown and changed. */
   readonly logLevels?: LogLevels;
 

@@ -267,3 +267,15 @@ describe("configChanges", () => {
     ]);
   });
 });
+
+describe("the front-end's address", () => {
+  it("is one of the web", async () => {
+    const { config } = await load('frontendUrl = "https://hydra.example.org"');
+    expect(config.frontendUrl).toBe("https://hydra.example.org");
+    for (const wrong of ["hydra.example.org", "javascript:alert(1)", "https://"]) {
+      await expect(load(`frontendUrl = ${JSON.stringify(wrong)}`)).rejects.toThrow(
+        /key 'frontendUrl' must begin with https:\/\/ or http:\/\//,
+      );
+    }
+  });
+});

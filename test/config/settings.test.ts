@@ -104,6 +104,7 @@ describe.each(programs)("%s", (_name, settings, loader) => {
     "usePresignedUploads",
     "acceptedPeerVersions",
     "rootsDir",
+    "frontendUrl",
   ]);
 
   it("an empty file means the defaults", async () => {

@@ -9,6 +9,17 @@ export { failedPaths } from "./failed-paths.js";
 export { buildHistory } from "./history.js";
 export { jobsets, jobsetUsage } from "./jobsets.js";
 export { resolveOutputChains } from "./output-chains.js";
+export {
+  attemptCounts,
+  attempts,
+  attemptsAt,
+  buildErrors,
+  buildPage,
+  endedSteps,
+  findBuilds,
+  stepOutputs,
+  stepsOfBuild,
+} from "./page-rows.js";
 export { bumpBuild, cancelBuild } from "./steer-build.js";
 export { stepDurations } from "./step-durations.js";
 export { stepState } from "./step-state.js";

@@ -5,6 +5,7 @@ import { isDerivationPath, parseStorePath, printStorePath } from "../../nix/path
 import { buildId, type MachineId, machineId, stepId } from "../../scheduler/ids.js";
 import type { BuildView } from "../../scheduler/views.js";
 import {
+  type ApiSource,
   type HealthReport,
   type NewBuildRequest,
   StatusError,
@@ -38,6 +39,7 @@ export interface StatusSourceOptions {
   readonly endings: AttemptEndings;
   readonly counters: RunnerCounters;
   readonly health: () => HealthReport;
+  readonly api: ApiSource;
   readonly logLevels?: LogLevels | undefined;
   readonly uploads: Pick<RunnerEdges["uploads"], "pending" | "pendingCount" | "traffic">;
 }
@@ -50,6 +52,7 @@ export function createStatusSource(options: StatusSourceOptions): StatusSource {
     startedAt: options.startedAt,
     storeDir: store.storeDir,
     health: options.health,
+    api: options.api,
     ...(options.logLevels === undefined ? {} : { logLevels: options.logLevels }),
     machines: () => machineReports({ scheduler, sessions, attempts, counters }),
     jobsets: () => view.jobsets(),

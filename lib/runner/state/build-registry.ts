@@ -31,6 +31,11 @@ export class BuildRegistry {
     return this.#rows.get(id);
   }
 
+  /** Those in memory, in the order in which they were taken in. */
+  all(): Iterable<QueuedBuild> {
+    return this.#rows.values();
+  }
+
   /** The build left the scheduler without a result of ours (cancelled, deleted, repointed). */
   remove(id: BuildId): void {
     this.#rows.delete(id);

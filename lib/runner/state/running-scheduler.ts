@@ -44,6 +44,11 @@ export type SchedulerView = Pick<
   | "hasBuild"
   | "hasMachine"
   | "step"
+  | "row"
+  | "stepIds"
+  | "inputs"
+  | "dependents"
+  | "systems"
   | "build"
   | "attempt"
   | "jobset"
@@ -126,8 +131,8 @@ export class RunningScheduler {
     return this.#scheduler;
   }
 
-  why(id: StepId): WhyNotRunning {
-    return this.#scheduler.why(id, this.now());
+  why(id: StepId, place?: number): WhyNotRunning {
+    return this.#scheduler.why(id, this.now(), place);
   }
 
   machine(id: MachineId): MachineView | undefined {

@@ -12,6 +12,7 @@ import type {
 } from "../types.js";
 import { average, compareText, epochSeconds, singlePrecision, timestamp } from "./encoding.js";
 import { blockJson } from "./explanation.js";
+import { namedMachines } from "./machine-names.js";
 
 /** `null` stands for "not known"; members are never left out. */
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [name: string]: Json };
@@ -121,21 +122,13 @@ function machineJson(machine: MachineReport, now: number): JsonObject {
   };
 }
 
-/**
- * Machines by host name, sorted. Of several with one name the first to join has the plain name as key, which
- * `buildsteps.machine` refers to; the others get the start of their id behind it instead of vanishing.
- */
+/** Machines by name (see `namedMachines`), sorted. */
 export function machinesJson(machines: readonly MachineReport[], now: number): JsonObject {
-  const byName = new Map<string, JsonObject>();
-  const inOrder = [...machines].sort(
-    (a, b) => a.view.joinedAt - b.view.joinedAt || compareText(a.view.info.id, b.view.info.id),
+  return Object.fromEntries(
+    [...namedMachines(machines)]
+      .sort(([a], [b]) => compareText(a, b))
+      .map(([name, machine]) => [name, machineJson(machine, now)]),
   );
-  for (const machine of inOrder) {
-    const { hostname, id } = machine.view.info;
-    const key = byName.has(hostname) ? `${hostname} (${id.slice(0, 8)})` : hostname;
-    byName.set(byName.has(key) ? `${hostname} (${id})` : key, machineJson(machine, now));
-  }
-  return Object.fromEntries([...byName].sort(([a], [b]) => compareText(a, b)));
 }
 
 /** Jobsets by `project:jobset`, sorted. */

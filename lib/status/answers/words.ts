@@ -42,7 +42,7 @@ const thresholds = {
 } as const;
 
 /** Why a machine takes no step, with the figure that decides. */
-function blockWords(block: MachineBlock, now: number): string {
+export function blockWords(block: MachineBlock, now: number): string {
   switch (block.kind) {
     case "full":
       return `full (${block.jobs} of ${block.maxJobs})`;
@@ -80,7 +80,8 @@ function machinesWords(machines: readonly BlockedMachine[], now: number): string
   return named.join(", ") + (more > 0 ? `, and ${more} more` : "");
 }
 
-function count(number: number, one: string, many: string): string {
+/** A number with its noun: `1 step`, `41,230 steps`. */
+export function count(number: number, one: string, many: string): string {
   return `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 }
 
@@ -118,6 +119,8 @@ export function explanationWords(explanation: StepExplanation, now: number): str
         now,
       )}`;
     case "nextInLine":
+      // A place that was not asked for is 0.
+      if (explanation.position === 0) return "starts soon";
       return explanation.position > 1 ? `place ${explanation.position.toLocaleString("en")}` : "next";
   }
 }

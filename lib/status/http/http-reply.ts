@@ -14,7 +14,9 @@ export interface Reply {
   readonly status: number;
   readonly contentType: string;
   /** Bytes are sent as they are. A long body comes in pieces, made while they are sent. */
-  readonly body: string | Uint8Array | AsyncIterable<string>;
+  readonly body: string | Uint8Array | AsyncIterable<string | Uint8Array>;
+  /** `identity`: a body in pieces is never compressed, because each piece must arrive at once, or bytes are counted. */
+  readonly encoding?: "identity";
   readonly headers?: Readonly<Record<string, string>>;
 }
 
@@ -27,13 +29,13 @@ const minimalCompressedSize = 1400;
 const sliceLength = 1000;
 
 /** A JSON response; `status` defaults to 200. */
-export function jsonReply(value: JsonObject, status = 200): Reply {
+export function jsonReply(value: JsonObject | object, status = 200): Reply {
   return { status, contentType: jsonContentType, body: JSON.stringify(value) };
 }
 
-/** `{"error": "<message>"}` with a status number. */
-export function errorReply(status: number, message: string): Reply {
-  return jsonReply({ error: message }, status);
+/** `{"error": "<message>"}` with a status number; with a code where the route is one of those below `/api/`. */
+export function errorReply(status: number, message: string, code?: string): Reply {
+  return jsonReply(code === undefined ? { error: message } : { error: message, code }, status);
 }
 
 async function* printList(
@@ -99,7 +101,7 @@ export interface EncodedReply {
 }
 
 /** As fast as the client reads; the pieces are made one at a time. */
-function streamed(pieces: AsyncIterable<string>, compressed: boolean): Readable {
+function streamed(pieces: AsyncIterable<string | Uint8Array>, compressed: boolean): Readable {
   const source = Readable.from(pieces, { highWaterMark: 1 });
   if (!compressed) return source;
   const zip = createGzip({ level: constants.Z_BEST_SPEED });
@@ -114,7 +116,7 @@ export async function encodeReply(request: StatusRequest, reply: Reply): Promise
   const { status } = reply;
   const isHead = request.method === "HEAD";
   if (typeof reply.body !== "string" && !(reply.body instanceof Uint8Array)) {
-    const compressed = accepts(request, "gzip");
+    const compressed = reply.encoding !== "identity" && accepts(request, "gzip");
     headers.vary = "accept-encoding";
     if (compressed) headers["content-encoding"] = "gzip";
     return { status, headers, body: isHead ? undefined : streamed(reply.body, compressed) };

@@ -6,6 +6,7 @@ import { HydraError, toError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { StatusError } from "../errors.js";
 import { Metrics } from "../metrics/metrics.js";
+import { closeStreams } from "../routes/api.js";
 import { findRoute } from "../routes.js";
 import type { StatusSource } from "../types.js";
 import { HostNames } from "./host-names.js";
@@ -15,6 +16,16 @@ import { belowBasePath, headerOf, normalBasePath, type StatusRequest } from "./s
 
 /** Read by monitoring, which may know the server by a name that we do not; no secret is in them. */
 const monitoringRoutes: ReadonlySet<string> = new Set(["/metrics", "/health", "/ready"]);
+
+/** Codes of refusals that say more than that of the error. */
+const codesByStatus: ReadonlyMap<number, string> = new Map([
+  [401, "unauthorized"],
+  [403, "forbidden"],
+  [410, "gone"],
+  [413, "too-large"],
+  [416, "range"],
+  [421, "misdirected"],
+]);
 
 /** What a `StatusRouter` is made with. */
 export interface StatusRouterOptions {
@@ -66,6 +77,11 @@ export class StatusRouter {
     void this.#serve(request, response);
   };
 
+  /** Ends streams of events, which would go on as long as their clients want; other requests are still answered. */
+  close(): void {
+    closeStreams(this.#source);
+  }
+
   /** Whether a path, as sent, is at or below the base path. */
   isBelow(url: string): boolean {
     return belowBasePath(url, this.#basePath) !== undefined;
@@ -91,13 +107,14 @@ export class StatusRouter {
         source: this.#source,
         metrics: this.#metrics,
         now: this.#clock(),
+        clock: this.#clock,
         version: this.#version,
         request,
         parameter: found.parameters[0] ?? "",
         parameters: found.parameters,
       });
     } catch (thrown) {
-      reply = this.#refusal(thrown, `${method} ${path}`);
+      reply = this.#refusal(thrown, method, path);
     }
     const encoded = await encodeReply(request, reply);
     const seconds = (performance.now() - started) / 1000;
@@ -147,15 +164,19 @@ export class StatusRouter {
     }
   }
 
-  #refusal(thrown: unknown, what: string): Reply {
+  #refusal(thrown: unknown, method: string, path: string): Reply {
+    const request = `${method} ${path}`;
+    const hasCode = path.startsWith("/api/");
     if (thrown instanceof StatusError) {
-      if (thrown.status >= 500) this.#logger.error("request failed", { request: what, error: thrown });
-      return errorReply(thrown.status, thrown.message);
+      const { status, message } = thrown;
+      if (status >= 500) this.#logger.error("request failed", { request, error: thrown });
+      return errorReply(status, message, hasCode ? (codesByStatus.get(status) ?? thrown.code) : undefined);
     }
     const error = toError(thrown);
-    this.#logger.error("request failed", { request: what, error });
+    this.#logger.error("request failed", { request, error });
     // Only our own messages are safe to show to clients; the log has the rest.
-    return errorReply(500, error instanceof HydraError ? error.message : "internal error");
+    const message = error instanceof HydraError ? error.message : "internal error";
+    return errorReply(500, message, hasCode ? "internal" : undefined);
   }
 }
 

@@ -1,0 +1,51 @@
+/** Answers that are made once for all that ask at about the same time. */
+
+/** How long an answer is kept. */
+export interface RememberedOptions {
+  /** Milliseconds, at least. Default 1,000. */
+  readonly keepMs?: number;
+  /** Milliseconds; only differences matter. Default `performance.now`. */
+  readonly clock?: () => number;
+}
+
+/** Making answers takes at most one part in so many of the time. */
+const restFactor = 50;
+const longestMs = 10_000;
+
+/**
+ * One answer, made when it is asked for and kept for a second; for longer when making it takes long, so that open pages
+ * cost a bounded share of the runner's time. Those that ask while it is made get the same one.
+ */
+export class Remembered<T> {
+  readonly #make: () => T | Promise<T>;
+  readonly #keepMs: number;
+  readonly #clock: () => number;
+  #answer: Promise<T> | undefined;
+  #until = 0;
+
+  constructor(make: () => T | Promise<T>, options: RememberedOptions = {}) {
+    this.#make = make;
+    this.#keepMs = options.keepMs ?? 1_000;
+    this.#clock = options.clock ?? (() => performance.now());
+  }
+
+  /** Rejects with what making it threw; that is not kept. */
+  get(): Promise<T> {
+    if (this.#answer === undefined || this.#clock() >= this.#until) this.#answer = this.#start();
+    return this.#answer;
+  }
+
+  async #start(): Promise<T> {
+    const began = this.#clock();
+    this.#until = Number.POSITIVE_INFINITY;
+    try {
+      const answer = await this.#make();
+      const took = this.#clock() - began;
+      this.#until = this.#clock() + Math.max(this.#keepMs, Math.min(longestMs, took * restFactor));
+      return answer;
+    } catch (error) {
+      this.#until = 0;
+      throw error;
+    }
+  }
+}

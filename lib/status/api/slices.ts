@@ -1,0 +1,47 @@
+/** Long lists, made and sorted in slices, so that other work gets its turn between them. */
+import { turn } from "../../async/index.js";
+
+/** Items of one slice; each costs a few microseconds. */
+const sliceLength = 1_000;
+
+/** Calls `visit` for each item. */
+export async function forEachSliced<T>(items: readonly T[], visit: (item: T) => void): Promise<void> {
+  for (let start = 0; start < items.length; start += sliceLength) {
+    if (start > 0) await turn();
+    for (const item of items.slice(start, start + sliceLength)) visit(item);
+  }
+}
+
+/** The items in order, as a new array. Stable. */
+export async function sortSliced<T>(items: readonly T[], compare: (a: T, b: T) => number): Promise<T[]> {
+  let runs: T[][] = [];
+  for (let start = 0; start < items.length; start += sliceLength) {
+    if (start > 0) await turn();
+    runs.push(items.slice(start, start + sliceLength).sort(compare));
+  }
+  while (runs.length > 1) {
+    const merged: T[][] = [];
+    for (let index = 0; index < runs.length; index += 2) {
+      merged.push(await merge(runs[index] ?? [], runs[index + 1] ?? [], compare));
+    }
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+/** Takes from `a` where both are equal. */
+async function merge<T>(a: readonly T[], b: readonly T[], compare: (a: T, b: T) => number): Promise<T[]> {
+  const merged: T[] = [];
+  let [left, right] = [0, 0];
+  for (;;) {
+    const one = a[left];
+    const other = b[right];
+    if (one === undefined || other === undefined) break;
+    const takesLeft = compare(one, other) <= 0;
+    merged.push(takesLeft ? one : other);
+    if (takesLeft) left++;
+    else right++;
+    if (merged.length % sliceLength === 0) await turn();
+  }
+  return merged.concat(a.slice(left), b.slice(right));
+}
