@@ -57,7 +57,7 @@ export { binaryCacheOn, type OpenCacheOptions, openBinaryCache } from "./open.js
 /** Sizes of the parts that builders upload. */
 export { partPlan } from "./presigned/part-plan.js";
 /** The capability `BinaryCache.presigned`. */
-export { PresignedBucket, type PresignOptions, type PublishingCache } from "./presigned/presigned-bucket.js";
+export { PresignedBucket, type PresignOptions } from "./presigned/presigned-bucket.js";
 /** What builders ask for, get and report. */
 export type {
   CompletedUpload,
@@ -65,6 +65,7 @@ export type {
   PresignedObject,
   PresignedParts,
   PresignRequest,
+  PublishingCache,
 } from "./presigned/types.js";
 export type { LogUpload } from "./queue/upload-journal.js";
 /** Uploads in the background that survive a restart. */
