@@ -35,6 +35,17 @@ const byteBuckets = [
   128 * gibibyte,
 ];
 
+let runtimeRegistry: Registry | undefined;
+
+/** Families about the process: what observes it is never taken down and holds its registry, so there is one in a process. */
+function runtimeFamilies(): Registry {
+  if (runtimeRegistry !== undefined) return runtimeRegistry;
+  const { Registry, collectDefaultMetrics } = prometheus();
+  runtimeRegistry = new Registry();
+  collectDefaultMetrics({ register: runtimeRegistry });
+  return runtimeRegistry;
+}
+
 /** Which families a `Metrics` has. */
 export interface MetricsOptions {
   /** Families about the process and the JavaScript runtime. Default true. */
@@ -48,6 +59,8 @@ export interface MetricsOptions {
 export class Metrics {
   /** Holds the histograms; further families registered here appear in the exposition. */
   readonly registry: Registry;
+  /** Undefined: families about the process are not wanted. */
+  readonly #runtime: Registry | undefined;
   readonly #values: Record<CounterName, number>;
   #maxTries = 0;
   readonly #inputs: Histogram<"machine_type">;
@@ -63,7 +76,7 @@ export class Metrics {
   readonly #requestSeconds: Histogram<"route">;
 
   constructor(options: MetricsOptions = {}) {
-    const { Counter, Histogram, Registry, collectDefaultMetrics } = prometheus();
+    const { Counter, Histogram, Registry } = prometheus();
     this.registry = new Registry();
     this.#values = Object.fromEntries(Object.keys(counterFamilies).map((name) => [name, 0])) as Record<
       CounterName,
@@ -140,7 +153,7 @@ export class Metrics {
       labelNames: ["route"],
       registers,
     });
-    if (options.runtime ?? true) collectDefaultMetrics({ register: this.registry });
+    this.#runtime = (options.runtime ?? true) ? runtimeFamilies() : undefined;
   }
 
   /** Raises a counter; negative and unusable amounts are ignored. */
@@ -212,7 +225,8 @@ export class Metrics {
       }),
     );
     const registered = await this.registry.getMetricsAsJSON();
-    return [...own, ...registered.map(fromRegistry)];
+    const ofProcess = (await this.#runtime?.getMetricsAsJSON()) ?? [];
+    return [...own, ...[...registered, ...ofProcess].map(fromRegistry)];
   }
 }
 
