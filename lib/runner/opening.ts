@@ -114,7 +114,7 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
     parts = assembled;
     lock.onAnswering(() => assembled.scheduler.requestRound());
     const { startedAt, health, logLevels } = options;
-    const api = createApiSource({ ...assembled, config: options.config, database, now });
+    const api = createApiSource({ ...assembled, config: options.config, database, health, now });
     const source = createStatusSource({ ...assembled, startedAt, database, health, logLevels, api });
     const active = (): boolean => state() === "active";
     const watch = new HealthWatch({ ...assembled, problems, database, listener, folder, active });

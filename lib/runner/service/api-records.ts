@@ -1,12 +1,64 @@
 /** What the routes below `/api/` ask the database: its rows, with the times and names that the API has. */
 import { basename } from "node:path";
+import { pause } from "../../async/index.js";
 import type { HydraDatabase } from "../../database/index.js";
 import type { AttemptRow, BuildPageRow, NamedBuildRow, OutputRow } from "../../database/queries/page-rows.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
-import type { ApiRecords, AttemptRecord, BuildRecord, NamedBuild } from "../../status/index.js";
+import {
+  type ApiRecords,
+  type AttemptRecord,
+  type BuildRecord,
+  type NamedBuild,
+  StatusError,
+} from "../../status/index.js";
 
-/** Questions to the database. Derivations are base names here and full paths there. */
-export function apiRecords(database: HydraDatabase, storeDir: StoreDir): ApiRecords {
+/** Pages do not wait longer for a database that is silent, in milliseconds. */
+const patienceMs = 5_000;
+
+/** What the questions are asked of. */
+export interface ApiRecordsOptions {
+  readonly database: HydraDatabase;
+  readonly storeDir: StoreDir;
+  /** The database is known not to answer: it is not asked. */
+  readonly isAway: () => boolean;
+}
+
+/**
+ * Questions to the database. Derivations are base names here and full paths there. Each rejects with `StatusError`
+ * `unavailable` when the database does not answer soon.
+ */
+export function apiRecords(options: ApiRecordsOptions): ApiRecords {
+  const asked = questions(options);
+  const soon = <T>(ask: () => Promise<T>): Promise<T> => answeredSoon(options.isAway() ? undefined : ask());
+  return {
+    attempts: (question) => soon(() => asked.attempts(question)),
+    tries: (drv, limit) => soon(() => asked.tries(drv, limit)),
+    build: (id) => soon(() => asked.build(id)),
+    endedSteps: (build, limit) => soon(() => asked.endedSteps(build, limit)),
+    outputs: (drv) => soon(() => asked.outputs(drv)),
+    findBuilds: (text, limit) => soon(() => asked.findBuilds(text, limit)),
+    tryCounts: (drvs) => soon(() => asked.tryCounts(drvs)),
+    errors: (builds) => soon(() => asked.errors(builds)),
+  };
+}
+
+/** @throws StatusError `unavailable` without an answer in time; undefined: none is to be expected */
+export async function answeredSoon<T>(answer: Promise<T> | undefined): Promise<T> {
+  const answered = new AbortController();
+  const silence = pause(answer === undefined ? 0 : patienceMs, { signal: answered.signal, ref: false }).then(
+    () => {
+      throw new StatusError("unavailable", "the database does not answer; ask again later");
+    },
+  );
+  try {
+    return await Promise.race(answer === undefined ? [silence] : [answer, silence]);
+  } finally {
+    silence.catch(() => undefined);
+    answered.abort();
+  }
+}
+
+function questions({ database, storeDir }: ApiRecordsOptions): ApiRecords {
   const fullPath = (drv: string): string => `${storeDir}/${drv}`;
   return {
     attempts: async ({ from, to, ...rest }) => {

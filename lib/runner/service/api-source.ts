@@ -4,7 +4,14 @@ import type { HydraDatabase } from "../../database/index.js";
 import { parseStorePath } from "../../nix/path/store-path.js";
 import { buildId, stepId } from "../../scheduler/ids.js";
 import type { WhyNotRunning } from "../../scheduler/types.js";
-import type { ApiSource, ApiTopic, LogRecord, NamedBuild, StepExplanation } from "../../status/index.js";
+import type {
+  ApiSource,
+  ApiTopic,
+  HealthReport,
+  LogRecord,
+  NamedBuild,
+  StepExplanation,
+} from "../../status/index.js";
 import type { EventBus, RunnerEventName } from "../events/index.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import { followLog, logFiles, logLength, readLog } from "../outputs/log-files.js";
@@ -12,7 +19,7 @@ import type { BuildRegistry } from "../state/build-registry.js";
 import type { QueuedBuild } from "../state/queued-build.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
-import { apiRecords } from "./api-records.js";
+import { answeredSoon, apiRecords } from "./api-records.js";
 import { historyHours, RunHistory } from "./history.js";
 
 /** Answers that an event changes. */
@@ -41,6 +48,7 @@ export interface ApiSourceOptions {
   readonly database: HydraDatabase;
   readonly scheduler: RunningScheduler;
   readonly registry: BuildRegistry;
+  readonly health: () => HealthReport;
   readonly events: EventBus;
   readonly logs: Pick<RunnerEdges["logs"], "pathOf">;
   /** Milliseconds since the epoch. */
@@ -51,6 +59,7 @@ export interface ApiSourceOptions {
 export function createApiSource(options: ApiSourceOptions): ApiSource {
   const { config, store, database, scheduler, registry, events, logs, now } = options;
   const { view } = scheduler;
+  const isAway = (): boolean => options.health().problems.some(({ part }) => part === "database");
   const history = new RunHistory({
     events,
     now,
@@ -62,7 +71,7 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
       };
     },
     past: async (since) => {
-      const rows = await database.endedSteps(Math.floor(since / 1000));
+      const rows = await answeredSoon(isAway() ? undefined : database.endedSteps(Math.floor(since / 1000)));
       return rows.map(({ at, ...counts }) => ({ at: at * 1000, ...counts }));
     },
   });
@@ -92,7 +101,7 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
     queuedBuilds: () => Array.from(registry.all(), named),
     history: (hours) => history.report(Math.min(hours, historyHours)),
     endedProblems: () => history.endedProblems,
-    records: apiRecords(database, store.storeDir),
+    records: apiRecords({ database, storeDir: store.storeDir, isAway }),
     logs: { list: (drv) => logRecords(logs.pathOf(parseStorePath(drv))) },
     listen: (listener) => {
       const ends = eventNames.map((name) => events.on(name, (event) => listener(event, topicsOf[name])));
