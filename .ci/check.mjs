@@ -24,7 +24,7 @@ const stages = [
       ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
       ["manual pages, completion and Nix options are fresh", ["node", "dist/bin/manual/main.js", "--check"]],
       ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
-      ["reference", ["node", ".ci/reference/docs.mjs"]],
+      ["reference", ["node", ".ci/reference/docs.mjs", "--check"]],
       ["package as users get it", ["node", ".ci/check-package.mjs"]],
     ],
     [["unit tests", [...vitest, "--project", "unit"]]],
@@ -69,7 +69,8 @@ function stop(reason) {
   stopping = true;
   say(reason);
   process.exitCode = 1;
-  for (const { pid } of running) process.kill(-pid, "SIGTERM");
+  // Without an id the program did not start.
+  for (const { pid } of running) if (pid !== undefined) process.kill(-pid, "SIGTERM");
 }
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stop(`ended by ${signal}`));
