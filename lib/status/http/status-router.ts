@@ -6,13 +6,24 @@ import { HydraError, toError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { StatusError } from "../errors.js";
 import { Metrics } from "../metrics/metrics.js";
-import { closeStreams } from "../routes/api.js";
-import { findRoute } from "../routes.js";
 import type { StatusSource } from "../types.js";
 import { HostNames } from "./host-names.js";
 import { type EncodedReply, encodeReply, errorReply, type Reply } from "./http-reply.js";
 import { nodeRequest, sendToNode } from "./node-http.js";
 import { belowBasePath, headerOf, normalBasePath, type StatusRequest } from "./status-request.js";
+
+type Routes = Pick<typeof import("../routes.js"), "findRoute"> &
+  Pick<typeof import("../routes/api.js"), "closeStreams">;
+
+let loading: Promise<Routes> | undefined;
+
+/** Loaded by the first request, with all that answers are made of. */
+function routes(): Promise<Routes> {
+  loading ??= Promise.all([import("../routes.js"), import("../routes/api.js")]).then(
+    ([{ findRoute }, { closeStreams }]) => ({ findRoute, closeStreams }),
+  );
+  return loading;
+}
 
 /** Read by monitoring, which may know the server by a name that we do not; no secret is in them. */
 const monitoringRoutes: ReadonlySet<string> = new Set(["/metrics", "/health", "/ready"]);
@@ -79,7 +90,8 @@ export class StatusRouter {
 
   /** Ends streams of events, which would go on as long as their clients want; other requests are still answered. */
   close(): void {
-    closeStreams(this.#source);
+    // None has been opened while the routes are not loaded.
+    void loading?.then(({ closeStreams }) => closeStreams(this.#source));
   }
 
   /** Whether a path, as sent, is at or below the base path. */
@@ -90,6 +102,7 @@ export class StatusRouter {
   /** The answer to a request; `url` as sent, with the base path. Never rejects. */
   async answer(sent: StatusRequest): Promise<EncodedReply> {
     const started = performance.now();
+    const { findRoute } = await routes();
     const rest = belowBasePath(sent.url, this.#basePath);
     const path = rest?.split("?")[0] ?? "";
     // Links of the page are relative, so its address must end in a slash.
