@@ -39,6 +39,16 @@ export type { BuildHistory, EndedBuild, EndedStep } from "./queries/history.js";
 export type { JobsetRow, UsedTime } from "./queries/jobsets.js";
 /** Outputs of derivations that are outputs themselves. */
 export type { OutputChain } from "./queries/output-chains.js";
+/** Rows that the status API reads. */
+export type {
+  AttemptRange,
+  AttemptRow,
+  BuildPageRow,
+  EndedStepRow,
+  MinuteRow,
+  NamedBuildRow,
+  OutputRow,
+} from "./queries/page-rows.js";
 export type { CancelResult } from "./queries/steer-build.js";
 /** How long steps of one kind took. */
 export type { StepKind } from "./queries/step-durations.js";

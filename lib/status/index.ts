@@ -23,5 +23,5 @@ export type { StatusServerOptions } from "./http/status-server.js";
 export { StatusServer } from "./http/status-server.js";
 export type { Family, Sample } from "./metrics/exposition.js";
 export type { CounterName } from "./metrics/metrics.js";
-export { Metrics, type MetricsOptions } from "./metrics/metrics.js";
+export { Metrics, type MetricsOptions, type UsedResources } from "./metrics/metrics.js";
 export type * from "./types.js";
