@@ -93,6 +93,14 @@ export const queueRunnerSettings = {
     meaning:
       "Folder of the garbage-collector roots. Set it to `gc_roots_dir` of the front-end, else `hydra-update-gc-roots` does not prune it. The user is `LOGNAME`, or the user of the process.",
   },
+  recordResources: {
+    kind: "boolean",
+    default: true,
+    live: "yes",
+    own: true,
+    meaning:
+      "Keep what each attempt used (CPU time, memory, disk traffic, output size) in the table `hydra_runner.step_resources` of the database, which is made when it is missing.",
+  },
   maxRetries: {
     kind: "integer",
     unit: "tries",

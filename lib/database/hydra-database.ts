@@ -24,6 +24,7 @@ import type { StepKind } from "./queries/step-durations.js";
 import type { StepState } from "./queries/step-state.js";
 import type { NewBuild } from "./queries/submit-build.js";
 import type { BuildDigest, UnfinishedBuilds } from "./queries/unfinished-builds.js";
+import type { StepResourcesRow } from "./recording/step-resources.js";
 import { type Session, sessionOn, type Transaction } from "./session.js";
 import { type Fence, runTransaction, type TransactionOptions } from "./transaction.js";
 
@@ -269,6 +270,13 @@ export class HydraDatabase implements AsyncDisposable {
   /** Why builds failed, as far as it was recorded. */
   buildErrors(builds: readonly number[]): Promise<Map<number, string>> {
     return this.#ask((queries, session) => queries.buildErrors(session, builds));
+  }
+
+  /** What attempts used; those without a row are absent. */
+  stepResources(
+    steps: readonly { readonly build: number; readonly stepNumber: number }[],
+  ): Promise<readonly StepResourcesRow[]> {
+    return this.#ask((queries, session) => queries.stepResources(session, steps));
   }
 
   /** The build exists and is not finished. */

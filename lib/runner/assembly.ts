@@ -39,6 +39,7 @@ import { uploadModeOf } from "./outputs/upload-mode.js";
 import { Policies } from "./policies.js";
 import { BuildEvents } from "./recording/build-events.js";
 import { Recorder } from "./recording/recorder.js";
+import { StepCosts } from "./recording/step-costs.js";
 import { buildsAtOnce, timerMs } from "./scheduler-settings.js";
 import { AttemptIds, newAttemptKey } from "./state/attempt-ids.js";
 import { AttemptRegistry } from "./state/attempts.js";
@@ -237,6 +238,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const endings = new AttemptEndings({
     catalog,
     recorder,
+    costs: new StepCosts({ database, enabled: () => config().recordResources, logger: recordingLog }),
     publisher,
     listener: builtOutputs,
     counters,

@@ -22,6 +22,7 @@ export {
 } from "./page-rows.js";
 export { bumpBuild, cancelBuild } from "./steer-build.js";
 export { stepDurations } from "./step-durations.js";
+export { stepResources } from "./step-resources.js";
 export { stepState } from "./step-state.js";
 export { submitBuild } from "./submit-build.js";
 export { unfinishedBuildDigest, unfinishedBuilds } from "./unfinished-builds.js";

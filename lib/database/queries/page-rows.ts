@@ -39,6 +39,7 @@ export interface AttemptRange {
 export interface AttemptRow {
   readonly drvPath: string;
   readonly build: number;
+  readonly stepNumber: number;
   readonly job: string;
   /** From 1: which attempt at the derivation it was, over all builds. */
   readonly try: number;
@@ -54,7 +55,7 @@ export interface AttemptRow {
 const isAttempt = (s: string): string =>
   `${s}.type = ${stepType.build} AND ${s}.propagatedfrom IS NULL AND ${s}.starttime > 0 AND ${s}.machine <> ''`;
 
-const attemptColumns = `s.drvpath AS "drvPath", s.build, b.job, s.machine, s.system, s.starttime AS "startTime",
+const attemptColumns = `s.drvpath AS "drvPath", s.build, s.stepnr AS "stepNumber", b.job, s.machine, s.system, s.starttime AS "startTime",
   CASE WHEN s.busy = 0 THEN s.stoptime END AS "stopTime", CASE WHEN s.busy = 0 THEN s.status END AS status, s.errormsg AS error,
   (SELECT count(*) FROM buildsteps e WHERE e.drvpath = s.drvpath AND ${isAttempt("e")}
       AND (e.starttime, e.build, e.stepnr) <= (s.starttime, s.build, s.stepnr))::int AS try`;

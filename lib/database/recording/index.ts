@@ -12,6 +12,7 @@ export type { SqlSession, TransactionRunner } from "./session.js";
 export { recordStarts, type StartedStep } from "./started-steps.js";
 export { type DraftResult, insertDrafts, type StepDraft, stepDraft } from "./step-drafts.js";
 export { StepNumbers } from "./step-numbers.js";
+export { recordStepResources, type StepResourcesRow } from "./step-resources.js";
 export {
   busyDerivations,
   clearBusySteps,

@@ -13,9 +13,11 @@ import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BuiltOutput } from "../../rpc/types.js";
 import type { BuildId } from "../../scheduler/ids.js";
+import type { StepResources } from "../events/index.js";
 import type { Publisher } from "../outputs/publisher.js";
 import type { Recorder } from "../recording/recorder.js";
 import { troubleOf } from "../recording/retrying-transactions.js";
+import type { StepCosts } from "../recording/step-costs.js";
 import type { Attempt, StepRow } from "../state/attempts.js";
 import { outputPathsOf, summarise } from "../state/build-report.js";
 import type { RunnerCounters } from "../state/counters.js";
@@ -27,6 +29,8 @@ import type { OutcomeListener } from "./built-outputs.js";
 export interface AttemptEndingsOptions {
   readonly catalog: DerivationCatalog;
   readonly recorder: Recorder;
+  /** Where it is kept what attempts used. Default: nowhere. */
+  readonly costs?: Pick<StepCosts, "note"> | undefined;
   readonly publisher: Publisher;
   readonly listener: OutcomeListener;
   readonly counters: RunnerCounters;
@@ -44,6 +48,8 @@ export interface EndingDetails {
   readonly overheadMs: number;
   /** By output name; empty when there was no success. */
   readonly outputs: ReadonlyMap<string, BuiltOutput>;
+  /** What the attempt used, where that is known. */
+  readonly resources?: StepResources | undefined;
   /** Outputs that the runner has to upload; they are in its store. */
   readonly toUpload: readonly StorePath[];
   /** `project:jobset` of all who wanted the step at its end; undefined = those who wanted it at its start. */
@@ -70,6 +76,7 @@ const logGraceMs = 5_000;
 export class AttemptEndings {
   readonly #catalog: DerivationCatalog;
   readonly #recorder: Recorder;
+  readonly #costs: AttemptEndingsOptions["costs"];
   readonly #publisher: Publisher;
   readonly #listener: OutcomeListener;
   readonly #counters: RunnerCounters;
@@ -81,6 +88,7 @@ export class AttemptEndings {
   constructor(options: AttemptEndingsOptions) {
     this.#catalog = options.catalog;
     this.#recorder = options.recorder;
+    this.#costs = options.costs;
     this.#publisher = options.publisher;
     this.#listener = options.listener;
     this.#counters = options.counters;
@@ -109,6 +117,7 @@ export class AttemptEndings {
     if (publishing !== undefined) this.#publishing.add(publishing);
     try {
       const row = await rowOf(attempt);
+      if (row !== undefined) this.#costs?.note(row, details.resources);
       if (attempt !== undefined) await this.#finishLog(attempt);
       if (attempt?.sent === true) this.#publisher.attemptOver(attempt, row, completion.kind);
       await this.#write(attempt, row, completion, details);

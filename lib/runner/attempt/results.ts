@@ -15,7 +15,7 @@ import type { AttemptId, MachineId } from "../../scheduler/ids.js";
 import { type AttemptOutcome, type Evidence, failureStatus } from "../../scheduler/types.js";
 import { RunnerError } from "../errors.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
-import { type BuildReport, outcomeOf, outputPathsOf } from "../state/build-report.js";
+import { type BuildReport, outcomeOf, outputPathsOf, resourcesOf } from "../state/build-report.js";
 import type { RunnerCounters } from "../state/counters.js";
 import { answerMemoryMs } from "../state/machine-owners.js";
 import type { RunningScheduler, SettledCompletion, SettledFailure } from "../state/running-scheduler.js";
@@ -145,6 +145,7 @@ export class Results {
       error: succeeded ? undefined : refusal,
       overheadMs: report.importMs + report.uploadMs,
       outputs: report.outputs,
+      resources: resourcesOf(report),
       toUpload,
       wantedBy,
     });

@@ -3,6 +3,7 @@ import { basename } from "node:path";
 import { pause } from "../../async/index.js";
 import type { HydraDatabase } from "../../database/index.js";
 import type { AttemptRow, BuildPageRow, NamedBuildRow, OutputRow } from "../../database/queries/page-rows.js";
+import type { StepResourcesRow } from "../../database/recording/index.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
 import {
   type ApiRecords,
@@ -65,7 +66,15 @@ function questions({ database, storeDir }: ApiRecordsOptions): ApiRecords {
       const range = { from: Math.floor(from / 1000), to: Math.ceil(to / 1000), ...rest };
       return (await database.attempts(range)).map(attemptRecord);
     },
-    tries: async (drv, limit) => (await database.attemptsAt(fullPath(drv), limit)).map(attemptRecord),
+    tries: async (drv, limit) => {
+      const rows = await database.attemptsAt(fullPath(drv), limit);
+      const used = await database.stepResources(rows);
+      const costs = new Map(used.map((row) => [`${row.build}/${row.stepNumber}`, cost(row)]));
+      return rows.map((row) => ({
+        ...attemptRecord(row),
+        cost: costs.get(`${row.build}/${row.stepNumber}`),
+      }));
+    },
     build: async (id) => {
       const row = await database.buildPage(id);
       return row === undefined ? undefined : buildRecord(row);
@@ -89,6 +98,11 @@ function questions({ database, storeDir }: ApiRecordsOptions): ApiRecords {
     },
     errors: (builds) => database.buildErrors(builds),
   };
+}
+
+function cost(row: StepResourcesRow): NonNullable<AttemptRecord["cost"]> {
+  const { source, cpuUserMs, cpuSystemMs, peakMemory, readBytes, writtenBytes, outputBytes } = row;
+  return { source, cpuUserMs, cpuSystemMs, peakMemory, readBytes, writtenBytes, outputBytes };
 }
 
 function attemptRecord(row: AttemptRow): AttemptRecord {

@@ -36,7 +36,7 @@ function triesOf(attempts: readonly AttemptRecord[], logs: readonly LogRecord[])
       result: attempt.status === undefined ? "running" : resultWords(attempt.status),
       error: attempt.error ?? null,
       hasLog: byTry.has(attempt.try),
-      cost: null,
+      cost: attempt.cost ?? null,
     }));
 }
 

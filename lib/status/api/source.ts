@@ -6,7 +6,7 @@
  */
 import type { StepRow, SystemView } from "../../scheduler/index.js";
 import type { StepExplanation } from "../types.js";
-import type { ApiHistory, ApiProblem, ApiTopic } from "./types.js";
+import type { ApiCost, ApiHistory, ApiProblem, ApiTopic } from "./types.js";
 
 /** A build of the queue by its names. */
 export interface NamedBuild {
@@ -31,6 +31,8 @@ export interface AttemptRecord {
   /** `buildsteps.status`; undefined while it runs. */
   readonly status: number | undefined;
   readonly error: string | undefined;
+  /** What it cost, where that was asked for and measured. */
+  readonly cost?: ApiCost | undefined;
 }
 
 /** Which attempts are asked for; the newest ones come first. */
