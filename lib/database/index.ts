@@ -48,6 +48,7 @@ export type {
   MinuteRow,
   NamedBuildRow,
   OutputRow,
+  ProductRow,
 } from "./queries/page-rows.js";
 export type { CancelResult } from "./queries/steer-build.js";
 /** How long steps of one kind took. */
