@@ -227,9 +227,9 @@ export class HydraDatabase implements AsyncDisposable {
     return this.#ask((queries, session) => queries.stepState(session, drvPath));
   }
 
-  /** Steps by the minute in which they ended, from `since` (Unix seconds) on. */
-  endedSteps(since: number): Promise<readonly MinuteRow[]> {
-    return this.#ask((queries, session) => queries.endedSteps(session, since));
+  /** Steps by the minute in which they ended, from `since` to before `until` (Unix seconds). */
+  endedSteps(since: number, until: number): Promise<readonly MinuteRow[]> {
+    return this.#ask((queries, session) => queries.endedSteps(session, since, until));
   }
 
   /** The newest attempts that ran at some time in a span, those that still run first. */

@@ -10,18 +10,22 @@ export interface MinuteRow {
   readonly failed: number;
 }
 
-/** Steps by the minute in which they ended, from `since` (Unix seconds) on; minutes without any are absent. */
-export async function endedSteps(session: Session, since: number): Promise<readonly MinuteRow[]> {
+/** Steps by the minute in which they ended, from `since` to before `until` (Unix seconds); minutes without any are absent. */
+export async function endedSteps(
+  session: Session,
+  since: number,
+  until: number,
+): Promise<readonly MinuteRow[]> {
   const { rows } = await session.query<MinuteRow>(
     `SELECT (stoptime / 60) * 60 AS at,
             (count(*) FILTER (WHERE status = ${stepStatus.succeeded}))::int AS done,
             (count(*) FILTER (WHERE status <> ${stepStatus.succeeded}))::int AS failed
        FROM buildsteps
-      WHERE starttime IS NOT NULL AND stoptime IS NOT NULL AND stoptime >= $1 AND type = ${stepType.build}
+      WHERE starttime IS NOT NULL AND stoptime IS NOT NULL AND stoptime >= $1 AND stoptime < $2 AND type = ${stepType.build}
         AND busy = 0 AND status NOT IN (${stepStatus.aborted}, ${stepStatus.cancelled}, ${stepStatus.resolved})
         AND propagatedfrom IS NULL
       GROUP BY 1`,
-    [since],
+    [since, until],
   );
   return rows;
 }

@@ -70,8 +70,10 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
         slots: machines.reduce((sum, { info }) => sum + info.maxJobs, 0),
       };
     },
-    past: async (since) => {
-      const rows = await answeredSoon(isAway() ? undefined : database.endedSteps(Math.floor(since / 1000)));
+    past: async (since, until) => {
+      const rows = await answeredSoon(
+        isAway() ? undefined : database.endedSteps(Math.floor(since / 1000), Math.floor(until / 1000)),
+      );
       return rows.map(({ at, ...counts }) => ({ at: at * 1000, ...counts }));
     },
   });

@@ -25,8 +25,8 @@ export interface RunHistoryOptions {
   /** Milliseconds since the epoch. */
   readonly now: () => number;
   readonly slots: () => SlotCount;
-  /** Steps that ended since then (milliseconds since the epoch), from the database. */
-  readonly past: (since: number) => Promise<readonly MinuteCount[]>;
+  /** Steps that ended in a span (milliseconds since the epoch), from the database. */
+  readonly past: (since: number, until: number) => Promise<readonly MinuteCount[]>;
 }
 
 interface Minute {
@@ -52,7 +52,7 @@ export class RunHistory {
   #filled: Promise<void> | undefined;
   /** By minute since the epoch; bounded by `minutesKept`. */
   readonly #minutes = new Map<number, Minute>();
-  readonly #startedIn: number;
+  readonly #startedAt: number;
   #current: number;
   #ended: readonly ApiProblem[] = [];
 
@@ -60,8 +60,8 @@ export class RunHistory {
     this.#now = now;
     this.#past = past;
     this.#slots = slots;
-    this.#current = minuteOf(now());
-    this.#startedIn = this.#current;
+    this.#startedAt = now();
+    this.#current = minuteOf(this.#startedAt);
     events.on("stepStarted", ({ at, waitedMs, adopted }) => {
       if (adopted) return;
       const minute = this.#minute(at);
@@ -97,10 +97,12 @@ export class RunHistory {
   /** Without the database, the time before the start stays empty until it is asked for again. */
   async #fill(): Promise<void> {
     try {
-      const since = (this.#startedIn - minutesKept) * minuteMs;
-      for (const { at, done, failed } of await this.#past(since)) {
-        const key = minuteOf(at);
-        if (key < this.#startedIn) this.#minutes.set(key, { done, failed, waits: 0, waitedMs: 0 });
+      const since = (minuteOf(this.#startedAt) - minutesKept) * minuteMs;
+      for (const { at, done, failed } of await this.#past(since, this.#startedAt)) {
+        // In the minute of the start some ended before it, and some were counted since.
+        const minute = this.#at(minuteOf(at));
+        minute.done += done;
+        minute.failed += failed;
       }
     } catch {
       this.#filled = undefined;

@@ -156,7 +156,7 @@ export async function searchAnswer(
     if (build !== undefined) add(buildHit(build));
   }
   for (const [name, { view }] of namedMachines(source.machines())) {
-    if (found(name, view.info.id)) {
+    if (found(name) || view.info.id.startsWith(wanted)) {
       add({ kind: "machine", id: name, title: name, detail: machineState(view, now).words });
     }
   }

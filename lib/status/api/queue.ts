@@ -114,7 +114,7 @@ export class QueueLists {
   constructor(source: StatusSource, api: ApiSource) {
     this.#source = source;
     this.#api = api;
-    this.#all = new Remembered(() => this.#read());
+    this.#all = new Remembered(() => this.#read(), { restFactor: 50 });
   }
 
   /**

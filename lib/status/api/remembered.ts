@@ -4,21 +4,20 @@
 export interface RememberedOptions {
   /** Milliseconds, at least. Default 1,000. */
   readonly keepMs?: number;
+  /** Making it takes at most one part in so many of the time; for answers that cost work, not waiting. Default: no bound. */
+  readonly restFactor?: number;
   /** Milliseconds; only differences matter. Default `performance.now`. */
   readonly clock?: () => number;
 }
 
-/** Making answers takes at most one part in so many of the time. */
-const restFactor = 50;
-const longestMs = 10_000;
+/** Milliseconds that an answer is kept at most. */
+const longestMs = 5_000;
 
-/**
- * One answer, made when it is asked for and kept for a second; for longer when making it takes long, so that open pages
- * cost a bounded share of the runner's time. Those that ask while it is made get the same one.
- */
+/** One answer, made when it is asked for and kept for a second. Those that ask while it is made get the same one. */
 export class Remembered<T> {
   readonly #make: () => T | Promise<T>;
   readonly #keepMs: number;
+  readonly #restFactor: number;
   readonly #clock: () => number;
   #answer: Promise<T> | undefined;
   #until = 0;
@@ -26,6 +25,7 @@ export class Remembered<T> {
   constructor(make: () => T | Promise<T>, options: RememberedOptions = {}) {
     this.#make = make;
     this.#keepMs = options.keepMs ?? 1_000;
+    this.#restFactor = options.restFactor ?? 0;
     this.#clock = options.clock ?? (() => performance.now());
   }
 
@@ -41,7 +41,7 @@ export class Remembered<T> {
     try {
       const answer = await this.#make();
       const took = this.#clock() - began;
-      this.#until = this.#clock() + Math.max(this.#keepMs, Math.min(longestMs, took * restFactor));
+      this.#until = this.#clock() + Math.max(this.#keepMs, Math.min(longestMs, took * this.#restFactor));
       return answer;
     } catch (error) {
       this.#until = 0;
