@@ -5,7 +5,7 @@
  * where there is none the processes of the build are looked at about once a second. The worker of the daemon has the
  * CPU time and the traffic of everything it waited for, so these are right to the end; memory is what was seen.
  *
- * One look serves all builds, and looking takes at most a fiftieth of the time. A build that is over before the first
+ * One look serves all builds, and on a machine with many processes looks are rarer. A build that is over before the first
  * look, or whose processes cannot be told from another's, goes without.
  */
 import { mapLimited } from "../../async/index.js";
@@ -30,8 +30,11 @@ const firstLookMs = 100;
 /** Milliseconds between looks while a build's processes are not found yet, and afterwards. */
 const searchMs = 250;
 const sampleMs = 1000;
-/** A look is followed by this many times its duration without any. */
-const restFactor = 50;
+/**
+ * Rest after a look for each process it read, which takes about 0.1 ms of a processor: looking costs 5 % of one at most.
+ * The time that a look took says nothing of its cost on a machine that is busy building.
+ */
+const restPerProcessMs = 2;
 const longestRestMs = 10_000;
 /** A build whose processes were not found in this time has none here: its store is elsewhere. */
 const searchPatienceMs = 15_000;
@@ -145,7 +148,7 @@ export class BuildMeter {
     const searching = [...this.#running].filter((each) => isSearched(each, now));
     const watching = [...this.#running].some((each) => each.found !== undefined);
     if (searching.length === 0 && !watching) return;
-    const rest = Math.min(longestRestMs, restFactor * (now - began));
+    const rest = Math.min(longestRestMs, restPerProcessMs * table.size);
     this.#lookIn(Math.max(searching.length > 0 ? searchMs : sampleMs, rest));
   }
 
