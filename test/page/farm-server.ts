@@ -32,7 +32,7 @@ export interface FarmServer extends AsyncDisposable {
 }
 
 /** Text of the log of a try; it grows while the step runs. */
-export function logText(): string {
+function logText(): string {
   const lines = Array.from({ length: 4000 }, (_, index) => `[${index}/4000] CC src/file-${index}.c`);
   lines[10] =
     "\u001b[31merror:\u001b[0m \u001b[1msomething\u001b[0m is \u001b[32mgreen\u001b[0m <b>not bold</b>";

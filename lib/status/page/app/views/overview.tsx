@@ -174,10 +174,10 @@ const systemColumns: readonly Column<ApiSystem>[] = [
       oldest === null ? (
         <span class="soft">none</span>
       ) : (
-        <>
+        <span class="prose">
           <StepLink drv={oldest.drv} name={oldest.name} /> · <Ago at={oldest.since} suffix="" /> ·{" "}
           <span class="soft">{oldest.why}</span>
-        </>
+        </span>
       ),
   },
 ];

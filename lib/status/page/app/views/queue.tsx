@@ -15,7 +15,7 @@ import { type Column, Table } from "../widgets/table.js";
 import { Ago } from "../widgets/time.js";
 
 /** Reasons as words, in the order of a step's life. */
-export const reasonWords: Readonly<Record<ApiReason, readonly [words: string, tone: Tone]>> = {
+const reasonWords: Readonly<Record<ApiReason, readonly [words: string, tone: Tone]>> = {
   running: ["running", "busy"],
   nextInLine: ["next in line", "good"],
   machinesBusy: ["machines busy", "wait"],

@@ -47,20 +47,6 @@ function Question({
   return (
     <Dialog title={`${title}?`} close={close}>
       <p>{children}</p>
-      <label class="field">
-        Status token <span class="soft">(empty if the runner has none)</span>
-        <input
-          type="password"
-          autocomplete="off"
-          value={token}
-          onInput={({ currentTarget }) => setToken(currentTarget.value)}
-        />
-      </label>
-      {progress.kind === "asking" && progress.error !== undefined ? (
-        <p class="bad-text" role="alert">
-          {progress.error}.
-        </p>
-      ) : null}
       <form
         method="dialog"
         onSubmit={(event) => {
@@ -68,12 +54,32 @@ function Question({
           void send();
         }}
       >
-        <button type="button" onClick={close}>
-          Leave it
-        </button>
-        <button type="submit" class={dangerous ? "danger" : "primary"} disabled={progress.kind === "sending"}>
-          {title}
-        </button>
+        <label class="field">
+          Status token <span class="soft">(empty if the runner has none)</span>
+          <input
+            type="password"
+            autocomplete="off"
+            value={token}
+            onInput={({ currentTarget }) => setToken(currentTarget.value)}
+          />
+        </label>
+        {progress.kind === "asking" && progress.error !== undefined ? (
+          <p class="bad-text" role="alert">
+            {progress.error}.
+          </p>
+        ) : null}
+        <div class="buttons">
+          <button type="button" onClick={close}>
+            Leave it
+          </button>
+          <button
+            type="submit"
+            class={dangerous ? "danger" : "primary"}
+            disabled={progress.kind === "sending"}
+          >
+            {title}
+          </button>
+        </div>
       </form>
     </Dialog>
   );

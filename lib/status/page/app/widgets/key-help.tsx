@@ -27,7 +27,9 @@ export function KeyHelp({ close }: { readonly close: () => void }): JSX.Element 
         ))}
       </dl>
       <form method="dialog">
-        <button type="submit">Close</button>
+        <div class="buttons">
+          <button type="submit">Close</button>
+        </div>
       </form>
     </Dialog>
   );
