@@ -3,6 +3,7 @@
  *
  * Values are printed, never interpreted; callers must not hand in secrets.
  */
+import { aFunction, anObject, aText, checkMembers, having, oneOf, optional } from "./argument-checks.js";
 import { errorChain } from "./errors.js";
 import { LineFolder } from "./log-fold.js";
 import { type FilterLevel, filterLevels, type LogLevels } from "./log-levels.js";
@@ -92,6 +93,13 @@ function upTo(limit: LogLevel): (level: LogLevel) => boolean {
 
 /** Makes a logger that drops events below `level`. */
 export function createLogger(options: LoggerOptions): Logger {
+  checkMembers("createLogger", options, {
+    target: aText,
+    level: optional(oneOf(filterLevels, having("a LogLevels", ["allows"]))),
+    format: optional(oneOf(["text", "json"])),
+    write: optional(aFunction),
+    fields: optional(anObject),
+  });
   const { target, level: limit = "info" } = options;
   const folder = options.fold === true ? new LineFolder() : options.fold === false ? undefined : options.fold;
   const isWanted = typeof limit === "string" ? upTo(limit) : (level: LogLevel) => limit.allows(target, level);

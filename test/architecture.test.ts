@@ -22,6 +22,7 @@ const floors: readonly (readonly string[])[] = [
 ];
 /** Files beside the rooms that anyone may use, and which use nobody. */
 const leaves = [
+  "lib/argument-checks.ts",
   "lib/brand.ts",
   "lib/errors.ts",
   "lib/log-fold.ts",

@@ -24,7 +24,6 @@ const insides = [
   "StartedJob",
   "StepKeys",
   "Timer",
-  "Timers",
   "UsageEntry",
 ];
 

@@ -1,4 +1,5 @@
 /** Store URIs of binary caches and their parameters. */
+import { aText, checkArgument } from "../argument-checks.js";
 import { type CompressionMethod, compressionMethods, parseCompressionMethod } from "../compression/index.js";
 import { BinaryCacheError } from "./errors.js";
 
@@ -127,6 +128,7 @@ export function parseCacheUri(uri: string): {
   /** All parameters that mean something, for "did you mean". */
   readonly knownParameters: readonly string[];
 } {
+  checkArgument("parseCacheUri", "uri", uri, aText);
   const trimmed = uri.trim();
   const queryAt = trimmed.indexOf("?");
   const base = queryAt < 0 ? trimmed : trimmed.slice(0, queryAt);

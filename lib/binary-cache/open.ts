@@ -1,4 +1,15 @@
 /** Opens binary caches from their URIs. */
+import {
+  aFunction,
+  aLogger,
+  anObject,
+  aSignal,
+  aText,
+  checkArgument,
+  checkMembers,
+  having,
+  optional,
+} from "../argument-checks.js";
 import { withSignal } from "../async/index.js";
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
@@ -25,6 +36,16 @@ export interface OpenCacheOptions {
   readonly now?: (() => number) | undefined;
 }
 
+const openRules = {
+  storeDir: optional(aText),
+  logger: optional(aLogger),
+  credentials: optional(anObject),
+  signal: optional(aSignal),
+  now: optional(aFunction),
+};
+
+const ownObjects = having("an ObjectStore", ["head", "get", "put"]);
+
 /**
  * Opens `s3://…` or `file://…`: reads the signing keys, and checks `nix-cache-info` or writes it when it is missing.
  * Builders can upload into a bucket (`BinaryCache.presigned`). A store that does not answer is not an error here; it is
@@ -33,6 +54,7 @@ export interface OpenCacheOptions {
  * @throws BinaryCacheError (`settings`, `wrong-store`), UsageError for a key file that cannot be used
  */
 export async function openBinaryCache(uri: string, options: OpenCacheOptions = {}): Promise<BinaryCache> {
+  checkMembers("openBinaryCache", options, openRules);
   const { storeDir = defaultStoreDir, logger = silentLogger, credentials, signal, now } = options;
   const { settings, warnings } = parseCacheUri(uri);
   for (const warning of warnings) logger.warn("binary cache URI", { cache: settings.place, warning });
@@ -66,6 +88,9 @@ export async function binaryCacheOn(
   parameters = "",
   options: Omit<OpenCacheOptions, "credentials"> = {},
 ): Promise<BinaryCache> {
+  checkArgument("binaryCacheOn", "objects", objects, ownObjects);
+  checkArgument("binaryCacheOn", "parameters", parameters, aText);
+  checkMembers("binaryCacheOn", options, openRules);
   const { storeDir = defaultStoreDir, logger = silentLogger, signal, now } = options;
   const parsed = parseCacheUri(`file:///own?${parameters}`);
   const settings = { ...parsed.settings, place: objects.name };

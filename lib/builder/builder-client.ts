@@ -2,6 +2,20 @@
 
 import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
+import {
+  type ArgumentRule,
+  aFunction,
+  aLogger,
+  anAmount,
+  anObject,
+  aStore,
+  aText,
+  checkMembers,
+  having,
+  isObject,
+  listOf,
+  optional,
+} from "../argument-checks.js";
 import { referenceProtocolVersion } from "../config/queue-runner-settings.js";
 import { errorChain, toError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
@@ -29,6 +43,11 @@ interface Work {
   readonly builds: ActiveBuilds;
   readonly machine: ThisMachine;
 }
+
+const builderSettings: ArgumentRule = {
+  words: "what defineBuilderConfig() returns",
+  accepts: (value) => isObject(value) && typeof value.maxJobs === "number",
+};
 
 /**
  * One build machine.
@@ -58,7 +77,27 @@ export class BuilderClient implements AsyncDisposable {
   #finish: (exit: BuilderExit) => void = () => {};
 
   constructor(options: BuilderClientOptions) {
-    if (options.gateways.length === 0) throw new TypeError("a builder needs at least one gateway");
+    checkMembers("BuilderClient", options, {
+      settings: builderSettings,
+      gateways: listOf("a list of gateways, not empty: see runnerGateways()", having("", ["connect"])),
+      store: aStore,
+      hostname: optional(aText),
+      version: optional(aText),
+      env: optional(anObject),
+      resumable: optional(aFunction),
+      reconnectTimeoutMs: optional(anAmount),
+      maxActiveBuilds: optional(anAmount),
+      silenceLimitMs: optional(anAmount),
+      spoolDirectory: optional(aText),
+      logger: optional(aLogger),
+      onActivity: optional(aFunction),
+      onLog: optional(aFunction),
+      onBuild: optional(aFunction),
+      executor: optional(aFunction),
+      sampleSystem: optional(aFunction),
+      clock: optional(aFunction),
+      random: optional(aFunction),
+    });
     const { settings, logger = silentLogger } = options;
     this.#options = options;
     this.#settings = settings;

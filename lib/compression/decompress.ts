@@ -1,11 +1,21 @@
 /** Decompression by method name. */
+
 import * as zlib from "node:zlib";
+import {
+  anAmount,
+  aSignal,
+  aStream,
+  checkArgument,
+  checkMembers,
+  oneOf,
+  optional,
+} from "../argument-checks.js";
 import { bounded } from "./bounded.js";
 import { childCodec } from "./child-codec.js";
 import { runCodec } from "./codec.js";
 import { passThrough } from "./compress.js";
 import { CompressionError } from "./errors.js";
-import type { CompressionMethod } from "./method.js";
+import { type CompressionMethod, compressionMethods } from "./method.js";
 import { transformCodec } from "./zlib-codec.js";
 import { decodeZstdFrame } from "./zstd/decode.js";
 
@@ -31,6 +41,12 @@ export function decompress(
   source: AsyncIterable<Uint8Array>,
   options: DecompressOptions,
 ): AsyncGenerator<Uint8Array> {
+  checkArgument("decompress", "source", source, aStream);
+  checkMembers("decompress", options, {
+    method: oneOf(compressionMethods),
+    maxOutput: anAmount,
+    signal: optional(aSignal),
+  });
   const { method, maxOutput, signal } = options;
   if (method === "zstd") return decodeZstdFrame(source, { maxOutput, live: false, signal });
   return bounded(decoded(source, method, signal), maxOutput, method);

@@ -1,5 +1,14 @@
 /** Hydra's database: a pool of connections, transactions that get through, and the questions the runner asks. */
+
 import type { Client, Pool } from "pg";
+import {
+  type ArgumentRule,
+  aFunction,
+  anAmount,
+  checkMembers,
+  isObject,
+  optional,
+} from "../argument-checks.js";
 import { Backoff } from "../async/index.js";
 import type { ConnectionSettings } from "./connection-settings.js";
 import { driver } from "./driver.js";
@@ -39,6 +48,11 @@ export interface HydraDatabaseOptions {
   readonly onClosed?: (() => Promise<void>) | undefined;
 }
 
+const connection: ArgumentRule = {
+  words: "what connectionSettings() returns",
+  accepts: (value) => isObject(value) && isObject(value.config),
+};
+
 type Queries = typeof import("./queries/index.js");
 
 /** Loaded by the first query, with Drizzle and the tables: that takes about 100 ms. */
@@ -70,6 +84,12 @@ export class HydraDatabase implements AsyncDisposable {
 
   /** Does not connect yet; see `openHydraDatabase` for the usual way. */
   constructor(options: HydraDatabaseOptions) {
+    checkMembers("HydraDatabase", options, {
+      settings: connection,
+      maxConnections: anAmount,
+      onRetry: optional(aFunction),
+      onClosed: optional(aFunction),
+    });
     this.#settings = options.settings;
     this.#onRetry = options.onRetry ?? (() => {});
     this.#onClosed = options.onClosed ?? (async () => {});

@@ -1,4 +1,5 @@
 /** From an address to a database that answers and has Hydra's tables. */
+import { aFunction, aLogger, anAmount, aSignal, aText, checkMembers, optional } from "../argument-checks.js";
 import { Backoff, withSignal } from "../async/index.js";
 import { UsageError } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
@@ -62,6 +63,14 @@ export async function openHydraDatabase(options: OpenHydraDatabaseOptions): Prom
  * @throws UsageError for a malformed address, DatabaseError `embedded` when our own server does not start
  */
 export async function prepareHydraDatabase(options: OpenHydraDatabaseOptions): Promise<UnconnectedDatabase> {
+  checkMembers("openHydraDatabase", options, {
+    url: aText,
+    dataDir: aText,
+    maxConnections: optional(anAmount),
+    logger: optional(aLogger),
+    signal: optional(aSignal),
+    onRetry: optional(aFunction),
+  });
   const { url, signal } = options;
   const logger = options.logger ?? silentLogger;
   const embedded = url.startsWith("embedded:")

@@ -1,4 +1,13 @@
 /** Settings of the scheduler with their defaults; all of them can be changed while it runs. */
+import {
+  type ArgumentRule,
+  aFunction,
+  anAmount,
+  checkMembers,
+  isObject,
+  oneOf,
+  optional,
+} from "../argument-checks.js";
 import type {
   MachineFree,
   MachineFreeName,
@@ -128,8 +137,38 @@ export const defaultOptions: SchedulerOptions = {
   abortOrphans: "onCancel",
 };
 
-/** `base` with what `change` gives; groups are merged member by member. */
+const amounts = (group: object): ArgumentRule => ({
+  words: `an object with numbers: ${Object.keys(group).join(", ")}`,
+  accepts: (value) =>
+    isObject(value) && Object.keys(group).every((name) => optional(anAmount).accepts(value[name])),
+});
+
+const rules = {
+  stepOrder: optional(oneOf(["Legacy", "WithRdeps", "WithCriticalPath"], aFunction)),
+  machineOrder: optional(
+    oneOf(["SpeedFactorOnly", "CpuCoreCountWithSpeedFactor", "BogomipsWithSpeedFactor"], aFunction),
+  ),
+  machineFree: optional(oneOf(["Dynamic", "DynamicWithMaxJobLimit", "Static"], aFunction)),
+  retry: optional(amounts(defaultOptions.retry)),
+  breaker: optional(amounts(defaultOptions.breaker)),
+  deadlines: optional(amounts(defaultOptions.deadlines)),
+  burst: optional(amounts(defaultOptions.burst)),
+  maxUnsupportedMs: optional(anAmount),
+  maxConcurrentUploadsPerMachine: optional(anAmount),
+  defaultMaxSilent: optional(anAmount),
+  defaultTimeout: optional(anAmount),
+  defaultDurationMs: optional(anAmount),
+  abortOrphans: optional(oneOf(["onCancel", "always"])),
+} as const satisfies Record<keyof SchedulerOptions, ArgumentRule>;
+
+/**
+ * `base` with what `change` gives; groups are merged member by member.
+ *
+ * @throws UsageError that names an option which is wrong
+ */
 export function mergeOptions(base: SchedulerOptions, change: SchedulerOptionsInput): SchedulerOptions {
+  checkMembers("Scheduler", base, rules);
+  checkMembers("Scheduler", change, rules);
   return {
     stepOrder: change.stepOrder ?? base.stepOrder,
     machineOrder: change.machineOrder ?? base.machineOrder,

@@ -1,4 +1,5 @@
 /** The scheduler itself: sets the time, finds what the ids mean, and leaves the work to the parts. */
+import { aFunction, checkArgument } from "../argument-checks.js";
 import type { SchedulerCommands, SchedulerQueries, SchedulerViews } from "./api.js";
 import * as attempts from "./attempt-life.js";
 import { Core } from "./core.js";
@@ -52,6 +53,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
 
   /** `noticed` is called in the middle of a change: it must neither throw nor call back. Default: nothing. */
   constructor(options: SchedulerOptionsInput = {}, noticed: (notice: SchedulerNotice) => void = () => {}) {
+    checkArgument("Scheduler", "argument 'noticed'", noticed, aFunction);
     this.#core = new Core(mergeOptions(defaultOptions, options), {
       wantedChanged: steps.wantedChanged,
       noticed,

@@ -26,10 +26,12 @@ export class Timers {
   readonly #heap = new IndexedHeap<Timer>((a, b) => a.at < b.at || (a.at === b.at && a.order < b.order));
   #order = 0;
 
+  /** How many are set. */
   get size(): number {
     return this.#heap.size;
   }
 
+  /** When the earliest fires; undefined when none is set. */
   get nextAt(): number | undefined {
     return this.#heap.peek()?.at;
   }
@@ -45,6 +47,7 @@ export class Timers {
     this.#heap.push(timer);
   }
 
+  /** Takes a timer out; does nothing when it is not set. */
   clear(timer: Timer | undefined): void {
     if (timer !== undefined && timer.heapIndex >= 0) this.#heap.remove(timer);
   }

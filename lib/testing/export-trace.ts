@@ -1,5 +1,7 @@
 /** Makes a trace from the history in Hydra's database and the derivations that are still in the store. */
+
 import { createHmac, randomBytes } from "node:crypto";
+import { aFlag, aSignal, aStore, checkMembers, having, optional } from "../argument-checks.js";
 import type { BuildHistory, EndedBuild, EndedStep } from "../database/index.js";
 import { requiredSystemFeatures } from "../nix/derivation/derivation.js";
 import type { Store } from "../nix/index.js";
@@ -79,6 +81,12 @@ function naming(hashed: boolean): (kind: string, name: string) => string {
  * @throws DatabaseError, or the reason of `signal`
  */
 export async function exportTrace(options: ExportTraceOptions): Promise<ExportedTrace> {
+  checkMembers("exportTrace", options, {
+    database: having("an open HydraDatabase", ["buildHistory"]),
+    store: aStore,
+    hashNames: optional(aFlag),
+    signal: optional(aSignal),
+  });
   const { database, store, since, until, hashNames = false, signal } = options;
   const history = await database.buildHistory(since, until);
   const rows = new Map<StorePath, EndedStep>();

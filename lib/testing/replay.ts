@@ -2,6 +2,7 @@
  * What a policy would have done: a trace is scheduled again in virtual time, by the real scheduler, under any order and
  * on any fleet.
  */
+import { aFunction, aList, anObject, checkMembers, optional } from "../argument-checks.js";
 import {
   type Assignment,
   type AttemptId,
@@ -350,5 +351,7 @@ class Replay {
  * @throws TraceError when the trace names steps that it does not have
  */
 export function replay(trace: Trace, policy: ReplayPolicy = {}): ReplayReport {
+  checkMembers("replay", trace, { steps: aList, builds: aList, machines: aList, shares: anObject });
+  checkMembers("replay", policy, { machines: optional(aList), durationMs: optional(aFunction) });
   return new Replay(checkTrace(trace), policy).run();
 }

@@ -1,9 +1,11 @@
 /** Objects as files below a folder, as Nix lays out `file://` caches. */
+
 import { randomUUID } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
+import { aText, checkArgument } from "../../argument-checks.js";
 import { isSystemError, toError } from "../../errors.js";
 import { BinaryCacheError } from "../errors.js";
 import { oneChunk } from "./byte-streams.js";
@@ -21,6 +23,7 @@ export class FileCache implements ObjectStore {
 
   /** `folder` is made when the first object is written. */
   constructor(folder: string) {
+    checkArgument("FileCache", "folder", folder, aText);
     this.name = folder;
   }
 

@@ -2,6 +2,7 @@
 
 import { performance } from "node:perf_hooks";
 import { Readable } from "node:stream";
+import { anObject, aText, checkMembers, optional } from "../../argument-checks.js";
 import type { Silence } from "../../async/index.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { BinaryCacheError, missingObject } from "../errors.js";
@@ -41,6 +42,13 @@ export class S3Uploader implements ObjectStore {
   readonly #copy: S3Copy;
 
   constructor(settings: CacheSettings, options?: S3UploaderOptions) {
+    checkMembers("S3Uploader", settings, { place: aText });
+    if (options !== undefined) {
+      checkMembers("S3Uploader", options, {
+        credentials: optional(anObject),
+        copyLimits: optional(anObject),
+      });
+    }
     this.name = settings.place;
     this.#settings = settings;
     this.#connection = new S3Connection(settings, options?.credentials);

@@ -4,6 +4,7 @@
  * Every job is in a journal on disk from before `enqueue` resolves until it is done, so a restart goes on where the
  * last process stopped. What a cache already has is skipped, so doing a job twice does no harm.
  */
+import { aFunction, aLogger, aText, checkMembers, optional } from "../../argument-checks.js";
 import { backoffDelay, retry } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -65,6 +66,15 @@ export class UploadQueue {
   readonly #stop = new AbortController();
 
   private constructor(options: UploadQueueOptions) {
+    checkMembers("UploadQueue", options, {
+      folder: aText,
+      caches: aFunction,
+      concurrency: optional(aFunction),
+      onCache: optional(aFunction),
+      onTry: optional(aFunction),
+      onDone: optional(aFunction),
+      logger: optional(aLogger),
+    });
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#journal = new UploadJournal(options.folder, this.#logger);

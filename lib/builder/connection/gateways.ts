@@ -4,7 +4,9 @@
  * The files are read again for each connection, so that they can be replaced while the builder runs; reading them once
  * beforehand turns mistakes into errors at the start.
  */
+
 import { readFile } from "node:fs/promises";
+import { aLogger, anObject, aText, checkMembers, listOf, optional } from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
@@ -31,6 +33,12 @@ export interface RunnerGatewaysOptions {
 
 /** @throws UsageError for addresses and files that cannot be used */
 export async function runnerGateways(options: RunnerGatewaysOptions): Promise<RunnerGateway[]> {
+  checkMembers("runnerGateways", options, {
+    addresses: listOf('a list of addresses, such as ["http://[::1]:50051"]', aText),
+    credentials: optional(anObject),
+    storeDir: aText,
+    logger: optional(aLogger),
+  });
   const { addresses, credentials = {}, storeDir, logger } = options;
   const { connectRunner } = await import("../../rpc/client/index.js");
   const tls = await readTls(credentials);

@@ -9,6 +9,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile, rm } from "node:fs/promises";
+import { aFlag, aLogger, anAmount, aSignal, aText, checkMembers, optional } from "../../argument-checks.js";
 import { Backoff, pause } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { connectionSettings } from "../connection-settings.js";
@@ -72,6 +73,13 @@ export class EmbeddedPostgres implements AsyncDisposable {
    * @throws DatabaseError `embedded` when the programs are not found or the server does not start
    */
   static async start(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+    checkMembers("EmbeddedPostgres", options, {
+      dataDir: aText,
+      logger: optional(aLogger),
+      signal: optional(aSignal),
+      durable: optional(aFlag),
+      maxConnections: optional(anAmount),
+    });
     const places = embeddedPlaces(options.dataDir);
     const launcher = await chooseLauncher();
     await preparePlaces(places, launcher.owner?.uid);

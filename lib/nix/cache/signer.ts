@@ -1,6 +1,8 @@
 /** Signatures of store paths: ed25519 over a fingerprint, keys named as in `nix-store --generate-binary-cache-key`. */
+
 import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
 import { readFile } from "node:fs/promises";
+import { aText, checkArgument } from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
 import { NixFormatError } from "../errors.js";
 import { printHash } from "../path/hash.js";
@@ -16,6 +18,7 @@ function splitKey(
   what: string,
   size: number,
 ): { readonly name: string; readonly bytes: Buffer } {
+  checkArgument(`a ${what}`, "its text", text, aText);
   const trimmed = text.trim();
   const colon = trimmed.indexOf(":");
   const name = trimmed.slice(0, Math.max(0, colon));
@@ -75,6 +78,7 @@ export class Signer {
 
   /** @throws UsageError (`secret-file`) naming the file when it cannot be read or holds no key */
   static async fromFile(path: string): Promise<Signer> {
+    checkArgument("Signer", "the path of the key file", path, aText);
     try {
       return Signer.parse(await readFile(path, "utf8"));
     } catch (cause) {

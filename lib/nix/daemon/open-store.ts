@@ -1,5 +1,6 @@
 /** The way in: from a `NIX_REMOTE` value to a connected store. */
 
+import { anObject, aSignal, aText, checkMembers, optional } from "../../argument-checks.js";
 import type { CancelOptions } from "../store/store.js";
 import { DaemonStore, type DaemonStoreOptions } from "./daemon-store.js";
 
@@ -15,7 +16,12 @@ export interface OpenStoreOptions extends Omit<DaemonStoreOptions, "remote">, Ca
  *
  * @throws DaemonError `address`, `connect`
  */
-export function openStore(remote?: string, options: OpenStoreOptions = {}): Promise<DaemonStore> {
+export async function openStore(remote?: string, options: OpenStoreOptions = {}): Promise<DaemonStore> {
+  checkMembers("openStore", options, {
+    storeDir: optional(aText),
+    env: optional(anObject),
+    signal: optional(aSignal),
+  });
   const { storeDir, ...rest } = options;
   const env = rest.env ?? process.env;
   return DaemonStore.open({

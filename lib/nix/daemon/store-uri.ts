@@ -1,6 +1,8 @@
 /** Which store a `NIX_REMOTE` value means, and where its socket and files are. */
+
 import { existsSync } from "node:fs";
 import { resolve } from "node:path";
+import { aText, checkArgument, optional } from "../../argument-checks.js";
 import { parseStoreDir, type StoreDir } from "../path/store-path.js";
 import { DaemonError } from "./error.js";
 
@@ -35,6 +37,7 @@ export type StoreAddress =
  * @throws DaemonError `address`
  */
 export function parseStoreUri(remote: string | undefined, env: Environment = process.env): StoreAddress {
+  checkArgument("parseStoreUri", "remote", remote, optional(aText));
   const uri = remote ?? env.NIX_REMOTE ?? "";
   const queryAt = uri.indexOf("?");
   const base = queryAt < 0 ? uri : uri.slice(0, queryAt);

@@ -4,6 +4,7 @@
  * Source of the format: Nix manual, "Nix Archive (NAR) format".
  */
 
+import { aStream, checkArgument } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, bytesToByteString } from "../path/byte-string.js";
 import { ByteReader } from "./byte-reader.js";
@@ -179,6 +180,7 @@ async function entryName(nar: NarReader, directory: OpenDirectory): Promise<Byte
 
 /** The events of a stream that is one NAR and nothing else. @throws NixFormatError */
 export async function* parseNar(source: AsyncIterable<Uint8Array>): AsyncGenerator<NarEvent> {
+  checkArgument("parseNar", "source", source, aStream);
   const reader = new ByteReader(source);
   yield* narEvents(reader);
   if (!(await reader.atEnd())) {

@@ -1,5 +1,7 @@
 /** Content addresses, and the store paths that follow from contents. */
+
 import { createHash } from "node:crypto";
+import { aText, checkArgument } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type Hash, type HashAlgorithm, hashBytes, isHashAlgorithm, parseHash, printHash } from "./hash.js";
 import { encodeNix32 } from "./nix32.js";
@@ -76,6 +78,7 @@ export function parseMethodAlgorithm(text: string): ContentAddressMethodAlgorith
  * @throws NixFormatError `content-address`, or `hash` for a hash that its algorithm does not have
  */
 export function parseContentAddress(text: string): ContentAddress {
+  checkArgument("parseContentAddress", "text", text, aText);
   const fault = (): NixFormatError =>
     new NixFormatError(
       "content-address",

@@ -1,5 +1,7 @@
 /** Hashes and their texts: base 16, Nix's base 32, base 64, SRI. */
+
 import { createHash } from "node:crypto";
+import { aText, checkArgument, oneOf, someBytes } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { decodeNix32, encodeNix32, nix32Length } from "./nix32.js";
 
@@ -35,6 +37,7 @@ export function isHashAlgorithm(text: string): text is HashAlgorithm {
 
 /** @throws NixFormatError when the digest has not the algorithm's size */
 export function makeHash(algorithm: HashAlgorithm, digest: Uint8Array): Hash {
+  checkArgument("makeHash", "digest", digest, someBytes);
   if (digest.length !== digestSize(algorithm)) {
     throw new NixFormatError(
       "hash",
@@ -58,6 +61,7 @@ function decodeBase64(text: string, size: number): Uint8Array | undefined {
  * @throws NixFormatError
  */
 export function parseHash(text: string, expected?: HashAlgorithm): Hash {
+  checkArgument("parseHash", "text", text, aText);
   const separator = /[:-]/.exec(text);
   const prefix = separator === null ? undefined : text.slice(0, separator.index);
   const named = prefix !== undefined && isHashAlgorithm(prefix) ? prefix : undefined;
@@ -109,6 +113,7 @@ export interface StreamingHasher {
 export function createHasher(algorithm: HashAlgorithm): StreamingHasher {
   if (algorithm === "blake3")
     throw new NixFormatError("hash", "BLAKE3 hashes can be carried but not computed");
+  checkArgument("createHasher", "algorithm", algorithm, oneOf(["md5", "sha1", "sha256", "sha512"]));
   const state = createHash(algorithm);
   return {
     update: (bytes) => void state.update(bytes),
@@ -118,6 +123,7 @@ export function createHasher(algorithm: HashAlgorithm): StreamingHasher {
 
 /** Hash of bytes at hand. @throws NixFormatError for BLAKE3 */
 export function hashBytes(algorithm: HashAlgorithm, bytes: Uint8Array): Hash {
+  checkArgument("hashBytes", "bytes", bytes, someBytes);
   const hasher = createHasher(algorithm);
   hasher.update(bytes);
   return hasher.finish();

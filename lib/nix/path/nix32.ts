@@ -1,4 +1,5 @@
 /** Nix's base 32: no `e o t u`, digits from the last byte to the first. */
+import { aText, checkArgument, someBytes } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 
 const alphabet = "0123456789abcdfghijklmnpqrsvwxyz";
@@ -11,6 +12,7 @@ export function nix32Length(bytes: number): number {
 
 /** Base-32 text of bytes. */
 export function encodeNix32(bytes: Uint8Array): string {
+  checkArgument("encodeNix32", "bytes", bytes, someBytes);
   let text = "";
   for (let k = nix32Length(bytes.length) - 1; k >= 0; k--) {
     const bit = k * 5;
@@ -25,6 +27,7 @@ export function encodeNix32(bytes: Uint8Array): string {
 
 /** @throws NixFormatError for foreign letters, a length no bytes have, or surplus bits that are not zero */
 export function decodeNix32(text: string): Uint8Array {
+  checkArgument("decodeNix32", "text", text, aText);
   const size = Math.floor((text.length * 5) / 8);
   if (nix32Length(size) !== text.length) {
     throw new NixFormatError("hash", `a base-32 text cannot have ${text.length} characters`);

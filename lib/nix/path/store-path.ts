@@ -1,4 +1,5 @@
 /** Store paths: `<32 base-32 digits>-<name>`, below a store folder. */
+import { aText, checkArgument } from "../../argument-checks.js";
 import type { Brand } from "../../brand.js";
 import { NixFormatError } from "../errors.js";
 
@@ -15,6 +16,7 @@ const namePart = /^[A-Za-z0-9+\-._?=]{1,211}$/;
 
 /** @throws NixFormatError when the text is not an absolute path in its shortest form */
 export function parseStoreDir(text: string): StoreDir {
+  checkArgument("parseStoreDir", "text", text, aText);
   if (!/^\/([^/\0]+(\/[^/\0]+)*)$/.test(text)) {
     throw new NixFormatError(
       "store-path",
@@ -35,6 +37,7 @@ export function storePathNameFault(name: string): string | undefined {
 
 /** @throws NixFormatError when `baseName` is not `<hash>-<name>` */
 export function parseStorePath(baseName: string): StorePath {
+  checkArgument("parseStorePath", "baseName", baseName, aText);
   const fault = (what: string, position?: number): NixFormatError =>
     new NixFormatError("store-path", `'${baseName.slice(0, 260)}' is not a store path: ${what}`, {
       position,
@@ -49,6 +52,7 @@ export function parseStorePath(baseName: string): StorePath {
 
 /** `/nix/store/x` to `x`. @throws NixFormatError when the path is not directly below `dir` */
 export function parseFullStorePath(dir: StoreDir, text: string): StorePath {
+  checkArgument("parseFullStorePath", "text", text, aText);
   if (!text.startsWith(`${dir}/`)) {
     throw new NixFormatError("store-path", `'${text.slice(0, 300)}' is not a path in the store ${dir}`);
   }
@@ -57,6 +61,7 @@ export function parseFullStorePath(dir: StoreDir, text: string): StorePath {
 
 /** Base name or full path. @throws NixFormatError */
 export function parseAnyStorePath(dir: StoreDir, text: string): StorePath {
+  checkArgument("parseAnyStorePath", "text", text, aText);
   return text.startsWith("/") ? parseFullStorePath(dir, text) : parseStorePath(text);
 }
 

@@ -3,7 +3,9 @@
  *
  * Single-message calls and the tunnel go through the gRPC library, bulk calls through the codec of `../stream`.
  */
+
 import type { CallOptions as LibraryOptions } from "@connectrpc/connect";
+import { aLogger, anObject, aText, checkMembers, optional } from "../../argument-checks.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { RpcError, UnprocessedCallError } from "../errors.js";
@@ -72,6 +74,13 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   readonly #tunnels = new Set<ClientTunnel>();
 
   constructor(options: RunnerClientOptions) {
+    checkMembers("RunnerClient", options, {
+      endpoint: aText,
+      storeDir: optional(aText),
+      token: optional(aText),
+      tls: optional(anObject),
+      logger: optional(aLogger),
+    });
     const { token, logger = silentLogger } = options;
     const endpoint = parseEndpoint(options.endpoint, options.tls);
     this.#options = options;

@@ -2,9 +2,20 @@
  * The runner's gRPC server: HTTP/2 on any number of listeners, one service, health beside it. All calls go through the
  * codec of `../stream`, which bounds what a peer can make the server hold.
  */
+
 import type * as http2 from "node:http2";
 import type { AddressInfo, Server } from "node:net";
 import { createSecureContext, type SecureContextOptions, type TLSSocket } from "node:tls";
+import {
+  aFunction,
+  aList,
+  aLogger,
+  anObject,
+  aText,
+  checkMembers,
+  listOf,
+  optional,
+} from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
@@ -120,6 +131,16 @@ export class RunnerServer {
 
   /** @throws UsageError when a listener, certificate or token file cannot be used */
   static async start(options: RunnerServerOptions): Promise<RunnerServer> {
+    checkMembers("RunnerServer", options, {
+      handlers: anObject,
+      storeDir: aText,
+      listeners: listOf('a list of addresses, such as [{ kind: "tcp", host: "::1", port: 0 }]', anObject),
+      tls: optional(anObject),
+      tokenPaths: optional(aList),
+      logger: optional(aLogger),
+      onCall: optional(aFunction),
+      healthy: optional(aFunction),
+    });
     const tokens = options.tokenPaths && (await TokenList.load(options.tokenPaths));
     const [http2, { requestListener: createListener }] = await Promise.all([
       import("node:http2"),

@@ -6,11 +6,13 @@
  * of some size is compressed to `<path>.zst`, which the front-end reads as well; others (Hydra's own plug-in, a weekly
  * job) may make `.bz2` of a plain one at any time.
  */
+
 import { createReadStream, createWriteStream } from "node:fs";
 import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { aFunction, aLogger, anAmount, aText, checkMembers, optional } from "../../argument-checks.js";
 import { retry } from "../../async/index.js";
 import { compress } from "../../compression/index.js";
 import { isShortage, isSystemError } from "../../errors.js";
@@ -49,6 +51,13 @@ export class LogStore {
   #maxBytes: number;
 
   constructor(options: LogStoreOptions) {
+    checkMembers("LogStore", options, {
+      directory: aText,
+      maxBytes: anAmount,
+      keepTries: optional(anAmount),
+      logger: optional(aLogger),
+      openFile: optional(aFunction),
+    });
     this.#directory = options.directory;
     this.#keepTries = options.keepTries ?? 9;
     this.#logger = options.logger ?? silentLogger;

@@ -1,4 +1,5 @@
 /** The machines, and which of them can take a step now. */
+import { anObject, checkArgument, checkMembers, having } from "../../argument-checks.js";
 import type { MachineId } from "../ids.js";
 import type { SchedulerOptions } from "../options.js";
 import { machineFreeOf, machineOrderOf } from "../policies.js";
@@ -42,6 +43,14 @@ export class MachinePool {
   #joined = 0;
 
   constructor(options: SchedulerOptions, timers: Timers, hooks: MachinePoolHooks) {
+    checkMembers("MachinePool", options, {
+      retry: anObject,
+      breaker: anObject,
+      deadlines: anObject,
+      burst: anObject,
+    });
+    checkArgument("MachinePool", "argument 'timers'", timers, having("a Timers", ["set", "clear"]));
+    checkArgument("MachinePool", "argument 'hooks'", hooks, anObject);
     this.#options = options;
     this.#timers = timers;
     this.#hooks = hooks;

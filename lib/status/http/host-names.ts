@@ -2,9 +2,11 @@
  * The names that the status API answers to, against DNS rebinding: a page of another site whose name is made to lead to
  * our address has its own name in `Host`, whatever else its requests look like.
  */
+
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
+import { aList, aText, checkMembers, optional } from "../../argument-checks.js";
 
 /** `Host` without port and brackets, in lower case and without the final dot. Undefined: not a host. */
 export function hostOf(header: string): string | undefined {
@@ -69,6 +71,7 @@ export class HostNames {
   readonly #names: ReadonlySet<string>;
 
   constructor(options: HostNamesOptions = {}) {
+    checkMembers("HostNames", options, { names: optional(aList), bound: optional(aText) });
     const { names = machineNames(), bound } = options;
     const given = bound === undefined ? names : [...names, bound];
     this.#names = new Set(given.flatMap((name) => (name === "*" ? name : (hostOf(name) ?? []))));

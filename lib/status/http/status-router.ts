@@ -1,6 +1,8 @@
 /** From a request to its answer: who may ask, which route it is, what went wrong. */
+
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { aFunction, aLogger, aText, checkMembers, having, optional } from "../../argument-checks.js";
 
 import { HydraError, toError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
@@ -74,6 +76,16 @@ export class StatusRouter {
   readonly #basePath: string;
 
   constructor(options: StatusRouterOptions) {
+    checkMembers("StatusRouter", options, {
+      source: having("a StatusSource: the status of a QueueRunner", ["health", "machines", "steps"]),
+      metrics: optional(having("a Metrics", ["families"])),
+      logger: optional(aLogger),
+      version: optional(aText),
+      hosts: optional(having("a HostNames", ["has"])),
+      writeToken: optional(aText),
+      clock: optional(aFunction),
+      basePath: optional(aText),
+    });
     this.#source = options.source;
     this.#metrics = options.metrics ?? new Metrics({ runtime: false });
     this.#logger = options.logger ?? silentLogger;

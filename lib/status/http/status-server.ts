@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, ListenOptions } from "node:net";
+import { aFunction, aLogger, anObject, checkMembers, optional } from "../../argument-checks.js";
 
 import { type Logger, silentLogger } from "../../log.js";
 
@@ -34,6 +35,11 @@ export class StatusServer implements AsyncDisposable {
 
   /** Resolves when the port is open. @throws the error of the operating system when it cannot be opened */
   static async listen(options: StatusServerOptions): Promise<StatusServer> {
+    checkMembers("StatusServer", options, {
+      handler: aFunction,
+      listen: anObject,
+      logger: optional(aLogger),
+    });
     const { headersTimeoutMs = 15_000, requestTimeoutMs = 60_000, stallTimeoutMs = 120_000 } = options;
     const server = createServer(
       {

@@ -1,0 +1,177 @@
+// Callers without a type checker: what they pass wrongly is an error of ours that names it, where they pass it, and never
+// a TypeError from inside, or a silence until the value is used.
+import { describe, expect, it } from "vitest";
+import {
+  binaryCacheOn,
+  FileCache,
+  openBinaryCache,
+  parseCacheUri,
+  S3Uploader,
+  UploadQueue,
+} from "../lib/binary-cache/index.js";
+import { BuilderClient, runnerGateways } from "../lib/builder/index.js";
+import { compress, decompress } from "../lib/compression/index.js";
+import { defineBuilderConfig, defineQueueRunnerConfig } from "../lib/config/index.js";
+import { EmbeddedPostgres, HydraDatabase, openHydraDatabase } from "../lib/database/index.js";
+import { HydraError } from "../lib/errors.js";
+import { createLogger } from "../lib/log.js";
+import {
+  createHasher,
+  decodeNix32,
+  encodeNix32,
+  hashBytes,
+  makeHash,
+  openStore,
+  PublicKey,
+  parseAnyStorePath,
+  parseContentAddress,
+  parseFullStorePath,
+  parseHash,
+  parseNar,
+  parseStoreDir,
+  parseStorePath,
+  Signer,
+} from "../lib/nix/index.js";
+import { connectRunner, RunnerServer } from "../lib/rpc/index.js";
+import { LogStore, QueueRunner } from "../lib/runner/index.js";
+import { defaultOptions, MachinePool, mergeOptions, Scheduler, Timers } from "../lib/scheduler/index.js";
+import { HostNames, StatusRouter, StatusServer, statusFetch, statusHandler } from "../lib/status/index.js";
+import { exportTrace, parseTrace, replay } from "../lib/testing/index.js";
+
+const wrong: Readonly<Record<string, unknown>> = {
+  undefined: undefined,
+  null: null,
+  "a number": 5,
+  "a string": "text",
+  true: true,
+  "a list": [],
+  "an object": {},
+  "a function": () => {},
+  "a symbol": Symbol("s"),
+};
+
+/** `never` fits every parameter. */
+type Call = (value: never) => unknown;
+const settings = defineBuilderConfig();
+const store = { storeDir: "/nix/store" } as never;
+const gateways = [{ address: "a", connect: (): never => expect.unreachable() }];
+const dir = parseStoreDir("/nix/store");
+const bucket = parseCacheUri("s3://bucket").settings;
+const drain = async (source: AsyncIterable<unknown>): Promise<void> => {
+  for await (const part of source) expect(part).toBeDefined();
+};
+async function* noBytes(): AsyncGenerator<Uint8Array> {}
+const trace = { formatVersion: 1, shares: {}, machines: [], steps: [], builds: [] } as never;
+
+/** What takes an argument, and which of the values above are right for it. */
+const table: readonly (readonly [name: string, call: Call, right?: readonly string[]])[] = [
+  ["new QueueRunner", (value) => new QueueRunner(value)],
+  ["QueueRunner.open", (value) => QueueRunner.open(value)],
+  ["new BuilderClient", (value) => new BuilderClient(value)],
+  ["BuilderClient settings", (value) => new BuilderClient({ settings: value, gateways, store })],
+  ["BuilderClient gateways", (value) => new BuilderClient({ settings, gateways: value, store })],
+  ["BuilderClient store", (value) => new BuilderClient({ settings, gateways, store: value })],
+  [
+    "BuilderClient onLog",
+    (value) => new BuilderClient({ settings, gateways, store, onLog: value }),
+    ["undefined", "a function"],
+  ],
+  ["new Scheduler", (value) => new Scheduler(value), ["undefined", "an object"]],
+  ["Scheduler stepOrder", (value) => new Scheduler({ stepOrder: value }), ["undefined", "a function"]],
+  ["Scheduler machineOrder", (value) => new Scheduler({ machineOrder: value }), ["undefined", "a function"]],
+  ["Scheduler machineFree", (value) => new Scheduler({ machineFree: value }), ["undefined", "a function"]],
+  ["Scheduler retry", (value) => new Scheduler({ retry: value }), ["undefined", "an object"]],
+  [
+    "Scheduler maxUnsupportedMs",
+    (value) => new Scheduler({ maxUnsupportedMs: value }),
+    ["undefined", "a number"],
+  ],
+  ["Scheduler noticed", (value) => new Scheduler({}, value), ["undefined", "a function"]],
+  ["mergeOptions", (value) => mergeOptions(defaultOptions, value), ["an object"]],
+  ["new MachinePool", (value) => new MachinePool(value, new Timers(), {} as never)],
+  ["MachinePool timers", (value) => new MachinePool(defaultOptions, value, {} as never)],
+  ["MachinePool hooks", (value) => new MachinePool(defaultOptions, new Timers(), value), ["an object"]],
+  ["Signer.parse", (value) => Signer.parse(value)],
+  ["Signer.fromFile", (value) => Signer.fromFile(value)],
+  ["PublicKey.parse", (value) => PublicKey.parse(value)],
+  ["openStore", (value) => openStore(value, { env: { NIX_REMOTE: "unix:///absent" } })],
+  ["openStore options", (value) => openStore("unix:///absent", value)],
+  ["parseStoreDir", (value) => parseStoreDir(value)],
+  ["parseStorePath", (value) => parseStorePath(value)],
+  ["parseFullStorePath", (value) => parseFullStorePath(dir, value)],
+  ["parseAnyStorePath", (value) => parseAnyStorePath(dir, value)],
+  ["parseHash", (value) => parseHash(value)],
+  ["parseContentAddress", (value) => parseContentAddress(value)],
+  ["decodeNix32", (value) => decodeNix32(value)],
+  ["encodeNix32", (value) => encodeNix32(value)],
+  ["makeHash", (value) => makeHash("sha256", value)],
+  ["hashBytes", (value) => hashBytes("sha256", value)],
+  ["createHasher", (value) => createHasher(value)],
+  ["parseNar", (value) => drain(parseNar(value))],
+  ["new S3Uploader", (value) => new S3Uploader(value)],
+  ["S3Uploader options", (value) => new S3Uploader(bucket, value), ["undefined", "an object"]],
+  ["new FileCache", (value) => new FileCache(value), ["a string"]],
+  ["parseCacheUri", (value) => parseCacheUri(value)],
+  ["openBinaryCache", (value) => openBinaryCache(value)],
+  ["openBinaryCache options", (value) => openBinaryCache("nothing://", value)],
+  ["binaryCacheOn", (value) => binaryCacheOn(value)],
+  ["UploadQueue.open", (value) => UploadQueue.open(value)],
+  ["compress", (value) => compress(value, { method: "none" })],
+  ["compress options", (value) => compress(noBytes(), value)],
+  ["decompress", (value) => decompress(value, { method: "none", maxOutput: 1 })],
+  ["decompress options", (value) => decompress(noBytes(), value)],
+  ["new HydraDatabase", (value) => new HydraDatabase(value)],
+  ["openHydraDatabase", (value) => openHydraDatabase(value)],
+  ["openHydraDatabase url", (value) => openHydraDatabase({ url: value, dataDir: "/absent" })],
+  ["EmbeddedPostgres.start", (value) => EmbeddedPostgres.start(value)],
+  ["runnerGateways", (value) => runnerGateways(value)],
+  ["runnerGateways addresses", (value) => runnerGateways({ addresses: value, storeDir: dir })],
+  ["connectRunner", (value) => connectRunner(value)],
+  ["RunnerServer.start", (value) => RunnerServer.start(value)],
+  ["new LogStore", (value) => new LogStore(value)],
+  ["new StatusRouter", (value) => new StatusRouter(value)],
+  ["StatusRouter source", (value) => new StatusRouter({ source: value })],
+  ["statusHandler", (value) => statusHandler(value)],
+  ["statusFetch", (value) => statusFetch(value)],
+  ["StatusServer.listen", (value) => StatusServer.listen(value)],
+  ["new HostNames", (value) => new HostNames(value), ["undefined", "an object"]],
+  ["HostNames names", (value) => new HostNames({ names: value }), ["undefined", "a list"]],
+  ["createLogger", (value) => createLogger(value)],
+  ["createLogger level", (value) => createLogger({ target: "t", level: value }), ["undefined"]],
+  ["defineQueueRunnerConfig", (value) => defineQueueRunnerConfig(value), ["undefined", "an object"]],
+  ["defineBuilderConfig", (value) => defineBuilderConfig(value), ["undefined", "an object"]],
+  ["parseTrace", (value) => parseTrace(value)],
+  ["replay", (value) => replay(value)],
+  ["replay policy", (value) => replay(trace, value), ["undefined", "an object"]],
+  ["exportTrace", (value) => exportTrace(value)],
+];
+
+describe.each(table.map(([name, call, right = []]) => ({ name, call, right })))(
+  "$name",
+  ({ call, right }) => {
+    it("takes what is right and names what is wrong", async () => {
+      for (const [kind, value] of Object.entries(wrong)) {
+        const outcome = await Promise.resolve()
+          .then(() => call(value as never))
+          .then(
+            () => "taken",
+            (error: unknown) => error,
+          );
+        if (right.includes(kind)) expect(outcome, kind).toBe("taken");
+        else expect(outcome, `${kind}: ${String(outcome)}`).toBeInstanceOf(HydraError);
+      }
+    });
+  },
+);
+
+it("says whose option it is and what it must be", () => {
+  expect(() => new Scheduler({ stepOrder: "Fast" as never })).toThrow(
+    "Scheduler: option 'stepOrder' must be a function or one of 'Legacy', 'WithRdeps', 'WithCriticalPath'",
+  );
+  expect(() => new BuilderClient({ settings, gateways: [], store })).toThrow(
+    "BuilderClient: option 'gateways' must be a list of gateways, not empty: see runnerGateways()",
+  );
+  expect(() => createLogger(undefined as never)).toThrow(
+    "createLogger: pass an object with at least { target }",
+  );
+});
