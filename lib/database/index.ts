@@ -59,6 +59,8 @@ export type { StepState } from "./queries/step-state.js";
 export type { NewBuild } from "./queries/submit-build.js";
 /** The queue. */
 export type { BuildDigest, UnfinishedBuild, UnfinishedBuilds } from "./queries/unfinished-builds.js";
+/** What a step took of its machine. */
+export type { StepResourcesRow } from "./recording/step-resources.js";
 /** Hydra's tables, for queries of your own with drizzle. */
 export * as schema from "./schema/index.js";
 /** The project and the jobset that a database of our own begins with. */

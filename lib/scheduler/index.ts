@@ -91,7 +91,7 @@ export { RetryPolicy } from "./retry-policy.js";
 /** The scheduler. */
 export { Scheduler } from "./scheduler.js";
 /** Timers in the time that is given to the scheduler; a `MachinePool` sets its own in them. */
-export { Timers } from "./timers.js";
+export { type TimerContext, Timers } from "./timers.js";
 /** What goes into the scheduler and what comes out of it. */
 export type {
   Assignment,
