@@ -10,7 +10,7 @@ import type {
   ApiSystem,
 } from "../../../api/types.js";
 import { useResource } from "../data/resource.js";
-import { countText, plural, roughSpan, spanText } from "../data/words.js";
+import { countText, derivationName, plural, roughSpan, spanText } from "../data/words.js";
 import { Chart } from "../widgets/chart.js";
 import { BuildLink, Link, MachineLink, paths, StepLink } from "../widgets/link.js";
 import { Mark, ResultMark } from "../widgets/mark.js";
@@ -211,9 +211,11 @@ const resultColumns: readonly Column<ApiResult>[] = [
     title: "Job",
     kind: "name",
     phone: "head",
-    cell: ({ build, job, project, jobset }) => (
+    // Jobs of builds that were asked for by hand are all named alike.
+    cell: ({ build, job, project, jobset, drv }) => (
       <>
-        <BuildLink id={build}>{job}</BuildLink> <span class="soft">{`${project}:${jobset}`}</span>
+        <BuildLink id={build}>{job}</BuildLink>{" "}
+        <span class="soft">{`${project}:${jobset} · ${derivationName(drv)}`}</span>
       </>
     ),
   },
