@@ -288,6 +288,12 @@ describe.skipIf(program === undefined)("the live page in a browser", { timeout: 
       }
       expect(found).toEqual([]);
       expect(complaints).toEqual([]);
+      if (state !== "busy" || scheme !== "light") return;
+      // The picture of the README: copy it to docs/images/overview.png when the page has changed.
+      await page.goto(server.url);
+      await page.locator("main h1").waitFor();
+      const clip = { x: 0, y: 0, width: size, height: 690 };
+      await page.screenshot({ path: `${screenshots}/overview.png`, clip });
     },
   );
 });

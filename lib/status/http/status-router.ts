@@ -144,7 +144,13 @@ export class StatusRouter {
     const encoded = await encodeReply(request, reply);
     const seconds = (performance.now() - started) / 1000;
     this.#metrics.observeRequest(found?.route.pattern ?? "unknown", reply.status, seconds);
-    this.#logger.debug("request", { method, path, status: reply.status });
+    // What an operator did stands in the log beside what came of it; refused tries do not fill it.
+    const isAction = found !== undefined && found.route.method !== "GET" && reply.status < 400;
+    this.#logger[isAction ? "info" : "debug"](isAction ? "action by the status API" : "request", {
+      method,
+      path,
+      status: reply.status,
+    });
     return encoded;
   }
 

@@ -487,3 +487,19 @@ it("two machines with one host name both show", async () => {
   expect(json.machines.vm.id).toBe(machine.view.info.id);
   expect(json.machinesCount).toBe(2);
 });
+
+it("says in the log what operators did, and not what was refused", async () => {
+  const lines: string[] = [];
+  const logger = createLogger({ target: "status", level: "info", write: (line) => void lines.push(line) });
+  const { ask } = await start(
+    { drainMachine: (machine) => (machine === "a" ? ["id-of-a"] : []) },
+    { logger },
+  );
+  expect((await ask("POST", "/machines/a/drain")).status).toBe(200);
+  expect((await ask("POST", "/machines/b/drain")).status).toBe(404);
+  expect((await ask("GET", "/status")).status).toBe(200);
+  expect(lines).toHaveLength(1);
+  expect(lines[0]).toContain(
+    "INFO status: action by the status API method=POST path=/machines/a/drain status=200",
+  );
+});

@@ -214,8 +214,8 @@ const resultColumns: readonly Column<ApiResult>[] = [
     // Jobs of builds that were asked for by hand are all named alike.
     cell: ({ build, job, project, jobset, drv }) => (
       <>
-        <BuildLink id={build}>{job}</BuildLink>{" "}
-        <span class="soft">{`${project}:${jobset} · ${derivationName(drv)}`}</span>
+        <BuildLink id={build}>{job}</BuildLink>
+        <div class="soft">{`${project}:${jobset} · ${derivationName(drv)}`}</div>
       </>
     ),
   },
