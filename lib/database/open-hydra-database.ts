@@ -87,7 +87,7 @@ export async function prepareHydraDatabase(options: OpenHydraDatabaseOptions): P
     settings = connectionSettings(embedded?.url ?? url);
     database = new HydraDatabase({
       settings,
-      maxConnections: wanted - ownConnections,
+      maxConnections: Math.max(1, wanted - ownConnections),
       onRetry: options.onRetry,
       ...(embedded === undefined ? {} : { onClosed: () => embedded.stop() }),
     });
