@@ -61,15 +61,11 @@ export function listOf(words: string, each: ArgumentRule): ArgumentRule {
   return rule(words, (value) => Array.isArray(value) && value.length > 0 && value.every(each.accepts));
 }
 
+/** What a `Logger` can do. */
+export const logMethods = ["error", "warn", "info", "debug", "trace", "child"] as const;
+
 /** Where log lines go. */
-export const aLogger: ArgumentRule = having("a Logger: see createLogger()", [
-  "error",
-  "warn",
-  "info",
-  "debug",
-  "trace",
-  "child",
-]);
+export const aLogger: ArgumentRule = having("a Logger: see createLogger()", logMethods);
 
 /** One of a few words, or what `other` accepts. */
 export function oneOf(choices: readonly string[], other?: ArgumentRule): ArgumentRule {

@@ -2,15 +2,13 @@
  * What callers without a type checker may get wrong when they make a `QueueRunner`: each fault is an error that names
  * the option and what to pass.
  */
+import { aFunction, aLogger, checkArgument, isObject, logMethods, optional } from "../argument-checks.js";
 import { queueRunnerSettings } from "../config/queue-runner-settings.js";
 import { Secret } from "../config/secret.js";
 import { UsageError } from "../errors.js";
 import type { QueueRunnerOptions } from "./options.js";
 
-type Members = Readonly<Record<string, unknown>>;
-
 const functions = ["machineOrder", "machineFree", "stepOrder", "onLog", "onResult", "now", "random"] as const;
-const logMethods = ["error", "warn", "info", "debug", "trace", "child"] as const;
 
 /** @throws UsageError that names the option */
 export function checkOptions(options: QueueRunnerOptions): void {
@@ -27,12 +25,11 @@ export function checkOptions(options: QueueRunnerOptions): void {
   if (given.tls !== undefined && !isObject(given.tls)) {
     throw fault("tls", "must be an object with { certificate, key }");
   }
-  if (given.logger !== undefined && !logMethods.every((name) => isFunction(given.logger, name))) {
+  if (given.logger !== undefined && !aLogger.accepts(given.logger)) {
     throw fault("logger", `must have the methods ${logMethods.join(", ")}; see createLogger()`);
   }
   for (const name of functions) {
-    if (given[name] !== undefined && typeof given[name] !== "function")
-      throw fault(name, "must be a function");
+    checkArgument("QueueRunner", `option '${name}'`, given[name], optional(aFunction));
   }
 }
 
@@ -67,14 +64,6 @@ function checkListener(option: "grpc" | "rest", listener: unknown): void {
 
 function isPort(port: unknown): boolean {
   return Number.isInteger(port) && Number(port) >= 0 && Number(port) <= 65_535;
-}
-
-function isObject(value: unknown): value is Members {
-  return typeof value === "object" && value !== null;
-}
-
-function isFunction(owner: unknown, name: string): boolean {
-  return isObject(owner) && typeof owner[name] === "function";
 }
 
 function fault(option: string, text: string): UsageError {

@@ -4,22 +4,9 @@ import type { BuildId, StepId } from "./ids.js";
 import type { ReadyQueue } from "./queue/ready-queue.js";
 import type { Step } from "./step.js";
 import type { ReasonCode } from "./types.js";
-import type { ReasonCounts, StepRow, SystemView } from "./views.js";
+import { noReasons, type ReasonCounts, type StepRow, type SystemView } from "./views.js";
 
 type Counts = { -readonly [Reason in ReasonCode]: number };
-
-function noCounts(): Counts {
-  return {
-    running: 0,
-    waitingForInputs: 0,
-    waitingForDynamicInputs: 0,
-    gated: 0,
-    retryLater: 0,
-    unsupported: 0,
-    machinesBusy: 0,
-    nextInLine: 0,
-  };
-}
 
 /** Why the step does not run, without the details. O(machine classes). */
 function reasonOf(core: SettledCore, step: Step): ReasonCode {
@@ -82,7 +69,7 @@ export function dependentIds(core: SettledCore, id: StepId): StepId[] {
 export function systemViews(core: SettledCore): SystemView[] {
   const systems = new Map<string, { counts: Counts; oldest: Step | undefined }>();
   for (const bucket of core.board.buckets.values()) {
-    const found = systems.get(bucket.system) ?? { counts: noCounts(), oldest: undefined };
+    const found = systems.get(bucket.system) ?? { counts: { ...noReasons }, oldest: undefined };
     systems.set(bucket.system, found);
     const { counts } = found;
     counts.running += bucket.running;

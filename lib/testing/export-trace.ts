@@ -6,10 +6,10 @@ import type { BuildHistory, EndedBuild, EndedStep } from "../database/index.js";
 import { requiredSystemFeatures } from "../nix/derivation/derivation.js";
 import type { Store } from "../nix/index.js";
 import {
+  derivationName,
   isDerivationPath,
   parseAnyStorePath,
   type StorePath,
-  storePathName,
 } from "../nix/path/store-path.js";
 import { addTo } from "./grouped.js";
 import type { Trace, TraceBuild, TraceMachine, TraceStep } from "./trace.js";
@@ -114,7 +114,7 @@ export async function exportTrace(options: ExportTraceOptions): Promise<Exported
     const { inputs = [], features = [] } = facts.get(drv) ?? {};
     return {
       drv: drvName(drv),
-      name: name("package", storePathName(drv).replace(/\.drv$/, "")),
+      name: name("package", derivationName(drv)),
       system: row.system === "" ? "unknown" : row.system,
       features,
       inputs: inputs.map(drvName),

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { type Logger, silentLogger } from "../../log.js";
 import type { BasicDerivation, Derivation } from "../derivation/derivation.js";
 import { parseDerivation } from "../derivation/parser.js";
-import { printStorePath, type StoreDir, type StorePath, storePathName } from "../path/store-path.js";
+import { derivationName, printStorePath, type StoreDir, type StorePath } from "../path/store-path.js";
 import { computeClosure } from "../store/closure.js";
 import type { ValidPathInfo } from "../store/path-info.js";
 import { PathInfoCache } from "../store/path-info-cache.js";
@@ -198,7 +198,7 @@ export class DaemonStore implements Store {
     } catch {
       contents = await narFileContents(this.narFromPath(path, options), maxDerivationSize);
     }
-    return parseDerivation(this.storeDir, storePathName(path).replace(/\.drv$/, ""), contents);
+    return parseDerivation(this.storeDir, derivationName(path), contents);
   }
 
   addToStoreNar(info: ValidPathInfo, nar: ByteStream, options: AddToStoreOptions = {}): Promise<void> {

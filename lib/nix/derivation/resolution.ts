@@ -3,7 +3,13 @@ import { createHash } from "node:crypto";
 import { type ByteString, byteStringFromText } from "../path/byte-string.js";
 import { outputPathName } from "../path/content-address.js";
 import { encodeNix32 } from "../path/nix32.js";
-import { compareStorePaths, printStorePath, type StoreDir, type StorePath } from "../path/store-path.js";
+import {
+  compareStorePaths,
+  derivationName,
+  printStorePath,
+  type StoreDir,
+  type StorePath,
+} from "../path/store-path.js";
 import type { BasicDerivation, Derivation, DerivedInput } from "./derivation.js";
 
 const sha256 = (text: string): Uint8Array => createHash("sha256").update(text, "latin1").digest();
@@ -22,7 +28,7 @@ function compress(hash: Uint8Array): Uint8Array {
 }
 
 function upstreamHash(drv: StorePath, output: string): Uint8Array {
-  const name = drv.slice(33).replace(/\.drv$/, "");
+  const name = derivationName(drv);
   return sha256(`nix-upstream-output:${drv.slice(0, 32)}:${outputPathName(name, output)}`);
 }
 

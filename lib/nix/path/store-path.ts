@@ -89,6 +89,11 @@ export function storePathName(path: StorePath): string {
   return path.slice(33);
 }
 
+/** The name of what a derivation builds: that of its path without `.drv`. */
+export function derivationName(drv: StorePath): string {
+  return storePathName(drv).replace(/\.drv$/, "");
+}
+
 /** Whether a path is that of a derivation, by its name. */
 export function isDerivationPath(path: StorePath): boolean {
   return path.endsWith(".drv");

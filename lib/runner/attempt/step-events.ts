@@ -1,5 +1,5 @@
 /** What happens to steps, as events. */
-import { storePathName } from "../../nix/path/store-path.js";
+import { derivationName } from "../../nix/path/store-path.js";
 import type { StepStatus } from "../../rpc/types.js";
 import type { BuildId, StepId } from "../../scheduler/ids.js";
 import type { EventEmitter, EventStep, EventTimes, EventTry } from "../events/index.js";
@@ -134,7 +134,7 @@ export class StepEvents {
     const row = build === undefined ? undefined : this.#registry.get(build);
     return {
       drv,
-      name: storePathName(drv).replace(/\.drv$/, ""),
+      name: derivationName(drv),
       system,
       ...(build === undefined ? {} : { build }),
       ...(row === undefined ? {} : { project: row.project, jobset: row.jobsetName, job: row.job }),

@@ -5,6 +5,7 @@ import { namedMachines } from "../answers/machine-names.js";
 import { explanationWords } from "../answers/words.js";
 import type { StatusSource } from "../types.js";
 import { usualMs } from "./running.js";
+import { sliceLength } from "./slices.js";
 import type { ApiSource } from "./source.js";
 import type { ApiBlocker, ApiGraph, ApiGraphNode, ApiReason, ApiStepState } from "./types.js";
 
@@ -13,7 +14,6 @@ const walkedSteps = 20_000;
 /** Nodes of an answer; with more steps those of one state are put together. */
 const shownNodes = 400;
 const blockersShown = 20;
-const sliceLength = 1_000;
 
 /** State of a step that has not ended. */
 export function stateOf(reason: ApiReason): ApiStepState {

@@ -1,6 +1,7 @@
 /** `GET /api/overview`: how the farm is, in one answer. */
 import { BoundedMap } from "../../async/index.js";
 import type { ReasonCounts, SystemView } from "../../scheduler/index.js";
+import { noReasons } from "../../scheduler/views.js";
 import { compareText } from "../answers/encoding.js";
 import { explanationWords, resultWords } from "../answers/words.js";
 import type { MachineReport, RecentBuild, StatusSource } from "../types.js";
@@ -120,7 +121,7 @@ export class Overview {
     const known = new Set(systems.map(({ system }) => system));
     for (const system of new Set(machines.flatMap(({ view }) => view.info.systems))) {
       if (known.has(system)) continue;
-      systems.push(systemRow(api, { system, reasons: nothing, oldest: undefined }, machines, now));
+      systems.push(systemRow(api, { system, reasons: noReasons, oldest: undefined }, machines, now));
     }
     const history = await api.history(historyHours);
     const hour = lastHour(history);
@@ -196,17 +197,6 @@ export class Overview {
     }
   }
 }
-
-const nothing: ReasonCounts = {
-  running: 0,
-  waitingForInputs: 0,
-  waitingForDynamicInputs: 0,
-  gated: 0,
-  retryLater: 0,
-  unsupported: 0,
-  machinesBusy: 0,
-  nextInLine: 0,
-};
 
 function firstLine(text: string | undefined): string | null {
   const line = text?.trim().split("\n")[0] ?? "";

@@ -2,7 +2,7 @@
 import { turn } from "../../async/index.js";
 
 /** Items of one slice; each costs a few microseconds. */
-const sliceLength = 1_000;
+export const sliceLength = 1_000;
 
 /** Calls `visit` for each item. */
 export async function forEachSliced<T>(items: readonly T[], visit: (item: T) => void): Promise<void> {
