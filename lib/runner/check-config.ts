@@ -1,14 +1,17 @@
 /**
  * What can be found out about the settings of the queue runner without any connection: addresses, files, programs.
  */
+import { stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { parseCacheUri } from "../binary-cache/index.js";
 import { hasProgram, missingProgram } from "../compression/index.js";
 import { nearestWord } from "../config/spelling.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import { connectionSettings } from "../database/connection-settings.js";
-import { errorChain, UsageError } from "../errors.js";
+import { errorChain, isSystemError, UsageError } from "../errors.js";
 import { Signer } from "../nix/cache/signer.js";
 import { parseStoreUri } from "../nix/daemon/store-uri.js";
+import { hostOf } from "../status/http/host-names.js";
 
 /** How to check settings. */
 export interface CheckConfigOptions {
@@ -34,6 +37,10 @@ export async function checkQueueRunnerConfig(
   const url = config.dbUrl.reveal();
   const urlKey = env.HYDRA_DATABASE_URL === undefined ? `${file}: key 'dbUrl'` : "HYDRA_DATABASE_URL";
   if (!url.startsWith("embedded:")) await checked(urlKey, () => connectionSettings(url, env));
+  await checked(`${file}: key 'hydraDataDir'`, () => checkFolder(config.hydraDataDir));
+  const { rootsDir, statusHosts } = config;
+  if (rootsDir !== undefined) await checked(`${file}: key 'rootsDir'`, () => checkFolder(rootsDir));
+  for (const name of statusHosts ?? []) await checked(`${file}: key 'statusHosts'`, () => checkHost(name));
   await checked("NIX_REMOTE", () => parseStoreUri(env.NIX_REMOTE, env));
   for (const address of config.remoteStoreAddr) {
     await checked(`${file}: key 'remoteStoreAddr'`, () => checkStore(address, strict));
@@ -78,4 +85,22 @@ async function checkStore(address: string, strict: boolean): Promise<void> {
       `'${parameter}' of the store ${settings.place} is ${method}, but the program '${program}' is not on PATH; install it or choose another method`,
     );
   }
+}
+
+/** Whether `path` is a folder or can become one: the nearest part of it that exists is a folder. */
+async function checkFolder(path: string): Promise<void> {
+  for (let part = resolve(path); ; part = dirname(part)) {
+    try {
+      if (!(await stat(part)).isDirectory())
+        throw new UsageError(`'${part}' is not a folder; remove it or name another folder`);
+      return;
+    } catch (error) {
+      if (!isSystemError(error) || (error.code !== "ENOENT" && error.code !== "ENOTDIR")) throw error;
+    }
+  }
+}
+
+function checkHost(name: string): void {
+  if (name === "*" || hostOf(name) !== undefined) return;
+  throw new UsageError(`'${name}' is not a host name; give names like 'hydra.example.org', or '*' for any`);
 }

@@ -1,6 +1,6 @@
-// The runner's data folder on a disk that fills while builds end.
+// The runner's data folder and roots on a disk that fills, or can only be read, while builds end.
 import { execFile } from "node:child_process";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -31,7 +31,7 @@ const pair = usePair(async () => {
   return {
     databaseUrl: await testDatabase(),
     builders: [{ settings: { maxJobs: 8 } }],
-    runner: { hydraDataDir: disk },
+    runner: { hydraDataDir: disk, rootsDir: join(disk, "roots") },
   };
 });
 
@@ -52,6 +52,17 @@ async function fill(): Promise<() => Promise<void>> {
     await file.close();
   }
   return () => rm(path);
+}
+
+/** Lays a read-only mount over each folder: files that are open can still be written, nothing can be made or renamed. */
+async function makeReadOnly(...folders: readonly string[]): Promise<() => Promise<void>> {
+  for (const folder of folders) {
+    await run("mount", ["--bind", folder, folder]);
+    await run("mount", ["-o", "remount,ro,bind", folder]);
+  }
+  return async () => {
+    for (const folder of folders) await run("umount", ["-l", folder]);
+  };
 }
 
 test("eight builds end while the disk is full, and are recorded when it is not", {
@@ -76,4 +87,34 @@ test("eight builds end while the disk is full, and are recorded when it is not",
   expect(await tables.busySteps()).toEqual([]);
   expect(runner.running).toBe(true);
   expect(rows.BuildSteps.filter(({ type }) => type === 0)).toHaveLength(8);
+});
+
+test("builds end while the disk is read-only, and have records, logs and roots when it is not", {
+  timeout: 180_000,
+}, async ({ skip }) => {
+  if (!mounted) skip("file systems cannot be mounted here");
+  const { tables, runner } = pair();
+  const ids = await pair().build(
+    ...[0, 1, 2, 3].map((index) =>
+      shellDerivation(
+        `read-only-${index}`,
+        `/bin/busybox sleep 4; echo the log of ${index}; ${index === 3 ? "exit 1" : "echo > $out"}`,
+      ),
+    ),
+  );
+  for (const id of ids) await tables.waitBusy(id);
+  const folders = ["build-logs", "roots", "queue-runner"].map((name) => join(disk, name));
+  const writable = await makeReadOnly(...folders);
+  await sleep(8000);
+  // A success waits for its root. What failed needs none, and a log never holds up a build.
+  expect((await tables.rows(ids)).Builds.map(({ finished }) => finished)).toEqual([0, 0, 0, 1]);
+  await writable();
+  await tables.waitFinished(ids);
+  const rows = await tables.rows(ids);
+  expect(rows.Builds.map(({ buildstatus }) => buildstatus)).toEqual([0, 0, 0, 1]);
+  expect(await tables.busySteps()).toEqual([]);
+  expect(runner.running).toBe(true);
+  const outputs = rows.BuildStepOutputs.map(({ path }) => String(path).slice("/nix/store/".length));
+  const roots = await readdir(join(disk, "roots"));
+  for (const output of outputs.filter((name) => !name.endsWith("-3"))) expect(roots).toContain(output);
 });
