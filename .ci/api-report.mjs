@@ -120,7 +120,7 @@ function report(specifier, path) {
 const { name: packageName, exports } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const fresh = new Map(
   Object.entries(exports).map(([entrance, { types }]) => [
-    `${entrance === "." ? "root" : entrance.slice(2)}.api.md`,
+    `${entrance === "." ? "root" : entrance.slice(2).replace("/", "-")}.api.md`,
     report(entrance.replace(".", packageName), normalize(types)),
   ]),
 );

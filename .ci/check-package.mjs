@@ -11,9 +11,6 @@ const folder = mkdtempSync(join(tmpdir(), "check-package-"));
 
 class Failed extends Error {}
 
-/** Dependencies whose own declarations do not compile: drizzle-orm's mention databases that are not installed. */
-const unsound = ["drizzle-orm"];
-
 /** How the command ended, and what it printed. */
 function outcome(command, args) {
   return new Promise((resolve, reject) => {
@@ -43,8 +40,8 @@ async function install(tarball, consumer) {
   }
 }
 
-/** Errors of a compilation, with the lines that explain them, except those inside unsound dependencies. */
-async function compile(project) {
+/** Errors of a compilation, with the lines that explain them, except those inside `unsound` dependencies. */
+async function compile(project, unsound) {
   const args = ["tsc", "-p", project, "--pretty", "false"];
   const { status, stdout } = await outcome("npx", args);
   const errors = stdout.split(/\n(?=\S)/).filter((error) => error.trim() !== "");
@@ -65,7 +62,9 @@ try {
   await Promise.all([
     run("npx", ["publint", "run", tarball, "--strict"]),
     run("npx", ["attw", tarball, "--profile", "esm-only"]),
-    ...["nodenext", "bundler"].map((mode) => compile(join(consumer, `tsconfig.${mode}.json`))),
+    ...["nodenext", "bundler"].map((mode) => compile(join(consumer, `tsconfig.${mode}.json`), [])),
+    // Declarations of drizzle-orm mention databases that are not installed; its entrance is the only one that shows them.
+    compile(join(consumer, "tsconfig.drizzle.json"), ["drizzle-orm"]),
   ]);
 } catch (error) {
   if (!(error instanceof Failed)) throw error;

@@ -160,7 +160,7 @@ export class HydraDatabase implements AsyncDisposable {
     for (let tries = 1; ; tries++) {
       this.#checkOpen();
       try {
-        return await work(await sessionOn(this.#pool));
+        return await work(sessionOn(this.#pool));
       } catch (error) {
         if (failureKind(error) !== "lost") throw error;
         if (tries >= readTries) {

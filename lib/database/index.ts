@@ -61,8 +61,6 @@ export type { NewBuild } from "./queries/submit-build.js";
 export type { BuildDigest, UnfinishedBuild, UnfinishedBuilds } from "./queries/unfinished-builds.js";
 /** What a step took of its machine. */
 export type { StepResourcesRow } from "./recording/step-resources.js";
-/** Hydra's tables, for queries of your own with drizzle. */
-export * as schema from "./schema/index.js";
 /** The project and the jobset that a database of our own begins with. */
 export { seedJobset } from "./seed.js";
 /** What statements run on: the pool, or one connection inside a transaction. */

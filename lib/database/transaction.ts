@@ -122,7 +122,7 @@ async function attempt<T>(
       entry === undefined ? begin : `${begin}; ${entry.statements}`,
     );
     entry?.verify(results);
-    const value = await work(await sessionOn(client));
+    const value = await work(sessionOn(client));
     during = "commit";
     const { command } = await client.query("COMMIT");
     // The server answers COMMIT of a failed transaction with a silent ROLLBACK.

@@ -10,8 +10,10 @@ import { describe, expect, it } from "vitest";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string): Promise<string> => readFile(join(root, path), "utf8");
+/** `npm run test:tarball` has them compiled as a user does. */
+const programs = process.env.HYDRA_RUNNER_EXAMPLES ?? join(root, "dist/examples");
 async function run(name: string, ...args: string[]): Promise<string> {
-  const program = join(root, "dist/examples", `${name}.js`);
+  const program = join(programs, `${name}.js`);
   return (await promisify(execFile)(process.execPath, [program, ...args])).stdout;
 }
 

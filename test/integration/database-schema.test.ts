@@ -4,13 +4,8 @@ import { is } from "drizzle-orm";
 import { getTableConfig, PgTable } from "drizzle-orm/pg-core";
 import type pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import {
-  connectionSettings,
-  HydraDatabase,
-  migrate,
-  openHydraDatabase,
-  schema,
-} from "../../lib/database/index.js";
+import { schema } from "../../lib/database/drizzle.js";
+import { connectionSettings, HydraDatabase, migrate, openHydraDatabase } from "../../lib/database/index.js";
 import { UsageError } from "../../lib/errors.js";
 import { createLogger, silentLogger } from "../../lib/log.js";
 import { startPostgres, type TestPostgres } from "../support/postgres.js";

@@ -1,6 +1,8 @@
 // Transactions get through collisions and broken connections, and are never committed twice by accident.
+import { integer, pgTable } from "drizzle-orm/pg-core";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { drizzleOn } from "../../lib/database/drizzle.js";
 import {
   connectionSettings,
   DatabaseError,
@@ -8,6 +10,7 @@ import {
   openHydraDatabase,
   type Transaction,
 } from "../../lib/database/index.js";
+import { UsageError } from "../../lib/errors.js";
 import { createLogger } from "../../lib/log.js";
 import { startPostgres, type TestPostgres } from "../support/postgres.js";
 import { until } from "../support/until.js";
@@ -57,6 +60,20 @@ describe("a transaction", () => {
     ).rejects.toBe(fault);
     expect(await notes()).toEqual([1]);
     expect(database.connections.open).toBe(1);
+  });
+
+  it("has queries that were built with drizzle as parts of it", async () => {
+    const table = pgTable("notes", { id: integer("id").notNull() });
+    const fault = new Error("our own");
+    await expect(
+      database.transaction(async (transaction) => {
+        await drizzleOn(transaction).insert(table).values({ id: 1 });
+        expect(await drizzleOn(transaction).select({ id: table.id }).from(table)).toEqual([{ id: 1 }]);
+        throw fault;
+      }),
+    ).rejects.toBe(fault);
+    expect(await database.read((session) => drizzleOn(session).select().from(table))).toEqual([]);
+    expect(() => drizzleOn({ query: async () => ({ rows: [], rowCount: 0 }) })).toThrow(UsageError);
   });
 
   it("is repeated when its connection breaks before the commit", async () => {

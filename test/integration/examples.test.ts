@@ -13,7 +13,9 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
 import { until } from "../support/until.js";
 
-const programs = fileURLToPath(new URL("../../dist/examples/", import.meta.url));
+/** `npm run test:tarball` has them compiled as a user does. */
+const programs =
+  process.env.HYDRA_RUNNER_EXAMPLES ?? fileURLToPath(new URL("../../dist/examples/", import.meta.url));
 let directory: string;
 let nix: TestNixStore;
 

@@ -59,6 +59,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "./nix": [],
   "./scheduler": [],
   "./database": ["drizzle-orm"],
+  "./database/drizzle": ["drizzle-orm"],
   "./binary-cache": [],
   "./compression": [],
   "./rpc": [],
@@ -102,6 +103,6 @@ describe("importing an entrance", () => {
     expect(loaded.packages.filter((name) => !allowed.includes(name))).toEqual([]);
     const near = rooms[entrance] ?? loaded.rooms;
     expect(loaded.rooms.filter((room) => !near.includes(room))).toEqual([]);
-    expect(loaded.rooms).toContain(entrance === "." ? "runner" : entrance.slice(2));
+    expect(loaded.rooms).toContain(entrance === "." ? "runner" : entrance.split("/")[1]);
   });
 });

@@ -1,6 +1,7 @@
 /** What an earlier build said of outputs that exist already. */
 import { asc, eq } from "drizzle-orm";
 import { isStorePath, type StorePath } from "../../nix/path/store-path.js";
+import { drizzleOn } from "../drizzle-session.js";
 import { buildMetrics, buildProducts, builds } from "../schema/builds.js";
 import type { Session } from "../session.js";
 import { buildStatus, type SuccessStatus } from "../status-numbers.js";
@@ -56,7 +57,7 @@ export async function earlierBuildOfOutputs(
   );
   const id = found.rows[0]?.id;
   if (id === undefined) return undefined;
-  const { db } = session;
+  const db = drizzleOn(session);
   const [build] = await db
     .select({
       status: builds.buildStatus,

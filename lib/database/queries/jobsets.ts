@@ -1,4 +1,5 @@
 /** Jobsets, their shares, and the machine time they used. */
+import { drizzleOn } from "../drizzle-session.js";
 import { jobsets as table } from "../schema/jobsets.js";
 import type { Session } from "../session.js";
 
@@ -18,7 +19,7 @@ export interface UsedTime {
 
 /** All jobsets, in no particular order. */
 export async function jobsets(session: Session): Promise<JobsetRow[]> {
-  return session.db
+  return drizzleOn(session)
     .select({ id: table.id, project: table.project, name: table.name, shares: table.schedulingShares })
     .from(table);
 }

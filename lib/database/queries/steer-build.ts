@@ -1,5 +1,6 @@
 /** What the front-end does with a build that waits: cancel it, or move it to the front. */
 import { and, eq, ne, sql } from "drizzle-orm";
+import { drizzleOn } from "../drizzle-session.js";
 import { fittingTime } from "../fitting-time.js";
 import { builds } from "../schema/builds.js";
 import type { Transaction } from "../session.js";
@@ -14,7 +15,8 @@ const now = "extract(epoch from now())::bigint";
  * Cancels a build as the front-end does: finished at once, with equal times, its steps untouched and without a
  * notification of its end. A trigger notifies `builds_cancelled`. Undefined when there is no such build.
  */
-export async function cancelBuild({ db }: Transaction, id: number): Promise<CancelResult | undefined> {
+export async function cancelBuild(transaction: Transaction, id: number): Promise<CancelResult | undefined> {
+  const db = drizzleOn(transaction);
   await db
     .update(builds)
     .set({
@@ -34,7 +36,11 @@ export async function cancelBuild({ db }: Transaction, id: number): Promise<Canc
  * Moves a build before all that were not moved later, as the front-end does: its global priority is the time. A trigger
  * notifies `builds_bumped`. Undefined when there is no such build.
  */
-export async function bumpBuild({ db }: Transaction, id: number): Promise<"bumped" | "finished" | undefined> {
+export async function bumpBuild(
+  transaction: Transaction,
+  id: number,
+): Promise<"bumped" | "finished" | undefined> {
+  const db = drizzleOn(transaction);
   const priority = sql.raw(fittingTime("builds.globalpriority", now));
   await db
     .update(builds)

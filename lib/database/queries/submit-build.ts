@@ -1,5 +1,6 @@
 /** A build that was submitted directly, without an evaluation. */
 import { sql } from "drizzle-orm";
+import { drizzleOn } from "../drizzle-session.js";
 import { fittingTime } from "../fitting-time.js";
 import { builds } from "../schema/builds.js";
 import type { Transaction } from "../session.js";
@@ -27,7 +28,7 @@ export async function submitBuild(transaction: Transaction, build: NewBuild): Pr
   );
   if (found.rows.length === 0) return undefined;
   const job = build.job ?? "debug";
-  const inserted = await transaction.db
+  const inserted = await drizzleOn(transaction)
     .insert(builds)
     .values({
       finished: 0,

