@@ -99,7 +99,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   writeJournal(events, room("journal"));
   announceProblems(problems, events);
   const metrics = new Metrics();
-  const counters = new RunnerCounters(metrics);
+  const counters = new RunnerCounters(metrics, events);
   const machineEvents = new MachineEvents({ events, now });
   const policies = new Policies(context.policies ?? {}, logger);
   const scheduler = new RunningScheduler(policies.settings(config()), clock, (notice) => {
@@ -114,7 +114,7 @@ export function assemble(context: RunnerContext): RunnerParts {
   const attempts = new AttemptRegistry();
   const attemptIds = context.attemptIds ?? new AttemptIds(newAttemptKey());
   const registry = new BuildRegistry();
-  const stepEvents = new StepEvents({ events, registry, now });
+  const stepEvents = new StepEvents({ events, registry, machines: machineEvents, now });
   const buildEvents = new BuildEvents({ events, registry, now });
   const unproven = new UnprovenPaths({
     before: context.unprovenBefore,
@@ -156,7 +156,6 @@ export function assemble(context: RunnerContext): RunnerParts {
     onEnded: (id, result) => {
       buildEvents.finished(id, result);
       registry.ended(id, result);
-      metrics.add("buildsFinished");
     },
     logger: recordingLog,
     now,
@@ -241,7 +240,6 @@ export function assemble(context: RunnerContext): RunnerParts {
     costs: new StepCosts({ database, enabled: () => config().recordResources, logger: recordingLog }),
     publisher,
     listener: builtOutputs,
-    counters,
     logger: attemptLog,
     random,
     stopped,
@@ -253,7 +251,6 @@ export function assemble(context: RunnerContext): RunnerParts {
     endings,
     listener: builtOutputs,
     stepEvents,
-    counters,
     logger: attemptLog,
   });
   const resolvedSteps = new ResolvedSteps({
@@ -290,7 +287,6 @@ export function assemble(context: RunnerContext): RunnerParts {
     results,
     stepEvents,
     uploads,
-    counters,
     logger: attemptLog,
     limits: config,
     uploadMode,
@@ -320,7 +316,6 @@ export function assemble(context: RunnerContext): RunnerParts {
     results,
     machineEvents,
     catalog,
-    counters,
     tasks,
     logger: attemptLog,
   });

@@ -197,9 +197,12 @@ export function complete(
     return retry(core, step, outcome, ended, random);
   }
   if (outcome.kind === "cancelled")
-    return wait(core, step, "not started", core.now + notStartedDelayMs, ended);
+    return { ...wait(core, step, "not started", core.now + notStartedDelayMs, ended), counts: false };
   core.counters.postponed++;
-  return wait(core, step, outcome.reason, core.now + Math.max(1, outcome.delayMs), ended);
+  return {
+    ...wait(core, step, outcome.reason, core.now + Math.max(1, outcome.delayMs), ended),
+    counts: false,
+  };
 }
 
 function countResult(core: Core, attempt: Attempt, outcome: AttemptOutcome, random: Random): void {
@@ -277,10 +280,16 @@ function retry(
   const delay = core.retry.delayAfter(step.tries, random);
   if (delay === undefined) return fail(core, step, exhausted, reason, ended);
   core.counters.retries++;
-  return wait(core, step, reason, core.now + delay, ended);
+  return { ...wait(core, step, reason, core.now + delay, ended), counts: true };
 }
 
-function wait(core: Core, step: Step, reason: string, at: number, ended: EndedAttempt): RetryCompletion {
+function wait(
+  core: Core,
+  step: Step,
+  reason: string,
+  at: number,
+  ended: EndedAttempt,
+): Omit<RetryCompletion, "counts"> {
   step.lastReason = reason;
   step.notBefore = at;
   makeReady(core, step);

@@ -216,6 +216,8 @@ export interface RetryCompletion {
   /** Earliest time of the next try. */
   readonly at: number;
   readonly tries: number;
+  /** False when no try was used up. */
+  readonly counts: boolean;
   readonly reason: string;
 }
 

@@ -20,7 +20,6 @@ import { troubleOf } from "../recording/retrying-transactions.js";
 import type { StepCosts } from "../recording/step-costs.js";
 import type { Attempt, StepRow } from "../state/attempts.js";
 import { outputPathsOf, summarise } from "../state/build-report.js";
-import type { RunnerCounters } from "../state/counters.js";
 import { type DerivationCatalog, drvOf } from "../state/derivation-catalog.js";
 import type { SettledCompletion, SettledFailure, SettledFinish } from "../state/running-scheduler.js";
 import type { OutcomeListener } from "./built-outputs.js";
@@ -33,7 +32,6 @@ export interface AttemptEndingsOptions {
   readonly costs?: Pick<StepCosts, "note"> | undefined;
   readonly publisher: Publisher;
   readonly listener: OutcomeListener;
-  readonly counters: RunnerCounters;
   readonly logger: Logger;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -79,7 +77,6 @@ export class AttemptEndings {
   readonly #costs: AttemptEndingsOptions["costs"];
   readonly #publisher: Publisher;
   readonly #listener: OutcomeListener;
-  readonly #counters: RunnerCounters;
   readonly #logger: Logger;
   readonly #random: () => number;
   readonly #stopped: AbortSignal | undefined;
@@ -91,7 +88,6 @@ export class AttemptEndings {
     this.#costs = options.costs;
     this.#publisher = options.publisher;
     this.#listener = options.listener;
-    this.#counters = options.counters;
     this.#logger = options.logger;
     this.#random = options.random;
     this.#stopped = options.stopped;
@@ -146,7 +142,6 @@ export class AttemptEndings {
       case "failed":
         return this.#writeFailed(attempt, row, completion, details);
       case "retry":
-        this.#counters.retried(completion.tries);
         if (attempt === undefined || row === undefined) return;
         return this.#untilRecorded(() =>
           this.#recorder.stepEnded(attempt, row, {

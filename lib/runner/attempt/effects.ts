@@ -3,7 +3,6 @@
 import type { TaskGroup } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { AttemptRegistry } from "../state/attempts.js";
-import type { RunnerCounters } from "../state/counters.js";
 import { type DerivationCatalog, drvOf } from "../state/derivation-catalog.js";
 import type { EffectPerformer, RunnerEffect } from "../state/running-scheduler.js";
 import type { BuilderSessions } from "./builder-sessions.js";
@@ -17,7 +16,6 @@ export interface EffectsOptions {
   readonly results: Results;
   readonly machineEvents: MachineEvents;
   readonly catalog: DerivationCatalog;
-  readonly counters: RunnerCounters;
   readonly tasks: TaskGroup;
   readonly logger: Logger;
 }
@@ -29,7 +27,6 @@ export class Effects implements EffectPerformer {
   readonly #results: Results;
   readonly #machineEvents: MachineEvents;
   readonly #catalog: DerivationCatalog;
-  readonly #counters: RunnerCounters;
   readonly #tasks: TaskGroup;
   readonly #logger: Logger;
 
@@ -39,7 +36,6 @@ export class Effects implements EffectPerformer {
     this.#results = options.results;
     this.#machineEvents = options.machineEvents;
     this.#catalog = options.catalog;
-    this.#counters = options.counters;
     this.#tasks = options.tasks;
     this.#logger = options.logger;
   }
@@ -49,7 +45,6 @@ export class Effects implements EffectPerformer {
       case "abortAttempt": {
         const attempt = this.#attempts.get(effect.attempt);
         this.#sessions.send(effect.machine, { kind: "abort", buildId: effect.attempt });
-        this.#counters.metrics.add("abortedJobs");
         if (attempt !== undefined) this.#tasks.start(() => this.#results.end(attempt, { kind: "cancelled" }));
         break;
       }
@@ -63,13 +58,10 @@ export class Effects implements EffectPerformer {
         this.#tasks.start(() => this.#results.ended(effect.attempt, effect.completion));
         break;
       case "machineLost":
-        this.#counters.metrics.add("machinesLost");
-        this.#counters.machineLeft(effect.machine);
         this.#machineEvents.left(effect.machine, effect.reason);
         this.#sessions.disconnect(effect.machine, `the runner gave the machine up: ${effect.reason}`);
         break;
       case "stepUnsupported":
-        this.#counters.metrics.add("unsupportedStepsAborted");
         this.#tasks.start(async () => {
           const { system } = await this.#catalog.facts(drvOf(effect.completion.step));
           await this.#results.unsupported(effect.completion, system);

@@ -16,7 +16,6 @@ import type { RunnerEdges } from "../outputs/edges.js";
 import type { UploadMode } from "../outputs/upload-mode.js";
 import type { Recorder } from "../recording/recorder.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
-import type { RunnerCounters } from "../state/counters.js";
 import { type DerivationCatalog, drvOf } from "../state/derivation-catalog.js";
 import type { InputResolver } from "../state/input-resolver.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
@@ -41,7 +40,6 @@ export interface AttemptLauncherOptions {
   readonly results: Results;
   readonly stepEvents: StepEvents;
   readonly uploads: Pick<RunnerEdges["uploads"], "wantsDebugInfo">;
-  readonly counters: RunnerCounters;
   readonly logger: Logger;
   /** Read for each attempt. */
   readonly limits: () => LaunchLimits;
@@ -61,7 +59,6 @@ export class AttemptLauncher {
   readonly #results: Results;
   readonly #stepEvents: StepEvents;
   readonly #uploads: AttemptLauncherOptions["uploads"];
-  readonly #counters: RunnerCounters;
   readonly #logger: Logger;
   readonly #limits: () => LaunchLimits;
   readonly #uploadMode: () => UploadMode;
@@ -77,7 +74,6 @@ export class AttemptLauncher {
     this.#results = options.results;
     this.#stepEvents = options.stepEvents;
     this.#uploads = options.uploads;
-    this.#counters = options.counters;
     this.#logger = options.logger;
     this.#limits = options.limits;
     this.#uploadMode = options.uploadMode;
@@ -160,7 +156,6 @@ export class AttemptLauncher {
     }
     this.#scheduler.sent(attempt.id);
     this.#stepEvents.started(attempt);
-    this.#counters.stepStarted(attempt, this.#scheduler.now());
   }
 
   #order(attempt: Attempt, derivation: BasicDerivation): RunnerOrder {

@@ -29,9 +29,14 @@ export class MachineEvents {
   }
 
   left(id: MachineId, reason: MachineLossReason): void {
-    const hostname = this.#hostnames.get(id) ?? "";
+    const hostname = this.hostnameOf(id);
     this.#hostnames.delete(id);
     this.#events.emit({ type: "machineLeft", at: this.#now(), machine: { id, hostname }, reason });
+  }
+
+  /** Empty for a machine that has left. */
+  hostnameOf(id: MachineId): string {
+    return this.#hostnames.get(id) ?? "";
   }
 
   /** A machine was held or released. */

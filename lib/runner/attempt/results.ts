@@ -16,7 +16,6 @@ import { type AttemptOutcome, type Evidence, failureStatus } from "../../schedul
 import { RunnerError } from "../errors.js";
 import type { Attempt, AttemptRegistry } from "../state/attempts.js";
 import { type BuildReport, outcomeOf, outputPathsOf, resourcesOf } from "../state/build-report.js";
-import type { RunnerCounters } from "../state/counters.js";
 import { answerMemoryMs } from "../state/machine-owners.js";
 import type { RunningScheduler, SettledCompletion, SettledFailure } from "../state/running-scheduler.js";
 import { wantingJobsets } from "../state/wanting-jobsets.js";
@@ -33,7 +32,6 @@ export interface ResultsOptions {
   readonly endings: AttemptEndings;
   readonly listener: OutcomeListener;
   readonly stepEvents: StepEvents;
-  readonly counters: RunnerCounters;
   readonly logger: Logger;
 }
 
@@ -56,7 +54,6 @@ export class Results {
   readonly #endings: AttemptEndings;
   readonly #listener: OutcomeListener;
   readonly #stepEvents: StepEvents;
-  readonly #counters: RunnerCounters;
   readonly #logger: Logger;
   readonly #answers = new Map<AttemptId, RememberedAnswer>();
   /** Reports on their way into the database. Their senders get the errors. */
@@ -69,7 +66,6 @@ export class Results {
     this.#endings = options.endings;
     this.#listener = options.listener;
     this.#stepEvents = options.stepEvents;
-    this.#counters = options.counters;
     this.#logger = options.logger;
   }
 
@@ -107,7 +103,6 @@ export class Results {
     const attempt = this.#attempts.get(attemptId);
     this.#attempts.remove(attemptId);
     if (attempt !== undefined) attempt.endedAt ??= this.#scheduler.now();
-    if (attempt?.sent === true) this.#counters.stepLost();
     const unsent = attempt?.sent === false ? machineLeftMessage : undefined;
     this.#stepEvents.ended(attempt, completion, { error });
     await this.#endings.record(attempt, completion, unreported(error ?? unsent));
@@ -132,7 +127,6 @@ export class Results {
     const { outcome } = judged;
     const succeeded = outcome.kind === "succeeded";
     const wantedBy = wantingJobsets(this.#scheduler.view, attempt.assignment.step);
-    this.#counters.stepReported(report, attempt, succeeded, this.#scheduler.now());
     // An attempt that ended while its outputs were checked proves nothing.
     const current = this.#attempts.get(attempt.id) === attempt;
     const toUpload = judged.kind === "accepted" ? judged.toUpload : [];

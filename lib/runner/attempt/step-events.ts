@@ -8,11 +8,13 @@ import type { BuildRegistry } from "../state/build-registry.js";
 import { type BuildReport, resourcesOf } from "../state/build-report.js";
 import { drvOf } from "../state/derivation-catalog.js";
 import type { SettledCompletion, SettledFailure } from "../state/running-scheduler.js";
+import type { MachineEvents } from "./machine-events.js";
 
 /** What step events are made from. */
 export interface StepEventsOptions {
   readonly events: EventEmitter;
   readonly registry: Pick<BuildRegistry, "get">;
+  readonly machines: Pick<MachineEvents, "hostnameOf">;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -29,11 +31,13 @@ export interface EndingFacts {
 export class StepEvents {
   readonly #events: EventEmitter;
   readonly #registry: StepEventsOptions["registry"];
+  readonly #machines: StepEventsOptions["machines"];
   readonly #now: () => number;
 
-  constructor({ events, registry, now }: StepEventsOptions) {
+  constructor({ events, registry, machines, now }: StepEventsOptions) {
     this.#events = events;
     this.#registry = registry;
+    this.#machines = machines;
     this.#now = now;
   }
 
@@ -52,8 +56,7 @@ export class StepEvents {
   /** The scheduler has decided what follows from the end of an attempt; its builds may have left the scheduler. */
   ended(attempt: Attempt | undefined, completion: SettledCompletion, facts: EndingFacts = {}): void {
     if (attempt === undefined) {
-      // Its derivation cannot be read; the launcher says so at each try.
-      if (completion.kind === "failed") this.failed(completion, "unknown", facts.error ?? completion.reason);
+      this.#endedBefore(completion, facts);
       return;
     }
     const at = this.#now();
@@ -65,14 +68,14 @@ export class StepEvents {
       case "stale":
         return;
       case "retry": {
-        const { reason, at: retryAt, tries } = completion;
+        const { reason, at: retryAt, counts } = completion;
         this.#events.emit({
           type: "stepRetried",
           at,
           ...this.#tryOf(attempt),
           reason: facts.error ?? reason,
           retryAt,
-          counts: tries > attempt.assignment.tries,
+          counts,
           started,
           times,
           ...resources,
@@ -99,6 +102,26 @@ export class StepEvents {
         return;
       }
     }
+  }
+
+  /** A machine was chosen, but the attempt could not begin: its derivation cannot be read, or it was not adopted. */
+  #endedBefore(completion: SettledCompletion, { error }: EndingFacts): void {
+    if (completion.kind === "failed") this.failed(completion, "unknown", error ?? completion.reason);
+    if (completion.kind !== "retry") return;
+    const { step, ended, tries, counts, reason, at: retryAt } = completion;
+    const at = this.#now();
+    this.#events.emit({
+      type: "stepRetried",
+      at,
+      ...this.#stepOf(step, "unknown", ended.build, []),
+      machine: { id: ended.machine, hostname: this.#machines.hostnameOf(ended.machine) },
+      try: counts ? tries : tries + 1,
+      reason: error ?? reason,
+      retryAt,
+      counts,
+      started: false,
+      times: { startedAt: ended.startedAt, stoppedAt: at },
+    });
   }
 
   /** A step failed without an attempt. */

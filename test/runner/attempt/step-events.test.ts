@@ -64,6 +64,7 @@ function setup() {
   const stepEvents = new StepEvents({
     events: { emit: (event) => emitted.push(event) },
     registry: { get: (id) => (id === 7 ? row : undefined) },
+    machines: { hostnameOf: () => "pine" },
     now: () => 1_000,
   });
   return { emitted, stepEvents };
@@ -94,8 +95,8 @@ it("tells of a start: which try, where, and after what wait", () => {
 it("tells a try that is repeated from one that is the last", () => {
   const { emitted, stepEvents } = setup();
   const retry = { kind: "retry", step: stepId(drv), ended, at: 5_000, reason: "lost" } as const;
-  stepEvents.ended(attempt, { ...retry, tries: 2 });
-  stepEvents.ended(attempt, { ...retry, tries: 1 }, { error: "the disk is full" });
+  stepEvents.ended(attempt, { ...retry, tries: 2, counts: true });
+  stepEvents.ended(attempt, { ...retry, tries: 1, counts: false }, { error: "the disk is full" });
   stepEvents.ended(
     { ...attempt, endedAt: 980 },
     {
@@ -207,10 +208,11 @@ it("tells of a step whose derivation cannot be read, and of a try that never rea
     tries: 5,
   } as const;
   stepEvents.ended(undefined, failed, { error: "not in the store" });
-  stepEvents.ended(undefined, { kind: "retry", step: stepId(drv), ended, at: 9, tries: 1, reason: "x" });
+  const retry = { kind: "retry", step: stepId(drv), ended, at: 9 } as const;
+  stepEvents.ended(undefined, { ...retry, tries: 2, counts: true, reason: "x" });
   stepEvents.ended(
     { ...attempt, sent: false },
-    { kind: "retry", step: stepId(drv), ended, at: 9, tries: 1, reason: "the machine left" },
+    { ...retry, tries: 1, counts: false, reason: "the machine left" },
   );
   expect(emitted).toMatchObject([
     {
@@ -221,6 +223,7 @@ it("tells of a step whose derivation cannot be read, and of a try that never rea
       started: false,
       build: 7,
     },
-    { type: "stepRetried", reason: "the machine left", counts: false, started: false },
+    { type: "stepRetried", machine, reason: "x", try: 2, counts: true, started: false, system: "unknown" },
+    { type: "stepRetried", machine, reason: "the machine left", counts: false, started: false },
   ]);
 });

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { silentLogger } from "../../../lib/log.js";
 import { encodeLog } from "../../../lib/rpc/index.js";
+import { EventBus } from "../../../lib/runner/events/index.js";
 import type { RunnerSinks } from "../../../lib/runner/index.js";
 import { LogStore } from "../../../lib/runner/outputs/log-store.js";
 import { LogIntake } from "../../../lib/runner/service/log-intake.js";
@@ -28,7 +29,7 @@ async function receive(
   const tooLong: Attempt[] = [];
   const intake = new LogIntake({
     logs,
-    counters: new RunnerCounters(new Metrics()),
+    counters: new RunnerCounters(new Metrics(), new EventBus()),
     logger: silentLogger,
     onLog,
     onTooLong: async (attempt) => void tooLong.push(attempt),
