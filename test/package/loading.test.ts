@@ -59,7 +59,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "./nix": [],
   "./scheduler": [],
   "./database": ["drizzle-orm"],
-  "./database/drizzle": ["drizzle-orm"],
+  "./database/drizzle": ["drizzle-orm", "pg"],
   "./binary-cache": [],
   "./compression": [],
   "./rpc": [],
