@@ -5,7 +5,8 @@
  *
  * Only command line, environment and signals are dealt with in this folder; everything else is the library's.
  */
-import { requireFilesToLoad, runProgram } from "../lib/process/index.js";
+import { requireFilesToLoad } from "../lib/process/file-limit.js";
+import { runProgram } from "../lib/process/run-program.js";
 import { queueRunnerCommand } from "./commands/queue-runner.js";
 
 async function main(): Promise<number> {

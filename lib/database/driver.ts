@@ -6,11 +6,10 @@ import { createRequire } from "node:module";
 
 type Driver = typeof import("pg");
 
-const load = createRequire(import.meta.url);
 let loaded: Driver | undefined;
 
 /** The driver `pg`. */
 export function driver(): Driver {
-  loaded ??= load("pg") as Driver;
+  loaded ??= createRequire(import.meta.url)("pg") as Driver;
   return loaded;
 }
