@@ -130,8 +130,18 @@ function pathWithoutPostgres() {
   return folders.filter((each) => !existsSync(join(each, "postgres"))).join(delimiter);
 }
 
+/** Node looks for packages in all folders above, so what is missing in a project must not be there. */
+function checkAlone() {
+  for (let above = dirname(folder); ; above = dirname(above)) {
+    const modules = join(above, "node_modules");
+    if (existsSync(modules)) throw new Failed(`set TMPDIR to a folder that is not beside ${modules}`);
+    if (above === dirname(above)) return;
+  }
+}
+
 let problem;
 try {
+  checkAlone();
   run(root, nodes[0], "npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
   const [file] = readdirSync(folder);
   const tarball = join(folder, file);

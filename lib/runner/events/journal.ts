@@ -15,6 +15,7 @@ import type {
   StepRetried,
   StepStarted,
   UploadFinished,
+  UploadRetried,
 } from "./runner-events.js";
 
 /** Writes the journal of a runner for as long as it lasts. */
@@ -51,8 +52,13 @@ export function writeJournal(events: Pick<EventBus, "on">, logger: Logger): void
     logger.info("machine is released", { machine: machine.hostname, because }),
   );
   const uploads = new UploadLines(logger);
-  events.on("uploadFinished", (event) => uploads.write(event));
-  events.on("problem", (event) => writeProblem(event, logger));
+  events.on("uploadRetried", (event) => uploads.retried(event));
+  events.on("uploadFinished", (event) => uploads.finished(event));
+  events.on("problem", (event) => {
+    writeProblem(event, logger);
+    if (event.change === "ended" && event.problem.code === "upload-failing")
+      uploads.works(event.problem.subject);
+  });
 }
 
 function about({ build, project, jobset, job, drv }: EventStep): LogFields {
@@ -143,30 +149,45 @@ class UploadLines {
     this.#logger = logger;
   }
 
-  write({ store, paths, drv, ms, outcome }: UploadFinished): void {
-    const fields = { store, paths: paths.length, path: paths[0], drv, ms };
+  retried({ store, paths, drv, ms, reason }: UploadRetried): void {
     const failed = this.#failed.get(store) ?? 0;
-    switch (outcome.kind) {
-      case "uploaded": {
-        const { written, bytes } = outcome;
-        this.#logger.debug("upload finished", { ...fields, written, bytes });
-        if (failed > 0) this.#logger.info("uploads work again", { store, failed });
-        this.#failed.delete(store);
-        break;
-      }
-      case "failed": {
-        const { reason } = outcome;
-        if (!outcome.retried) {
-          // The queue says it as an error, with all paths.
-          this.#logger.debug("upload failed for good", { ...fields, reason });
+    this.#failed.set(store, failed + 1);
+    const level = failed === 0 ? "warn" : "debug";
+    this.#logger[level]("upload failed; it is tried again", {
+      store,
+      paths: paths.length,
+      path: paths[0],
+      drv,
+      ms,
+      reason,
+    });
+  }
+
+  finished({ paths, drv, stores }: UploadFinished): void {
+    for (const { store, tries, lastTries } of stores) {
+      const last = lastTries.at(-1);
+      if (last === undefined) continue;
+      const fields = { store, paths: paths.length, path: paths[0], drv, ms: last.ms, tries };
+      switch (last.outcome.kind) {
+        case "uploaded": {
+          const { written, bytes } = last.outcome;
+          this.#logger.debug("upload finished", { ...fields, written, bytes });
+          this.works(store);
           break;
         }
-        this.#failed.set(store, failed + 1);
-        if (failed === 0) this.#logger.warn("upload failed; it is tried again", { ...fields, reason });
-        else this.#logger.debug("upload failed; it is tried again", { ...fields, reason });
-        break;
+        case "failed":
+          // The queue says it as an error, with all paths.
+          this.#logger.debug("upload failed for good", { ...fields, reason: last.outcome.reason });
+          break;
       }
     }
+  }
+
+  /** The store takes uploads again, also when that which was tried is not in all its stores yet. */
+  works(store: string): void {
+    const failed = this.#failed.get(store) ?? 0;
+    this.#failed.delete(store);
+    if (failed > 0) this.#logger.info("uploads work again", { store, failed });
   }
 }
 

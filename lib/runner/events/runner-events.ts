@@ -200,22 +200,54 @@ export interface MachineReleased {
   readonly because: ReleaseReason;
 }
 
-/** One try to bring what a step left into one store is over. */
-export interface UploadFinished {
-  readonly type: "uploadFinished";
-  readonly at: number;
+/** What a step left for stores. */
+export interface EventUpload {
   /** What was asked for; their references go along. Empty for a log alone. */
   readonly paths: readonly StorePath[];
   /** Whose log goes along. */
   readonly drv?: StorePath;
+}
+
+/** A try to bring it into one store failed; another follows. */
+export interface UploadRetried extends EventUpload {
+  readonly type: "uploadRetried";
+  readonly at: number;
   /** Name of the cache. */
   readonly store: string;
   /** Since the try began. */
   readonly ms: number;
+  readonly reason: string;
+}
+
+/** It is in all its stores, or cannot be brought there: said once. */
+export interface UploadFinished extends EventUpload {
+  readonly type: "uploadFinished";
+  readonly at: number;
+  /** Since the first try began, pauses between tries included. */
+  readonly ms: number;
+  /** `failed`: some store will never have it. */
+  readonly outcome: { readonly kind: "uploaded" } | { readonly kind: "failed"; readonly reason: string };
+  readonly stores: readonly StoreUpload[];
+}
+
+/** How an upload went into one store. */
+export interface StoreUpload {
+  /** Name of the cache. */
+  readonly store: string;
+  /** Tries that were made. */
+  readonly tries: number;
+  /** The newest 20 of them, in order; the last one decided. */
+  readonly lastTries: readonly UploadAttempt[];
+}
+
+/** One try to bring an upload into one store. */
+export interface UploadAttempt {
+  /** When it ended. */
+  readonly at: number;
+  readonly ms: number;
   readonly outcome: /** `written`: how many paths the cache lacked; `bytes`: of these as NARs, absent when they came from another cache. */
     | { readonly kind: "uploaded"; readonly written: number; readonly bytes?: number }
-    /** `retried`: it is tried again. */
-    | { readonly kind: "failed"; readonly reason: string; readonly retried: boolean };
+    | { readonly kind: "failed"; readonly reason: string };
 }
 
 /** Something stopped working, or works again. */
@@ -239,6 +271,7 @@ export interface RunnerEvents {
   readonly machineLeft: MachineLeft;
   readonly machineHeld: MachineHeld;
   readonly machineReleased: MachineReleased;
+  readonly uploadRetried: UploadRetried;
   readonly uploadFinished: UploadFinished;
   readonly problem: ProblemChanged;
 }

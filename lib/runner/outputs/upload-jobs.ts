@@ -18,7 +18,7 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { EventEmitter } from "../events/index.js";
 import type { ProblemReporter } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
-import { uploadEvent } from "./upload-events.js";
+import { UploadEvents } from "./upload-events.js";
 
 /** What upload jobs work with. */
 export interface UploadJobsOptions {
@@ -39,7 +39,7 @@ export class UploadJobs {
   readonly #store: UploadJobsOptions["store"];
   readonly #caches: () => readonly BinaryCache[];
   readonly #problems: ProblemReporter;
-  readonly #events: EventEmitter;
+  readonly #events: UploadEvents;
   readonly #logger: Logger;
   readonly #concurrency: () => number;
   readonly #journalFolder: string;
@@ -50,7 +50,7 @@ export class UploadJobs {
     this.#store = options.store;
     this.#caches = options.caches;
     this.#problems = options.problems;
-    this.#events = options.events;
+    this.#events = new UploadEvents(options.events);
     this.#logger = options.logger;
     this.#concurrency = options.concurrency;
     this.#journalFolder = options.journalFolder;
@@ -70,8 +70,9 @@ export class UploadJobs {
           if (error === undefined) this.#problems.end("upload-failing", cache.name);
           else this.#problems.begin({ code: "upload-failing", subject: cache.name, cause: error });
         },
-        onTry: (ended) => this.#events.emit(uploadEvent(ended)),
-        onDone: () => {
+        onTry: (ended) => this.#events.tried(ended),
+        onDone: (job, error) => {
+          this.#events.done(job, error);
           if (this.pendingCount() === 0) this.#problems.keep("upload-failing", []);
         },
       });

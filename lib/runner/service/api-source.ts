@@ -35,6 +35,7 @@ const topicsOf: Readonly<Record<RunnerEventName, readonly ApiTopic[]>> = {
   machineLeft: ["overview", "machines", "queue"],
   machineHeld: ["overview", "machines", "queue"],
   machineReleased: ["overview", "machines", "queue"],
+  uploadRetried: ["uploads"],
   uploadFinished: ["uploads"],
   problem: ["overview", "problems", "uploads"],
 };

@@ -52,6 +52,7 @@ const named: Readonly<Record<RunnerEventName, true>> = {
   machineLeft: true,
   machineHeld: true,
   machineReleased: true,
+  uploadRetried: true,
   uploadFinished: true,
   problem: true,
 };

@@ -103,26 +103,52 @@ it("has a line for each end of a build, and for what happens to machines", async
 });
 
 it("says that uploads fail and work again once for each store", async () => {
-  const upload = (store: string, works: boolean): RunnerEvent => ({
+  const paths = [parseStorePath(`${hash}-out`)];
+  const retried: RunnerEvent = {
+    type: "uploadRetried",
+    at: 1,
+    paths,
+    store: "s3",
+    ms: 5,
+    reason: "refused",
+  };
+  const finished = (...stores: string[]): RunnerEvent => ({
     type: "uploadFinished",
     at: 1,
-    paths: [parseStorePath(`${hash}-out`)],
-    store,
-    ms: 5,
-    outcome: works
-      ? { kind: "uploaded", written: 1, bytes: 3 }
-      : { kind: "failed", reason: "refused", retried: true },
+    paths,
+    ms: 9,
+    outcome: { kind: "uploaded" },
+    stores: stores.map((store) => ({
+      store,
+      tries: 1,
+      lastTries: [{ at: 1, ms: 5, outcome: { kind: "uploaded", written: 1, bytes: 3 } }],
+    })),
   });
   const events = [
-    upload("s3", true),
-    ...Array.from({ length: 50 }, () => upload("s3", false)),
-    upload("file", true),
-    upload("s3", true),
-    upload("s3", true),
+    finished("s3"),
+    ...Array.from({ length: 50 }, () => retried),
+    finished("file"),
+    finished("s3", "file"),
   ];
   expect(await linesOf(events)).toEqual([
     `WARN t: upload failed; it is tried again store=s3 paths=1 path=${hash}-out ms=5 reason=refused`,
     "INFO t: uploads work again store=s3 failed=50",
   ]);
   expect(await linesOf(events, "debug")).toHaveLength(50 + 4 + 1);
+});
+
+it("says that uploads work again before one of them is in all its stores", async () => {
+  const problem = {
+    part: "uploads",
+    code: "upload-failing",
+    subject: "s3",
+    reason: "refused",
+    advice: "wait",
+    since: 1,
+  } as const;
+  const lines = await linesOf([
+    { type: "uploadRetried", at: 1, paths: [], store: "s3", ms: 5, reason: "refused" },
+    { type: "problem", at: 2, change: "ended", problem },
+  ]);
+  expect(lines.at(-1)).toBe("INFO t: uploads work again store=s3 failed=1");
 });
