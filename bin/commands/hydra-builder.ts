@@ -60,7 +60,6 @@ export function builderCommand(): Command {
     .option("--client-cert-path <file>", "TLS client certificate of this builder (PEM)")
     .option("--client-key-path <file>", "private key for --client-cert-path (PEM)")
     .option("--domain-name <name>", "host name that the runner's certificate must be valid for")
-    .option("--authorization-file <file>", "file with the bearer token for the runner")
-    .showHelpAfterError();
+    .option("--authorization-file <file>", "file with the bearer token for the runner");
   return withCommonOptions(command, builderTexts);
 }

@@ -5,12 +5,28 @@ import { tell } from "./tell.js";
 import type { BuilderConfig, BuilderConfigInput, DefineOptions, Loaded, LoadOptions } from "./types.js";
 
 /** What can be said against settings that are in force nevertheless. */
-function warningsOf(source: string, { supportedFeatures, mandatoryFeatures }: BuilderConfig): string[] {
-  const unsupported =
+function warningsOf(source: string, config: BuilderConfig): string[] {
+  return [...unmatchable(source, config), ...unsupported(source, config)];
+}
+
+/** Systems and features of derivations are words: no derivation asks for anything else. */
+function unmatchable(source: string, config: BuilderConfig): string[] {
+  return (["systems", "supportedFeatures", "mandatoryFeatures"] as const).flatMap((key) => {
+    const wrong = config[key]?.find((one) => !/^\S+$/.test(one));
+    return wrong === undefined
+      ? []
+      : [
+          `${source}: key '${key}': ${JSON.stringify(wrong)} is not one word, so no derivation can ask for it`,
+        ];
+  });
+}
+
+function unsupported(source: string, { supportedFeatures, mandatoryFeatures }: BuilderConfig): string[] {
+  const missing =
     supportedFeatures && mandatoryFeatures.filter((feature) => !supportedFeatures.includes(feature));
-  if (unsupported === undefined || unsupported.length === 0) return [];
+  if (missing === undefined || missing.length === 0) return [];
   return [
-    `${source}: key 'mandatoryFeatures': ${unsupported.join(", ")} must also be listed in 'supportedFeatures', or the machine gets no work`,
+    `${source}: key 'mandatoryFeatures': ${missing.join(", ")} must also be listed in 'supportedFeatures', or the machine gets no work`,
   ];
 }
 

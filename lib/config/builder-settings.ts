@@ -131,6 +131,7 @@ export const builderSettings = {
   },
   hostname: {
     kind: "text",
+    word: true,
     default: undefined,
     defaultText: "the kernel's node name",
     live: "no",
@@ -140,6 +141,7 @@ export const builderSettings = {
   },
   protocolVersion: {
     kind: "text",
+    word: true,
     default: referenceProtocolVersion,
     live: "no",
     own: true,

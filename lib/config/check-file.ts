@@ -38,6 +38,8 @@ const expected: Readonly<Record<Setting["kind"], string>> = {
   table: "a table",
 };
 
+const isWord = (text: string): boolean => /^[^\s\p{Cc}]+$/u.test(text);
+
 /** A checker for one file or object; every fault names it and the key. */
 class Checker {
   readonly #source: string;
@@ -106,6 +108,9 @@ class Checker {
       case "secret":
         if (typeof value === "string") {
           if (setting.kind === "path" && value === "") throw this.#error(key, " is an empty path");
+          if (setting.word && !isWord(value)) {
+            throw this.#error(key, ` is ${JSON.stringify(value)}; it must be one word, without spaces`);
+          }
           return value;
         }
     }

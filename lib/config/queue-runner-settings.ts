@@ -264,6 +264,7 @@ export const queueRunnerSettings = {
   },
   protocolVersion: {
     kind: "text",
+    word: true,
     default: referenceProtocolVersion,
     live: "no",
     own: true,

@@ -28,7 +28,12 @@ export type Setting = Described &
     | (Ranged & { readonly kind: "integer" | "number"; readonly default: number | undefined })
     | { readonly kind: "boolean"; readonly default: boolean }
     | { readonly kind: "choice"; readonly choices: readonly string[]; readonly default: string }
-    | { readonly kind: "text" | "path" | "secret"; readonly default: string | undefined }
+    | {
+        readonly kind: "text" | "path" | "secret";
+        readonly default: string | undefined;
+        /** Not empty, and without white space and control characters. */
+        readonly word?: true;
+      }
     | { readonly kind: "list" | "paths"; readonly default: readonly string[] | undefined }
     | { readonly kind: "table"; readonly members: SettingTable; readonly default: undefined }
   );

@@ -66,6 +66,7 @@ async function checkStore(address: string, strict: boolean): Promise<void> {
     return;
   }
   const { settings, unknownParameters, knownParameters } = parseCacheUri(address);
+  if (settings.kind === "file") await checkFolder(settings.place);
   const [unknown] = unknownParameters;
   if (strict && unknown !== undefined) {
     const near = nearestWord(unknown, knownParameters);

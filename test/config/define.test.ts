@@ -144,3 +144,20 @@ it("warns about a builder that would get no work", () => {
   expect(config.speedFactor).toBe(2);
   expect(warnings).toEqual([expect.stringMatching(/'mandatoryFeatures': big must also be listed/)]);
 });
+
+it("systems and features that no derivation can ask for are warnings", () => {
+  const warnings: string[] = [];
+  defineBuilderConfig(
+    { systems: ["x86_64-linux", "x86_64 linux"], supportedFeatures: ["kvm", ""] },
+    { onWarning: (line) => warnings.push(line) },
+  );
+  expect(warnings).toEqual([
+    expect.stringMatching(/'systems': "x86_64 linux" is not one word/),
+    expect.stringMatching(/'supportedFeatures': "" is not one word/),
+  ]);
+});
+
+it.each(["", " ", "a b", "a\nb", "a\u0000"])("%j is neither a host name nor a version", (text) => {
+  expect(() => defineBuilderConfig({ hostname: text })).toThrow(/key 'hostname' is .* must be one word/);
+  expect(() => defineQueueRunnerConfig({ protocolVersion: text })).toThrow(/key 'protocolVersion' is .*/);
+});
