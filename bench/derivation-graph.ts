@@ -2,7 +2,7 @@
 import { type NewStep, stepId } from "../lib/scheduler/index.js";
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32). */
-function seededRandom(seed: number): () => number {
+export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

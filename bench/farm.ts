@@ -7,11 +7,8 @@ import { EmbeddedPostgres } from "../lib/database/index.js";
 import { migrations } from "../lib/database/migrations/index.js";
 import { Pair, type PairOptions } from "../test/support/pair.js";
 
-/** Starts a database and a pair, hands the pair to `work`, and tidies up. */
-export async function withFarm<T>(
-  options: Omit<PairOptions, "databaseUrl">,
-  work: (pair: Pair) => Promise<T>,
-): Promise<T> {
+/** A new database with Hydra's tables, in a server of its own that is gone afterwards. */
+export async function withHydraDatabase<T>(work: (url: string) => Promise<T>): Promise<T> {
   const folder = await mkdtemp(join(tmpdir(), "hydra-bench-"));
   const server = await EmbeddedPostgres.start({ dataDir: folder });
   try {
@@ -19,21 +16,31 @@ export async function withFarm<T>(
     await client.connect();
     await client.query("create database hydra_bench");
     await client.end();
-    const databaseUrl = server.url.replace(/\/[^/?]*($|\?)/, "/hydra_bench$1");
-    const schema = new pg.Client({ connectionString: databaseUrl });
+    const url = server.url.replace(/\/[^/?]*($|\?)/, "/hydra_bench$1");
+    const schema = new pg.Client({ connectionString: url });
     await schema.connect();
     for (const { sql } of migrations) await schema.query(sql);
     await schema.end();
+    return await work(url);
+  } finally {
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Starts a database and a pair, hands the pair to `work`, and tidies up. */
+export function withFarm<T>(
+  options: Omit<PairOptions, "databaseUrl">,
+  work: (pair: Pair) => Promise<T>,
+): Promise<T> {
+  return withHydraDatabase(async (databaseUrl) => {
     const pair = await Pair.start({ ...options, databaseUrl });
     try {
       return await work(pair);
     } finally {
       await pair.close();
     }
-  } finally {
-    await server.stop();
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }
 
 /** `count` derivations that write one word; `salt` makes them new. */

@@ -1,162 +1,152 @@
 /**
- * A large queue read into memory: the runner's own monitor, ingestion and scheduler against a real database, with the
- * derivations at hand as texts. Prints how long the first pass and one without changes take, the longest time the event
- * loop stood still in each, and what a step costs in memory.
+ * A large queue read into memory: `npm run bench -- ingestion [derivations]`. A package set on disk, behind a real
+ * daemon, and builds of all packages that no other needs in a real database; the runner's own monitor, ingestion and scheduler read
+ * them in a process of their own.
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
-import { Secret } from "../lib/config/index.js";
-import { openHydraDatabase } from "../lib/database/index.js";
-import { silentLogger } from "../lib/log.js";
-import {
-  byteStringFromText,
-  byteStringToBytes,
-  type Derivation,
-  defaultStoreDir,
-  hashBytes,
-  parseDerivation,
-  printDerivation,
-  printHash,
-  printStorePath,
-  type StorePath,
-} from "../lib/nix/index.js";
-import { assemble } from "../lib/runner/assembly.js";
-import type { RawStore } from "../lib/runner/state/runner-store.js";
-import { defaultConfig, idleEdges } from "../test/support/idle-runner.js";
-import type { Benchmark } from "./benchmark.js";
-import { makeGraph } from "./derivation-graph.js";
-import { LoopWatch } from "./loop-watch.js";
+import { fileURLToPath } from "node:url";
+import pg from "pg";
+import { defaultStoreDir, hashBytes, printStorePath } from "../lib/nix/index.js";
+import { startNixStore } from "../test/support/nix.js";
+import { atLeast, atMost, type Benchmark, type Result } from "./benchmark.js";
+import { withHydraDatabase } from "./farm.js";
+import { derivationFiles, makePackageSet } from "./package-set.js";
 
-/** `steps`: derivations of the collection. A third of them are jobs of their own. */
-export const run: Benchmark = async ([steps = "60000"]) => {
-  const collection = makeCollection(Number(steps));
-  const jobs = [...collection.keys()].filter((_, index) => index % 3 === 2);
+/** What the measured process is given, as JSON in its only argument. */
+export interface IngestionTask {
+  readonly databaseUrl: string;
+  readonly remote: string;
+}
+
+/** What it prints, as JSON. Memory in bytes. */
+export interface IngestionFigures {
+  readonly builds: number;
+  readonly steps: number;
+  readonly firstSeconds: number;
+  readonly firstCpuSeconds: number;
+  readonly firstLongestBlockMs: number;
+  readonly idleSeconds: number;
+  readonly idleLongestBlockMs: number;
+  readonly startRss: number;
+  readonly peakRss: number;
+  readonly heapBytes: number;
+}
+
+const megabyte = 1_000_000;
+
+/** `derivations`: default 60,000; a third of them are builds. */
+export const run: Benchmark = async ([derivations = "60000"]) => {
   const folder = await mkdtemp(join(tmpdir(), "hydra-bench-"));
-  const database = await openHydraDatabase({ url: "embedded:", dataDir: folder });
+  const nix = await startNixStore({ directory: folder, name: "store" });
   try {
-    await database.transaction((session) =>
-      session.query(
-        `INSERT INTO builds (finished, timestamp, jobset_id, job, nixname, drvpath, system, priority, globalpriority)
-         SELECT 0, 1700000000 + n, 1, 'job-' || n, 'job', drv, 'x86_64-linux', 100, 0
-           FROM unnest($1::text[]) WITH ORDINALITY AS job(drv, n)`,
-        [jobs.map((drv) => printStorePath(defaultStoreDir, drv))],
-      ),
-    );
-    globalThis.gc?.();
-    const before = process.memoryUsage().heapUsed;
-    const parts = assemble({
-      config: () => defaults,
-      store: storeOf(collection),
-      database,
-      listener: { onChange: () => () => {}, onResync: () => () => {} },
-      logger: silentLogger,
-      clock: { now: Date.now, random: Math.random },
-      openEdges: () => idleEdges,
+    await mkdir(nix.realStoreDir, { recursive: true });
+    const files: string[] = [];
+    const jobs: string[] = [];
+    for (const { path, contents, isJob } of derivationFiles(makePackageSet(Number(derivations), 1))) {
+      const file = join(nix.realStoreDir, path);
+      writeFileSync(file, contents);
+      files.push(file);
+      if (isJob) jobs.push(printStorePath(defaultStoreDir, path));
+    }
+    return await withHydraDatabase(async (databaseUrl) => {
+      await insertJobs(databaseUrl, jobs);
+      const yardstick = readAndHash(files);
+      const figures = await measured({ databaseUrl, remote: nix.remote });
+      return results(figures, { name: "read and hash the same files", value: files.length / yardstick });
     });
-    const pass = async (done: () => boolean): Promise<{ seconds: number; longestMs: number }> => {
-      using watch = new LoopWatch();
-      const started = performance.now();
-      parts.monitor.trigger();
-      while (!done()) await turn();
-      return { seconds: (performance.now() - started) / 1000, longestMs: watch.longestBlockMs };
-    };
-    parts.monitor.start();
-    const first = await pass(() => parts.monitor.loaded);
-    const { builds, steps: inMemory } = parts.scheduler.view.sizes();
-    globalThis.gc?.();
-    const memory = process.memoryUsage().heapUsed - before;
-    const passes = parts.metrics.value("queueChecksFinished");
-    const idle = await pass(() => parts.metrics.value("queueChecksFinished") > passes);
-    await parts.monitor.close();
-    parts.dispatcher.close();
-    return {
-      "builds in the queue": builds,
-      "steps in memory": inMemory,
-      "first pass, s": first.seconds,
-      "builds per second": builds / first.seconds,
-      "first pass, longest block of the event loop, ms": first.longestMs,
-      "pass without changes, s": idle.seconds,
-      "pass without changes, longest block, ms": idle.longestMs,
-      "heap per step, kB": memory / 1024 / inMemory,
-    };
   } finally {
-    await database.close();
+    await nix.close();
     await rm(folder, { recursive: true, force: true });
   }
 };
 
-function pathOf(name: string): StorePath {
-  const hash = printHash(hashBytes("sha256", Buffer.from(name)), "nix32", false);
-  return `${hash.slice(0, 32)}-${name}` as StorePath;
-}
-
-/** Texts of derivations by path. */
-function makeCollection(steps: number): Map<StorePath, Uint8Array> {
-  const text = byteStringFromText;
-  const nodes = makeGraph({ steps, seed: 1 });
-  const paths = nodes.map((node) => pathOf(`${node.name}.drv`));
-  return new Map(
-    nodes.map((node, index) => {
-      const out = pathOf(node.name);
-      const derivation: Derivation = {
-        name: node.name,
-        outputs: new Map([["out", { kind: "inputAddressed", path: out }]]),
-        inputSources: [],
-        inputDerivations: new Map(
-          node.inputs.map((input) => [
-            paths[input] ?? pathOf("none.drv"),
-            { outputs: ["out"], dynamic: new Map() },
-          ]),
-        ),
-        system: text("x86_64-linux"),
-        builder: text("/bin/sh"),
-        args: [text("-e"), text("builder.sh")],
-        env: new Map([
-          [text("name"), text(node.name)],
-          [text("out"), text(printStorePath(defaultStoreDir, out))],
-          [text("configureFlags"), text("--prefix=/usr ".repeat(20))],
-        ]),
-      };
-      return [
-        paths[index] ?? pathOf("none.drv"),
-        byteStringToBytes(printDerivation(defaultStoreDir, derivation)),
-      ];
-    }),
+async function insertJobs(databaseUrl: string, jobs: readonly string[]): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  await client.query(
+    "INSERT INTO users (username, fullname, emailaddress, password) VALUES ('o', 'o', 'o', '!')",
   );
+  await client.query("INSERT INTO projects (name, displayname, owner) VALUES ('p', 'p', 'o')");
+  await client.query(
+    `INSERT INTO jobsets (name, project, nixexprinput, nixexprpath, emailoverride, schedulingshares)
+     VALUES ('j', 'p', 'i', 'x', '', 100)`,
+  );
+  await client.query(
+    `INSERT INTO builds (finished, timestamp, jobset_id, job, nixname, drvpath, system, priority, globalpriority)
+     SELECT 0, 1700000000 + n, (SELECT id FROM jobsets), 'job-' || n, 'job', drv, 'x86_64-linux', 100, 0
+       FROM unnest($1::text[]) WITH ORDINALITY AS job(drv, n)`,
+    [jobs],
+  );
+  await client.query("ANALYZE");
+  await client.end();
 }
 
-/** No output is valid yet, and no builder joins. */
-function storeOf(collection: ReadonlyMap<StorePath, Uint8Array>): RawStore {
-  const never = (): never => {
-    throw new Error("not a part of this benchmark");
-  };
-  return {
-    storeDir: defaultStoreDir,
-    realStoreDir: defaultStoreDir,
-    queryPathInfos: () => Promise.resolve(new Map()),
-    queryValidPaths: () => Promise.resolve(new Set()),
-    isValidPath: () => Promise.resolve(false),
-    closure: () => Promise.resolve([]),
-    readDerivation: async (path) => {
-      // As from a disk: never at once.
-      await turn();
-      const contents = collection.get(path);
-      if (contents === undefined) throw new Error(`${path} is not there`);
-      return parseDerivation(defaultStoreDir, path.slice(33, -4), contents);
+/** Seconds of reading all files into one buffer and hashing them. */
+function readAndHash(files: readonly string[]): number {
+  const buffer = Buffer.allocUnsafe(1 << 20);
+  const started = performance.now();
+  for (const file of files) {
+    const descriptor = openSync(file, "r");
+    hashBytes("sha256", buffer.subarray(0, readSync(descriptor, buffer)));
+    closeSync(descriptor);
+  }
+  return (performance.now() - started) / 1000;
+}
+
+async function measured(task: IngestionTask): Promise<IngestionFigures> {
+  const program = fileURLToPath(new URL("ingesting-runner.js", import.meta.url));
+  const child = spawn(process.execPath, [...process.execArgv, program, JSON.stringify(task)], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  let answer = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    answer += text;
+  });
+  const [code] = await once(child, "close");
+  if (code !== 0) throw new Error(`the measured process ended with code ${String(code)}`);
+  return JSON.parse(answer) as IngestionFigures;
+}
+
+function results(figures: IngestionFigures, yardstick: Required<Result>["yardstick"]): Result[] {
+  const { builds, steps, firstSeconds, firstCpuSeconds } = figures;
+  return [
+    { figure: "builds in the queue", value: builds, unit: "" },
+    { figure: "steps in memory", value: steps, unit: "" },
+    {
+      figure: "first pass",
+      value: steps / firstSeconds,
+      unit: "derivations/s",
+      yardstick,
+      goal: atLeast(6_000),
     },
-    narFromPath: never,
-    addToStoreNar: never,
-    addTextToStore: never,
-    ensurePath: never,
-    addPermRoot: never,
-    deletePath: never,
-  };
+    { figure: "first pass, by processor time", value: steps / firstCpuSeconds, unit: "derivations/s" },
+    {
+      figure: "first pass, processor",
+      value: firstCpuSeconds,
+      unit: "s",
+      goal: atMost((15 * steps) / 290_000),
+    },
+    { figure: "first pass, longest block", value: figures.firstLongestBlockMs, unit: "ms", goal: atMost(20) },
+    { figure: "pass without changes", value: figures.idleSeconds, unit: "s" },
+    {
+      figure: "pass without changes, longest block",
+      value: figures.idleLongestBlockMs,
+      unit: "ms",
+      goal: atMost(20),
+    },
+    { figure: "memory before", value: figures.startRss / megabyte, unit: "MB" },
+    {
+      figure: "peak memory",
+      value: figures.peakRss / megabyte,
+      unit: "MB",
+      // 130 MB at 9,541 derivations, 400 MB at 290,000: between them in proportion.
+      goal: atMost(130 + ((400 - 130) * Math.max(0, steps - 9_541)) / (290_000 - 9_541)),
+    },
+    { figure: "heap per step", value: figures.heapBytes / steps, unit: "bytes", goal: atMost(1_024) },
+  ];
 }
-
-const defaults = {
-  ...defaultConfig(),
-  dbUrl: new Secret("embedded:"),
-  queueTriggerTimerInS: -1,
-};
