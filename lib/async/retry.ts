@@ -1,5 +1,5 @@
 /** Doing something again until it works, may not be tried any more, or is not wanted any more. */
-import { sleep } from "./sleep.js";
+import { pause, sleep } from "./sleep.js";
 
 /**
  * Whether trying again can help: `passing` trouble (an outage) ends some time; `doubtful` trouble may be an accident;
@@ -35,6 +35,8 @@ export interface RetryOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called before each wait. */
   readonly onRetry?: ((notice: RetryNotice) => void) | undefined;
+  /** Asked before each wait: a signal that ends it early, so that the next attempt begins at once. */
+  readonly hurry?: (() => AbortSignal) | undefined;
   /** False: waiting for the next attempt does not keep the process alive. Default true. */
   readonly ref?: boolean | undefined;
 }
@@ -45,7 +47,7 @@ export interface RetryOptions {
  * @throws what `work` threw last, or the signal's reason as soon as `signal` aborts between two attempts
  */
 export async function retry<T>(work: (attempt: number) => Promise<T>, options: RetryOptions): Promise<T> {
-  const { classify, delayMs: delayAfter, signal, onRetry, ref } = options;
+  const { classify, delayMs: delayAfter, signal, onRetry, hurry, ref } = options;
   const { totalMs = Number.POSITIVE_INFINITY, doubtfulTries = 4 } = options.budget ?? {};
   let doubtful = 0;
   let firstFailure: number | undefined;
@@ -64,7 +66,12 @@ export async function retry<T>(work: (attempt: number) => Promise<T>, options: R
       const delayMs = delayAfter(failures);
       if (delayMs === undefined) throw error;
       onRetry?.({ error, failures, delayMs });
-      await sleep(delayMs, { signal, ref });
+      if (hurry === undefined) await sleep(delayMs, { signal, ref });
+      else await pause(delayMs, { signal: eitherOf(signal, hurry()), ref });
     }
   }
+}
+
+function eitherOf(signal: AbortSignal | undefined, other: AbortSignal): AbortSignal {
+  return signal === undefined ? other : AbortSignal.any([signal, other]);
 }

@@ -42,12 +42,30 @@ export function passedGate(results: unknown): boolean {
   return lastCount(results) === 2;
 }
 
-/** The database has no owner. */
-export async function isFree(client: Client): Promise<boolean> {
-  const { rows } = await client.query(
-    `SELECT 1 FROM pg_locks WHERE ${held} AND classid = ${ownerSpace} AND objid = ${ownerKey}`,
+/** The session that owns the database, as far as the server lets us see it. */
+export interface LockOwner {
+  /** The host that the session names, or else the address that it came from. */
+  readonly name: string;
+  /** When the session began, in milliseconds since the epoch. */
+  readonly since: number;
+}
+
+/** Name of the sessions that own the database, or wait to; the standby reads the host from it. */
+export function sessionName(host: string): string {
+  return `owner@${host}`;
+}
+
+/** Who owns the database; undefined: it is free. */
+export async function ownerOf(client: Client): Promise<LockOwner | undefined> {
+  const { rows } = await client.query<{ name: string | null; address: string | null; since: Date | null }>(
+    `SELECT a.application_name AS name, host(a.client_addr) AS address, a.backend_start AS since
+       FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+      WHERE ${held} AND l.classid = ${ownerSpace} AND l.objid = ${ownerKey}`,
   );
-  return rows.length === 0;
+  const [owner] = rows;
+  if (owner === undefined) return undefined;
+  const host = /:owner@(.+)$/.exec(owner.name ?? "")?.[1];
+  return { name: host ?? owner.address ?? "another runner", since: owner.since?.getTime() ?? 0 };
 }
 
 /**

@@ -11,6 +11,7 @@
  */
 
 import { randomInt } from "node:crypto";
+import { hostname } from "node:os";
 import type { Client } from "pg";
 import { atMost, Backoff, pause, Silence, sleep, withSignal } from "../async/index.js";
 import { type Logger, silentLogger } from "../log.js";
@@ -21,13 +22,17 @@ import {
   closeGate,
   endFormerSessions,
   gateStatements,
-  isFree,
+  type LockOwner,
   lockToken,
+  ownerOf,
   passedGate,
+  sessionName,
   shortenTimeouts,
   tryLock,
 } from "./owner-lock-statements.js";
 import type { Fence, FenceEntry } from "./transaction.js";
+
+export type { LockOwner } from "./owner-lock-statements.js";
 
 /** The database to own, and how often its lock is checked. */
 export interface OwnerLockOptions {
@@ -77,6 +82,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
   #owner = false;
   /** Another runner had the lock when we looked. */
   #seenTaken = false;
+  #otherOwner: LockOwner | undefined;
 
   constructor(options: OwnerLockOptions) {
     this.#database = options.database;
@@ -94,6 +100,11 @@ export class OwnerLock implements Fence, AsyncDisposable {
   /** Owned, and the connection that proves it works. */
   get isHeld(): boolean {
     return this.#ownership !== undefined;
+  }
+
+  /** Who had the lock when `acquire` last looked; undefined once it is ours, and while no session has it. */
+  get otherOwner(): LockOwner | undefined {
+    return this.#owner ? undefined : this.#otherOwner;
   }
 
   /** Milliseconds since the epoch from which on the database has not answered its owner; undefined while it does. */
@@ -137,7 +148,8 @@ export class OwnerLock implements Fence, AsyncDisposable {
       try {
         const client = this.#standby ?? (await this.#connect());
         this.#standby = client;
-        if (await isFree(client)) {
+        this.#otherOwner = await ownerOf(client);
+        if (this.#otherOwner === undefined) {
           // Seen in other hands before: the owner may only have lost its connection for a moment.
           freeSince ??= Date.now();
           if (!this.#seenTaken || Date.now() - freeSince >= courtesyMs) {
@@ -224,7 +236,7 @@ export class OwnerLock implements Fence, AsyncDisposable {
   }
 
   async #connect(): Promise<Client> {
-    const client = await this.#database.connect("owner");
+    const client = await this.#database.connect(sessionName(hostname()));
     try {
       await shortenTimeouts(client);
       return client;

@@ -7,7 +7,7 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase } from "../database/hydra-database.js";
 import { Listener } from "../database/listener.js";
 import { prepareHydraDatabase, type UnconnectedDatabase } from "../database/open-hydra-database.js";
-import { OwnerLock } from "../database/owner-lock.js";
+import { type LockOwner, OwnerLock } from "../database/owner-lock.js";
 import type { Logger } from "../log.js";
 import type { HealthReport, RunnerState, StatusSource } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";
@@ -114,7 +114,8 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
     parts = assembled;
     lock.onAnswering(() => assembled.scheduler.requestRound());
     const { startedAt, health, logLevels } = options;
-    const api = createApiSource({ ...assembled, config: options.config, database, health, now });
+    const leader = (): LockOwner | undefined => lock.otherOwner;
+    const api = createApiSource({ ...assembled, config: options.config, database, health, leader, now });
     const source = createStatusSource({ ...assembled, startedAt, database, health, logLevels, api });
     const active = (): boolean => state() === "active";
     const watch = new HealthWatch({ ...assembled, problems, database, listener, folder, active });

@@ -2,8 +2,9 @@
  * The status API of the runner: JSON, Prometheus metrics and the live page, over plain HTTP/1.1.
  *
  * It reads from a `StatusSource` (`types.ts`) and does not know how the runner implements it. `routes.ts` is the table of
- * routes; `answers/` holds the JSON and the words of their answers, `metrics/` the Prometheus families, `page/` the live
- * page, and `http/` what carries requests and replies: servers, names, bodies, compression.
+ * routes; `answers/` and `api/` hold the JSON and the words of their answers, `openapi/` the description of them,
+ * `metrics/` the Prometheus families, `page/` the live page, and `http/` what carries requests and replies: servers, names,
+ * bodies, compression.
  */
 export type * from "./api/source.js";
 export type * from "./api/types.js";

@@ -1,29 +1,85 @@
 /** The table of all routes, and how the route of a request is found. The routes themselves live in `routes/`. */
+import { jsonReply } from "./http/http-reply.js";
 import { pageAssets } from "./page/assets.js";
 import { pageReply, viewPatterns } from "./page/page.js";
 import { actionRoutes } from "./routes/actions.js";
 import { apiRoutes } from "./routes/api.js";
 import { reportRoutes } from "./routes/reports.js";
-import type { Route } from "./routes/route.js";
+import { json, type Route } from "./routes/route.js";
+
+/** What the views show, and names of the `{}` of their addresses. */
+const viewAbouts: Readonly<Record<(typeof viewPatterns)[number], readonly [id: string, ...names: string[]]>> =
+  {
+    "/": ["Overview"],
+    "/machines": ["Machines"],
+    "/machines/{}": ["Machine", "name"],
+    "/queue": ["Queue"],
+    "/builds/{}": ["Build", "id"],
+    "/steps/{}": ["Step", "drv"],
+    "/steps/{}/log/{}": ["Log", "drv", "try"],
+    "/timeline": ["Timeline"],
+    "/jobsets": ["Jobsets"],
+    "/uploads": ["Uploads"],
+    "/problems": ["Problems"],
+  };
 
 /** The page: one document for all views, and its files. */
 const pageRoutes: readonly Route[] = [
-  ...viewPatterns.map(
-    (pattern): Route => ({
+  ...viewPatterns.map((pattern): Route => {
+    const [view, ...names] = viewAbouts[pattern];
+    return {
       method: "GET",
       pattern,
+      about: {
+        id: `page${view}`,
+        group: "page",
+        summary: `The live page: ${view.toLowerCase()}.`,
+        path: names.map((name) => ({ name, about: "As in the API" })),
+        answers: {
+          200: { about: "The same document for all views", contentType: "text/html; charset=utf-8" },
+        },
+      },
       answer: ({ request }) => pageReply(request.url),
-    }),
-  ),
+    };
+  }),
   {
     method: "GET",
     pattern: "/assets/{}",
+    about: {
+      id: "pageFile",
+      group: "page",
+      summary: "A file of the live page; its name has a hash of the content.",
+      path: [{ name: "file", about: "Name of the file, as the document has it" }],
+      answers: { 200: { about: "Its content never changes", contentType: "*/*" } },
+      refusals: [404],
+    },
     answer: async ({ request, parameter }) => (await pageAssets()).answer(parameter, request),
   },
 ];
 
+const openApiRoute: Route = {
+  method: "GET",
+  pattern: "/openapi.json",
+  about: {
+    id: "openApi",
+    group: "monitoring",
+    summary: "This description of all routes, as an OpenAPI 3.1 document.",
+    answers: json({ print: () => ({ type: "object" }) }, "The document"),
+  },
+  answer: async ({ version }) => {
+    const { openApiDocument } = await import("./openapi/document.js");
+    return jsonReply(openApiDocument(routes, version));
+  },
+};
+
 /** All routes of the status API. */
-const routes: readonly Route[] = [...pageRoutes, ...reportRoutes, ...apiRoutes, ...actionRoutes];
+const routes: readonly Route[] = [
+  ...pageRoutes,
+  openApiRoute,
+  ...reportRoutes,
+  ...apiRoutes,
+  ...actionRoutes,
+];
 
 const fixedRoutes = new Map<string, Route>();
 const openRoutes: { readonly route: Route; readonly segments: readonly string[] }[] = [];

@@ -72,6 +72,25 @@ describe("retry", () => {
     ]);
   });
 
+  test("goes on at once when it is asked to hurry, and waits again after the next failure", async () => {
+    let hurry = new AbortController();
+    const started: number[] = [];
+    const work = retry(
+      async () => {
+        started.push(Date.now());
+        if (started.length < 3) throw trouble("passing");
+      },
+      { ...options, delayMs: () => 60_000, hurry: () => hurry.signal },
+    );
+    const begin = Date.now();
+    await vi.advanceTimersByTimeAsync(10);
+    hurry.abort();
+    hurry = new AbortController();
+    await vi.advanceTimersByTimeAsync(60_000);
+    await work;
+    expect(started.map((at) => at - begin)).toEqual([0, 10, 60_010]);
+  });
+
   test("ends while it waits, as soon as the signal aborts", async () => {
     const stop = new AbortController();
     const work = retry(failing(["passing"]), { ...options, delayMs: () => 1e9, signal: stop.signal });

@@ -1,4 +1,5 @@
 // One owner at a time, and a former owner that does not know it yet cannot write.
+import { hostname } from "node:os";
 import type pg from "pg";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { connectionSettings, HydraDatabase, OwnerLock } from "../../lib/database/index.js";
@@ -75,6 +76,10 @@ describe("ownership", () => {
     await write(a, 1);
     await expect(write(b, 2)).rejects.toMatchObject({ code: "fenced" });
     const waiting = b.lock.acquire();
+    const { name, since = 0 } = await until("the standby to see who leads", async () => b.lock.otherOwner);
+    expect(name).toBe(hostname());
+    expect(Math.abs(Date.now() - since)).toBeLessThan(600_000);
+    expect(a.lock.otherOwner).toBeUndefined();
     await a.lock.release();
     await waiting;
     expect(b.lock.isHeld).toBe(true);

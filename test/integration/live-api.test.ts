@@ -3,6 +3,7 @@ import { request } from "node:http";
 import { basename } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { Contract } from "../support/contract.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
 import { testDatabase } from "../support/test-database.js";
@@ -15,7 +16,27 @@ const pair = usePair(async () => ({
 
 /** Whatever came; the tests look into it. */
 type Answer = ReturnType<typeof JSON.parse>;
-const get = (path: string): Promise<Answer> => pair().get(path);
+let contract: Contract | undefined;
+/** Every answer has to be one that the API's description has. */
+async function get(path: string): Promise<Answer> {
+  contract ??= new Contract(JSON.parse(await (await fetch(`${pair().statusUrl}/openapi.json`)).text()));
+  const answer = await fetch(`${pair().statusUrl}${path}`);
+  const [contentType, body] = [answer.headers.get("content-type") ?? "", await answer.text()];
+  contract.check("GET", path, { status: answer.status, contentType, body });
+  return contentType === "application/json" ? JSON.parse(body) : body;
+}
+
+/** Of a derivation, a build and a machine that there are, all that can be asked. */
+async function getEverything(names: Readonly<Record<string, string>>): Promise<string[]> {
+  await get("/status");
+  const asked: string[] = [];
+  for (const [method, path, { operationId }] of contract?.operations ?? []) {
+    if (method !== "GET" || operationId === "events" || operationId === "pageFile") continue;
+    await get(path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(names[name] ?? "1")));
+    asked.push(operationId);
+  }
+  return asked.filter((id) => contract?.seen.has(id) !== true);
+}
 
 test("a failing build is followed from the overview to the line in its log", async () => {
   await pair().waitForBuilders(1);
@@ -87,6 +108,7 @@ test("a failing build is followed from the overview to the line in its log", asy
   });
   const { points } = await get("/api/history?hours=1");
   expect(points.reduce((sum: number, point: Answer) => sum + point.failed, 0)).toBe(1);
+  expect(await getEverything({ drv, id: String(id), name: pair().builder().name })).toEqual([]);
 });
 
 test("the events say what changed, and history, machine and problems survive a restart", async () => {

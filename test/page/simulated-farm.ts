@@ -228,7 +228,7 @@ export class SimulatedFarm {
     return {
       state: this.state === "standby" ? "standby" : "active",
       startedAt: now - 50 * hour,
-      leader: this.state === "standby" ? { name: "db1", url: "http://db1:8080/" } : null,
+      leader: this.state === "standby" ? { name: "db1", since: now - 50 * hour } : null,
       now,
       version: "0.1.0",
       farmName: "Example farm",
@@ -553,9 +553,8 @@ export class SimulatedFarm {
         {
           name: "out",
           path: `/nix/store/${drv.slice(0, 32)}-${nameOf(id)}`,
-          url: finished ? `https://cache.example.org/${drv.slice(0, 32)}.narinfo` : null,
         },
-        { name: "dev", path: null, url: null },
+        { name: "dev", path: null },
       ],
       products:
         finished && !failed
@@ -601,7 +600,7 @@ export class SimulatedFarm {
       startedAt: now - 45 * minute,
       blockedBy: [],
       graph: this.graph(20),
-      outputs: [{ name: "out", path: `/nix/store/${drv.slice(0, -4)}`, url: null }],
+      outputs: [{ name: "out", path: `/nix/store/${drv.slice(0, -4)}` }],
     };
   }
 

@@ -45,6 +45,8 @@ export interface UploadRequest {
 /** A request that is in the journal. `id` is unique within the journal. */
 export interface UploadJob extends UploadRequest {
   readonly id: string;
+  /** When it was put into the journal, in milliseconds since the epoch. */
+  readonly addedAt: number;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -66,7 +68,7 @@ function readFrom(json: unknown): UploadRequest["from"] {
   return { cache: json.cache, ...(isPath(json.drv) && { drv: json.drv }) };
 }
 
-function readJob(id: string, json: unknown): UploadJob | undefined {
+function readJob(id: string, addedAt: number, json: unknown): UploadJob | undefined {
   if (!isObject(json) || !Array.isArray(json.paths) || !json.paths.every(isPath)) return undefined;
   const { caches } = json;
   const log = readLog(json.log);
@@ -74,6 +76,7 @@ function readJob(id: string, json: unknown): UploadJob | undefined {
   const realisations: unknown[] = Array.isArray(json.realisations) ? json.realisations : [];
   return {
     id,
+    addedAt,
     paths: json.paths,
     ...(log === undefined ? {} : { log }),
     ...(from === undefined ? {} : { from }),
@@ -97,7 +100,9 @@ function readLine(text: string): Line | undefined {
   if (!isObject(json)) return undefined;
   if (typeof json.done === "string") return { done: json.done };
   if (typeof json.id !== "string" || !/^\d{12}$/.test(json.id)) return undefined;
-  const job = readJob(json.id, json.job);
+  // Lines of earlier versions have no time.
+  const addedAt = typeof json.at === "number" && json.at > 0 ? json.at : Date.now();
+  const job = readJob(json.id, addedAt, json.job);
   return job === undefined ? undefined : { id: json.id, job };
 }
 
@@ -139,7 +144,7 @@ export class UploadJournal {
       }
     }
     if (bad.length > 0) await this.#putAside(bad);
-    for (const { id, ...request } of jobs.values()) this.#keep(id, request);
+    for (const { id, addedAt, ...request } of jobs.values()) this.#keep(id, addedAt, request);
     await this.#file.replace([...this.#jobs.values()]);
     await this.#dropUselessLogs();
     return [...jobs.values()];
@@ -148,14 +153,15 @@ export class UploadJournal {
   /** Resolves when the job is on the disk. */
   async add(request: UploadRequest): Promise<UploadJob> {
     const id = String(this.#next++).padStart(12, "0");
+    const addedAt = Date.now();
     const job = await this.#withLog(id, request);
     try {
-      await this.#file.append(this.#keep(id, job), { durable: true });
+      await this.#file.append(this.#keep(id, addedAt, job), { durable: true });
     } catch (error) {
       this.#forget(id);
       throw error;
     }
-    return { ...job, id };
+    return { ...job, id, addedAt };
   }
 
   /** After a crash a job that was done may be done again, so nothing waits for the disk here. */
@@ -173,8 +179,8 @@ export class UploadJournal {
   }
 
   /** Returns the line of the job. */
-  #keep(id: string, job: UploadRequest): string {
-    const line = JSON.stringify({ id, job });
+  #keep(id: string, at: number, job: UploadRequest): string {
+    const line = JSON.stringify({ id, at, job });
     this.#jobs.set(id, line);
     this.#live += line.length;
     return line;

@@ -64,6 +64,9 @@ export class UploadQueue {
   readonly #waiting: Entry[] = [];
   readonly #running = new Map<Entry, Promise<void>>();
   readonly #stop = new AbortController();
+  /** Those that wait for their next try. */
+  readonly #failed = new Set<UploadJob>();
+  #hurry = new AbortController();
 
   private constructor(options: UploadQueueOptions) {
     checkMembers("UploadQueue", options, {
@@ -93,9 +96,22 @@ export class UploadQueue {
     return this.#waiting.length + this.#running.size;
   }
 
+  /** Jobs that are not done, those in progress first, then oldest first. */
+  pendingJobs(): UploadJob[] {
+    return [...this.#running.keys(), ...this.#waiting].map(({ job }) => job);
+  }
+
   /** Paths of all jobs that are not done, those in progress first; duplicates kept. */
   pendingPaths(): StorePath[] {
-    return [...this.#running.keys(), ...this.#waiting].flatMap(({ job }) => job.paths);
+    return this.pendingJobs().flatMap(({ paths }) => paths);
+  }
+
+  /** Jobs that wait for their next try after a failure are tried now; how many there were. */
+  retryNow(): number {
+    const waiting = this.#failed.size;
+    this.#hurry.abort();
+    this.#hurry = new AbortController();
+    return waiting;
   }
 
   /**
@@ -182,21 +198,28 @@ export class UploadQueue {
   async #untilDone(job: UploadJob): Promise<void> {
     const { retryDelayMs = 1000, maxRetryDelayMs = 300_000, random = Math.random, onTry } = this.#options;
     const finished = new Set<string>();
-    await retry(() => this.#attempt(job, finished), {
+    const work = (): Promise<void> => {
+      this.#failed.delete(job);
+      return this.#attempt(job, finished);
+    };
+    await retry(work, {
       classify: (error) => (isHopeless(job, error) ? "final" : "passing"),
       delayMs: (failures) =>
         backoffDelay(failures, { firstMs: retryDelayMs, longestMs: maxRetryDelayMs, random }),
       signal: this.#stop.signal,
+      hurry: () => this.#hurry.signal,
       ref: false,
-      onRetry: ({ error, failures, delayMs }) =>
+      onRetry: ({ error, failures, delayMs }) => {
+        this.#failed.add(job);
         // Who hears of each try says it in their own way.
         this.#logger[onTry === undefined ? "warn" : "debug"]("an upload failed and will be tried again", {
           job: job.id,
           attempt: failures,
           delayMs: Math.round(delayMs),
           error,
-        }),
-    });
+        });
+      },
+    }).finally(() => this.#failed.delete(job));
   }
 
   async #attempt(job: UploadJob, finished: Set<string>): Promise<void> {

@@ -34,6 +34,13 @@ export interface UploadJobsOptions {
   readonly journalFolder: string;
 }
 
+/** A store path that is not in all its caches yet. */
+export interface WaitingPath {
+  readonly path: StorePath;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+}
+
 /** Jobs that are in the journal until they are done. Without effect until `start`. */
 export class UploadJobs {
   readonly #store: UploadJobsOptions["store"];
@@ -91,6 +98,30 @@ export class UploadJobs {
 
   pendingCount(): number {
     return this.#queue?.size ?? 0;
+  }
+
+  /** The first paths of jobs that are not done, with the time from which each waits. */
+  waiting(limit: number): readonly WaitingPath[] {
+    const found: WaitingPath[] = [];
+    for (const { paths, addedAt } of this.#queue?.pendingJobs() ?? []) {
+      for (const path of paths) {
+        if (found.length >= limit) return found;
+        found.push({ path, since: addedAt });
+      }
+    }
+    return found;
+  }
+
+  /** From when on the oldest job waits; undefined: there is none. */
+  oldestSince(): number | undefined {
+    let oldest: number | undefined;
+    for (const { addedAt } of this.#queue?.pendingJobs() ?? []) oldest = Math.min(oldest ?? addedAt, addedAt);
+    return oldest;
+  }
+
+  /** Jobs that wait after a failure are tried now; how many there were. */
+  retryNow(): number {
+    return this.#queue?.retryNow() ?? 0;
   }
 
   /**

@@ -27,7 +27,7 @@ import { readCachedOutput } from "./cached-outputs.js";
 import type { GcRoots } from "./gc-roots.js";
 import type { LogStore } from "./log-store.js";
 import { StagedOutputs, type StagedStream } from "./staged-outputs.js";
-import { UploadJobs } from "./upload-jobs.js";
+import { UploadJobs, type WaitingPath } from "./upload-jobs.js";
 import type { UploadMode } from "./upload-mode.js";
 
 /** Outputs of a step that succeeded. */
@@ -284,6 +284,21 @@ export class Uploads {
 
   pendingCount(): number {
     return this.#jobs.pendingCount();
+  }
+
+  /** See `UploadJobs.waiting`. */
+  waiting(limit: number): readonly WaitingPath[] {
+    return this.#jobs.waiting(limit);
+  }
+
+  /** See `UploadJobs.oldestSince`. */
+  oldestSince(): number | undefined {
+    return this.#jobs.oldestSince();
+  }
+
+  /** See `UploadJobs.retryNow`. */
+  retryNow(): number {
+    return this.#jobs.retryNow();
   }
 
   traffic(): readonly RemoteStoreReport[] {

@@ -1,6 +1,7 @@
 /** What the routes below `/api/` see of a running queue runner. */
 import type { QueueRunnerConfig } from "../../config/types.js";
 import type { HydraDatabase } from "../../database/index.js";
+import type { LockOwner } from "../../database/owner-lock.js";
 import { parseStorePath } from "../../nix/path/store-path.js";
 import { buildId, stepId } from "../../scheduler/ids.js";
 import type { WhyNotRunning } from "../../scheduler/types.js";
@@ -52,13 +53,16 @@ export interface ApiSourceOptions {
   readonly health: () => HealthReport;
   readonly events: EventBus;
   readonly logs: Pick<RunnerEdges["logs"], "pathOf">;
+  readonly uploads: Pick<RunnerEdges["uploads"], "waiting" | "oldestSince" | "retryNow">;
+  /** The runner that has the lock of the database while we wait for it. */
+  readonly leader: () => LockOwner | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
 /** Begins to count what happens. */
 export function createApiSource(options: ApiSourceOptions): ApiSource {
-  const { config, store, database, scheduler, registry, events, logs, now } = options;
+  const { config, store, database, scheduler, registry, events, logs, uploads, now } = options;
   const { view } = scheduler;
   const isAway = (): boolean => options.health().problems.some(({ part }) => part === "database");
   const history = new RunHistory({
@@ -83,7 +87,7 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
       const { farmName, frontendUrl } = config();
       return { farmName, frontendUrl: frontendUrl?.replace(/\/+$/, "") };
     },
-    leader: () => undefined,
+    leader: options.leader,
     stepOrder: () => {
       const { stepOrder } = view.options;
       return typeof stepOrder === "function" ? "own" : stepOrder;
@@ -105,6 +109,11 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
     history: (hours) => history.report(Math.min(hours, historyHours)),
     endedProblems: () => history.endedProblems,
     records: apiRecords({ database, storeDir: store.storeDir, isAway }),
+    uploads: {
+      paths: (limit) => uploads.waiting(limit),
+      oldestSince: () => uploads.oldestSince(),
+      retry: () => uploads.retryNow(),
+    },
     logs: { list: (drv) => logRecords(logs.pathOf(parseStorePath(drv))) },
     listen: (listener) => {
       const ends = eventNames.map((name) => events.on(name, (event) => listener(event, topicsOf[name])));

@@ -30,6 +30,7 @@ import type {
   ApiOverview,
   ApiProblems,
   ApiQueue,
+  ApiRetriedUploads,
   ApiSearch,
   ApiStep,
   ApiTimeline,
@@ -100,7 +101,12 @@ export class ApiAnswers {
   }
 
   uploads(): ApiUploads {
-    return uploadsAnswer(this.#source, this.#traffic, this.#asking.now());
+    return uploadsAnswer(this.#source, this.#api, this.#traffic, this.#asking.now());
+  }
+
+  /** What waits after a failure is tried now. */
+  retryUploads(): ApiRetriedUploads {
+    return { retried: this.#api.uploads.retry() };
   }
 
   problems(): ApiProblems {

@@ -60,7 +60,7 @@ function endedState({ status }: { readonly status: number }): ApiStepState {
 }
 
 function outputsOf(outputs: BuildRecord["outputs"]): ApiOutput[] {
-  return outputs.map(({ name, path }) => ({ name, path: path ?? null, url: null }));
+  return outputs.map(({ name, path }) => ({ name, path: path ?? null }));
 }
 
 /** Steps of a build that has ended; which needed which is not recorded. */

@@ -80,16 +80,18 @@ export class Traffic {
 }
 
 /** `GET /api/uploads`. */
-export function uploadsAnswer(source: StatusSource, traffic: Traffic, now: number): ApiUploads {
+export function uploadsAnswer(
+  source: StatusSource,
+  api: ApiSource,
+  traffic: Traffic,
+  now: number,
+): ApiUploads {
   const rates = traffic.rates(source, now);
   const failing = source.health().problems.filter(({ part }) => part === "uploads");
   return {
     now,
-    ...uploadSummary(source),
-    paths: source
-      .pendingUploads()
-      .slice(0, shownPaths)
-      .map((path) => ({ path, since: null })),
+    ...uploadSummary(source, api),
+    paths: api.uploads.paths(shownPaths),
     caches: source.remoteStores().map(({ name, puts, putBytes }) => {
       const problem = failing.find(({ subject }) => subject === name);
       return {

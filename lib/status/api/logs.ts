@@ -58,7 +58,9 @@ const headers = {
   "cache-control": "no-cache",
   "accept-ranges": "bytes",
 } as const;
-const contentType = "text/plain; charset=utf-8";
+/** Of all logs, whatever is in them. */
+export const logContentType = "text/plain; charset=utf-8";
+const contentType = logContentType;
 
 async function find(api: ApiSource, { drv, try: number }: LogQuestion): Promise<LogRecord> {
   const logs = await api.logs.list(drv);

@@ -35,12 +35,12 @@ export function openProblems(source: StatusSource): readonly ApiProblem[] {
 }
 
 /** What waits to be uploaded. An outage began when its problem did. */
-export function uploadSummary(source: StatusSource): ApiUploadSummary {
+export function uploadSummary(source: StatusSource, api: ApiSource): ApiUploadSummary {
   const failing = source.health().problems.filter(({ part }) => part === "uploads");
   const since = Math.min(...failing.map((problem) => problem.since));
   return {
     waiting: source.pendingUploadCount(),
-    oldestSince: null,
+    oldestSince: api.uploads.oldestSince() ?? null,
     failingSince: failing.length === 0 ? null : since,
   };
 }
@@ -153,7 +153,7 @@ export class Overview {
       history,
       runningNow: await runningSteps(source, api, this.#numbers, { now, limit: shownRows }),
       results: await this.#results(now),
-      uploads: uploadSummary(source),
+      uploads: uploadSummary(source, api),
       skipped: source
         .skippedBuilds()
         .slice(0, shownRows)

@@ -6,7 +6,7 @@
  */
 import type { StepRow, SystemView } from "../../scheduler/index.js";
 import type { StepExplanation } from "../types.js";
-import type { ApiCost, ApiHistory, ApiProblem, ApiTopic } from "./types.js";
+import type { ApiCost, ApiHistory, ApiLeader, ApiProblem, ApiTopic } from "./types.js";
 
 /** A build of the queue by its names. */
 export interface NamedBuild {
@@ -115,12 +115,22 @@ export interface ApiRecords {
   errors(builds: readonly number[]): Promise<ReadonlyMap<number, string>>;
 }
 
+/** Jobs of the upload queue that are not done. */
+export interface ApiUploadQueue {
+  /** The first paths in queue order, with the time from which each waits. */
+  paths(limit: number): readonly { readonly path: string; readonly since: number }[];
+  /** From when on the oldest job waits; undefined: there is none. */
+  oldestSince(): number | undefined;
+  /** Jobs that wait after a failure are tried now; how many there were. */
+  retry(): number;
+}
+
 /** See the head of this file. */
 export interface ApiSource {
   /** What the configuration says about the page. Read at each use: a reload changes it. */
   settings(): { readonly farmName: string | undefined; readonly frontendUrl: string | undefined };
   /** In standby: the runner that leads. */
-  leader(): { readonly name: string; readonly url: string | null } | undefined;
+  leader(): ApiLeader | undefined;
   /** Which order the queue has; `own` is a rule of the embedder's. */
   stepOrder(): "Legacy" | "WithRdeps" | "WithCriticalPath" | "own";
   /** `expectedMs` of steps of which nothing is known. */
@@ -139,6 +149,7 @@ export interface ApiSource {
   /** Problems that are over, the last one first. */
   endedProblems(): readonly ApiProblem[];
   readonly records: ApiRecords;
+  readonly uploads: ApiUploadQueue;
   readonly logs: {
     /** Oldest first. */
     list(drv: string): Promise<readonly LogRecord[]>;

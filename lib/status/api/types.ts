@@ -6,7 +6,7 @@
  * A member that is not known is `null` (it stays in the JSON). Sentences are complete and in English, without a full stop.
  */
 
-/** `leader` of an answer in standby, and problems, as `/health` has them. */
+/** Something that does not work, or did not, as `/health` has it. */
 export interface ApiProblem {
   readonly part: string;
   readonly code: string;
@@ -32,13 +32,21 @@ export type ApiReason =
 /** Steps by reason; those of no step may be missing. */
 export type ApiReasonCounts = { readonly [reason in ApiReason]?: number };
 
+/** The runner that owns the database, as the database knows it. */
+export interface ApiLeader {
+  /** Its host, or the address that it has for the database. */
+  readonly name: string;
+  /** When it connected to the database. */
+  readonly since: number;
+}
+
 /** State of the runner, part of `/api/overview` and of each `changed` event. */
 export interface ApiState {
   readonly state: "starting" | "standby" | "active" | "draining" | "stopping";
   /** When the process began its work. */
   readonly startedAt: number;
   /** In standby: the runner that leads, as far as it is known. */
-  readonly leader: { readonly name: string; readonly url: string | null } | null;
+  readonly leader: ApiLeader | null;
 }
 
 /** One system's part of the queue. */
@@ -118,6 +126,7 @@ export interface ApiResult {
 /** Short picture of the uploads. */
 export interface ApiUploadSummary {
   readonly waiting: number;
+  /** Null where nothing waits. */
   readonly oldestSince: number | null;
   readonly failingSince: number | null;
 }
@@ -353,13 +362,11 @@ export interface ApiBlocker {
   readonly usualMs: number | null;
 }
 
-/** An output and where it can be had. */
+/** An output. */
 export interface ApiOutput {
   readonly name: string;
   /** Store path; null while it is not known. */
   readonly path: string | null;
-  /** Narinfo in the first cache; null where there is none. */
-  readonly url: string | null;
 }
 
 /** `GET /api/builds/{id}`. */
@@ -467,8 +474,8 @@ export interface ApiJobsets {
 /** `GET /api/uploads`. */
 export interface ApiUploads extends ApiUploadSummary {
   readonly now: number;
-  /** Oldest first; at most 100. */
-  readonly paths: readonly { readonly path: string; readonly since: number | null }[];
+  /** Those in progress first, then oldest first; at most 100. */
+  readonly paths: readonly { readonly path: string; readonly since: number }[];
   readonly caches: readonly {
     readonly name: string;
     readonly puts: number;
@@ -478,6 +485,12 @@ export interface ApiUploads extends ApiUploadSummary {
     readonly failingSince: number | null;
     readonly error: string | null;
   }[];
+}
+
+/** `POST /api/uploads/retry`. */
+export interface ApiRetriedUploads {
+  /** Jobs that waited after a failure and are tried now. */
+  readonly retried: number;
 }
 
 /** `GET /api/problems`: open ones first, then by end, newest first. */

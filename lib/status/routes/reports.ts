@@ -1,4 +1,5 @@
 /** Routes that tell of the whole runner, in the form that Hydra's front-end and monitoring know. */
+import type { StepView } from "../../scheduler/index.js";
 import { explanationJson } from "../answers/explanation.js";
 import { overviewJson } from "../answers/overview.js";
 import { statusJson } from "../answers/runner-report.js";
@@ -13,7 +14,18 @@ import {
 import { jsonReply, listReply, type Reply } from "../http/http-reply.js";
 import { expositionContentType, printExposition } from "../metrics/exposition.js";
 import { stateFamilies } from "../metrics/state-families.js";
-import { buildId, parseDerivation, type Route, type RouteContext } from "./route.js";
+import * as schemas from "../openapi/reports.js";
+import type { AnySchema } from "../openapi/schema.js";
+import {
+  buildId,
+  buildParameter,
+  drvParameter,
+  json,
+  parseDerivation,
+  type Route,
+  type RouteAbout,
+  type RouteContext,
+} from "./route.js";
 
 async function buildActive(context: RouteContext): Promise<Reply> {
   return jsonReply({ active: await context.source.isBuildActive(buildId(context)) });
@@ -68,68 +80,144 @@ function uploads({ source }: RouteContext): Reply {
   return listReply("paths", source.pendingUploads(), "pathCount", (path) => path);
 }
 
+type Described = Pick<RouteAbout, "id" | "summary" | "path" | "refusals"> &
+  Partial<Pick<RouteAbout, "answers">>;
+
+function monitoring(pattern: string, about: Described, schema: AnySchema, answer: Route["answer"]): Route {
+  return {
+    method: "GET",
+    pattern,
+    about: {
+      group: "monitoring",
+      answers: { 200: { about: "Yes", schema }, 503: { about: "No", schema } },
+      ...about,
+    },
+    answer,
+  };
+}
+
+function report(pattern: string, about: Described, schema: AnySchema, answer: Route["answer"]): Route {
+  return { method: "GET", pattern, about: { group: "status", answers: json(schema), ...about }, answer };
+}
+
+function queuedSteps({ source }: RouteContext, isWanted: (step: StepView) => boolean): Reply {
+  const steps = source.queues().flatMap((queue) => queue.steps.filter(isWanted));
+  return listReply("steps", steps, "stepCount", queuedStepJson);
+}
+
 /** Health, metrics and everything below `/status`. */
 export const reportRoutes: readonly Route[] = [
-  { method: "GET", pattern: "/health", answer: health },
-  { method: "GET", pattern: "/ready", answer: ready },
-  { method: "GET", pattern: "/metrics", answer: exposition },
+  monitoring(
+    "/health",
+    { id: "health", summary: "Whether anything is wrong, and what." },
+    schemas.health,
+    health,
+  ),
+  monitoring("/ready", { id: "ready", summary: "Whether the runner does its work." }, schemas.ready, ready),
   {
     method: "GET",
-    pattern: "/status",
-    answer: ({ source, metrics, now }) => jsonReply(statusJson(source, metrics, now)),
+    pattern: "/metrics",
+    about: {
+      id: "metrics",
+      group: "monitoring",
+      summary: "Metrics in Prometheus' text format.",
+      answers: { 200: { about: "One exposition", contentType: expositionContentType } },
+    },
+    answer: exposition,
   },
-  {
-    method: "GET",
-    pattern: "/status/overview",
-    answer: async ({ source, metrics, now }) => jsonReply(await overviewJson(source, metrics, now)),
-  },
-  { method: "GET", pattern: "/status/machines", answer: machines },
-  { method: "GET", pattern: "/status/jobsets", answer: jobsets },
-  {
-    method: "GET",
-    pattern: "/status/builds",
-    answer: ({ source }) => listReply("builds", source.builds(), "buildCount", buildJson),
-  },
-  {
-    method: "GET",
-    pattern: "/status/steps",
-    answer: ({ source }) => listReply("steps", source.steps(), "stepCount", stepJson),
-  },
-  {
-    method: "GET",
-    pattern: "/status/runnable",
-    answer: ({ source }) =>
-      listReply(
-        "steps",
-        source.steps().filter((step) => step.runnable),
-        "stepCount",
-        stepJson,
-      ),
-  },
-  { method: "GET", pattern: "/status/queues", answer: queues },
-  {
-    method: "GET",
-    pattern: "/status/queues/jobs",
-    answer: ({ source }) =>
-      listReply(
-        "steps",
-        source.queues().flatMap((queue) => queue.steps),
-        "stepCount",
-        queuedStepJson,
-      ),
-  },
-  {
-    method: "GET",
-    pattern: "/status/queues/scheduled",
-    answer: ({ source }) =>
-      listReply(
-        "steps",
-        source.queues().flatMap((queue) => queue.steps.filter((step) => step.state === "running")),
-        "stepCount",
-        queuedStepJson,
-      ),
-  },
-  { method: "GET", pattern: "/status/uploads", answer: uploads },
-  { method: "GET", pattern: "/status/build/{}/active", answer: buildActive },
-  { method: "GET", pattern: "/status/steps/{}/why", answer: whyNotRunning },
+  report(
+    "/status",
+    { id: "status", summary: "The runner, its machines, jobsets and stores." },
+    schemas.status,
+    ({ source, metrics, now }) => jsonReply(statusJson(source, metrics, now)),
+  ),
+  report(
+    "/status/overview",
+    { id: "statusOverview", summary: "One small document about the whole farm; `/api/overview` says more." },
+    schemas.overview,
+    async ({ source, metrics, now }) => jsonReply(await overviewJson(source, metrics, now)),
+  ),
+  report(
+    "/status/machines",
+    { id: "statusMachines", summary: "Machines by host name." },
+    schemas.machines,
+    machines,
+  ),
+  report(
+    "/status/jobsets",
+    { id: "statusJobsets", summary: "Jobsets that had a build in the queue." },
+    schemas.jobsets,
+    jobsets,
+  ),
+  report(
+    "/status/builds",
+    { id: "statusBuilds", summary: "Builds of the queue." },
+    schemas.builds,
+    ({ source }) => listReply("builds", source.builds(), "buildCount", buildJson),
+  ),
+  report(
+    "/status/steps",
+    { id: "statusSteps", summary: "Steps of the queue." },
+    schemas.steps,
+    ({ source }) => listReply("steps", source.steps(), "stepCount", stepJson),
+  ),
+  report(
+    "/status/runnable",
+    { id: "statusRunnable", summary: "Steps whose inputs are there, those that run included." },
+    schemas.steps,
+    ({ source }) => {
+      const steps = source.steps().filter((step) => step.runnable);
+      return listReply("steps", steps, "stepCount", stepJson);
+    },
+  ),
+  report(
+    "/status/queues",
+    { id: "statusQueues", summary: "Steps that can run, by system." },
+    schemas.queues,
+    queues,
+  ),
+  report(
+    "/status/queues/jobs",
+    { id: "statusQueuedJobs", summary: "Steps that can run, of all systems." },
+    schemas.queuedSteps,
+    (context) => queuedSteps(context, () => true),
+  ),
+  report(
+    "/status/queues/scheduled",
+    { id: "statusScheduled", summary: "Steps that run." },
+    schemas.queuedSteps,
+    (context) => queuedSteps(context, ({ state }) => state === "running"),
+  ),
+  report(
+    "/status/uploads",
+    { id: "statusUploads", summary: "Store paths that wait to be uploaded." },
+    schemas.uploads,
+    uploads,
+  ),
+  report(
+    "/status/build/{}/active",
+    {
+      id: "buildActive",
+      summary: "Whether the database has an unfinished build with this id.",
+      path: [buildParameter],
+      refusals: [404],
+    },
+    schemas.active,
+    buildActive,
+  ),
+  report(
+    "/status/steps/{}/why",
+    {
+      id: "whyNotRunning",
+      summary: "Why a step does not run, or what became of it.",
+      path: [drvParameter],
+      answers: {
+        200: { about: "The scheduler's answer, or what is recorded", schema: schemas.explanation },
+        404: { about: "Not known, with the code `unknown`", schema: schemas.explanation },
+      },
+      refusals: [400],
+    },
+    schemas.explanation,
+    whyNotRunning,
+  ),
 ];

@@ -5,7 +5,9 @@ import type { Reply } from "../http/http-reply.js";
 import { isDatabaseId } from "../http/request-body.js";
 import type { StatusRequest } from "../http/status-request.js";
 import type { Metrics } from "../metrics/metrics.js";
+import type { AnySchema } from "../openapi/schema.js";
 import type { StatusSource } from "../types.js";
+import type { QueryParameter } from "./query.js";
 
 /** What a handler gets. `now` is in milliseconds since the epoch. */
 export interface RouteContext {
@@ -22,12 +24,64 @@ export interface RouteContext {
   readonly parameters: readonly string[];
 }
 
+/** What stands in the place of a `{}`. */
+export interface PathParameter {
+  readonly name: string;
+  readonly about: string;
+}
+
+/** An answer that is not a refusal. */
+export interface AnswerAbout {
+  readonly about: string;
+  /** Default: JSON. */
+  readonly contentType?: string;
+  /** Default: text. */
+  readonly schema?: AnySchema;
+}
+
+/** Groups of routes. */
+export type RouteGroup = "page" | "live data" | "actions" | "status" | "monitoring";
+
+/** What `/openapi.json` says of a route. */
+export interface RouteAbout {
+  /** Unique. */
+  readonly id: string;
+  readonly group: RouteGroup;
+  /** One line. */
+  readonly summary: string;
+  /** More, where one line is not enough. */
+  readonly details?: string;
+  /** One for each `{}` of the pattern. */
+  readonly path?: readonly PathParameter[];
+  readonly query?: readonly QueryParameter[];
+  /** The JSON object that has to be sent. */
+  readonly body?: AnySchema;
+  /** By status number. */
+  readonly answers: Readonly<Record<number, AnswerAbout>>;
+  /** Status numbers of refusals, besides those that any route has. */
+  readonly refusals?: readonly number[];
+}
+
 /** One route and its handler. */
 export interface Route {
+  readonly about: RouteAbout;
   readonly method: "GET" | "PUT" | "POST";
   /** `{}` stands for one path segment. Patterns without it also match with one trailing slash. */
   readonly pattern: string;
   readonly answer: (context: RouteContext) => Reply | Promise<Reply>;
+}
+
+/** A derivation in a path. */
+export const drvParameter: PathParameter = {
+  name: "drv",
+  about: "Base name or full path of a derivation",
+};
+/** A build in a path. */
+export const buildParameter: PathParameter = { name: "id", about: "Id of a build" };
+
+/** A JSON object as the only answer. */
+export function json(schema: AnySchema, about = "The answer"): RouteAbout["answers"] {
+  return { 200: { about, schema } };
 }
 
 /** A build, step, machine or address that does not exist. */

@@ -63,6 +63,33 @@ it("tells of failures that are repeated, of what was written, and of what was th
   for (const { ms } of tries) expect(ms).toBeGreaterThanOrEqual(0);
 });
 
+it("tries what failed again at once when it is asked to, and knows since when it waits", async () => {
+  const leaf = sample("a", file("leaf"));
+  const cache = await binaryCacheOn(failing(1), "compression=none");
+  const options = {
+    folder: join(folder, "journal"),
+    caches: () => [cache],
+    closure: () => Promise.resolve([leaf.info]),
+    openNar: narsOf(leaf),
+    retryDelayMs: 3_600_000,
+    maxRetryDelayMs: 3_600_000,
+  };
+  const tries: UploadTry[] = [];
+  const queue = await UploadQueue.open({ ...options, onTry: (ended) => tries.push(ended) });
+  expect(queue.retryNow()).toBe(0);
+  const begin = Date.now();
+  const { done } = await queue.enqueue({ paths: [leaf.info.path] });
+  await expect.poll(() => tries.length).toBe(1);
+  await expect.poll(() => queue.retryNow()).toBe(1);
+  await done;
+  expect(tries.map(({ outcome }) => outcome.kind)).toEqual(["failed", "uploaded"]);
+  expect(queue.retryNow()).toBe(0);
+  const [{ job: { addedAt = 0 } = {} } = {}] = tries;
+  expect(addedAt).toBeGreaterThanOrEqual(begin);
+  expect(addedAt).toBeLessThanOrEqual(Date.now());
+  await queue.close();
+});
+
 it("tells of a job that can never be done, once for each cache", async () => {
   const leaf = sample("a", file("leaf"));
   const cache = await binaryCacheOn(failing(0), "compression=none");

@@ -156,7 +156,7 @@ describe("a build that has ended", () => {
       words: "dependency failed after 1 min 5 s: builder failed with exit code 2",
       error: "builder failed with exit code 2\nmore",
       steps: { total: 1, done: 0, running: 0, failed: 1 },
-      outputs: [{ name: "out", path: null, url: null }],
+      outputs: [{ name: "out", path: null }],
       products: [{ name: "a.iso", size: 5 }],
       blockedBy: [],
     });

@@ -52,6 +52,7 @@ export async function openFarm(
     queuedBuilds: () => builds.values(),
     history: async () => ({ intervalMs: 60_000, points: [] }),
     endedProblems: () => [],
+    uploads: { paths: () => [], oldestSince: () => undefined, retry: () => 0 },
     logs: { list: async () => [] },
     listen: (listener) => {
       listeners.add(listener);

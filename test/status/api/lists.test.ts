@@ -69,17 +69,28 @@ describe("lists", () => {
           canRecord: true,
           problems: [{ ...problem, since: 5_000 }],
         }),
-        pendingUploads: () => ["a", "b"],
         pendingUploadCount: () => 1,
         remoteStores: () => [store, { ...store, name: "other" }],
       },
-      api: { endedProblems: () => [{ ...problem, since: 1_000, until: 2_000 }] },
+      api: {
+        endedProblems: () => [{ ...problem, since: 1_000, until: 2_000 }],
+        uploads: {
+          paths: (limit) => ["a", "b"].slice(0, limit).map((path) => ({ path, since: 3_000 })),
+          oldestSince: () => 3_000,
+          retry: () => 7,
+        },
+      },
+      token: "secret",
     });
     const uploads: ApiUploads = (await farm.ask("GET", "/api/uploads")).json;
     expect(uploads).toMatchObject({
       waiting: 1,
+      oldestSince: 3_000,
       failingSince: 5_000,
-      paths: [{ path: "a" }, { path: "b" }],
+      paths: [
+        { path: "a", since: 3_000 },
+        { path: "b", since: 3_000 },
+      ],
       caches: [
         { name: "cache", puts: 3, failingSince: 5_000, error: "503" },
         { name: "other", failingSince: null, error: null },
@@ -89,6 +100,9 @@ describe("lists", () => {
       { code: "upload-failing", since: 5_000, until: null },
       { code: "upload-failing", since: 1_000, until: 2_000 },
     ]);
+    expect((await farm.ask("POST", "/api/uploads/retry")).status).toBe(401);
+    const headers = { authorization: "Bearer secret" };
+    expect((await farm.ask("POST", "/api/uploads/retry", { headers })).json).toEqual({ retried: 7 });
   });
 
   it("the timeline has attempts by begin, and machines that are gone", async () => {

@@ -59,7 +59,12 @@ function ConnectionText({ connection }: { readonly connection: Link }): JSX.Elem
 
 function Leader({ leader }: { readonly leader: ApiState["leader"] }): JSX.Element {
   if (leader === null) return <> · another runner leads</>;
-  return <> · {leader.url === null ? leader.name : <a href={leader.url}>{leader.name}</a>} leads</>;
+  return (
+    <>
+      {" "}
+      · {leader.name} leads for <Ago at={leader.since} suffix="" />
+    </>
+  );
 }
 
 function StateLine({

@@ -52,7 +52,7 @@ const pathColumns: readonly Column<Path>[] = [
     key: "since",
     title: "Waits",
     kind: "number",
-    cell: ({ since }) => (since === null ? "" : <Ago at={since} suffix="" />),
+    cell: ({ since }) => <Ago at={since} suffix="" />,
   },
 ];
 

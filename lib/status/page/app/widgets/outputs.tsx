@@ -1,4 +1,4 @@
-/** Outputs, and where they can be had. */
+/** Outputs of a build or step. */
 import type { JSX } from "preact";
 import type { ApiOutput } from "../../../api/types.js";
 import { CopyButton } from "./copy.js";
@@ -10,7 +10,7 @@ export function Outputs({ outputs }: { readonly outputs: readonly ApiOutput[] })
   return (
     <Panel title="Outputs">
       <ul class="plain">
-        {outputs.map(({ name, path, url }) => (
+        {outputs.map(({ name, path }) => (
           <li key={name}>
             <strong>{name}</strong>{" "}
             {path === null ? (
@@ -20,7 +20,6 @@ export function Outputs({ outputs }: { readonly outputs: readonly ApiOutput[] })
                 <span class="mono">{path}</span> <CopyButton text={path} what={`path of ${name}`} />
               </>
             )}
-            {url === null ? null : <a href={url}>narinfo</a>}
           </li>
         ))}
       </ul>
