@@ -76,7 +76,7 @@ describe("ownership", () => {
     await write(a, 1);
     await expect(write(b, 2)).rejects.toMatchObject({ code: "fenced" });
     const waiting = b.lock.acquire();
-    const { name, since = 0 } = await until("the standby to see who leads", async () => b.lock.otherOwner);
+    const { name, since } = await until("the standby to see who leads", async () => b.lock.otherOwner);
     expect(name).toBe(hostname());
     expect(Math.abs(Date.now() - since)).toBeLessThan(600_000);
     expect(a.lock.otherOwner).toBeUndefined();

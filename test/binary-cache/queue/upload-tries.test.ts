@@ -84,7 +84,7 @@ it("tries what failed again at once when it is asked to, and knows since when it
   await done;
   expect(tries.map(({ outcome }) => outcome.kind)).toEqual(["failed", "uploaded"]);
   expect(queue.retryNow()).toBe(0);
-  const [{ job: { addedAt = 0 } = {} } = {}] = tries;
+  const addedAt = tries[0]?.job.addedAt ?? 0;
   expect(addedAt).toBeGreaterThanOrEqual(begin);
   expect(addedAt).toBeLessThanOrEqual(Date.now());
   await queue.close();
