@@ -7,7 +7,7 @@ import { UploadEvents } from "../../../lib/runner/outputs/upload-events.js";
 
 const path = parseStorePath(`${"a".repeat(32)}-out`);
 const drv = parseStorePath(`${"a".repeat(32)}-out.drv`);
-const job: UploadJob = { id: "000000000001", paths: [path], log: { drv, file: "/log" } };
+const job: UploadJob = { id: "000000000001", addedAt: 500, paths: [path], log: { drv, file: "/log" } };
 const refused = { kind: "failed", error: new Error("refused"), retried: true } as const;
 
 function setup() {
