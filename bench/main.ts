@@ -19,6 +19,7 @@ const parts: Readonly<Record<string, () => Promise<{ readonly run: Benchmark }>>
   "scheduler-throughput": () => import("./scheduler-throughput.js"),
   "failing-dependents": () => import("./failing-dependents.js"),
   ingestion: () => import("./ingestion.js"),
+  fleet: () => import("./fleet.js"),
   transfer: () => import("./transfer.js"),
 };
 
