@@ -11,8 +11,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { packageVersion } from "../lib/version.js";
-import type { Benchmark } from "./benchmark.js";
+import { referenceProtocolVersion } from "../lib/config/index.js";
+import { atMost, type Benchmark } from "./benchmark.js";
 import { withFarm } from "./farm.js";
 
 const pingMs = 10_000;
@@ -30,7 +30,7 @@ interface Cost {
 /** Joins the builders to a server, lets them ping, and measures the server's process. */
 async function measure(pid: number, port: number, count: number, seconds: number): Promise<Cost> {
   const cpuBefore = await cpuSeconds(pid);
-  const builders = start("builders", [port, count, pingMs, packageVersion]);
+  const builders = start("builders", [port, count, pingMs, referenceProtocolVersion]);
   let lost = 0;
   try {
     const joinedMs = await new Promise<number>((resolve, reject) => {
@@ -92,21 +92,44 @@ export const run: Benchmark = async ([builders = "2000", duration = "20"]) => {
       const blocksBefore = (await readFile(probeFile, "latin1")).length;
       const cost = await measure(pair.runner.pid, Number(new URL(pair.gatewayUrl).port), count, seconds);
       const blocks = (await readFile(probeFile, "latin1")).slice(blocksBefore).split("\n").map(Number);
-      return {
-        builders: count,
-        "all joined, ms": cost.joinedMs,
-        "all joined, bare server, ms": bare.joinedMs,
-        "CPU for the joins, ms": cost.joinCpuMs,
-        "CPU for the joins, bare server, ms": bare.joinCpuMs,
-        "CPU while pinging, % of a core": cost.cpuPercent,
-        "CPU while pinging, bare server, %": bare.cpuPercent,
-        "runner, MB": cost.residentMb,
-        "runner before, MB": idleMb,
-        "bare server, MB": bare.residentMb,
-        "kB a builder": ((cost.residentMb - idleMb) * 1024) / count,
-        "longest block, ms": Math.max(...blocks),
-        "builders lost": cost.lost,
-      };
+      const yardstick = (value: number) => ({ name: "bare node:http2 server", value });
+      return [
+        {
+          figure: "all joined",
+          value: cost.joinedMs,
+          unit: "ms",
+          yardstick: yardstick(bare.joinedMs),
+          goal: atMost(3_000),
+        },
+        {
+          figure: "processor time of a join",
+          value: cost.joinCpuMs / count,
+          unit: "ms",
+          yardstick: yardstick(bare.joinCpuMs / count),
+        },
+        {
+          figure: "processor while pinging",
+          value: cost.cpuPercent,
+          unit: "% of a core",
+          yardstick: yardstick(bare.cpuPercent),
+          goal: atMost(10),
+        },
+        {
+          figure: "resident",
+          value: cost.residentMb,
+          unit: "MB",
+          yardstick: yardstick(bare.residentMb),
+          goal: atMost(250),
+        },
+        { figure: "resident, a builder", value: ((cost.residentMb - idleMb) * 1024) / count, unit: "kB" },
+        {
+          figure: "longest block of the event loop",
+          value: Math.max(...blocks),
+          unit: "ms",
+          goal: atMost(50),
+        },
+        { figure: "builders lost", value: cost.lost, unit: "", goal: atMost(0) },
+      ];
     });
   } finally {
     await rm(probeFile, { force: true });

@@ -181,6 +181,8 @@ export interface SchedulerQueries {
   hasMachine(id: MachineId): boolean;
   /** When `advance` has something to do next; undefined: nothing is scheduled. */
   nextEventAt(): number | undefined;
+  /** False when `assign` would find nothing: no step is ready whose machines may have capacity. */
+  mayAssign(): boolean;
 }
 
 /** Copies of the state as plain data, for status, metrics and tests. Undefined: the id is unknown. */
@@ -217,6 +219,8 @@ export interface SchedulerViews {
   attempts(): AttemptView[];
   /** All machines, judged as of `now`. */
   machines(now: number): MachineView[];
+  /** The machines that are held because of faults, judged as of `now`. */
+  heldMachines(now: number): MachineView[];
   /** All jobsets. */
   jobsets(): JobsetView[];
   /** Ready and running steps per system in dispatch order. Sorts all of them, so for the status API only. */

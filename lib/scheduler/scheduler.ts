@@ -281,6 +281,10 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     return this.#core.settled().timers.nextAt;
   }
 
+  mayAssign(): boolean {
+    return this.#core.settled().board.best() !== undefined;
+  }
+
   advance(now: number, random: Random): Effect[] {
     const effects: Effect[] = [];
     this.#core.settledAt(now).timers.run({ now, random, effects });
@@ -351,6 +355,14 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   machines(now: number): views.MachineView[] {
     const core = this.#core.at(now);
     return [...core.pool.machines.values()].map((machine) => snapshot.machineView(core, machine));
+  }
+
+  heldMachines(now: number): views.MachineView[] {
+    const core = this.#core.at(now);
+    const held = [...core.pool.machines.values()].filter(({ breaker }) => breaker.held(now));
+    return held
+      .map((machine) => snapshot.machineView(core, machine))
+      .filter((view) => view.disabledUntil > now);
   }
 
   jobsets(): views.JobsetView[] {

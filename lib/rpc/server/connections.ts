@@ -37,8 +37,8 @@ interface Connection {
   readonly address: string;
   /** Of calls without a token. */
   readonly principal: Principal;
-  /** A call was accepted. */
-  known: boolean;
+  /** Closes the connection unless a call is accepted before. */
+  stranger: NodeJS.Timeout | undefined;
 }
 
 /** All open connections of a server. */
@@ -77,17 +77,15 @@ export class Connections {
     this.#perAddress.set(host, count);
     this.#lastId += 1;
     const address = remoteAddress === undefined ? "unix" : `${host}:${remotePort ?? 0}`;
-    const connection: Connection = { id: this.#lastId, address, principal, known: false };
+    const connection: Connection = { id: this.#lastId, address, principal, stranger: undefined };
     this.#open.set(session, connection);
     session.setLocalWindowSize(connectionWindow);
     const stop = this.#keepAlive(session, address);
-    const stranger = setTimeout(() => {
-      if (!connection.known) session.destroy();
-    }, strangerTimeoutMs);
-    stranger.unref();
+    connection.stranger = setTimeout(() => session.destroy(), strangerTimeoutMs);
+    connection.stranger.unref();
     session.once("close", () => {
       stop();
-      clearTimeout(stranger);
+      clearTimeout(connection.stranger);
       this.#open.delete(session);
       const left = (this.#perAddress.get(host) ?? 1) - 1;
       if (left > 0) this.#perAddress.set(host, left);
@@ -117,7 +115,9 @@ export class Connections {
   /** A call on the connection was accepted. */
   accepted(session: Http2Session | undefined): void {
     const connection = session && this.#open.get(session);
-    if (connection !== undefined) connection.known = true;
+    if (connection?.stranger === undefined) return;
+    clearTimeout(connection.stranger);
+    connection.stranger = undefined;
   }
 
   /** Says good-bye (GOAWAY) and lets running calls finish for `graceMs`. */

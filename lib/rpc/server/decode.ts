@@ -9,6 +9,24 @@ const mostFields = 700_000;
 /** Bytes that are decoded before other work gets a turn. */
 const bytesPerTurn = 131_072;
 
+/** Whether `decodeNow` may decode a message of these bytes. */
+export function isDecodedAtOnce(bytes: Uint8Array): boolean {
+  return bytes.length <= bytesPerTurn;
+}
+
+/**
+ * A message that is small enough to be decoded at once; it is not checked how small it is.
+ *
+ * @throws RpcError `internal` for bytes that are not such a message
+ */
+export function decodeNow<S extends DescMessage>(schema: S, bytes: Uint8Array): MessageShape<S> {
+  try {
+    return mergeFromBinary(schema, create(schema), bytes);
+  } catch (cause) {
+    throw undecodable(schema, cause);
+  }
+}
+
 /**
  * A whole message.
  *
@@ -25,7 +43,11 @@ export async function decode<S extends DescMessage>(schema: S, bytes: Uint8Array
       if (part.length < bytes.length) await turn();
     }
   } catch (cause) {
-    throw new RpcError("internal", `undecodable ${schema.typeName}`, { cause });
+    throw undecodable(schema, cause);
   }
   return message;
+}
+
+function undecodable({ typeName }: DescMessage, cause: unknown): RpcError {
+  return new RpcError("internal", `undecodable ${typeName}`, { cause });
 }

@@ -59,6 +59,12 @@ async function removeStale(path: string): Promise<void> {
   await unlink(path);
 }
 
+/**
+ * Connections that may wait to be accepted: all builders of a large farm come back at once. The kernel's own limit
+ * (`net.core.somaxconn`) may be lower.
+ */
+const backlog = 4_096;
+
 /** Resolves when the server accepts connections. */
 export async function listen(server: Server, options: ListenerOptions): Promise<void> {
   if (options.kind === "unix") await removeStale(options.path);
@@ -69,8 +75,9 @@ export async function listen(server: Server, options: ListenerOptions): Promise<
       server.off("error", onError);
       resolve();
     };
-    if (options.kind === "tcp") server.listen({ host: options.host, port: options.port }, onListening);
-    else if (options.kind === "unix") server.listen({ path: options.path }, onListening);
+    if (options.kind === "tcp")
+      server.listen({ host: options.host, port: options.port, backlog }, onListening);
+    else if (options.kind === "unix") server.listen({ path: options.path, backlog }, onListening);
     else server.listen({ fd: options.fd }, onListening);
   });
 }

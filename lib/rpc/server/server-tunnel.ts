@@ -4,68 +4,98 @@
  * Orders wait in a bounded queue for the HTTP/2 stream to take them. Sending never waits for a builder: when the queue
  * is full the builder has stopped reading, and the tunnel is closed, which counts as a lost machine.
  */
-import { constants, type ServerHttp2Stream } from "node:http2";
+import { constants } from "node:http2";
+import { toBinary } from "@bufbuild/protobuf";
 import type { Logger } from "../../log.js";
 import { orderToWire, pingFromWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
-import type { BuilderRequest, RunnerRequest } from "../gen/runner/v1/streaming_pb.js";
-import { maxMessageBytes } from "../stream/index.js";
+import {
+  type BuilderRequest,
+  type RunnerRequest,
+  RunnerRequestSchema,
+} from "../gen/runner/v1/streaming_pb.js";
+import { maxMessageBytes, messageFrame } from "../stream/index.js";
 import type { BuilderPing, Peer, RunnerOrder, TunnelConnection } from "../types.js";
+import type { ServerCall } from "./serve-call.js";
+import type { TunnelRequests } from "./tunnel-requests.js";
 
 /** How long a closed tunnel may take to say so before the stream is reset. */
 const closingMs = 2_000;
 
 /** The call that carries a tunnel. */
 export interface ServerTunnelOptions {
-  readonly peer: Peer;
-  readonly stream: ServerHttp2Stream;
-  readonly requests: AsyncIterator<BuilderRequest>;
-  readonly signal: AbortSignal;
+  readonly call: ServerCall;
+  /** What follows the join. */
+  readonly requests: TunnelRequests;
   readonly queueLimit: number;
   readonly logger: Logger;
 }
 
-/** An open tunnel, as its handler sees it. */
+/** An open tunnel, as its handler sees it. Thousands may be open, so it makes only what is asked for. */
 export class ServerTunnel implements TunnelConnection {
   readonly peer: Peer;
-  readonly messages: AsyncIterable<BuilderPing>;
-  readonly closed: Promise<string>;
-  readonly signal: AbortSignal;
+  /** Resolves when nothing more goes down; rejects with the error that the call ends with. */
+  readonly over: Promise<void>;
   readonly #options: ServerTunnelOptions;
-  readonly #ended = new AbortController();
   readonly #queue: RunnerRequest[] = [];
-  #wake: () => void = () => {};
-  #tellClosed: (reason: string) => void = () => {};
+  /** The stream takes no more until it has drained. */
+  #blocked = false;
   /** Set when no further orders are taken; those queued still go out. */
   #finishing = false;
-  #failure: RpcError | undefined;
+  #endReason: string | undefined;
+  #aborter: AbortController | undefined;
+  #closed: { readonly promise: Promise<string>; readonly resolve: (reason: string) => void } | undefined;
+  #settle: (failure: RpcError | undefined) => void = () => {};
 
   constructor(options: ServerTunnelOptions) {
     this.#options = options;
-    this.peer = options.peer;
-    this.signal = this.#ended.signal;
-    this.closed = new Promise((resolve) => {
-      this.#tellClosed = resolve;
+    const { peer, signal } = options.call;
+    this.peer = peer;
+    this.over = new Promise((resolve, reject) => {
+      this.#settle = (failure) => (failure === undefined ? resolve() : reject(failure));
     });
-    this.messages = this.#readPings();
     const onAbort = (): void => this.#end("the builder left", undefined);
-    if (options.signal.aborted) onAbort();
-    else options.signal.addEventListener("abort", onAbort, { once: true });
+    if (signal.aborted) onAbort();
+    else signal.addEventListener("abort", onAbort, { once: true });
+  }
+
+  get messages(): AsyncIterable<BuilderPing> {
+    return { [Symbol.asyncIterator]: () => ({ next: () => this.#nextPing() }) };
+  }
+
+  get closed(): Promise<string> {
+    if (this.#closed === undefined) {
+      let resolve: (reason: string) => void = () => {};
+      const promise = new Promise<string>((settle) => {
+        resolve = settle;
+      });
+      this.#closed = { promise, resolve };
+      if (this.#endReason !== undefined) resolve(this.#endReason);
+    }
+    return this.#closed.promise;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#aborter === undefined) {
+      this.#aborter = new AbortController();
+      if (this.#endReason !== undefined) this.#aborter.abort(new RpcError("cancelled", this.#endReason));
+    }
+    return this.#aborter.signal;
   }
 
   /** @throws RpcError `invalid-argument` or `resource-exhausted` when the wire cannot carry the order */
   send(order: RunnerOrder): boolean {
     const message = orderToWire(order);
     checkSize(message);
-    if (this.signal.aborted || this.#finishing) return false;
+    if (this.#endReason !== undefined || this.#finishing) return false;
     if (this.#queue.length >= this.#options.queueLimit) {
       this.close("the builder does not read its orders");
       // Its window is shut, so that no trailers would get through either.
-      this.#options.stream.close(constants.NGHTTP2_CANCEL);
+      this.#options.call.stream.close(constants.NGHTTP2_CANCEL);
       return false;
     }
     this.#queue.push(message);
-    this.#wake();
+    this.#flush();
     return true;
   }
 
@@ -76,7 +106,7 @@ export class ServerTunnel implements TunnelConnection {
   /** The handler is done: what is queued goes out, then the call ends well. */
   finish(): void {
     this.#finishing = true;
-    this.#wake();
+    this.#flush();
   }
 
   /** The handler failed: the call ends with its error. */
@@ -84,33 +114,41 @@ export class ServerTunnel implements TunnelConnection {
     this.#end(error.message, error);
   }
 
-  /** What goes down, until the tunnel is over. @throws RpcError when it was closed or failed */
-  async *outgoing(): AsyncGenerator<RunnerRequest, undefined> {
-    for (;;) {
-      if (this.signal.aborted) break;
+  #flush(): void {
+    const { stream, meter } = this.#options.call;
+    while (!this.#blocked) {
       const message = this.#queue.shift();
-      if (message !== undefined) {
-        yield message;
-        continue;
+      if (message === undefined) break;
+      if (stream.closed || stream.destroyed || stream.writableEnded) {
+        this.#end("the builder left", undefined);
+        return;
       }
-      if (this.#finishing) break;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
+      const frame = messageFrame(toBinary(RunnerRequestSchema, message));
+      if (frame.length > maxMessageBytes) {
+        this.fail(new RpcError("resource-exhausted", `an order of ${frame.length} bytes exceeds the limit`));
+        return;
+      }
+      meter.bytesOut += frame.length;
+      if (stream.write(frame) || !stream.writableNeedDrain) continue;
+      this.#blocked = true;
+      stream.once("drain", () => {
+        this.#blocked = false;
+        this.#flush();
       });
     }
-    this.#end("the tunnel ended", undefined);
-    if (this.#failure !== undefined) throw this.#failure;
-    return undefined;
+    if (this.#finishing && this.#queue.length === 0 && !this.#blocked)
+      this.#end("the tunnel ended", undefined);
   }
 
   #end(reason: string, failure: RpcError | undefined): void {
-    if (this.signal.aborted) return;
-    this.#failure = failure;
+    if (this.#endReason !== undefined) return;
+    this.#endReason = reason;
     this.#queue.length = 0;
-    this.#ended.abort(new RpcError("cancelled", reason));
-    this.#tellClosed(reason);
-    this.#wake();
-    const { stream } = this.#options;
+    this.#options.requests.stop();
+    this.#aborter?.abort(new RpcError("cancelled", reason));
+    this.#closed?.resolve(reason);
+    this.#settle(failure);
+    const { stream } = this.#options.call;
     const reset = setTimeout(() => {
       if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
     }, closingMs);
@@ -118,20 +156,14 @@ export class ServerTunnel implements TunnelConnection {
     stream.once("close", () => clearTimeout(reset));
   }
 
-  async *#readPings(): AsyncGenerator<BuilderPing, undefined> {
-    const ended = new Promise<undefined>((resolve) => {
-      if (this.signal.aborted) resolve(undefined);
-      else this.signal.addEventListener("abort", () => resolve(undefined), { once: true });
-    });
+  async #nextPing(): Promise<IteratorResult<BuilderPing, undefined>> {
     for (;;) {
-      const next = this.#options.requests.next();
-      next.catch(() => {});
-      const result = await Promise.race([next, ended]).catch((cause: unknown) => {
+      const request = await this.#options.requests.next().catch((cause: unknown) => {
         throw new RpcError("cancelled", "the tunnel broke", { cause });
       });
-      if (result === undefined || result.done === true) return undefined;
-      const ping = this.#pingOf(result.value);
-      if (ping !== undefined) yield ping;
+      if (request === undefined) return { done: true, value: undefined };
+      const ping = this.#pingOf(request);
+      if (ping !== undefined) return { done: false, value: ping };
     }
   }
 

@@ -4,6 +4,7 @@
  */
 export type { BulkEvent } from "./bulk-parser.js";
 export { bulkHead, messageFrame } from "./frame.js";
+export { MessageAssembler } from "./message-assembler.js";
 export { readMessages } from "./message-reader.js";
 export {
   decodeGrpcMessage,

@@ -52,7 +52,7 @@ export class Adoption {
 
   /** Decides as far as possible now. Part of each dispatch round, before steps are assigned. */
   adoptWanted(): void {
-    for (const session of this.#sessions.all()) {
+    for (const session of this.#sessions.resuming()) {
       const mayAppear = !this.#monitor.loaded || this.#scheduler.now() < session.adoptionDeadline;
       for (const resumed of session.resumed) {
         if (resumed.state === "unmatched") this.#decide(session, resumed, mayAppear);

@@ -68,6 +68,8 @@ export class BuilderSessions {
   readonly #rejoinGraceMs: number;
   readonly #adoptionGraceMs: number;
   readonly #open = new Map<MachineId, OpenSession>();
+  /** Those that came with builds which are not settled yet. Few: each dispatch round looks at all of them. */
+  readonly #resuming = new Set<OpenSession>();
   /** Builds whose machine left while they were being adopted, by attempt; it may be back before that is done. */
   readonly #adopting = new Map<string, ResumedBuild>();
 
@@ -128,6 +130,7 @@ export class BuilderSessions {
     } finally {
       clearInterval(pings);
       clearTimeout(deadlinePassed);
+      this.#resuming.delete(session);
       for (const resumed of session.resumed) {
         if (resumed.state === "adopting") this.#adopting.set(resumed.build.buildId, resumed);
         else resumed.settle();
@@ -177,6 +180,11 @@ export class BuilderSessions {
     return [...this.#open.values()];
   }
 
+  /** The open sessions with builds that they came with and that are not settled yet. */
+  resuming(): Iterable<BuilderSession> {
+    return this.#resuming;
+  }
+
   /** Remembers the builds that are not attempts of the machine yet, until they are settled. */
   #resume(session: OpenSession, running: readonly RunningBuild[]): void {
     const { view } = this.#scheduler;
@@ -184,10 +192,12 @@ export class BuilderSessions {
       const known = view.attempt(attemptId(build.buildId))?.machine === session.id;
       return known ? (this.#adopting.get(build.buildId) ?? []) : new ResumedBuild(build);
     });
+    if (session.resumed.length > 0) this.#resuming.add(session);
     for (const one of session.resumed) {
       void one.whenSettled.then(() => {
         this.#adopting.delete(one.build.buildId);
         session.resumed = session.resumed.filter((other) => other !== one);
+        if (session.resumed.length === 0) this.#resuming.delete(session);
       });
     }
   }

@@ -85,7 +85,8 @@ export class HealthWatch {
       troubles.push(
         ...machineTroubles({
           builds: view.sizes().builds,
-          machines: scheduler.machines(),
+          machines: view.sizes().machines,
+          held: scheduler.heldMachines(),
           reasons: view.reasons(),
           now,
         }),

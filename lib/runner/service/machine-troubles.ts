@@ -6,22 +6,25 @@ import type { Trouble } from "../state/problems.js";
 export interface MachineFacts {
   /** Unfinished builds. */
   readonly builds: number;
-  readonly machines: readonly Pick<MachineView, "info" | "disabledUntil" | "consecutiveFailures">[];
+  /** Number of machines. */
+  readonly machines: number;
+  /** Those of them that are held. */
+  readonly held: readonly Pick<MachineView, "info" | "disabledUntil" | "consecutiveFailures">[];
   readonly reasons: Pick<ReasonCounts, "unsupported">;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
 
 /** All troubles of the moment. Without work to do, no machine is missed. */
-export function machineTroubles({ builds, machines, reasons, now }: MachineFacts): readonly Trouble[] {
-  const troubles: Trouble[] = machines
+export function machineTroubles({ builds, machines, held, reasons, now }: MachineFacts): readonly Trouble[] {
+  const troubles: Trouble[] = held
     .filter(({ disabledUntil }) => disabledUntil > now)
     .map(({ info, disabledUntil, consecutiveFailures }) => ({
       code: "machine-held",
       subject: info.hostname,
       cause: `held until ${new Date(disabledUntil).toISOString()} after ${consecutiveFailures} failures in a row`,
     }));
-  if (machines.length === 0 && builds > 0) {
+  if (machines === 0 && builds > 0) {
     troubles.push({ code: "no-machines", cause: `${builds} builds are waiting, and no machine has joined` });
   } else if (reasons.unsupported > 0) {
     troubles.push({

@@ -143,6 +143,10 @@ export class RunningScheduler {
     return this.#scheduler.machines(this.now());
   }
 
+  heldMachines(): MachineView[] {
+    return this.#scheduler.heldMachines(this.now());
+  }
+
   /** Something outside the scheduler changed that a dispatch round should look at. */
   requestRound(): void {
     if (this.#rounds === undefined) this.#roundRequested = true;
@@ -210,8 +214,10 @@ export class RunningScheduler {
   }
 
   updateMachine(id: MachineId, load: MachineLoad): void {
+    const before = this.#scheduler.nextEventAt();
     this.#scheduler.updateMachine(id, load, this.now());
-    this.requestRound();
+    // Thousands of machines report all the time, and hardly ever does that let a step start.
+    if (this.#scheduler.mayAssign() || this.#scheduler.nextEventAt() !== before) this.requestRound();
   }
 
   removeMachine(id: MachineId): void {

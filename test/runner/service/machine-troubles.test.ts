@@ -2,15 +2,16 @@
 import { expect, it } from "vitest";
 import { type MachineFacts, machineTroubles } from "../../../lib/runner/service/machine-troubles.js";
 
-const machine = (hostname: string, disabledUntil = 0): MachineFacts["machines"][number] => ({
-  info: { hostname } as MachineFacts["machines"][number]["info"],
+const machine = (hostname: string, disabledUntil = 0): MachineFacts["held"][number] => ({
+  info: { hostname } as MachineFacts["held"][number]["info"],
   disabledUntil,
   consecutiveFailures: 3,
 });
 const codes = (facts: Partial<MachineFacts>): string[] =>
   machineTroubles({
     builds: 1,
-    machines: [machine("a")],
+    machines: 1,
+    held: [],
     reasons: { unsupported: 0 },
     now: 100,
     ...facts,
@@ -18,11 +19,11 @@ const codes = (facts: Partial<MachineFacts>): string[] =>
 
 it.each([
   [{}, []],
-  [{ builds: 0, machines: [] }, []],
-  [{ machines: [] }, ["no-machines"]],
-  [{ machines: [], reasons: { unsupported: 4 } }, ["no-machines"]],
+  [{ builds: 0, machines: 0 }, []],
+  [{ machines: 0 }, ["no-machines"]],
+  [{ machines: 0, reasons: { unsupported: 4 } }, ["no-machines"]],
   [{ reasons: { unsupported: 4 } }, ["steps-unsupported"]],
-  [{ machines: [machine("a", 100), machine("b", 101)] }, ["machine-held b"]],
+  [{ held: [machine("a", 100), machine("b", 101)] }, ["machine-held b"]],
 ] as const)("%j: %j", (facts, expected) => {
   expect(codes(facts)).toEqual(expected);
 });

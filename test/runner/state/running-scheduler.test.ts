@@ -129,3 +129,34 @@ describe("rounds", () => {
     expect(rounds()).toBe(before + 3);
   });
 });
+
+describe("a report of a machine's load", () => {
+  const load = { load1: 0, buildDirFreePercent: 100, storeFreePercent: 100, pressure: undefined };
+
+  it("requests no round while no step could start", () => {
+    const { scheduler, first, rounds } = twoRunning();
+    expect(scheduler.assign(() => attemptId("none"))).toEqual([]);
+    const before = rounds();
+    for (let n = 0; n < 10; n++) scheduler.updateMachine(first.machine, load);
+    expect(rounds()).toBe(before);
+  });
+
+  it("requests one when the machine can take a step that waits for it", () => {
+    const { scheduler, rounds } = twoRunning();
+    const id = stepId("c");
+    scheduler.addSteps([{ id, name: "c", system: "aarch64-linux", features: [], inputs: [] }]);
+    scheduler.addBuild({ id: buildId(2), jobset: jobsetId(1), step: id, ...build });
+    const machine = machineId("arm");
+    const { info } = scheduler.machines()[0] ?? {};
+    if (info === undefined) throw new Error("no machine");
+    scheduler.addMachine({ ...info, id: machine, systems: ["aarch64-linux"], storeAvailThreshold: 50 }, []);
+    scheduler.updateMachine(machine, { ...load, storeFreePercent: 1 });
+    expect(scheduler.assign(() => attemptId("early"))).toEqual([]);
+    const before = rounds();
+    scheduler.updateMachine(machine, { ...load, storeFreePercent: 2 });
+    expect(rounds()).toBe(before);
+    scheduler.updateMachine(machine, load);
+    expect(rounds()).toBe(before + 1);
+    expect(scheduler.assign(() => attemptId("late"))).toMatchObject([{ step: id, machine }]);
+  });
+});
