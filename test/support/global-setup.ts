@@ -4,12 +4,12 @@
  */
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
 import { leftFiles, leftProcesses } from "./left-behind.js";
 import { makePostgresTemplate } from "./postgres-template.js";
+import { temporaryParent } from "./temporary-folder.js";
 
 const warningsName = "warnings.txt";
 const templateName = "postgres-template";
@@ -27,7 +27,7 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   }
   const before = process.env.TMPDIR;
   // Short, because the paths of Unix sockets below it are.
-  const folder = mkdtempSync(join(tmpdir(), "ht-"));
+  const folder = mkdtempSync(join(temporaryParent(), "ht-"));
   // PostgreSQL may have to run as another user.
   chmodSync(folder, 0o755);
   const warnings = join(folder, warningsName);
