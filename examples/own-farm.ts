@@ -15,7 +15,6 @@ import {
   openStore,
   QueueRunner,
 } from "hydra-runner";
-import { runnerGateways } from "hydra-runner/builder";
 import { HostNames, statusFetch, statusHandler } from "hydra-runner/status";
 
 const drvs = process.argv.slice(2);
@@ -51,14 +50,12 @@ runner.on("stepFinished", ({ name, outcome, tries }) =>
   console.log(`${name} ${outcome.kind} at try ${tries}`),
 );
 
-const { port } = runner.grpcAddress as { readonly port: number };
-await using builder = new BuilderClient({
-  settings: defineBuilderConfig({ storeAvailThreshold: 1, buildDirAvailThreshold: 1 }),
-  hostname: "this-process",
+await using _builder = await BuilderClient.open({
+  runners: [runner.builderAddress],
   store,
-  gateways: await runnerGateways({ addresses: [`http://127.0.0.1:${port}`], storeDir: store.storeDir }),
+  hostname: "this-process",
+  settings: defineBuilderConfig({ storeAvailThreshold: 1, buildDirAvailThreshold: 1 }),
 });
-await builder.start();
 for (const drv of drvs) await runner.enqueue({ drv, jobset: "default:default" });
 await allDone;
 

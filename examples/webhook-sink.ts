@@ -30,6 +30,5 @@ await using runner = await QueueRunner.open({
 });
 for (const drv of drvs) await runner.enqueue({ drv, jobset: "default:default" });
 const stop = new Promise((resolve) => process.once("SIGTERM", resolve));
-const { port } = runner.grpcAddress as { readonly port: number };
-console.log(`running at http://127.0.0.1:${port}`);
+console.log(`running at ${runner.builderAddress}`);
 await stop;

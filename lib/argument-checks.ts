@@ -108,3 +108,27 @@ export function checkMembers(
   for (const [name, one] of Object.entries(rules))
     checkArgument(owner, `option '${name}'`, options[name], one);
 }
+
+/** Whether a value has all these members, as `checkMembers` wants them; for many values of one shape. */
+export function hasMembers(rules: Readonly<Record<string, ArgumentRule>>): (value: unknown) => boolean {
+  const entries = Object.entries(rules);
+  return (value) => isObject(value) && entries.every(([name, { accepts }]) => accepts(value[name]));
+}
+
+/** A list of any length, all of which `each` accepts. */
+export function manyOf(words: string, each: (value: unknown) => boolean): ArgumentRule {
+  return rule(words, (value) => Array.isArray(value) && value.every(each));
+}
+
+/** A number, whatever its sign; not NaN. */
+export const aNumber: ArgumentRule = rule(
+  "a number",
+  (value) => typeof value === "number" && !Number.isNaN(value),
+);
+/** A string with something in it. */
+export const aName: ArgumentRule = rule(
+  "a string, not empty",
+  (value) => typeof value === "string" && value !== "",
+);
+/** A list of strings. */
+export const someTexts: ArgumentRule = manyOf("a list of strings", (value) => typeof value === "string");

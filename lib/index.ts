@@ -20,7 +20,15 @@ export { EmbeddedPostgres } from "./database/embedded/embedded-postgres.js";
 export { HydraDatabase } from "./database/hydra-database.js";
 export { openHydraDatabase } from "./database/open-hydra-database.js";
 export { HydraError, UsageError } from "./errors.js";
-export { createLogger, type LogFormat, type Logger, type LoggerOptions, type LogLevel } from "./log.js";
+export {
+  createLogger,
+  type LogFields,
+  type LogFormat,
+  type Logger,
+  type LoggerOptions,
+  type LogLevel,
+  loggerOn,
+} from "./log.js";
 export type { LineFolder } from "./log-fold.js";
 export { type FilterLevel, type FilterReader, type LevelOfTarget, LogLevels } from "./log-levels.js";
 export { Signer } from "./nix/cache/signer.js";

@@ -3,7 +3,16 @@
  *
  * Values are printed, never interpreted; callers must not hand in secrets.
  */
-import { aFunction, anObject, aText, checkMembers, having, oneOf, optional } from "./argument-checks.js";
+import {
+  aFunction,
+  anObject,
+  aText,
+  checkArgument,
+  checkMembers,
+  having,
+  oneOf,
+  optional,
+} from "./argument-checks.js";
 import { errorChain } from "./errors.js";
 import { LineFolder } from "./log-fold.js";
 import { type FilterLevel, filterLevels, type LogLevels } from "./log-levels.js";
@@ -138,6 +147,30 @@ export function createLogger(options: LoggerOptions): Logger {
         fields: { ...base, ...fields },
         ...(folder === undefined ? {} : { fold: folder }),
       }),
+  };
+}
+
+/**
+ * A logger on another logging library: `write` gets each event, with the fields of its loggers. A child's other target is
+ * the field `target`.
+ */
+export function loggerOn(
+  write: (level: LogLevel, message: string, fields: LogFields) => void,
+  base: LogFields = {},
+): Logger {
+  checkArgument("loggerOn", "argument 'write'", write, aFunction);
+  const at =
+    (level: LogLevel) =>
+    (message: string, fields: LogFields = {}): void =>
+      write(level, message, { ...base, ...fields });
+  return {
+    error: at("error"),
+    warn: at("warn"),
+    info: at("info"),
+    debug: at("debug"),
+    trace: at("trace"),
+    child: (fields, target) =>
+      loggerOn(write, { ...base, ...fields, ...(target === undefined ? {} : { target }) }),
   };
 }
 

@@ -1,7 +1,7 @@
 // Log lines as text and as JSON.
 import { describe, expect, it } from "vitest";
 import { errorChain } from "../lib/errors.js";
-import { createLogger, type LogFormat } from "../lib/log.js";
+import { createLogger, type LogFormat, loggerOn } from "../lib/log.js";
 
 function linesOf(format: LogFormat, write: (logger: ReturnType<typeof createLogger>) => void): string[] {
   const lines: string[] = [];
@@ -52,6 +52,17 @@ describe("log lines", () => {
     expect(first).not.toContain("\n");
     expect(JSON.parse(second)).toMatchObject({ target: "other", drv: "x.drv", error: "outer: inner" });
   });
+});
+
+it("goes to another logging library with the fields of all loggers above", () => {
+  const events: unknown[] = [];
+  const logger = loggerOn((...event) => void events.push(event));
+  logger.child({ machine: "m" }, "attempt").child({ drv: "d" }).warn("held", { drv: "e" });
+  logger.trace("plain");
+  expect(events).toEqual([
+    ["warn", "held", { machine: "m", target: "attempt", drv: "e" }],
+    ["trace", "plain", {}],
+  ]);
 });
 
 describe("the chain of an error", () => {

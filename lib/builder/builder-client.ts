@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import {
   type ArgumentRule,
   aFunction,
+  aList,
   aLogger,
   anAmount,
   anObject,
@@ -29,7 +30,13 @@ import { checkVersion, join, stay } from "./connection/tunnel-session.js";
 import { type BuilderCounters, type MutableCounters, newCounters } from "./counters.js";
 import { BuilderError } from "./errors.js";
 import { GuardedHooks } from "./hooks.js";
-import type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
+import type {
+  BuilderClientOptions,
+  BuilderExit,
+  BuilderSettings,
+  OpenBuilderOptions,
+  RunnerGateway,
+} from "./options.js";
 
 interface Joined {
   readonly gateway: RunnerGateway;
@@ -107,6 +114,39 @@ export class BuilderClient implements AsyncDisposable {
       this.#finish = resolve;
     });
     this.#hooks = new GuardedHooks(options, logger);
+  }
+
+  /**
+   * Joins the first of `runners` that takes us; resolves then. Default: the settings of `defineBuilderConfig()`.
+   *
+   * @throws UsageError for options that cannot be used, BuilderError when joining cannot succeed
+   */
+  static async open(options: OpenBuilderOptions): Promise<BuilderClient> {
+    checkMembers("BuilderClient.open", options, { runners: aList, store: aStore });
+    const { runners, credentials, ...rest } = options;
+    const [{ defineBuilderConfig }, { runnerGateways }] = await Promise.all([
+      import("../config/builder-config.js"),
+      import("./connection/gateways.js"),
+    ]);
+    const { storeDir } = options.store;
+    const gateways = await runnerGateways({
+      addresses: runners,
+      credentials,
+      storeDir,
+      logger: options.logger,
+    });
+    const client = new BuilderClient({
+      ...rest,
+      settings: options.settings ?? defineBuilderConfig(),
+      gateways,
+    });
+    try {
+      await client.start();
+      return client;
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
   }
 
   /** The id of the current tunnel's machine. */

@@ -38,4 +38,10 @@ export {
 /** Load, memory, pressure and disk space at one moment. */
 export { type SampleOptions, type SystemSample, sampleSystem } from "./machine/system-sampling.js";
 /** What a `BuilderClient` is made with, and how it ends. */
-export type { BuilderClientOptions, BuilderExit, BuilderSettings, RunnerGateway } from "./options.js";
+export type {
+  BuilderClientOptions,
+  BuilderExit,
+  BuilderSettings,
+  OpenBuilderOptions,
+  RunnerGateway,
+} from "./options.js";

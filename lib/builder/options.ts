@@ -4,6 +4,7 @@ import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/path/store-path.js";
 import type { Store } from "../nix/store/store.js";
 import type { RunnerApi } from "../rpc/types.js";
+import type { CredentialFiles } from "./connection/gateways.js";
 import type { BuilderHooks } from "./hooks.js";
 import type { NixConfiguration } from "./machine/nix-configuration.js";
 
@@ -75,4 +76,13 @@ export interface BuilderExit {
   readonly reason: "closed" | "failed";
   readonly exitCode: number;
   readonly error: Error | undefined;
+}
+
+/** What `BuilderClient.open` takes. */
+export interface OpenBuilderOptions extends Omit<BuilderClientOptions, "settings" | "gateways"> {
+  /** `http://…`, `https://…`, `unix://<path>`; tried in turn. */
+  readonly runners: readonly string[];
+  readonly credentials?: CredentialFiles | undefined;
+  /** Default: what `defineBuilderConfig()` gives. */
+  readonly settings?: BuilderSettings | undefined;
 }

@@ -12,7 +12,13 @@
  */
 
 /** A narinfo, as text and as value. */
-export { type NarInfo, parseNarInfo, printNarInfo } from "./cache/nar-info.js";
+export {
+  type NarInfo,
+  type NarInfoDescription,
+  newNarInfo,
+  parseNarInfo,
+  printNarInfo,
+} from "./cache/nar-info.js";
 /** Realisations (also "build traces"), as JSON and as values, with the text that is signed. */
 export {
   buildTraceObject,
@@ -27,7 +33,7 @@ export {
   realisationObject,
 } from "./cache/realisation.js";
 /** Ed25519 signatures of store paths. */
-export { PublicKey, pathFingerprint, Signer, verifySignature } from "./cache/signer.js";
+export { generateSecretKey, PublicKey, pathFingerprint, Signer, verifySignature } from "./cache/signer.js";
 /** A store behind a nix-daemon. */
 export { DaemonStore, type DaemonStoreOptions } from "./daemon/daemon-store.js";
 /** What the daemon's client throws. */
@@ -116,6 +122,7 @@ export {
   type Hash,
   type HashAlgorithm,
   type HashEncoding,
+  HashedStream,
   hashBytes,
   hashesEqual,
   isHashAlgorithm,

@@ -1,6 +1,7 @@
 /** The queue runner as an embedder sees it: its life is `life.ts`, its questions and orders are those of the status API. */
 import type { AddressInfo } from "node:net";
 import type { QueueRunnerConfig } from "../config/types.js";
+import { UsageError } from "../errors.js";
 import type { ServerTlsOptions } from "../rpc/index.js";
 import type { RunnerState, StatusSource, StepExplanation } from "../status/index.js";
 import { checkOptions } from "./check-options.js";
@@ -18,6 +19,7 @@ import { derivationOf, type EnqueueRequest, jobsetIdOf, switchMachine } from "./
 /** A queue runner; `start` it once, `close` it at the end. */
 export class QueueRunner implements AsyncDisposable {
   readonly #life: RunnerLife;
+  readonly #encrypted: boolean;
   /** Resolves when the runner is over; never rejects. */
   readonly finished: Promise<RunnerExit>;
 
@@ -36,6 +38,7 @@ export class QueueRunner implements AsyncDisposable {
   constructor(options: QueueRunnerOptions) {
     checkOptions(options);
     this.#life = new RunnerLife(options);
+    this.#encrypted = options.tls !== undefined;
     this.finished = this.#life.finished;
   }
 
@@ -57,6 +60,22 @@ export class QueueRunner implements AsyncDisposable {
   /** Where builders connect. */
   get grpcAddress(): AddressInfo | string | undefined {
     return this.#life.grpcAddress;
+  }
+
+  /**
+   * The address for builders on this machine, as `BuilderClient.open` takes it. A certificate may want
+   * another name than that of the loopback.
+   *
+   * @throws UsageError before the start
+   */
+  get builderAddress(): string {
+    const address = this.#life.grpcAddress;
+    if (address === undefined) throw new UsageError("builderAddress is known when the runner has started");
+    if (typeof address === "string") return `unix://${address}`;
+    const loopback = address.family === "IPv6" ? "[::1]" : "127.0.0.1";
+    const anywhere = address.address === "::" || address.address === "0.0.0.0";
+    const bound = address.family === "IPv6" ? `[${address.address}]` : address.address;
+    return `${this.#encrypted ? "https" : "http"}://${anywhere ? loopback : bound}:${address.port}`;
   }
 
   /**

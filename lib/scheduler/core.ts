@@ -1,6 +1,7 @@
 /** The parts of the scheduler, wired together; the functions of this room work on it. */
 
 import type { Brand } from "../brand.js";
+import { checkTime } from "./check-input.js";
 import type { AttemptId, BuildId } from "./ids.js";
 import type { CircuitBreaker } from "./machines/circuit-breaker.js";
 import { MachinePool } from "./machines/machine-pool.js";
@@ -126,6 +127,7 @@ export class Core {
 
   /** Begins an operation that reads keys: they are as the last operation left them, then the time is set. */
   settledAt(now: number): SettledCore {
+    checkTime(now);
     const core = this.settled();
     core.now = now;
     return core;
@@ -133,6 +135,7 @@ export class Core {
 
   /** Begins an operation that only notes changes, or has nothing to do with keys. */
   at(now: number): Core {
+    checkTime(now);
     this.now = now;
     return this;
   }

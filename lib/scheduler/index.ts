@@ -13,6 +13,15 @@
 
 /** What callers may do with a scheduler, by purpose. */
 export type { SchedulerApi, SchedulerCommands, SchedulerQueries, SchedulerViews } from "./api.js";
+/** Steps, builds and machines from plain values. */
+export {
+  type BuildDescription,
+  type MachineDescription,
+  newBuild,
+  newMachine,
+  newStep,
+  type StepDescription,
+} from "./describe.js";
 /** What is thrown for calls that make no sense; see `code`. */
 export { SchedulerError, type SchedulerErrorCode } from "./errors.js";
 /** Branded ids and how to make them. */

@@ -2,6 +2,7 @@
 import { aFunction, checkArgument } from "../argument-checks.js";
 import type { SchedulerCommands, SchedulerQueries, SchedulerViews } from "./api.js";
 import * as attempts from "./attempt-life.js";
+import * as check from "./check-input.js";
 import { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
@@ -92,10 +93,12 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   upsertJobset(jobset: NewJobset): void {
+    check.checkJobset("upsertJobset", jobset);
     this.#core.shares.upsert(jobset);
   }
 
   loadJobsetUsage(id: JobsetId, usage: readonly JobsetUsage[], now: number): void {
+    check.checkUsage("loadJobsetUsage", usage);
     const core = this.#core.settledAt(now);
     core.shares.load(id, usage, now);
     core.armPrune();
@@ -106,16 +109,19 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   addSteps(batch: readonly NewStep[], now: number): void {
+    check.checkSteps("addSteps", batch);
     ingest.addSteps(this.#core.at(now), batch);
   }
 
   dropUnneeded(ids: readonly StepId[], now: number): Effect[] {
+    check.checkIds("dropUnneeded", ids);
     const core = this.#core.at(now);
     const found = ids.map((id) => core.graph.steps.get(id)).filter((step) => step !== undefined);
     return steps.dropUnneeded(core, found, true);
   }
 
   addBuild(build: NewBuild, now: number): void {
+    check.checkBuild("addBuild", build);
     ingest.addBuild(this.#core.at(now), build);
   }
 
@@ -129,6 +135,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   setBuildPriority(id: BuildId, priorities: BuildPriorities, now: number): void {
+    check.checkPriorities("setBuildPriority", priorities);
     const core = this.#core.at(now);
     const build = core.builds.get(id);
     if (build === undefined) throw new SchedulerError("unknown-build", `build ${id} is not known`);
@@ -179,11 +186,13 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   replaceStep(old: StepId, replacement: NewStep, now: number): Replacement {
+    check.checkStep("replaceStep", replacement);
     const core = this.#core.settledAt(now);
     return ingest.replaceStep(core, core.graph.get(old), replacement);
   }
 
   addInputs(id: StepId, inputs: readonly StepInput[], now: number, producer?: StepId): void {
+    check.checkInputs("addInputs", inputs);
     const core = this.#core.at(now);
     ingest.addInputs(core, core.graph.get(id), inputs, producer);
   }
@@ -197,16 +206,21 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   addMachine(info: MachineInfo, now: number, random: Random, running: readonly AttemptId[] = []): Effect[] {
+    check.checkMachine("addMachine", info);
+    check.checkFunction("addMachine", "random", random);
+    check.checkIds("addMachine", running);
     return machines.join(this.#core.settledAt(now), info, running, random);
   }
 
   updateMachine(id: MachineId, load: MachineLoad, now: number): void {
+    check.checkLoad("updateMachine", load);
     const core = this.#core.at(now);
     const machine = core.pool.machines.get(id);
     if (machine !== undefined) machines.ping(core, machine, load);
   }
 
   removeMachine(id: MachineId, now: number, random: Random): Effect[] {
+    check.checkFunction("removeMachine", "random", random);
     const core = this.#core.settledAt(now);
     const machine = core.pool.machines.get(id);
     return machine === undefined ? [] : machines.lose(core, machine, "removed", random);
@@ -235,10 +249,12 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     newAttemptId: (step: StepId, machine: MachineId) => AttemptId,
     limit = Number.POSITIVE_INFINITY,
   ): Assignment[] {
+    check.checkFunction("assign", "newAttemptId", newAttemptId);
     return attempts.assign(this.#core.settledAt(now), newAttemptId, limit);
   }
 
   adoptAttempt(attempt: RunningAttempt, now: number): Assignment | undefined {
+    check.checkRunning("adoptAttempt", attempt);
     const core = this.#core.settledAt(now);
     const step = core.graph.find(attempt.step);
     const machine = core.pool.machines.get(attempt.machine);
@@ -268,6 +284,8 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     random: Random,
     from?: MachineId,
   ): Completion {
+    check.checkOutcome("complete", outcome);
+    check.checkFunction("complete", "random", random);
     const core = this.#core.settledAt(now);
     const found = core.attempts.get(attempt);
     if (found === undefined || (from !== undefined && found.machine.info.id !== from)) {
@@ -286,6 +304,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
   }
 
   advance(now: number, random: Random): Effect[] {
+    check.checkFunction("advance", "random", random);
     const effects: Effect[] = [];
     this.#core.settledAt(now).timers.run({ now, random, effects });
     return effects;

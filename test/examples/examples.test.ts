@@ -49,6 +49,17 @@ describe("examples", () => {
     );
   });
 
+  it("are shorter than 40 lines: what would make them longer belongs into the library", async () => {
+    // The one program that shows everything.
+    const names = [...Object.keys(expected), ...withNix].filter((name) => name !== "own-farm");
+    const long: string[] = [];
+    for (const name of names) {
+      const lines = (await read(`examples/${name}.ts`)).trimEnd().split("\n").length;
+      if (lines >= 40) long.push(`${name}: ${lines}`);
+    }
+    expect(long).toEqual([]);
+  });
+
   it.each(Object.entries(expected))("%s runs", async (name, output) => {
     expect(await run(name)).toMatch(output);
   });
@@ -83,9 +94,9 @@ describe("README.md", () => {
     "docs/configuration.md",
     "CONTRIBUTING.md",
   ])("%s links to files that exist", async (path) => {
-    const links = [...(await read(path)).matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map(
-      (match) => match[1] ?? "",
-    );
+    // `method[name](argument)` in code looks like a link.
+    const prose = (await read(path)).replaceAll(/^```[\s\S]*?^```$/gm, "");
+    const links = [...prose.matchAll(/\]\((?!https?:|#)([^)#]+)[^)]*\)/g)].map((match) => match[1] ?? "");
     for (const link of links)
       await expect(readFile(join(root, path, "..", link)), link).resolves.toBeDefined();
   });

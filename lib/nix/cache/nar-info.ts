@@ -1,5 +1,6 @@
 /** `.narinfo` files of binary caches. */
 
+import { anAmount, anObject, aText, checkMembers, optional } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { parseContentAddress, printContentAddress } from "../path/content-address.js";
 import { type Hash, parseHash, printHash } from "../path/hash.js";
@@ -22,6 +23,32 @@ export interface NarInfo extends ValidPathInfo {
   readonly fileHash: Hash | undefined;
   /** Bytes of the stored file. */
   readonly fileSize: number | undefined;
+}
+
+/** What has to be known of a path for its narinfo; the rest is as in `NarInfo`. */
+export type NarInfoDescription = Pick<NarInfo, "path" | "narHash" | "narSize" | "url"> & Partial<NarInfo>;
+
+/** A narinfo. Default: not compressed, no references, no signatures, nothing known of its making. */
+export function newNarInfo(description: NarInfoDescription): NarInfo {
+  checkMembers("newNarInfo", description, {
+    path: aText,
+    narHash: anObject,
+    narSize: anAmount,
+    url: aText,
+    compression: optional(aText),
+  });
+  return {
+    deriver: undefined,
+    references: [],
+    registrationTime: 0,
+    ultimate: false,
+    signatures: [],
+    ca: undefined,
+    compression: "none",
+    fileHash: undefined,
+    fileSize: undefined,
+    ...description,
+  };
 }
 
 /** The text, one `Key: value` per line, signatures sorted. */

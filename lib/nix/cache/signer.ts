@@ -1,6 +1,13 @@
 /** Signatures of store paths: ed25519 over a fingerprint, keys named as in `nix-store --generate-binary-cache-key`. */
 
-import { createPrivateKey, createPublicKey, type KeyObject, sign, verify } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { aText, checkArgument } from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
@@ -35,6 +42,22 @@ function splitKey(
 
 function publicKeyObject(raw: Uint8Array): KeyObject {
   return createPublicKey({ key: Buffer.concat([publicPrefix, raw]), format: "der", type: "spki" });
+}
+
+/**
+ * A new secret key as `nix-store --generate-binary-cache-key` writes it, for `Signer.parse`. `name` is what the key is
+ * known by, usually `<host>-<number>`.
+ *
+ * @throws NixFormatError for a name that is empty or holds white space or a colon
+ */
+export function generateSecretKey(name: string): string {
+  checkArgument("generateSecretKey", "argument 'name'", name, aText);
+  if (name === "" || /[\s:]/.test(name))
+    throw new NixFormatError("signature", "the name of a key must be a word without a colon");
+  const { privateKey, publicKey } = generateKeyPairSync("ed25519");
+  const seed = privateKey.export({ format: "der", type: "pkcs8" }).subarray(-32);
+  const half = publicKey.export({ format: "der", type: "spki" }).subarray(-32);
+  return `${name}:${Buffer.concat([seed, half]).toString("base64")}`;
 }
 
 /** The text that a signature covers. */
@@ -89,7 +112,13 @@ export class Signer {
 
   /** `<key name>:<base64>` over the UTF-8 bytes of `text`. */
   sign(text: string): string {
+    checkArgument("Signer.sign", "argument 'text'", text, aText);
     return `${this.keyName}:${sign(undefined, Buffer.from(text), this.#key).toString("base64")}`;
+  }
+
+  /** What is known of a path, with a signature of this key besides those it has. */
+  signPath<Info extends ValidPathInfo>(dir: StoreDir, info: Info): Info {
+    return { ...info, signatures: [...info.signatures, this.sign(pathFingerprint(dir, info))] };
   }
 }
 

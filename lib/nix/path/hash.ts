@@ -1,7 +1,7 @@
 /** Hashes and their texts: base 16, Nix's base 32, base 64, SRI. */
 
 import { createHash } from "node:crypto";
-import { aText, checkArgument, oneOf, someBytes } from "../../argument-checks.js";
+import { aStream, aText, checkArgument, oneOf, someBytes } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { decodeNix32, encodeNix32, nix32Length } from "./nix32.js";
 
@@ -119,6 +119,38 @@ export function createHasher(algorithm: HashAlgorithm): StreamingHasher {
     update: (bytes) => void state.update(bytes),
     finish: () => makeHash(algorithm, state.digest()),
   };
+}
+
+/** A stream that is hashed and counted while somebody else reads it. */
+export class HashedStream implements AsyncIterable<Uint8Array> {
+  readonly #source: AsyncIterable<Uint8Array>;
+  readonly #hasher: StreamingHasher;
+  #size = 0;
+
+  /** @throws NixFormatError for BLAKE3, which the platform cannot compute */
+  constructor(source: AsyncIterable<Uint8Array>, algorithm: HashAlgorithm = "sha256") {
+    checkArgument("HashedStream", "source", source, aStream);
+    this.#source = source;
+    this.#hasher = createHasher(algorithm);
+  }
+
+  /** Bytes that were read so far. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Hash of what was read; call it once, after the end. */
+  finish(): Hash {
+    return this.#hasher.finish();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    for await (const piece of this.#source) {
+      this.#hasher.update(piece);
+      this.#size += piece.length;
+      yield piece;
+    }
+  }
 }
 
 /** Hash of bytes at hand. @throws NixFormatError for BLAKE3 */
