@@ -121,7 +121,7 @@ export function createHasher(algorithm: HashAlgorithm): StreamingHasher {
   };
 }
 
-/** A stream that is hashed and counted while somebody else reads it. */
+/** A stream that is hashed and counted while it is read. */
 export class HashedStream implements AsyncIterable<Uint8Array> {
   readonly #source: AsyncIterable<Uint8Array>;
   readonly #hasher: StreamingHasher;
