@@ -17,7 +17,7 @@ import {
   openLocalStore,
 } from "./commands/builder-surroundings.js";
 import type { BuilderFlags } from "./commands/hydra-builder.js";
-import { LiveSettings, printDefaults, programLog, readSettings, reportValid } from "./common.js";
+import { LiveSettings, printDefaults, programLog, readSettings, reportValid, tracingRoom } from "./common.js";
 
 function activity(drvs: readonly StorePath[]): string {
   return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;
@@ -51,6 +51,9 @@ export async function runHydraBuilder(program: Command): Promise<number> {
   await using store = await openLocalStore(config.maxJobs, logger);
   if (store === undefined) return 2;
   const gateways = await gatewaysOf(flags, store.storeDir, logger);
+  await using tracing = await (await tracingRoom())?.BuilderTracing.open({
+    logger: logger.child({}, "tracing"),
+  });
   await using client = new BuilderClient({
     settings: config,
     gateways,
@@ -60,6 +63,8 @@ export async function runHydraBuilder(program: Command): Promise<number> {
     defaultBuildDir: defaultBuildDir(store.server.nixVersion ?? "", store.stateDir),
     reconnectTimeoutMs: config.reconnectTimeoutInS * 1000,
     logger,
+    onBuild: tracing?.onBuild,
+    traceReport: tracing?.traceReport,
     onActivity: (drvs) => void systemd.notify({ status: activity(drvs), ready: true }),
   });
   using settings = new LiveSettings(config, {

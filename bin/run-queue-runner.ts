@@ -19,7 +19,15 @@ import { checkTls } from "../lib/rpc/index.js";
 import { checkQueueRunnerConfig, QueueRunner } from "../lib/runner/index.js";
 import type { QueueRunnerFlags } from "./commands/queue-runner.js";
 import { bindAddress, openFilesOf, restAddress, tlsOptions } from "./commands/runner-surroundings.js";
-import { LiveSettings, printDefaults, programLog, readSettings, reportValid, startStep } from "./common.js";
+import {
+  LiveSettings,
+  printDefaults,
+  programLog,
+  readSettings,
+  reportValid,
+  startStep,
+  tracingRoom,
+} from "./common.js";
 
 /** Resolves to the exit code. @throws UsageError for flags, settings and surroundings that cannot work */
 export async function runQueueRunner(program: Command): Promise<number> {
@@ -45,6 +53,11 @@ export async function runQueueRunner(program: Command): Promise<number> {
   using signals = shutdownSignals();
   await using systemd = new SystemdNotifier({ logger });
   await using store = await startStep(openStore(process.env.NIX_REMOTE, { env: process.env }));
+  let current = config;
+  await using tracing = await (await tracingRoom())?.RunnerTracing.open({
+    logger: logger.child({}, "tracing"),
+    frontendUrl: () => current.frontendUrl,
+  });
   await using runner = new QueueRunner({
     config,
     store,
@@ -54,8 +67,10 @@ export async function runQueueRunner(program: Command): Promise<number> {
     disableQueueMonitor: flags.disableQueueMonitorLoop === true,
     logger,
     logLevels: levels,
+    traceOrder: tracing?.traceOrder,
     version: packageVersion,
   });
+  tracing?.follow(runner);
   const stopped = new Promise<undefined>((resolve) => {
     signals.first.addEventListener("abort", () => resolve(undefined), { once: true });
   });
@@ -73,6 +88,7 @@ export async function runQueueRunner(program: Command): Promise<number> {
     apply: async (changed) => {
       await checkQueueRunnerConfig(changed, { file: flags.configPath });
       await runner.reload(changed, await tlsOptions(flags));
+      current = changed;
       return {};
     },
     status: "Configuration reloaded - Running",

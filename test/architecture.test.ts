@@ -18,7 +18,7 @@ const floors: readonly (readonly string[])[] = [
   ["binary-cache", "config", "database", "rpc"],
   ["nix-support", "status"],
   ["builder", "runner"],
-  ["testing"],
+  ["testing", "tracing"],
 ];
 /** Files beside the rooms that anyone may use, and which use nobody. */
 const leaves = [

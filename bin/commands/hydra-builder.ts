@@ -23,6 +23,7 @@ export const builderTexts: ProgramTexts = {
     ["PATH", "must have nix, which reports systems and features; systemd-notify under systemd"],
     ["LOG_LEVEL, RUST_LOG", "log filter, for example info or hydra_builder=debug,info"],
     ["LOG_FORMAT", "text (default), or json: one object per line"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_…", "where OpenTelemetry traces of builds go; not set: nowhere"],
     ["NOTIFY_SOCKET, WATCHDOG_USEC", "messages to the service manager"],
   ],
   exitCodes: [

@@ -23,6 +23,7 @@ export const queueRunnerTexts: ProgramTexts = {
     ["LOG_LEVEL, RUST_LOG", "log filter: info, or with levels for rooms, info,database=debug"],
     ["LOG_FORMAT", "text (default), or json: one object per line"],
     ["LISTEN_FDS, LISTEN_FDNAMES", "inherited sockets, named rest and grpc"],
+    ["OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_…", "where OpenTelemetry traces of builds go; not set: nowhere"],
     ["NOTIFY_SOCKET, WATCHDOG_USEC", "messages to the service manager"],
     ["AWS_…", "credentials of S3"],
   ],

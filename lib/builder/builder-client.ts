@@ -100,6 +100,7 @@ export class BuilderClient implements AsyncDisposable {
       onActivity: optional(aFunction),
       onLog: optional(aFunction),
       onBuild: optional(aFunction),
+      traceReport: optional(aFunction),
       executor: optional(aFunction),
       sampleSystem: optional(aFunction),
       clock: optional(aFunction),

@@ -32,7 +32,11 @@ export interface BuildEventBase {
  * derivation that is being built already join that build and have no events of their own.
  */
 export type BuildEvent =
-  | (BuildEventBase & { readonly kind: "started" })
+  | (BuildEventBase & {
+      readonly kind: "started";
+      /** The trace that the runner wants the build in, as W3C `traceparent`; absent when it does not trace. */
+      readonly traceparent?: string;
+    })
   | (BuildEventBase & { readonly kind: "phase"; readonly phase: StepStatus })
   | (BuildEventBase & {
       readonly kind: "finished";
@@ -82,6 +86,11 @@ export interface BuilderHooks {
   readonly onLog?: ((chunk: BuildLogChunk) => void | Promise<void>) | undefined;
   /** Called with each event of a build. Not waited for. */
   readonly onBuild?: ((event: BuildEvent) => void | Promise<void>) | undefined;
+  /**
+   * The span that a build is traced in, as W3C `traceparent`, by the name of its attempt; undefined: none. Called after the
+   * `finished` event of the build, when it is reported. `BuilderTracing` of `hydra-runner/tracing` is made for this.
+   */
+  readonly traceReport?: ((buildId: string) => string | undefined) | undefined;
   /** Default `daemonExecutor`. */
   readonly executor?: BuildExecutor | undefined;
   /** Measures load, memory, pressure and free disk space for each ping. Default: of this machine. */
@@ -125,6 +134,16 @@ export class GuardedHooks {
       if (result instanceof Promise) result.catch((error: unknown) => this.#report("onBuild", error));
     } catch (error) {
       this.#report("onBuild", error);
+    }
+  }
+
+  /** What the report of a build carries for the runner's trace. */
+  traceOf(buildId: string): string | undefined {
+    try {
+      return this.#hooks.traceReport?.(buildId);
+    } catch (error) {
+      this.#report("traceReport", error);
+      return undefined;
     }
   }
 

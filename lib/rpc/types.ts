@@ -118,6 +118,8 @@ export interface BuildOrder {
   readonly maxOutputSize: number;
   /** Present: upload with presigned URLs; absent: stream to the runner. */
   readonly presigned: { readonly uploadDebugInfo: boolean } | undefined;
+  /** W3C `traceparent` to trace the build in; absent when the runner does not trace, and from runners that cannot. */
+  readonly traceparent?: string | undefined;
 }
 
 /** What a runner sends down a tunnel. */
@@ -249,6 +251,8 @@ export interface BuildCompletion {
    * are none, and from builders that do not say it.
    */
   readonly ignoredLines?: number | undefined;
+  /** Of the builder's own span, as W3C `traceparent`. Travels as metadata of the call; absent when it does not trace. */
+  readonly traceparent?: string | undefined;
 }
 
 // ── Presigned uploads ──────────────────────────────────────────────────────────────────────────────────────────

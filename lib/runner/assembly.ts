@@ -41,6 +41,7 @@ import { BuildEvents } from "./recording/build-events.js";
 import { Recorder } from "./recording/recorder.js";
 import { StepCosts } from "./recording/step-costs.js";
 import { buildsAtOnce, timerMs } from "./scheduler-settings.js";
+import { guardedTraceOrder } from "./sinks.js";
 import { AttemptIds, newAttemptKey } from "./state/attempt-ids.js";
 import { AttemptRegistry } from "./state/attempts.js";
 import { BuildRegistry } from "./state/build-registry.js";
@@ -113,8 +114,9 @@ export function assemble(context: RunnerContext): RunnerParts {
   });
   const attempts = new AttemptRegistry();
   const attemptIds = context.attemptIds ?? new AttemptIds(newAttemptKey());
-  const registry = new BuildRegistry();
-  const stepEvents = new StepEvents({ events, registry, machines: machineEvents, now });
+  const registry = new BuildRegistry({ now });
+  const traceOrder = guardedTraceOrder(context.traceOrder, logger);
+  const stepEvents = new StepEvents({ events, registry, machines: machineEvents, now, traceOrder });
   const buildEvents = new BuildEvents({ events, registry, now });
   const unproven = new UnprovenPaths({
     before: context.unprovenBefore,

@@ -8,7 +8,16 @@ import { Secret } from "../config/secret.js";
 import { UsageError } from "../errors.js";
 import type { QueueRunnerOptions } from "./options.js";
 
-const functions = ["machineOrder", "machineFree", "stepOrder", "onLog", "onResult", "now", "random"] as const;
+const functions = [
+  "machineOrder",
+  "machineFree",
+  "stepOrder",
+  "onLog",
+  "onResult",
+  "traceOrder",
+  "now",
+  "random",
+] as const;
 
 /** @throws UsageError that names the option */
 export function checkOptions(options: QueueRunnerOptions): void {

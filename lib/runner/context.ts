@@ -9,6 +9,7 @@ import type { EventBus } from "./events/index.js";
 import type { EdgesOptions, RunnerEdges } from "./outputs/edges.js";
 import type { HeldNarInfoMemory } from "./outputs/held-narinfos.js";
 import type { RunnerPolicies } from "./policies.js";
+import type { RunnerSinks } from "./sinks.js";
 import type { AttemptIds } from "./state/attempt-ids.js";
 import type { Problems } from "./state/problems.js";
 import type { RawStore } from "./state/runner-store.js";
@@ -47,6 +48,8 @@ export interface RunnerContext {
   readonly attemptIds?: AttemptIds | undefined;
   /** Binary caches besides those of the configuration. Default: none. */
   readonly caches?: readonly BinaryCache[] | undefined;
+  /** See `RunnerSinks`. Default: nothing is traced. */
+  readonly traceOrder?: RunnerSinks["traceOrder"];
   /** Rules in place of those of the configuration. Default: none. */
   readonly policies?: RunnerPolicies | undefined;
   /** Where events go. Default: a bus of their own. */

@@ -35,4 +35,4 @@ export { QueueRunner } from "./queue-runner.js";
 /** What `QueueRunner.enqueue` takes. */
 export type { EnqueueRequest } from "./service/requests.js";
 /** Own code that takes part. */
-export type { LogChunk, RunnerSinks } from "./sinks.js";
+export type { LogChunk, RunnerSinks, TracedOrder } from "./sinks.js";

@@ -44,7 +44,7 @@ export interface OpenedRunner {
 
 /** What the runner knows before anything is opened. */
 export interface OpeningOptions
-  extends Pick<QueueRunnerOptions, "store" | "random" | "caches" | "logLevels"> {
+  extends Pick<QueueRunnerOptions, "store" | "random" | "caches" | "traceOrder" | "logLevels"> {
   readonly policies: RunnerPolicies;
   readonly events: EventBus;
   /** Read at each use: a reload changes it. */
@@ -106,6 +106,7 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
       policies: options.policies,
       events: options.events,
       caches: options.caches,
+      traceOrder: options.traceOrder,
       closing,
       stopped,
       problems,

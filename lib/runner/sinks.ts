@@ -3,7 +3,7 @@ import { atMost } from "../async/index.js";
 import type { BinaryCache } from "../binary-cache/index.js";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/path/store-path.js";
-import type { BuildFinished, EventBus } from "./events/index.js";
+import type { BuildFinished, EventBus, EventTry } from "./events/index.js";
 
 /** A part of a build log. */
 export interface LogChunk {
@@ -18,6 +18,12 @@ export interface LogChunk {
   readonly offset: number;
   /** As the build printed them; a character may be cut in two. Not to be kept without a copy. */
   readonly bytes: Uint8Array;
+}
+
+/** A try whose order is about to be sent, or one that a builder has not stopped. */
+export interface TracedOrder extends EventTry {
+  /** Id of the attempt. A secret between the runner and the builder: it proves that a report belongs to the attempt. */
+  readonly attempt: string;
 }
 
 /** Own code beside the log store, the front-end's notifications and the configured caches. */
@@ -38,6 +44,30 @@ export interface RunnerSinks {
    * The runner does not close them.
    */
   readonly caches?: readonly BinaryCache[] | undefined;
+  /**
+   * The trace that a builder is to work in, as W3C `traceparent`; undefined: none. Called for each order, before
+   * `stepStarted`; for a build that is adopted the answer is not used. A builder that knows nothing of it is not disturbed.
+   * `RunnerTracing` of `hydra-runner/tracing` is made for this.
+   */
+  readonly traceOrder?: ((order: TracedOrder) => string | undefined) | undefined;
+}
+
+/** The same hook, which never throws: what it throws is logged once. */
+export function guardedTraceOrder(
+  hook: RunnerSinks["traceOrder"],
+  logger: Logger,
+): RunnerSinks["traceOrder"] {
+  if (hook === undefined) return undefined;
+  let reported = false;
+  return (order) => {
+    try {
+      return hook(order);
+    } catch (error) {
+      if (!reported) logger.warn("traceOrder failed; further errors of it are not reported", { error });
+      reported = true;
+      return undefined;
+    }
+  };
 }
 
 const resultsKept = 10_000;

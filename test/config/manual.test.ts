@@ -33,6 +33,8 @@ ${settingsTable(queueRunnerSettings, true)}
 | \`LOG_FORMAT\` | \`text\` (default) or \`json\`: one object per line |
 | \`LOG_LEVEL\`, \`RUST_LOG\` | log filter: \`info\`, or with levels for rooms \`info,database=debug\` (\`queue_runner\`, \`journal\`, \`ingestion\`, \`attempt\`, \`outputs\`, \`recording\`, \`database\`, \`rpc\`, \`status\`; \`hydra_queue_runner\` for all); the first that is set is used; a \`LOG_LEVEL\` that is not a filter is an error. \`SIGUSR1\` raises all levels by one, \`SIGUSR2\` lowers them |
 | \`LISTEN_FDS\`, \`LISTEN_FDNAMES\`, \`LISTEN_PID\`, \`LISTEN_FDS_FIRST_FD\` | inherited sockets, see operations.md |
+| \`OTEL_EXPORTER_OTLP_ENDPOINT\` or \`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT\` | collector that gets traces of builds (OTLP over HTTP, for example \`http://localhost:4318\`); not set: nothing is traced, see operations.md |
+| \`OTEL_SERVICE_NAME\`, \`OTEL_RESOURCE_ATTRIBUTES\`, \`OTEL_TRACES_SAMPLER\`, \`OTEL_TRACES_SAMPLER_ARG\`, \`OTEL_EXPORTER_OTLP_HEADERS\` and others | OpenTelemetry's own, see operations.md |
 | \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
 | \`AWS_…\` | credentials of S3 |
 
@@ -50,6 +52,8 @@ ${settingsTable(builderSettings, true)}
 | \`PATH\` | must contain \`nix\`, which reports systems and features |
 | \`LOG_FORMAT\` | \`text\` (default) or \`json\` |
 | \`LOG_LEVEL\`, \`RUST_LOG\` | log filter |
+| \`OTEL_EXPORTER_OTLP_ENDPOINT\` or \`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT\` | collector that gets traces of builds (OTLP over HTTP, for example \`http://localhost:4318\`); not set: nothing is traced, see operations.md |
+| \`OTEL_SERVICE_NAME\`, \`OTEL_RESOURCE_ATTRIBUTES\`, \`OTEL_TRACES_SAMPLER\`, \`OTEL_TRACES_SAMPLER_ARG\`, \`OTEL_EXPORTER_OTLP_HEADERS\` and others | OpenTelemetry's own, see operations.md |
 | \`NOTIFY_SOCKET\`, \`WATCHDOG_USEC\` | messages to the service manager |
 `;
 

@@ -1,11 +1,11 @@
 // What the programs load where no store is on S3: everything else is left to those who use it.
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { loadedKilobytes, loadedPackages, recordLoading } from "../support/loaded-packages.js";
+import { hasLoaded, loadedKilobytes, loadedPackages, recordLoading } from "../support/loaded-packages.js";
 import { shellDerivation } from "../support/nix.js";
-import { usePair } from "../support/pair.js";
+import { builderProgram, usePair } from "../support/pair.js";
 import { testDatabase } from "../support/test-database.js";
 
 let folder = "";
@@ -39,4 +39,15 @@ test("nor have they when they have built and uploaded to a folder", async () => 
   await pair().tables.waitFinished(await pair().build(shellDerivation("one", "echo > $out")));
   const loaded = [...loadedPackages(runnerFile()), ...loadedPackages(builderFile())];
   expect(loaded).not.toContain("@aws-sdk");
+});
+
+test("nor anything of traces, which nothing asks for", async () => {
+  // A name that stands in that code alone.
+  const sign = "OTEL_BSP_SCHEDULE_DELAY";
+  const chunks = join(dirname(builderProgram), "chunks");
+  const texts = await Promise.all(
+    (await readdir(chunks)).map((name) => readFile(join(chunks, name), "utf8")),
+  );
+  expect(texts.filter((text) => text.includes(sign))).toHaveLength(1);
+  expect([runnerFile(), builderFile()].map((file) => hasLoaded(file, sign))).toEqual([false, false]);
 });

@@ -15,6 +15,7 @@ const result = (build: number): BuildFinished => ({
   jobset: "j",
   job: "hello",
   drv: parseStorePath(`${"a".repeat(32)}-hello.drv`),
+  queuedAt: 0,
   status: 0,
   durationMs: 1,
   cached: false,

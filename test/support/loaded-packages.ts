@@ -38,9 +38,18 @@ export function loadedPackages(file: string): string[] {
   return packagesOf(existsSync(file) ? readFileSync(file, "utf8").split("\n") : []);
 }
 
+/** Whether a script with this text was loaded so far by the program that `recordLoading(file)` was given to. */
+export function hasLoaded(file: string, text: string): boolean {
+  return scriptsOf(file).some((name) => readFileSync(name, "utf8").includes(text));
+}
+
+/** Scripts of files, Node's own left out. */
+function scriptsOf(file: string): string[] {
+  const urls = new Set(readFileSync(file, "utf8").split("\n"));
+  return [...urls].filter((url) => url.startsWith("file:")).map((url) => fileURLToPath(url));
+}
+
 /** Size of all scripts that were loaded so far by the program that `recordLoading(file)` was given to, without Node's own. */
 export function loadedKilobytes(file: string): number {
-  const urls = new Set(readFileSync(file, "utf8").split("\n"));
-  const files = [...urls].filter((url) => url.startsWith("file:")).map((url) => fileURLToPath(url));
-  return Math.ceil(files.reduce((sum, name) => sum + statSync(name).size, 0) / 1000);
+  return Math.ceil(scriptsOf(file).reduce((sum, name) => sum + statSync(name).size, 0) / 1000);
 }

@@ -109,7 +109,12 @@ export class ActiveBuilds {
       this.#active.add(build);
       this.#counters.buildsStarted++;
       this.#logger.info("build started", { drv: order.drv });
-      environment.hooks.build({ kind: "started", ...eventBase(build) });
+      const { traceparent } = order;
+      environment.hooks.build({
+        kind: "started",
+        ...eventBase(build),
+        ...(traceparent === undefined ? {} : { traceparent }),
+      });
       this.#announce();
       this.#track(build, () => new Build(job, environment).run(), machineId);
     } else {
@@ -172,9 +177,11 @@ export class ActiveBuilds {
     try {
       const outcome = await work();
       if (!build.settled) this.#finished(build, outcome);
+      const traceparent = this.#options.environment.hooks.traceOf(build.name);
+      const report = traceparent === undefined ? outcome : { ...outcome, traceparent };
       for (const buildId of build.buildIds) {
         signal.throwIfAborted();
-        await this.#report({ drv: build.drv, buildId, machineId }, outcome, signal);
+        await this.#report({ drv: build.drv, buildId, machineId }, report, signal);
       }
     } catch (error) {
       if (signal.aborted) return;

@@ -280,10 +280,12 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     const { client, convert } = await this.#load();
     const message = convert.completionToWire(completion);
     const { cause, ignoredLines, resources } = completion;
+    const traceparent = convert.traceparentOf(completion.traceparent);
     const headers = {
       ...this.#headers,
       ...(cause === undefined ? {} : { [convert.failureCauseHeader]: convert.failureCauseToHeader(cause) }),
       ...(resources === undefined ? {} : { [convert.resourcesHeader]: convert.resourcesToHeader(resources) }),
+      ...(traceparent === undefined ? {} : { [convert.traceparentHeader]: traceparent }),
       ...(ignoredLines === undefined ? {} : { [convert.ignoredLinesHeader]: String(ignoredLines) }),
     };
     await this.#retried(

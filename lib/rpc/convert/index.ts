@@ -36,3 +36,4 @@ export {
   storePathsFromWire,
   storePathToWire,
 } from "./store.js";
+export { traceparentHeader, traceparentOf } from "./traceparent.js";

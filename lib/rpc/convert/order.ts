@@ -5,6 +5,7 @@ import type { BuildOrder, RunnerOrder } from "../types.js";
 import { basicDerivationFromWire, basicDerivationToWire } from "./derivation.js";
 import { int32, parseUuid, present, toBigint, toNumber, uint32 } from "./scalars.js";
 import { storePathFromWire, storePathToWire } from "./store.js";
+import { traceparentOf } from "./traceparent.js";
 
 function buildFromWire(message: wire.BuildMessage): BuildOrder {
   return {
@@ -16,6 +17,7 @@ function buildFromWire(message: wire.BuildMessage): BuildOrder {
     buildTimeout: message.buildTimeout,
     maxOutputSize: toNumber(message.maxOutputSize, "build.max_output_size"),
     presigned: message.presignedUrlOpts && { uploadDebugInfo: message.presignedUrlOpts.uploadDebugInfo },
+    ...present("traceparent", traceparentOf(message.traceparent)),
   };
 }
 
@@ -32,6 +34,7 @@ function buildToWire(build: BuildOrder): wire.BuildMessage {
       "presignedUrlOpts",
       build.presigned && create(wire.PresignedUploadOptsSchema, build.presigned),
     ),
+    ...present("traceparent", build.traceparent),
   });
 }
 

@@ -56,6 +56,7 @@ export function unaryCalls(
       const completion = convert.completionFromWire(message);
       const cause = convert.failureCauseFromHeader(call.headers[convert.failureCauseHeader]);
       const ignoredLines = convert.ignoredLinesFromHeader(call.headers[convert.ignoredLinesHeader]);
+      const traceparent = convert.traceparentOf(call.headers[convert.traceparentHeader]);
       const resources = convert.resourcesFromHeader(call.headers[convert.resourcesHeader]);
       await handlers.completeBuild(
         {
@@ -63,6 +64,7 @@ export function unaryCalls(
           ...(cause === undefined ? {} : { cause }),
           ...(resources === undefined ? {} : { resources }),
           ...(ignoredLines === undefined ? {} : { ignoredLines }),
+          ...(traceparent === undefined ? {} : { traceparent }),
         },
         call,
       );

@@ -105,6 +105,7 @@ export class AttemptLauncher {
         adopted: true,
       };
       this.#attempts.add(attempt);
+      this.#stepEvents.traceOf(attempt);
       this.#stepEvents.started(attempt);
       attempt.row = this.#recorder.stepStarted(attempt);
       await attempt.row;
@@ -175,6 +176,7 @@ export class AttemptLauncher {
         buildTimeout: attempt.assignment.limits.timeout,
         maxOutputSize,
         presigned,
+        traceparent: this.#stepEvents.traceOf(attempt),
       },
     };
   }

@@ -106,6 +106,7 @@ export class Results {
     const unsent = attempt?.sent === false ? machineLeftMessage : undefined;
     this.#stepEvents.ended(attempt, completion, { error });
     await this.#endings.record(attempt, completion, unreported(error ?? unsent));
+    if (attempt !== undefined && completion.kind !== "stale") this.#stepEvents.recorded(attempt);
   }
 
   /** Ends an attempt from our side: an order that could not be sent, inputs that cannot be resolved, a cancel. */
@@ -146,6 +147,7 @@ export class Results {
     if (completion.kind === "stale") {
       throw new RunnerError("not-owner", `step ${attempt.drv} belongs to another machine by now`);
     }
+    this.#stepEvents.recorded(attempt);
   }
 
   /** What a report means, and whether the outputs of a reported success are what was asked for. */

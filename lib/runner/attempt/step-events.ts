@@ -3,6 +3,7 @@ import { derivationName } from "../../nix/path/store-path.js";
 import type { StepStatus } from "../../rpc/types.js";
 import type { BuildId, StepId } from "../../scheduler/ids.js";
 import type { EventEmitter, EventStep, EventTimes, EventTry } from "../events/index.js";
+import type { RunnerSinks } from "../sinks.js";
 import type { Attempt } from "../state/attempts.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import { type BuildReport, resourcesOf } from "../state/build-report.js";
@@ -17,6 +18,8 @@ export interface StepEventsOptions {
   readonly machines: Pick<MachineEvents, "hostnameOf">;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Does not throw. Default: nothing is traced. */
+  readonly traceOrder?: RunnerSinks["traceOrder"];
 }
 
 /** How an attempt ended, as far as its builder or the runner can tell. */
@@ -33,12 +36,14 @@ export class StepEvents {
   readonly #registry: StepEventsOptions["registry"];
   readonly #machines: StepEventsOptions["machines"];
   readonly #now: () => number;
+  readonly #traceOrder: StepEventsOptions["traceOrder"];
 
-  constructor({ events, registry, machines, now }: StepEventsOptions) {
+  constructor({ events, registry, machines, now, traceOrder }: StepEventsOptions) {
     this.#events = events;
     this.#registry = registry;
     this.#machines = machines;
     this.#now = now;
+    this.#traceOrder = traceOrder;
   }
 
   /** The order is on its way, or the attempt was adopted. */
@@ -64,6 +69,8 @@ export class StepEvents {
     const times = timesOf(attempt, facts.report, at);
     const used = facts.report === undefined ? undefined : resourcesOf(facts.report);
     const resources = used === undefined ? {} : { resources: used };
+    const traceparent = facts.report?.traceparent;
+    const traced = traceparent === undefined ? {} : { traceparent };
     switch (completion.kind) {
       case "stale":
         return;
@@ -79,6 +86,7 @@ export class StepEvents {
           started,
           times,
           ...resources,
+          ...traced,
         });
         return;
       }
@@ -98,6 +106,7 @@ export class StepEvents {
           machine,
           times,
           ...resources,
+          ...traced,
         });
         return;
       }
@@ -122,6 +131,18 @@ export class StepEvents {
       started: false,
       times: { startedAt: ended.startedAt, stoppedAt: at },
     });
+  }
+
+  /** What `ended` told of is in the database. */
+  recorded(attempt: Attempt): void {
+    const at = this.#now();
+    const ms = Math.max(0, at - (attempt.endedAt ?? at));
+    this.#events.emit({ type: "stepRecorded", at, ...this.#tryOf(attempt), ms });
+  }
+
+  /** What the attempt's order carries for its builder to trace in; see `RunnerSinks.traceOrder`. */
+  traceOf(attempt: Attempt): string | undefined {
+    return this.#traceOrder?.({ ...this.#tryOf(attempt), attempt: attempt.id });
   }
 
   /** A step failed without an attempt. */

@@ -104,6 +104,8 @@ export interface StepFinished extends EventStep {
   readonly machine?: EventMachine;
   readonly times?: EventTimes;
   readonly resources?: StepResources;
+  /** Of the builder's own span, when it traces: W3C `traceparent`. */
+  readonly traceparent?: string;
 }
 
 /** A try is over without result; the step is tried again. */
@@ -119,6 +121,19 @@ export interface StepRetried extends EventTry {
   readonly started: boolean;
   readonly times: EventTimes;
   readonly resources?: StepResources;
+  /** Of the builder's own span, when it traces: W3C `traceparent`. */
+  readonly traceparent?: string;
+}
+
+/**
+ * The end of a try is in the database, with the results of the builds that it decides. Where builds wait for the caches,
+ * its outputs are there.
+ */
+export interface StepRecorded extends EventTry {
+  readonly type: "stepRecorded";
+  readonly at: number;
+  /** Since the try was over; see `EventTimes.stoppedAt`. */
+  readonly ms: number;
 }
 
 /** A build of the queue. */
@@ -128,6 +143,8 @@ export interface EventBuild {
   readonly jobset: string;
   readonly job: string;
   readonly drv: StorePath;
+  /** When this runner took it into its queue. */
+  readonly queuedAt: number;
 }
 
 /** The first step of a build has started. */
@@ -264,6 +281,7 @@ export interface RunnerEvents {
   readonly stepProgress: StepProgress;
   readonly stepFinished: StepFinished;
   readonly stepRetried: StepRetried;
+  readonly stepRecorded: StepRecorded;
   readonly buildStarted: BuildStarted;
   readonly buildFinished: BuildFinished;
   readonly buildRemoved: BuildRemoved;

@@ -54,6 +54,13 @@ export class BuildEvents {
   #about(id: BuildId): EventBuild | undefined {
     const row = this.#registry.get(id);
     if (row === undefined) return undefined;
-    return { build: id, project: row.project, jobset: row.jobsetName, job: row.job, drv: row.drv };
+    return {
+      build: id,
+      project: row.project,
+      jobset: row.jobsetName,
+      job: row.job,
+      drv: row.drv,
+      queuedAt: row.takenAt,
+    };
   }
 }

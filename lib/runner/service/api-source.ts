@@ -29,6 +29,7 @@ const topicsOf: Readonly<Record<RunnerEventName, readonly ApiTopic[]>> = {
   stepProgress: ["builds", "steps"],
   stepFinished: ["overview", "machines", "queue", "builds", "steps", "jobsets"],
   stepRetried: ["overview", "machines", "queue", "builds", "steps"],
+  stepRecorded: ["steps"],
   buildStarted: ["builds"],
   buildFinished: ["overview", "builds", "jobsets"],
   buildRemoved: ["overview", "queue", "builds", "jobsets"],

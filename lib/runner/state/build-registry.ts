@@ -15,19 +15,31 @@ export interface EndedBuild {
   readonly cached: boolean;
 }
 
+/** A build in memory. */
+export interface RegisteredBuild extends QueuedBuild {
+  /** When it came into memory. Milliseconds since the epoch. */
+  readonly takenAt: number;
+}
+
 /** Builds that ended a short while ago are kept for the web page. */
 const recentKept = 100;
 
 /** The builds in memory, and those that ended last. */
 export class BuildRegistry {
-  readonly #rows = new Map<BuildId, QueuedBuild>();
+  readonly #now: () => number;
+  readonly #rows = new Map<BuildId, RegisteredBuild>();
   #recent: EndedBuild[] = [];
 
-  add(build: QueuedBuild): void {
-    this.#rows.set(build.id, build);
+  /** `now`: milliseconds since the epoch. Default `Date.now`. */
+  constructor({ now = Date.now }: { readonly now?: () => number } = {}) {
+    this.#now = now;
   }
 
-  get(id: BuildId): QueuedBuild | undefined {
+  add(build: QueuedBuild): void {
+    this.#rows.set(build.id, { ...build, takenAt: this.get(build.id)?.takenAt ?? this.#now() });
+  }
+
+  get(id: BuildId): RegisteredBuild | undefined {
     return this.#rows.get(id);
   }
 

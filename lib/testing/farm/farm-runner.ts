@@ -45,6 +45,7 @@ const named: Readonly<Record<RunnerEventName, true>> = {
   stepProgress: true,
   stepFinished: true,
   stepRetried: true,
+  stepRecorded: true,
   buildStarted: true,
   buildFinished: true,
   buildRemoved: true,

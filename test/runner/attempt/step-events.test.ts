@@ -53,6 +53,7 @@ const row = {
   job: "hello",
   drv,
   timestamp: 0,
+  takenAt: 0,
   maxSilent: undefined,
   timeout: undefined,
   localPriority: 0,

@@ -17,7 +17,7 @@ async function linesOf(events: readonly RunnerEvent[], level: LogLevel = "info")
 
 const hash = "a".repeat(32);
 const drv = parseStorePath(`${hash}-hello.drv`);
-const build = { build: 7, project: "p", jobset: "trunk", job: "hello", drv };
+const build = { build: 7, project: "p", jobset: "trunk", job: "hello", drv, queuedAt: 0 };
 const step = { ...build, name: "hello", system: "x86_64-linux", ownBuilds: [7] };
 const machine = { id: "m-1", hostname: "pine" };
 const where = `build=7 job=p:trunk:hello drv=${drv} machine=pine`;
