@@ -203,6 +203,7 @@ export class BuilderClient implements AsyncDisposable {
   async #start(): Promise<void> {
     try {
       this.#work = await this.#makeWork();
+      void this.#work.machine.watch(this.#stop.signal);
       const first = await this.#joinSomewhere();
       void this.#live(first);
     } catch (error) {
@@ -256,6 +257,7 @@ export class BuilderClient implements AsyncDisposable {
         pingInterval: Math.max(0.01, pingInterval) * 1000,
         silenceLimit: silenceLimitMs,
         ping: () => machine.ping(machineId, this.#draining),
+        onNews: (sendPing) => machine.onNews(sendPing),
         onOrder: (order) => this.#takeOrder(order, machineId),
         logger: this.#logger,
         signal: AbortSignal.any([this.#stop.signal, leaving.signal]),
@@ -299,7 +301,7 @@ export class BuilderClient implements AsyncDisposable {
       onActivity: options.onActivity,
     });
     const machine = await ThisMachine.describe(
-      { ...options, settings: () => this.#settings, hooks: this.#hooks, counters: this.#counters },
+      { ...options, settings: () => this.#settings, hooks: this.#hooks, counters: this.#counters, logger },
       this.#stop.signal,
     );
     return { importer, builds, machine };

@@ -97,6 +97,8 @@ export interface BuilderPing {
   readonly currentSubstitutingPathCount: number;
   readonly currentUploadingPathCount: number;
   readonly currentDownloadingPathCount: number;
+  /** Why the Nix daemon of the machine is of no use at present; absent when it works, and from builders that do not say it. */
+  readonly storeTrouble?: string | undefined;
 }
 
 // ── Orders down the tunnel ─────────────────────────────────────────────────────────────────────────────────────

@@ -51,11 +51,10 @@ test.each(["runner", "builder"] as const)("of the %s", async (which) => {
   const thaw = await freeze(which === "runner" ? pair().store : builder.store);
   const begun = Date.now();
   try {
-    if (which === "runner") {
-      await until("/health to say it", async () => (await health()).codes.includes("store-silent"), {
-        timeoutMs: 15_000,
-      });
-    }
+    const code = { runner: "store-silent", builder: "machine-store-silent" }[which];
+    await until("/health to say it", async () => (await health()).codes.includes(code), {
+      timeoutMs: 15_000,
+    });
     const late = await add(drvs.slice(4));
     await sleep(25_000 - (Date.now() - begun));
     early.push(...late);

@@ -1,10 +1,12 @@
 /** The machine that this builder runs on, as a runner gets to know it: by a join, then by pings. */
 import { hostname, tmpdir } from "node:os";
+import type { Logger } from "../../log.js";
 import type { BuilderJoin, BuilderPing } from "../../rpc/types.js";
 import type { BuilderCounters } from "../counters.js";
 import type { GuardedHooks } from "../hooks.js";
 import { requireTrust } from "../machine/daemon-trust.js";
 import { readNixConfiguration } from "../machine/nix-configuration.js";
+import { StoreWatch } from "../machine/store-watch.js";
 import { readMachineFacts, sampleSystem } from "../machine/system-sampling.js";
 import type { BuilderClientOptions, BuilderSettings } from "../options.js";
 import { joinMessage, type MachineDescription, pingMessage } from "./join-info.js";
@@ -17,6 +19,7 @@ export interface ThisMachineOptions
   readonly hooks: GuardedHooks;
   /** As they are at each ping. */
   readonly counters: BuilderCounters;
+  readonly logger: Logger;
 }
 
 /** What it says of itself, and how busy it is. */
@@ -27,6 +30,7 @@ export class ThisMachine {
   readonly #counters: BuilderCounters;
   readonly #buildDir: string;
   readonly #settings: () => BuilderSettings;
+  readonly #watch: StoreWatch;
 
   private constructor(options: ThisMachineOptions, description: Omit<MachineDescription, "settings">) {
     this.#settings = options.settings;
@@ -34,6 +38,7 @@ export class ThisMachine {
     this.#store = options.store;
     this.#hooks = options.hooks;
     this.#counters = options.counters;
+    this.#watch = new StoreWatch({ store: options.store, logger: options.logger });
     this.#buildDir = description.nix.buildDir ?? options.defaultBuildDir ?? tmpdir();
   }
 
@@ -56,6 +61,16 @@ export class ThisMachine {
     return this.#description.hostname;
   }
 
+  /** Watches what pings tell, until `signal` aborts. Never rejects. */
+  watch(signal: AbortSignal): Promise<void> {
+    return this.#watch.run(signal);
+  }
+
+  /** Calls `listener` when a ping has something new to tell, until the returned value is disposed of. */
+  onNews(listener: () => void): Disposable {
+    return this.#watch.subscribe(listener);
+  }
+
   /** What it joins with, under that id. */
   join(machineId: string): BuilderJoin {
     return joinMessage(machineId, { ...this.#description, settings: this.#settings() });
@@ -68,6 +83,10 @@ export class ThisMachine {
       (await sampleSystem({ buildDir: this.#buildDir, storeDir: this.#store.realStoreDir }));
     // The contract has no word for "no more work, please"; a machine without any disk space gets none.
     const space = full ? { buildDirFreePercent: 0, storeFreePercent: 0 } : {};
-    return pingMessage(machineId, { ...sample, ...space }, this.#counters);
+    const { trouble } = this.#watch;
+    return {
+      ...pingMessage(machineId, { ...sample, ...space }, this.#counters),
+      ...(trouble === undefined ? {} : { storeTrouble: trouble }),
+    };
   }
 }

@@ -84,6 +84,8 @@ export interface StayOptions {
   /** Milliseconds without an order after which the tunnel is given up. */
   readonly silenceLimit: number;
   readonly ping: () => Promise<BuilderPing>;
+  /** Calls its argument when the next ping should not wait for the interval, until disposed of. */
+  readonly onNews: (sendPing: () => void) => Disposable;
   readonly onOrder: (order: RunnerOrder) => void;
   readonly logger: Logger;
   /** Ends the stay. */
@@ -116,6 +118,7 @@ export async function stay(options: StayOptions): Promise<string> {
   signal.addEventListener("abort", leave, { once: true });
   if (signal.aborted) leave();
   void sendPing();
+  using _news = options.onNews(() => void sendPing());
   try {
     for await (const order of tunnel.orders) {
       silence.refresh();

@@ -106,6 +106,9 @@ function pressureStateToWire(state: PressureState): wire.PressureState {
   return message;
 }
 
+/** Characters of what a machine says of its trouble: it is shown to people. */
+const longestTrouble = 300;
+
 /** Free space that could not be told (an empty file system gives NaN) counts as none. */
 function freePercent(value: number): number {
   return Number.isFinite(value) ? Math.max(0, value) : 0;
@@ -134,6 +137,7 @@ export function pingFromWire(message: wire.PingMessage): BuilderPing {
       message.currentDownloadingPathCount,
       "ping.current_downloading_path_count",
     ),
+    ...present("storeTrouble", message.storeTrouble?.slice(0, longestTrouble)),
   };
 }
 
@@ -157,5 +161,6 @@ export function pingToWire(ping: BuilderPing): wire.PingMessage {
       ping.currentDownloadingPathCount,
       "ping.currentDownloadingPathCount",
     ),
+    ...present("storeTrouble", ping.storeTrouble?.slice(0, longestTrouble)),
   });
 }

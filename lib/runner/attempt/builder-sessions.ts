@@ -49,6 +49,12 @@ export interface BuilderSessionsOptions {
   readonly adoptionGraceMs?: number;
 }
 
+/** A machine whose Nix daemon is of no use, and why, in the words of its builder. */
+export interface StoreTrouble {
+  readonly hostname: string;
+  readonly reason: string;
+}
+
 interface OpenSession extends BuilderSession {
   lastPing: BuilderPing | undefined;
   lastPingAt: number | undefined;
@@ -70,6 +76,8 @@ export class BuilderSessions {
   readonly #open = new Map<MachineId, OpenSession>();
   /** Those that came with builds which are not settled yet. Few: each dispatch round looks at all of them. */
   readonly #resuming = new Set<OpenSession>();
+  /** Machines whose builders say that their Nix daemon is of no use. Few: the health watch looks at all of them. */
+  readonly #storeTroubles = new Map<MachineId, StoreTrouble>();
   /** Builds whose machine left while they were being adopted, by attempt; it may be back before that is done. */
   readonly #adopting = new Map<string, ResumedBuild>();
 
@@ -185,6 +193,11 @@ export class BuilderSessions {
     return this.#resuming;
   }
 
+  /** Machines whose builders say at present that their Nix daemon is of no use. */
+  storeTroubles(): readonly StoreTrouble[] {
+    return [...this.#storeTroubles.values()];
+  }
+
   /** Remembers the builds that are not attempts of the machine yet, until they are settled. */
   #resume(session: OpenSession, running: readonly RunningBuild[]): void {
     const { view } = this.#scheduler;
@@ -208,6 +221,9 @@ export class BuilderSessions {
     const pressure = ping.pressure ?? session.lastPing?.pressure;
     session.lastPing = pressure === undefined ? ping : { ...ping, pressure };
     session.lastPingAt = this.#scheduler.now();
+    const { storeTrouble: reason } = ping;
+    if (reason === undefined) this.#storeTroubles.delete(session.id);
+    else this.#storeTroubles.set(session.id, { hostname: session.join.hostname, reason });
     this.#scheduler.updateMachine(session.id, machineLoad(ping));
   }
 
@@ -216,6 +232,7 @@ export class BuilderSessions {
     const { id, join } = session;
     if (this.#open.get(id) !== session) return;
     this.#open.delete(id);
+    this.#storeTroubles.delete(id);
     const keepsBuilding = join.running !== undefined && !session.leaving;
     const hasAttempts = (scheduler.machine(id)?.attempts.length ?? 0) > 0;
     if (keepsBuilding && hasAttempts) scheduler.disconnectMachine(id, this.#rejoinGraceMs);

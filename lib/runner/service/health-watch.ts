@@ -3,6 +3,7 @@ import { pause } from "../../async/index.js";
 import { DatabaseProbe } from "../../database/database-probe.js";
 import type { HydraDatabase } from "../../database/hydra-database.js";
 import type { Listener } from "../../database/listener.js";
+import type { BuilderSessions } from "../attempt/builder-sessions.js";
 import type { QueueMonitor } from "../ingestion/queue-monitor.js";
 import type { ProblemCode } from "../state/problem-kinds.js";
 import type { Problems, Trouble } from "../state/problems.js";
@@ -22,6 +23,7 @@ export interface HealthWatchOptions {
   readonly folder: string;
   readonly monitor: Pick<QueueMonitor, "problem">;
   readonly scheduler: RunningScheduler;
+  readonly sessions: Pick<BuilderSessions, "storeTroubles">;
   /** The runner owns the database and works; queue, machines and notifications only count then. */
   readonly active: () => boolean;
 }
@@ -72,7 +74,7 @@ export class HealthWatch {
   }
 
   #look(): void {
-    const { problems, listener, monitor, scheduler, active } = this.#options;
+    const { problems, listener, monitor, scheduler, sessions, active } = this.#options;
     const now = scheduler.now();
     const { view } = scheduler;
     const isActive = active();
@@ -87,6 +89,7 @@ export class HealthWatch {
           builds: view.sizes().builds,
           machines: view.sizes().machines,
           held: scheduler.heldMachines(),
+          storeTroubles: sessions.storeTroubles(),
           reasons: view.reasons(),
           now,
         }),
@@ -113,4 +116,9 @@ export class HealthWatch {
 }
 
 const mayPass: ReadonlySet<ProblemCode> = new Set(["notifications-lost", "no-machines", "steps-unsupported"]);
-const polled: readonly ProblemCode[] = [...mayPass, "queue-unreadable", "machine-held"];
+const polled: readonly ProblemCode[] = [
+  ...mayPass,
+  "queue-unreadable",
+  "machine-held",
+  "machine-store-silent",
+];

@@ -10,13 +10,22 @@ export interface MachineFacts {
   readonly machines: number;
   /** Those of them that are held. */
   readonly held: readonly Pick<MachineView, "info" | "disabledUntil" | "consecutiveFailures">[];
+  /** Machines whose Nix daemon is of no use, and why, in the words of their builders. */
+  readonly storeTroubles: readonly { readonly hostname: string; readonly reason: string }[];
   readonly reasons: Pick<ReasonCounts, "unsupported">;
   /** Milliseconds since the epoch. */
   readonly now: number;
 }
 
 /** All troubles of the moment. Without work to do, no machine is missed. */
-export function machineTroubles({ builds, machines, held, reasons, now }: MachineFacts): readonly Trouble[] {
+export function machineTroubles({
+  builds,
+  machines,
+  held,
+  storeTroubles,
+  reasons,
+  now,
+}: MachineFacts): readonly Trouble[] {
   const troubles: Trouble[] = held
     .filter(({ disabledUntil }) => disabledUntil > now)
     .map(({ info, disabledUntil, consecutiveFailures }) => ({
@@ -24,6 +33,9 @@ export function machineTroubles({ builds, machines, held, reasons, now }: Machin
       subject: info.hostname,
       cause: `held until ${new Date(disabledUntil).toISOString()} after ${consecutiveFailures} failures in a row`,
     }));
+  for (const { hostname, reason } of storeTroubles) {
+    troubles.push({ code: "machine-store-silent", subject: hostname, cause: `nix-daemon: ${reason}` });
+  }
   if (machines === 0 && builds > 0) {
     troubles.push({ code: "no-machines", cause: `${builds} builds are waiting, and no machine has joined` });
   } else if (reasons.unsupported > 0) {

@@ -65,6 +65,12 @@ const kinds = {
     advice: "see the log of the builder; it gets a trial job when the hold ends",
     stopsRecording: false,
   },
+  "machine-store-silent": {
+    part: "machines",
+    advice:
+      "check that nix-daemon runs and answers on that machine; its builds wait for it or are tried elsewhere",
+    stopsRecording: false,
+  },
   "steps-unsupported": {
     part: "machines",
     advice:

@@ -12,6 +12,7 @@ const codes = (facts: Partial<MachineFacts>): string[] =>
     builds: 1,
     machines: 1,
     held: [],
+    storeTroubles: [],
     reasons: { unsupported: 0 },
     now: 100,
     ...facts,
@@ -24,6 +25,7 @@ it.each([
   [{ machines: 0, reasons: { unsupported: 4 } }, ["no-machines"]],
   [{ reasons: { unsupported: 4 } }, ["steps-unsupported"]],
   [{ held: [machine("a", 100), machine("b", 101)] }, ["machine-held b"]],
+  [{ storeTroubles: [{ hostname: "a", reason: "gone" }] }, ["machine-store-silent a"]],
 ] as const)("%j: %j", (facts, expected) => {
   expect(codes(facts)).toEqual(expected);
 });
