@@ -237,23 +237,27 @@ export class RunnerSpans {
     }
   }
 
-  #uploaded({ at, ms, drv, store, paths, outcome }: UploadFinished): void {
+  #uploaded({ drv, paths, stores }: UploadFinished): void {
     const step = drv === undefined ? undefined : (this.#ended.get(drv)?.step ?? this.#steps.get(drv));
     if (step === undefined) return;
-    this.#emit(childOf(step.context), step.context, {
-      name: "cache upload",
-      kind: "client",
-      startMs: at - ms,
-      endMs: at,
-      error: outcome.kind === "failed" ? outcome.reason : undefined,
-      attributes: {
-        "hydra.cache": store,
-        "hydra.upload.paths": paths.length,
-        ...(outcome.kind === "uploaded"
-          ? { "hydra.upload.written": outcome.written, "hydra.upload.bytes": outcome.bytes }
-          : { "hydra.upload.retried": outcome.retried, "error.type": "upload" }),
-      },
-    });
+    for (const { store, lastTries } of stores) {
+      for (const { at, ms, outcome } of lastTries) {
+        this.#emit(childOf(step.context), step.context, {
+          name: "cache upload",
+          kind: "client",
+          startMs: at - ms,
+          endMs: at,
+          error: outcome.kind === "failed" ? outcome.reason : undefined,
+          attributes: {
+            "hydra.cache": store,
+            "hydra.upload.paths": paths.length,
+            ...(outcome.kind === "uploaded"
+              ? { "hydra.upload.written": outcome.written, "hydra.upload.bytes": outcome.bytes }
+              : { "error.type": "upload" }),
+          },
+        });
+      }
+    }
   }
 
   #buildFinished(event: BuildFinished): void {

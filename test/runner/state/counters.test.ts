@@ -107,7 +107,7 @@ it("counts results of builds, and steps that no machine supports", async () => {
   const { machine: _machine, times: _times, ...untried } = finished;
   const unsupported = { kind: "failed", status: 9, builds: 1 } as const;
   events.emit({ ...untried, outcome: unsupported, tries: 0, started: false });
-  const build = { build: 7, project: "p", jobset: "j", job: "hello", drv };
+  const build = { build: 7, project: "p", jobset: "j", job: "hello", drv, queuedAt: 1 };
   events.emit({ type: "buildFinished", at: 5, ...build, status: 9, durationMs: 0, cached: false });
   await turn();
   expect(metrics.value("unsupportedStepsAborted")).toBe(1);
