@@ -40,15 +40,6 @@ export function programLog(names: { readonly filter: string; readonly target: st
   return { logger, levels };
 }
 
-/** Without one of these, or with an empty one, nothing is traced, and nothing of it is loaded. */
-const tracingVariables = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"] as const;
-
-/** The code for traces, when the environment names a collector. */
-export async function tracingRoom(): Promise<typeof import("../lib/tracing/index.js") | undefined> {
-  if (tracingVariables.every((name) => (process.env[name] ?? "") === "")) return undefined;
-  return import("../lib/tracing/index.js");
-}
-
 /** Reads the settings that the command line names; warnings go to the log. @throws UsageError */
 export async function readSettings<Config>(
   program: Command,

@@ -17,7 +17,8 @@ import {
   openLocalStore,
 } from "./commands/builder-surroundings.js";
 import type { BuilderFlags } from "./commands/hydra-builder.js";
-import { LiveSettings, printDefaults, programLog, readSettings, reportValid, tracingRoom } from "./common.js";
+import { LiveSettings, printDefaults, programLog, readSettings, reportValid } from "./common.js";
+import { builderTracing } from "./tracing.js";
 
 function activity(drvs: readonly StorePath[]): string {
   return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;
@@ -51,9 +52,7 @@ export async function runHydraBuilder(program: Command): Promise<number> {
   await using store = await openLocalStore(config.maxJobs, logger);
   if (store === undefined) return 2;
   const gateways = await gatewaysOf(flags, store.storeDir, logger);
-  await using tracing = await (await tracingRoom())?.BuilderTracing.open({
-    logger: logger.child({}, "tracing"),
-  });
+  await using tracing = await builderTracing(logger);
   await using client = new BuilderClient({
     settings: config,
     gateways,

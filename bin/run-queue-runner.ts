@@ -19,15 +19,8 @@ import { checkTls } from "../lib/rpc/index.js";
 import { checkQueueRunnerConfig, QueueRunner } from "../lib/runner/index.js";
 import type { QueueRunnerFlags } from "./commands/queue-runner.js";
 import { bindAddress, openFilesOf, restAddress, tlsOptions } from "./commands/runner-surroundings.js";
-import {
-  LiveSettings,
-  printDefaults,
-  programLog,
-  readSettings,
-  reportValid,
-  startStep,
-  tracingRoom,
-} from "./common.js";
+import { LiveSettings, printDefaults, programLog, readSettings, reportValid, startStep } from "./common.js";
+import { runnerTracing } from "./tracing.js";
 
 /** Resolves to the exit code. @throws UsageError for flags, settings and surroundings that cannot work */
 export async function runQueueRunner(program: Command): Promise<number> {
@@ -54,10 +47,7 @@ export async function runQueueRunner(program: Command): Promise<number> {
   await using systemd = new SystemdNotifier({ logger });
   await using store = await startStep(openStore(process.env.NIX_REMOTE, { env: process.env }));
   let current = config;
-  await using tracing = await (await tracingRoom())?.RunnerTracing.open({
-    logger: logger.child({}, "tracing"),
-    frontendUrl: () => current.frontendUrl,
-  });
+  await using tracing = await runnerTracing(logger, () => current.frontendUrl);
   await using runner = new QueueRunner({
     config,
     store,

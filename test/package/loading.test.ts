@@ -68,6 +68,7 @@ const packages: Readonly<Record<string, readonly string[]>> = {
   "./process": [],
   "./status": [],
   "./config": [],
+  "./tracing": [],
   "./testing": [],
 };
 
@@ -81,6 +82,7 @@ const rooms: Readonly<Record<string, readonly string[]>> = {
   "./process": ["async", "process"],
   "./status": ["async", "nix", "status"],
   "./config": ["config"],
+  "./tracing": ["async", "config", "database", "nix", "tracing"],
   "./testing": ["nix", "scheduler", "testing"],
 };
 
