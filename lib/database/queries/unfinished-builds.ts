@@ -1,8 +1,4 @@
 /** Builds that wait for their result. */
-import { and, eq, inArray } from "drizzle-orm";
-import { drizzleOn } from "../drizzle-session.js";
-import { builds } from "../schema/builds.js";
-import { jobsets } from "../schema/jobsets.js";
 import type { Session, Transaction } from "../session.js";
 
 /** A build that waits for its result. */
@@ -48,32 +44,21 @@ function fault(build: UnfinishedBuild): string | undefined {
   return undefined;
 }
 
+const statement = `
+  SELECT b.id, b.jobset_id AS "jobsetId", j.project, j.name AS jobset, j.schedulingshares AS shares, b.job,
+         b.drvpath AS "drvPath", b.timestamp, b.maxsilent AS "maxSilent", b.timeout, b.priority,
+         b.globalpriority AS "globalPriority"
+    FROM builds b JOIN jobsets j ON j.id = b.jobset_id
+   WHERE b.finished = 0 AND ($1::int[] IS NULL OR b.id = ANY($1::int[]))
+   ORDER BY b.id`;
+
 /** All unfinished builds, or those with the ids. */
 export async function unfinishedBuilds(
   session: Session,
   ids: readonly number[] | undefined,
 ): Promise<UnfinishedBuilds> {
   if (ids?.length === 0) return { builds: [], bad: [] };
-  const unfinished = eq(builds.finished, 0);
-  const rows: UnfinishedBuild[] = await drizzleOn(session)
-    .select({
-      id: builds.id,
-      jobsetId: builds.jobsetId,
-      project: jobsets.project,
-      jobset: jobsets.name,
-      shares: jobsets.schedulingShares,
-      job: builds.job,
-      drvPath: builds.drvPath,
-      timestamp: builds.timestamp,
-      maxSilent: builds.maxSilent,
-      timeout: builds.timeout,
-      priority: builds.priority,
-      globalPriority: builds.globalPriority,
-    })
-    .from(builds)
-    .innerJoin(jobsets, eq(jobsets.id, builds.jobsetId))
-    .where(ids === undefined ? unfinished : and(unfinished, inArray(builds.id, [...ids])))
-    .orderBy(builds.id);
+  const { rows } = await session.query<UnfinishedBuild>(statement, [ids ?? null]);
   const usable: UnfinishedBuild[] = [];
   const bad: { id: number; reason: string }[] = [];
   for (const row of rows) {

@@ -1,13 +1,14 @@
 /** A store behind a nix-daemon: each method is one or a few operations of the worker protocol. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Logger, silentLogger } from "../../log.js";
 import type { BasicDerivation, Derivation } from "../derivation/derivation.js";
 import { parseDerivation } from "../derivation/parser.js";
+import type { ByteString } from "../path/byte-string.js";
 import { derivationName, printStorePath, type StoreDir, type StorePath } from "../path/store-path.js";
 import { computeClosure } from "../store/closure.js";
 import type { ValidPathInfo } from "../store/path-info.js";
 import { PathInfoCache } from "../store/path-info-cache.js";
+import { SmallFiles } from "../store/small-files.js";
 import type {
   AddToStoreOptions,
   BuildOptions,
@@ -68,6 +69,7 @@ export class DaemonStore implements Store {
   readonly server: ServerInfo;
   readonly #connections: DaemonConnections;
   readonly #cache: PathInfoCache;
+  readonly #files = new SmallFiles();
 
   private constructor(
     address: StoreAddress,
@@ -192,9 +194,9 @@ export class DaemonStore implements Store {
 
   /** Trusts the file when it is there, and asks the daemon when it cannot be read. */
   async readDerivation(path: StorePath, options: CancelOptions = {}): Promise<Derivation> {
-    let contents: Uint8Array;
+    let contents: Uint8Array | ByteString;
     try {
-      contents = await readFile(join(this.realStoreDir, path), cancel(options.signal));
+      contents = await this.#files.read(join(this.realStoreDir, path), options.signal);
     } catch {
       contents = await narFileContents(this.narFromPath(path, options), maxDerivationSize);
     }

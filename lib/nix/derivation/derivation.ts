@@ -80,11 +80,14 @@ export function isImpure(derivation: Pick<BasicDerivation, "outputs">): boolean 
   return false;
 }
 
+const jsonName = byteStringFromText("__json");
+const preferLocalName = byteStringFromText("preferLocalBuild");
+
 /** The decoded structured attributes, or undefined when there are none (or they are not a JSON object). */
 export function structuredAttributes(
   derivation: BasicDerivation,
 ): Readonly<Record<string, unknown>> | undefined {
-  const text = derivation.env.get(byteStringFromText("__json"));
+  const text = derivation.env.get(jsonName);
   if (text === undefined) return undefined;
   try {
     const value: unknown = JSON.parse(byteStringToText(text));
@@ -120,5 +123,5 @@ export function preferLocalBuild(derivation: BasicDerivation): boolean {
     const { preferLocalBuild: wanted } = attributes;
     return wanted === true;
   }
-  return derivation.env.get(byteStringFromText("preferLocalBuild")) === "1";
+  return derivation.env.get(preferLocalName) === "1";
 }

@@ -6,6 +6,7 @@ import { makeFixedOutputPath, outputPathName, parseMethodAlgorithm } from "../pa
 import { parseHash } from "../path/hash.js";
 import {
   compareStorePaths,
+  isStorePath,
   parseFullStorePath,
   printStorePath,
   type StoreDir,
@@ -22,10 +23,15 @@ const escapes: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", '
 
 class Cursor {
   readonly #text: string;
+  /** No character is in it that a string must escape, so that strings need not be looked through for them. */
+  readonly #isClean: boolean;
+  /** The first backslash at or after the last place where one was looked for. */
+  #backslash = -1;
   position = 0;
 
   constructor(text: ByteString) {
     this.#text = text;
+    this.#isClean = !(text.includes("\n") || text.includes("\r") || text.includes("\t"));
   }
 
   fault(what: string, position = this.position): NixFormatError {
@@ -45,6 +51,38 @@ class Cursor {
 
   string(): ByteString {
     this.expect('"');
+    return (this.#isClean ? this.#cleanString() : this.#stringByCharacter()) as ByteString;
+  }
+
+  #cleanString(): string {
+    const text = this.#text;
+    const quote = this.#find('"', this.position);
+    let result = "";
+    let from = this.position;
+    for (let end = quote; ; ) {
+      if (this.#backslash < from) this.#backslash = this.#find("\\", from);
+      const backslash = this.#backslash;
+      if (end < backslash) {
+        this.position = end + 1;
+        return result + text.slice(from, end);
+      }
+      this.position = backslash;
+      if (backslash === text.length) throw this.fault("unterminated string");
+      const escaped = escapes[text.charAt(backslash + 1)];
+      if (escaped === undefined) throw this.fault("unknown escape");
+      result += text.slice(from, backslash) + escaped;
+      from = backslash + 2;
+      if (end < from) end = this.#find('"', from);
+    }
+  }
+
+  /** Where `letter` is next; the length of the text when it is not. */
+  #find(letter: string, from: number): number {
+    const found = this.#text.indexOf(letter, from);
+    return found < 0 ? this.#text.length : found;
+  }
+
+  #stringByCharacter(): string {
     let result = "";
     let from = this.position;
     for (;;) {
@@ -53,7 +91,7 @@ class Cursor {
       if (code === 0x22) {
         result += this.#text.slice(from, this.position);
         this.position++;
-        return result as ByteString;
+        return result;
       }
       if (code === 0x5c) {
         const escaped = escapes[this.#text.charAt(this.position + 1)];
@@ -97,7 +135,15 @@ function at<T>(start: number, read: () => T): T {
 
 function storePath(cursor: Cursor, dir: StoreDir): StorePath {
   const start = cursor.position;
-  const text = cursor.string();
+  return storePathAt(start, dir, cursor.string());
+}
+
+function storePathAt(start: number, dir: StoreDir, text: string): StorePath {
+  // The usual case without what a fault needs.
+  if (text.startsWith(dir) && text.charAt(dir.length) === "/") {
+    const baseName = text.slice(dir.length + 1);
+    if (isStorePath(baseName)) return baseName;
+  }
   return at(start, () => parseFullStorePath(dir, text));
 }
 
@@ -143,7 +189,7 @@ function parseOutput(
   if (algorithm === "") {
     if (hash !== "") throw cursor.fault("an output has a hash but no hash algorithm", start);
     if (path === "") return [name, { kind: "deferred" }];
-    return [name, { kind: "inputAddressed", path: at(start, () => parseFullStorePath(dir, path)) }];
+    return [name, { kind: "inputAddressed", path: storePathAt(start, dir, path) }];
   }
   const method = parseMethodAlgorithm(algorithm);
   if (method === undefined) throw cursor.fault(`malformed hash algorithm '${algorithm.slice(0, 40)}'`, start);
@@ -174,6 +220,8 @@ interface OpenInput {
   name: string;
 }
 
+const noDynamic: DerivedInput["dynamic"] = new Map();
+
 /** Reads an input with a stack of its own: nesting is up to the author of the text. */
 function parseInput(cursor: Cursor, versioned: boolean): DerivedInput {
   const names = (): string[] => cursor.list(() => byteStringToText(cursor.string()));
@@ -196,9 +244,9 @@ function parseInput(cursor: Cursor, versioned: boolean): DerivedInput {
         continue;
       }
       cursor.expect(")");
-      input = { outputs, dynamic: new Map() };
+      input = { outputs, dynamic: noDynamic };
     } else {
-      input = { outputs: names(), dynamic: new Map() };
+      input = { outputs: names(), dynamic: noDynamic };
     }
     // It is complete, and perhaps its parents are.
     for (let parent = open.at(-1); ; parent = open.at(-1)) {

@@ -19,12 +19,18 @@ export function byteStringToBytes(text: ByteString): Uint8Array {
   return Buffer.from(text, "latin1");
 }
 
+function isAscii(text: string): boolean {
+  for (let at = 0; at < text.length; at++) if (text.charCodeAt(at) >= 0x80) return false;
+  return true;
+}
+
 /** UTF-8 bytes of a text. */
 export function byteStringFromText(text: string): ByteString {
+  if (isAscii(text)) return text as ByteString;
   return bytesToByteString(Buffer.from(text, "utf8"));
 }
 
 /** Decodes UTF-8; invalid bytes become U+FFFD. */
 export function byteStringToText(text: ByteString): string {
-  return Buffer.from(text, "latin1").toString("utf8");
+  return isAscii(text) ? text : Buffer.from(text, "latin1").toString("utf8");
 }

@@ -13,6 +13,8 @@ export const defaultStoreDir = "/nix/store" as StoreDir;
 
 const hashPart = /^[0-9a-df-np-sv-z]{32}$/;
 const namePart = /^[A-Za-z0-9+\-._?=]{1,211}$/;
+/** Both at once, with what `storePathNameFault` forbids. */
+const wholePath = /^[0-9a-df-np-sv-z]{32}-(?!\.\.?(?:-|$))[A-Za-z0-9+\-._?=]{1,211}$/;
 
 /** @throws NixFormatError when the text is not an absolute path in its shortest form */
 export function parseStoreDir(text: string): StoreDir {
@@ -67,11 +69,7 @@ export function parseAnyStorePath(dir: StoreDir, text: string): StorePath {
 
 /** Whether a text is the base name of a store path. */
 export function isStorePath(baseName: string): baseName is StorePath {
-  return (
-    hashPart.test(baseName.slice(0, 32)) &&
-    baseName.charAt(32) === "-" &&
-    storePathNameFault(baseName.slice(33)) === undefined
-  );
+  return wholePath.test(baseName);
 }
 
 /** The full path. */

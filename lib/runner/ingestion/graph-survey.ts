@@ -151,16 +151,16 @@ export class GraphSurvey {
    * adds the steps.
    */
   async settle(): Promise<{ readonly plan: IngestionPlan; readonly steps: readonly NewStep[] }> {
+    let plan: IngestionPlan | undefined;
     for (;;) {
-      const gone = [...this.#verdicts]
-        .filter(([drv, verdict]) => verdict.kind === "scheduled" && !this.#view.hasStep(stepId(drv)))
-        .map(([drv]) => drv);
+      const gone = this.#gone();
       if (gone.length > 0) {
         for (const drv of gone) this.#verdicts.delete(drv);
+        plan = undefined;
         await this.examine(gone);
         continue;
       }
-      const plan = planIngestion(this.#roots, this.#verdicts);
+      plan ??= planIngestion(this.#roots, this.#verdicts);
       const unread = this.#histories.unread(plan.steps.map((step) => step.facts));
       if (unread.length === 0) {
         const steps = plan.steps
@@ -170,6 +170,15 @@ export class GraphSurvey {
       }
       await this.#histories.read(unread);
     }
+  }
+
+  /** Derivations that were scheduled when they were examined, and are not any more. */
+  #gone(): StorePath[] {
+    const gone: StorePath[] = [];
+    for (const [drv, { kind }] of this.#verdicts) {
+      if (kind === "scheduled" && !this.#view.hasStep(stepId(drv))) gone.push(drv);
+    }
+    return gone;
   }
 
   /** Facts of those derivations that are neither scheduled nor unreadable; for the others the verdict is clear. */
@@ -182,7 +191,7 @@ export class GraphSurvey {
       }
       try {
         const found = await this.#catalog.facts(drv);
-        this.#metrics.observeInputs(found.system, new Set(found.inputs.map((input) => input.drv)).size);
+        this.#metrics.observeInputs(found.system, inputDerivations(found));
         facts.push(found);
       } catch (error) {
         if (!(error instanceof RunnerError) || error.code !== "unreadable-derivation") throw error;
@@ -192,4 +201,10 @@ export class GraphSurvey {
     });
     return facts;
   }
+}
+
+/** How many derivations it needs. */
+function inputDerivations({ inputs }: StepFacts): number {
+  if (inputs.every(({ chain }) => chain.length === 0)) return inputs.length;
+  return new Set(inputs.map(({ drv }) => drv)).size;
 }

@@ -37,7 +37,7 @@ export class StepHistories {
   /** One query of each kind for all of them. */
   async read(facts: readonly StepFacts[]): Promise<void> {
     const { database, store, earlierAttempts, logger, now } = this.#options;
-    const printed = (drv: StorePath): string => printStorePath(store.storeDir, drv);
+    const printed = facts.map(({ drv }) => printStorePath(store.storeDir, drv));
     const [durations, earlier] = await Promise.all([
       database
         .stepDurations(facts.map((step) => ({ name: step.name, system: step.system })))
@@ -45,12 +45,13 @@ export class StepHistories {
           logger.debug("no history of durations", { error });
           return new Map<string, number>();
         }),
-      database.earlierTries(facts.map(({ drv }) => printed(drv))),
+      database.earlierTries(printed),
     ]);
     for (const [key, seconds] of durations) this.#seconds.set(key, seconds);
-    for (const { drv } of facts) {
-      this.#attempts.set(drv, earlierAttempts.of(printed(drv), earlier.get(printed(drv)), now()));
-    }
+    facts.forEach(({ drv }, index) => {
+      const full = printed[index] ?? "";
+      this.#attempts.set(drv, earlierAttempts.of(full, earlier.get(full), now()));
+    });
   }
 
   attempts(drv: StorePath): StepHistory | undefined {

@@ -24,8 +24,11 @@ export interface IngestionPlan {
 
 type Culprit = { readonly drv: StorePath; readonly verdict: Verdict };
 
-function stepInputs(verdict: Verdict | undefined): readonly StorePath[] {
-  return verdict?.kind === "missing" ? verdict.facts.inputs.map((input) => input.drv) : [];
+const none: ReadonlyMap<StorePath, undefined> = new Map();
+
+function someFail(verdicts: ReadonlyMap<StorePath, Verdict>): boolean {
+  for (const { kind } of verdicts.values()) if (kind === "failedBefore" || kind === "unreadable") return true;
+  return false;
 }
 
 /** Finds, for every derivation below `roots`, the nearest derivation that makes it unbuildable. Iterative. */
@@ -49,14 +52,16 @@ function findCulprits(
         stack.pop();
         continue;
       }
-      const inputs = stepInputs(verdict);
+      const inputs = verdict?.kind === "missing" ? verdict.facts.inputs : [];
       if (!opened.has(drv)) {
         opened.add(drv);
-        for (const input of inputs) if (!culprits.has(input) && !opened.has(input)) stack.push(input);
+        for (const { drv: input } of inputs) {
+          if (!culprits.has(input) && !opened.has(input)) stack.push(input);
+        }
         continue;
       }
       let culprit: Culprit | undefined;
-      for (const input of inputs) culprit ??= culprits.get(input);
+      for (const { drv: input } of inputs) culprit ??= culprits.get(input);
       culprits.set(drv, culprit);
       stack.pop();
     }
@@ -79,7 +84,7 @@ export function planIngestion(
   roots: ReadonlySet<StorePath>,
   verdicts: ReadonlyMap<StorePath, Verdict>,
 ): IngestionPlan {
-  const culprits = findCulprits(roots, verdicts);
+  const culprits = someFail(verdicts) ? findCulprits(roots, verdicts) : none;
   const fates = new Map<StorePath, BuildFate>();
   for (const root of roots) fates.set(root, fateOf(root, verdicts.get(root), culprits.get(root)));
 
@@ -92,7 +97,7 @@ export function planIngestion(
     const verdict = verdicts.get(drv);
     if (verdict?.kind === "missing") {
       steps.push({ facts: verdict.facts, gated: false });
-      stack.push(...stepInputs(verdict));
+      for (const { drv: input } of verdict.facts.inputs) if (!seen.has(input)) stack.push(input);
     } else if (verdict?.kind === "uploading") {
       steps.push({ facts: verdict.facts, gated: true });
     }

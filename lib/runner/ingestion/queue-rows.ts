@@ -1,4 +1,5 @@
 /** Rows of the queue as the runner takes them in, and those that it cannot use. */
+import { BoundedMap } from "../../async/index.js";
 import type { UnfinishedBuild } from "../../database/index.js";
 import type { Logger } from "../../log.js";
 import { parseFullStorePath, type StoreDir } from "../../nix/path/store-path.js";
@@ -13,12 +14,15 @@ export interface BadRow {
   readonly since: number;
 }
 
+type JobsetNames = Pick<UnfinishedBuild, "project" | "jobset">;
+
 /** Reads rows; remembers those that cannot be used, for as long as they are in the queue. */
 export class QueueRows {
   readonly #storeDir: StoreDir;
   readonly #logger: Logger;
   readonly #now: () => number;
   readonly #bad = new Map<number, BadRow>();
+  readonly #jobsets = new BoundedMap<number, JobsetNames>({ capacity: 1_000 });
 
   constructor(storeDir: StoreDir, logger: Logger, now: () => number) {
     this.#storeDir = storeDir;
@@ -36,11 +40,12 @@ export class QueueRows {
     const builds: QueuedBuild[] = [];
     for (const row of rows) {
       try {
+        const { project, jobset } = this.#names(row);
         builds.push({
           id: buildId(row.id),
           jobset: jobsetId(row.jobsetId),
-          project: row.project,
-          jobsetName: row.jobset,
+          project,
+          jobsetName: jobset,
           shares: row.shares,
           job: row.job,
           drv: parseFullStorePath(this.#storeDir, row.drvPath),
@@ -56,6 +61,15 @@ export class QueueRows {
       }
     }
     return builds;
+  }
+
+  /** The same texts for all rows of a jobset. */
+  #names(row: UnfinishedBuild): JobsetNames {
+    const known = this.#jobsets.get(row.jobsetId);
+    if (known?.project === row.project && known.jobset === row.jobset) return known;
+    const names = { project: row.project, jobset: row.jobset };
+    this.#jobsets.set(row.jobsetId, names);
+    return names;
   }
 
   /** A row cannot be used. The log says it once. */

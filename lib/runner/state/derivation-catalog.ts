@@ -1,24 +1,17 @@
 /**
  * What the runner needs to know of derivations, read from the store once.
  *
- * Facts of a derivation never change (its name is the hash of its text), so they may be cached freely; parsed
- * derivations are large and are kept only for a short while, because ingestion and dispatch both want them.
+ * Facts of a derivation never change (its name is the hash of its text), so they may be cached freely. Parsed
+ * derivations are large: ingestion keeps none, and those that dispatch asks for are kept for a short while.
  */
 
 import { BoundedMap } from "../../async/index.js";
 import { DaemonError } from "../../nix/daemon/error.js";
-import {
-  type Derivation,
-  type DerivedInput,
-  derivationOutputPath,
-  isImpure,
-  preferLocalBuild,
-  requiredSystemFeatures,
-} from "../../nix/derivation/derivation.js";
-import { byteStringToText } from "../../nix/path/byte-string.js";
+import type { Derivation } from "../../nix/derivation/derivation.js";
 import { isDerivationPath, type StorePath } from "../../nix/path/store-path.js";
 import type { StepId } from "../../scheduler/ids.js";
 import { RunnerError } from "../errors.js";
+import { FactsReader } from "./facts-reader.js";
 import type { RunnerStore } from "./runner-store.js";
 
 /** One thing a derivation needs: a derivation, or an output of a derivation that is itself built. */
@@ -51,42 +44,6 @@ export function drvOf(step: StepId): StorePath {
   return name as StorePath;
 }
 
-function flattenInput(drv: StorePath, input: DerivedInput): InputReference[] {
-  const found: InputReference[] = [];
-  const pending: { node: DerivedInput; chain: readonly string[] }[] = [{ node: input, chain: [] }];
-  for (let next = pending.pop(); next !== undefined; next = pending.pop()) {
-    if (next.node.outputs.length > 0) found.push({ drv, chain: next.chain });
-    for (const [output, node] of next.node.dynamic) pending.push({ node, chain: [output, ...next.chain] });
-  }
-  return found;
-}
-
-/** Facts of a parsed derivation. @throws NixFormatError when its attributes make no sense */
-function stepFacts(store: Pick<RunnerStore, "storeDir">, drv: StorePath, derivation: Derivation): StepFacts {
-  const outputs = new Map<string, StorePath | undefined>();
-  for (const name of [...derivation.outputs.keys()].sort()) {
-    outputs.set(name, derivationOutputPath(store.storeDir, derivation, name));
-  }
-  let needsResolution = false;
-  for (const output of derivation.outputs.values()) {
-    if (output.kind === "caFloating" || output.kind === "deferred" || output.kind === "impure") {
-      needsResolution = true;
-    }
-    if (output.kind === "foreign" && output.path === undefined) needsResolution = true;
-  }
-  return {
-    drv,
-    name: derivation.name,
-    system: byteStringToText(derivation.system),
-    features: requiredSystemFeatures(derivation),
-    preferLocal: preferLocalBuild(derivation),
-    outputs,
-    inputs: [...derivation.inputDerivations].flatMap(([input, node]) => flattenInput(input, node)),
-    needsResolution,
-    impure: isImpure(derivation),
-  };
-}
-
 /** The outputs whose paths are known. */
 export function definedOutputs({ outputs }: Pick<StepFacts, "outputs">): Map<string, StorePath> {
   const defined = new Map<string, StorePath>();
@@ -99,12 +56,16 @@ export class DerivationCatalog {
   readonly #store: RunnerStore;
   readonly #parsed: BoundedMap<StorePath, Promise<Derivation>>;
   readonly #facts: BoundedMap<StorePath, StepFacts>;
+  readonly #reader: FactsReader;
 
+  /** `capacity`: facts that are remembered; default 8192. */
   constructor(store: RunnerStore, options?: { readonly capacity?: number }) {
     this.#store = store;
-    const capacity = options?.capacity ?? 4096;
-    this.#parsed = new BoundedMap({ capacity });
-    this.#facts = new BoundedMap({ capacity: capacity * 8 });
+    const capacity = options?.capacity ?? 8192;
+    this.#parsed = new BoundedMap({ capacity: Math.ceil(capacity / 64) });
+    // Those that many steps need stay.
+    this.#facts = new BoundedMap({ capacity, evictBy: "use" });
+    this.#reader = new FactsReader(store.storeDir);
   }
 
   /**
@@ -134,8 +95,8 @@ export class DerivationCatalog {
   async facts(drv: StorePath): Promise<StepFacts> {
     const known = this.#facts.get(drv);
     if (known !== undefined) return known;
-    const derivation = await this.derivation(drv);
-    const facts = sensible(drv, () => stepFacts(this.#store, drv, derivation));
+    const derivation = await (this.#parsed.get(drv) ?? this.#read(drv));
+    const facts = sensible(drv, () => this.#reader.facts(drv, derivation));
     this.#facts.set(drv, facts);
     return facts;
   }

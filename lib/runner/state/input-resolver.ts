@@ -9,7 +9,6 @@ import type { HydraDatabase } from "../../database/index.js";
 import {
   type BasicDerivation,
   byteStringToBytes,
-  derivationOutputPath,
   fillDeferredOutputs,
   inputReferences,
   parseFullStorePath,
@@ -120,7 +119,7 @@ export class InputResolver {
       let next = this.#built.get(chainKey(current, [output]));
       if (next === undefined) {
         try {
-          next = derivationOutputPath(this.#store.storeDir, await this.#catalog.derivation(current), output);
+          next = (await this.#catalog.facts(current)).outputs.get(output);
         } catch {
           return undefined;
         }
