@@ -10,8 +10,9 @@ import { type PolicyNotice, stepOrderOf } from "./policies.js";
 import { JobsetShares } from "./queue/jobset-shares.js";
 import { QueueBoard } from "./queue/queue-board.js";
 import type { OrderHolder } from "./queue/ready-queue.js";
+import type { StepKeys } from "./queue/step-keys.js";
 import { RetryPolicy } from "./retry-policy.js";
-import type { Attempt, Build, Step } from "./step.js";
+import { type Attempt, type Build, keysOfBuild, type Step } from "./step.js";
 import { StepGraph } from "./step-graph.js";
 import { Timer, type TimerContext, Timers } from "./timers.js";
 import type { SchedulerNotice } from "./types.js";
@@ -103,6 +104,7 @@ export class Core {
     this.graph = new StepGraph(this.shares, {
       detach: (step) => this.board.detach(step),
       attach: (step) => this.board.attach(step),
+      keysOf: (build) => this.keysOf(build),
       wantedChanged: (step) => hooks.wantedChanged(this, step),
     });
     this.pool = new MachinePool(options, this.timers, {
@@ -116,6 +118,11 @@ export class Core {
       this.armPrune();
     });
     this.graph.setCriticalPath(this.holder.order.usesCriticalPath);
+  }
+
+  /** What a build asks of its step. */
+  keysOf(build: Build): StepKeys {
+    return keysOfBuild(build, this.options);
   }
 
   /** Brings the keys of all steps up to date. */

@@ -3,9 +3,8 @@ import { endWithoutResult } from "./attempt-life.js";
 import type { Core, SettledCore } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { StepId } from "./ids.js";
-import type { Jobset } from "./queue/jobset-shares.js";
-import { limitKey, StepKeys } from "./queue/step-keys.js";
-import { Build, Step } from "./step.js";
+import type { SchedulerOptions } from "./options.js";
+import { Build, keysOfBuild, Step } from "./step.js";
 import { dropUnneeded, forget, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 import type { BuildPriorities, NewBuild, NewStep, Replacement, StepInput } from "./types.js";
 
@@ -17,7 +16,7 @@ import type { BuildPriorities, NewBuild, NewStep, Replacement, StepInput } from 
 export function addSteps(core: Core, batch: readonly NewStep[]): void {
   for (const from of inputsFirst(core, batch)) {
     const step = createStep(core, from);
-    for (const { id, chain } of from.inputs) core.graph.link(step, core.graph.get(id), chain);
+    core.graph.linkAll(step, from.inputs);
   }
 }
 
@@ -78,37 +77,25 @@ export function addBuild(core: Core, from: NewBuild): void {
   const step = core.graph.get(from.step);
   if (core.builds.has(from.id))
     throw new SchedulerError("duplicate-build", `build ${from.id} is known already`);
-  const { globalPriority, localPriority } = from;
-  const keys = keysOf(core, jobset, from, from);
-  const build = new Build(from.id, jobset, step, globalPriority, localPriority, keys, from);
+  const build = new Build(from, jobset, step);
   core.builds.set(build.id, build);
   jobset.builds++;
-  core.graph.addBuild(step, build);
+  core.graph.addBuild(step, build, core.keysOf(build));
   core.counters.buildsAdded++;
-}
-
-function keysOf(core: Core, jobset: Jobset, from: NewBuild, priorities: BuildPriorities): StepKeys {
-  const { defaultMaxSilent, defaultTimeout } = core.options;
-  const keys = new StepKeys(jobset.single);
-  keys.globalPriority = priorities.globalPriority;
-  keys.localPriority = priorities.localPriority;
-  keys.maxSilent = limitKey(from.maxSilent ?? defaultMaxSilent);
-  keys.timeout = limitKey(from.timeout ?? defaultTimeout);
-  keys.lowestBuild = from.id;
-  return keys;
 }
 
 /** Changes the priorities of a build, and with them the keys of all steps that it needs. */
 export function setBuildPriority(core: Core, build: Build, priorities: BuildPriorities): void {
+  const before = core.keysOf(build);
   build.globalPriority = priorities.globalPriority;
   build.localPriority = priorities.localPriority;
-  core.graph.setBuildKeys(build, keysOf(core, build.jobset, build.from, priorities));
+  core.graph.buildChanged(build.step, before, core.keysOf(build));
 }
 
 /** After the default limits changed. */
-export function refreshLimits(core: Core): void {
+export function refreshLimits(core: Core, before: SchedulerOptions): void {
   for (const build of core.builds.values()) {
-    core.graph.setBuildKeys(build, keysOf(core, build.jobset, build.from, build));
+    core.graph.buildChanged(build.step, keysOfBuild(build, before), core.keysOf(build));
   }
 }
 
@@ -157,11 +144,11 @@ export function replaceStep(core: SettledCore, old: Step, replacement: NewStep):
   for (let build = old.builds.at(-1); build !== undefined; build = old.builds.at(-1)) {
     core.graph.removeBuild(old, build);
     build.step = target;
-    core.graph.addBuild(target, build);
+    core.graph.addBuild(target, build, core.keysOf(build));
   }
-  for (let edge = old.dependents.at(-1); edge !== undefined; edge = old.dependents.at(-1)) {
-    const { dependent, chains } = edge;
-    core.graph.unlink(edge);
+  for (const dependent of core.graph.leaveDependents(old)) {
+    const chains = dependent.chainsOf(old);
+    dependent.dropChains(old);
     core.graph.link(dependent, target, undefined);
     for (const chain of chains) core.graph.link(dependent, target, chain);
   }
@@ -176,7 +163,7 @@ export function replaceStep(core: SettledCore, old: Step, replacement: NewStep):
 }
 
 function assertNotBelow(core: Core, target: Step, old: Step): void {
-  const users = [old, ...old.dependents.map((edge) => edge.dependent)];
+  const users = [old, ...old.dependents.filter(({ removed }) => !removed)];
   for (const user of users) {
     if (core.graph.reaches(target, user)) {
       throw new SchedulerError(

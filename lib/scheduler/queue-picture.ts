@@ -42,7 +42,7 @@ export function stepRow(core: SettledCore, id: StepId): StepRow | undefined {
     lowestBuild: keys.lowestBuild as BuildId,
     lowestShareUsed: keys.jobsets.share,
     dependencies: step.inputs.length,
-    dependents: step.dependents.length,
+    dependents: step.dependentsLeft,
     criticalPath: step.criticalPath,
     machine: attempt?.machine.info.id,
     reason: reasonOf(core, step),
@@ -54,12 +54,13 @@ export function stepRow(core: SettledCore, id: StepId): StepRow | undefined {
 
 /** What the step waits for directly, in the order of the derivation. */
 export function inputIds(core: SettledCore, id: StepId): StepId[] {
-  return core.graph.find(id)?.inputs.map((edge) => edge.input.id) ?? [];
+  return core.graph.find(id)?.inputs.map((input) => input.id) ?? [];
 }
 
 /** What waits for the step directly. */
 export function dependentIds(core: SettledCore, id: StepId): StepId[] {
-  return core.graph.find(id)?.dependents.map((edge) => edge.dependent.id) ?? [];
+  const dependents = core.graph.find(id)?.dependents ?? [];
+  return dependents.filter(({ removed }) => !removed).map((dependent) => dependent.id);
 }
 
 /**

@@ -88,7 +88,7 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
       before.defaultMaxSilent !== after.defaultMaxSilent ||
       before.defaultTimeout !== after.defaultTimeout
     ) {
-      ingest.refreshLimits(core);
+      ingest.refreshLimits(core, before);
     }
   }
 

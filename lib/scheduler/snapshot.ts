@@ -18,18 +18,8 @@ import type {
 } from "./views.js";
 
 /** A build as plain data. */
-export function buildView({ id, step, jobset, globalPriority, localPriority, from }: Build): BuildView {
-  return {
-    id,
-    step: step.id,
-    jobset: jobset.id,
-    job: from.job,
-    timestamp: from.timestamp,
-    maxSilent: from.maxSilent,
-    timeout: from.timeout,
-    globalPriority,
-    localPriority,
-  };
+export function buildView({ step, jobset, ...build }: Build): BuildView {
+  return { ...build, step: step.id, jobset: jobset.id };
 }
 
 /** A step as plain data; undefined for an unknown id. An id that was resolved gives the step it was resolved to. */
@@ -65,7 +55,7 @@ function viewOf(step: Step): StepView {
     jobsets: keys.jobsets.jobsets.map((jobset) => jobset.id),
     lowestShareUsed: keys.jobsets.share,
     dependencies: step.inputs.length,
-    dependents: step.dependents.length,
+    dependents: step.dependentsLeft,
     criticalPath: step.criticalPath,
     attempt: step.attempt?.id,
     machine: step.attempt?.machine.info.id,

@@ -10,7 +10,8 @@ import { HeightQueue } from "./height-queue.js";
 import type { StepId } from "./ids.js";
 import type { JobsetShares } from "./queue/jobset-shares.js";
 import { StepKeys } from "./queue/step-keys.js";
-import { type Build, Edge, type Step } from "./step.js";
+import type { Build, Step } from "./step.js";
+import { noItems, withItem, withoutItem } from "./step-list.js";
 import type { StepInput } from "./types.js";
 
 /** What the owner of the queues learns from the graph. */
@@ -18,6 +19,8 @@ export interface StepGraphHooks {
   /** The keys of a queued step are about to change, or have changed. */
   detach(step: Step): void;
   attach(step: Step): void;
+  /** What a build asks of its step. */
+  keysOf(build: Build): StepKeys;
   /** Some build began, or the last one ceased, to need the step. */
   wantedChanged(step: Step): void;
 }
@@ -59,67 +62,69 @@ export class StepGraph {
   }
 
   /** Takes a step out that has no dependents and no builds; returns its former inputs. */
-  remove(step: Step): Step[] {
+  remove(step: Step): readonly Step[] {
     step.removed = true;
-    const inputs = step.inputs.map((edge) => edge.input);
-    for (let last = step.inputs.at(-1); last !== undefined; last = step.inputs.at(-1)) this.unlink(last);
+    const { inputs } = step;
+    step.inputs = noItems();
+    this.edges -= inputs.length;
+    for (const input of inputs) this.#lostDependent(input, step);
     this.steps.delete(step.id);
     for (const alias of step.aliases ?? []) this.aliases.delete(alias);
     this.#shares.release(step.keys.jobsets);
     return inputs;
   }
 
-  /** `dependent` needs `input`; further chains of a known pair are added to its edge. */
+  /** Links a step that has no inputs yet. @throws SchedulerError `unknown-step` */
+  linkAll(dependent: Step, inputs: readonly StepInput[]): void {
+    const found: Step[] = [];
+    for (const { id, chain } of inputs) {
+      const input = this.get(id);
+      if (chain !== undefined && chain.length > 0) dependent.addChain(input, chain);
+      if (!found.includes(input)) found.push(input);
+    }
+    if (found.length === 0) return;
+    // A copy has no spare room.
+    dependent.inputs = found.slice();
+    for (const input of found) this.#gainedInput(dependent, input);
+  }
+
+  /** `dependent` needs `input`; further chains of a known pair are added to those it has. */
   link(dependent: Step, input: Step, chain: StepInput["chain"]): void {
-    const chains = chain !== undefined && chain.length > 0 ? [chain] : [];
-    const known = dependent.inputs.find((edge) => edge.input === input);
-    if (known !== undefined) {
-      known.chains = [...known.chains, ...chains];
-      return;
-    }
-    const edge = new Edge(dependent, input, chains, dependent.inputs.length, input.dependents.length);
-    dependent.inputs.push(edge);
-    input.dependents.push(edge);
-    this.edges++;
-    if (input.height >= dependent.height) this.#raise(dependent, input.height + 1);
-    join(input, dependent.keys, dependent.criticalPath);
-    this.#dirty.push(input);
+    if (chain !== undefined && chain.length > 0) dependent.addChain(input, chain);
+    if (dependent.inputs.includes(input)) return;
+    dependent.inputs = withItem(dependent.inputs, input);
+    this.#gainedInput(dependent, input);
   }
 
-  unlink(edge: Edge): void {
-    const { dependent, input } = edge;
-    const lastInput = dependent.inputs.pop();
-    if (lastInput !== undefined && lastInput !== edge) {
-      dependent.inputs[edge.inDependent] = lastInput;
-      lastInput.inDependent = edge.inDependent;
-    }
-    const lastDependent = input.dependents.pop();
-    if (lastDependent !== undefined && lastDependent !== edge) {
-      input.dependents[edge.inInput] = lastDependent;
-      lastDependent.inInput = edge.inInput;
-    }
-    this.edges--;
-    if (dependent.keys.wanted || dependent.criticalPath > 0) input.stale = true;
-    this.#dirty.push(input);
+  /**
+   * Parts a step, which is about to be removed, from those that wait for it; returns them. Their chains for it stay:
+   * take them with `chainsOf`, then call `dropChains`.
+   */
+  leaveDependents(step: Step): readonly Step[] {
+    const dependents = step.dependents.filter((dependent) => !dependent.removed);
+    step.dependents = noItems();
+    step.removedDependents = 0;
+    this.edges -= dependents.length;
+    for (const dependent of dependents) dependent.inputs = withoutItem(dependent.inputs, step);
+    return dependents;
   }
 
-  addBuild(step: Step, build: Build): void {
-    step.builds.push(build);
-    join(step, build.keys, 0);
+  addBuild(step: Step, build: Build, keys: StepKeys): void {
+    step.builds = withItem(step.builds, build);
+    join(step, keys, 0);
     this.#dirty.push(step);
   }
 
   removeBuild(step: Step, build: Build): void {
-    step.builds.splice(step.builds.indexOf(build), 1);
+    step.builds = step.builds.length === 1 ? noItems() : step.builds.filter((other) => other !== build);
     step.stale = true;
     this.#dirty.push(step);
   }
 
-  setBuildKeys(build: Build, keys: StepKeys): void {
-    const { step, keys: old } = build;
-    build.keys = keys;
-    join(step, keys, 0);
-    if (!keys.covers(old, 0)) step.stale = true;
+  /** What a build asks of its step changed. */
+  buildChanged(step: Step, before: StepKeys, after: StepKeys): void {
+    join(step, after, 0);
+    if (!after.covers(before, 0)) step.stale = true;
     this.#dirty.push(step);
   }
 
@@ -147,7 +152,7 @@ export class StepGraph {
       if (step === target) return true;
       if (step.height <= target.height || seen.has(step)) continue;
       seen.add(step);
-      for (const edge of step.inputs) stack.push(edge.input);
+      for (const input of step.inputs) stack.push(input);
     }
     return false;
   }
@@ -155,7 +160,9 @@ export class StepGraph {
   /** The step and everything that needs it. */
   withDependents(step: Step): Set<Step> {
     const seen = new Set([step]);
-    for (const reached of seen) for (const edge of reached.dependents) seen.add(edge.dependent);
+    for (const reached of seen) {
+      for (const dependent of reached.dependents) if (!dependent.removed) seen.add(dependent);
+    }
     return seen;
   }
 
@@ -164,6 +171,26 @@ export class StepGraph {
     for (let step = this.#dirty.pop(); step !== undefined; step = this.#dirty.pop()) {
       if (!step.removed) this.#visit(step);
     }
+  }
+
+  #gainedInput(dependent: Step, input: Step): void {
+    input.dependents = withItem(input.dependents, dependent);
+    this.edges++;
+    if (input.height >= dependent.height) this.#raise(dependent, input.height + 1);
+    join(input, dependent.keys, dependent.criticalPath);
+    this.#dirty.push(input);
+  }
+
+  /** `dependent` was removed. Thousands may wait for one step, so they are taken out together, not each by a search. */
+  #lostDependent(input: Step, dependent: Step): void {
+    input.removedDependents++;
+    if (input.removedDependents * 2 > input.dependents.length) {
+      input.dependents =
+        input.dependentsLeft === 0 ? noItems() : input.dependents.filter(({ removed }) => !removed);
+      input.removedDependents = 0;
+    }
+    if (dependent.keys.wanted || dependent.criticalPath > 0) input.stale = true;
+    this.#dirty.push(input);
   }
 
   #visit(step: Step): void {
@@ -175,7 +202,7 @@ export class StepGraph {
     if (keys.equals(old)) keys = old;
     const path = this.#criticalPath ? step.expectedMs + keys.pathAbove : 0;
     const passOn = keys !== old || path !== oldPath;
-    if (!passOn && step.dependents.length === step.dependentCount) return;
+    if (!passOn && step.dependentsLeft === step.dependentCount) return;
     const { queue } = step;
     if (queue !== undefined) this.#hooks.detach(step);
     if (keys !== old) {
@@ -184,11 +211,11 @@ export class StepGraph {
     }
     step.keys = keys;
     step.criticalPath = path;
-    step.dependentCount = step.dependents.length;
+    step.dependentCount = step.dependentsLeft;
     if (queue !== undefined && keys.wanted) this.#hooks.attach(step);
     if (passOn) {
       const shrank = path < oldPath || !keys.covers(old, 0);
-      for (const { input } of step.inputs) {
+      for (const input of step.inputs) {
         if (shrank) input.stale = true;
         if (join(input, keys, path) || shrank) this.#dirty.push(input);
       }
@@ -199,8 +226,9 @@ export class StepGraph {
   /** The keys from scratch. They are within `bound`, so the search ends when they reach it. */
   #rescan(step: Step, bound: StepKeys): StepKeys {
     const keys = this.none.copy();
-    for (const build of step.builds) keys.join(build.keys, 0);
-    for (const { dependent } of step.dependents) {
+    for (const build of step.builds) keys.join(this.#hooks.keysOf(build), 0);
+    for (const dependent of step.dependents) {
+      if (dependent.removed) continue;
       if (keys.covers(dependent.keys, dependent.criticalPath)) continue;
       keys.join(dependent.keys, dependent.criticalPath);
       if (keys.covers(bound, bound.pathAbove)) break;
@@ -214,8 +242,8 @@ export class StepGraph {
     this.#dirty.raised(step);
     const stack = [step];
     for (let raised = stack.pop(); raised !== undefined; raised = stack.pop()) {
-      for (const { dependent } of raised.dependents) {
-        if (dependent.height > raised.height) continue;
+      for (const dependent of raised.dependents) {
+        if (dependent.removed || dependent.height > raised.height) continue;
         dependent.height = raised.height + 1;
         this.#dirty.raised(dependent);
         stack.push(dependent);

@@ -82,7 +82,7 @@ export function dropUnneeded(core: Core, steps: Iterable<Step>, abort: boolean):
 }
 
 /** Takes out one step without dependents and builds; returns its former inputs. */
-export function forget(core: Core, step: Step): Step[] {
+export function forget(core: Core, step: Step): readonly Step[] {
   withdraw(core, step);
   core.board.leave(step.bucket);
   if (step.gate !== undefined) core.gated--;
@@ -127,10 +127,11 @@ export function finish(core: SettledCore, step: Step, ended: EndedAttempt | unde
   for (let build = step.builds.at(-1); build !== undefined; build = step.builds.at(-1))
     forgetBuild(core, build);
   const dynamic: DynamicContinuation[] = [];
-  const dependents = step.dependents.map((edge) => edge.dependent);
-  for (let edge = step.dependents.at(-1); edge !== undefined; edge = step.dependents.at(-1)) {
-    const { dependent, chains } = edge;
+  const dependents = core.graph.leaveDependents(step);
+  for (const dependent of dependents) {
+    const chains = dependent.chainsOf(step);
     if (chains.length > 0) {
+      dependent.dropChains(step);
       if (dependent.dynamicPending === undefined) {
         dependent.dynamicPending = new Map();
         if (dependent.gate === undefined) core.dynamicPending++;
@@ -138,7 +139,6 @@ export function finish(core: SettledCore, step: Step, ended: EndedAttempt | unde
       dependent.dynamicPending.set(step.id, chains);
       for (const chain of chains) dynamic.push({ dependent: dependent.id, producer: step.id, chain });
     }
-    core.graph.unlink(edge);
   }
   const effects = dropUnneeded(core, forget(core, step), core.options.abortOrphans === "always");
   const released: StepId[] = [];

@@ -1,40 +1,58 @@
 /** The nodes of the step graph and what hangs on them. Internal to this room; callers see views. */
 import type { AttemptId, BuildId, MachineId, StepId } from "./ids.js";
 import type { Machine } from "./machines/machine.js";
+import type { SchedulerOptions } from "./options.js";
 import type { Jobset, UsageEntry } from "./queue/jobset-shares.js";
 import type { RankedNode } from "./queue/ranked-tree.js";
 import type { Bucket, QueuedStep, ReadyQueue } from "./queue/ready-queue.js";
-import type { StepKeys } from "./queue/step-keys.js";
+import { limitKey, StepKeys } from "./queue/step-keys.js";
 import type { OrderedStep } from "./queue/step-order.js";
+import { noItems } from "./step-list.js";
 import type { Timer } from "./timers.js";
 import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "./types.js";
 import type { StepState } from "./views.js";
 
 /** A build that is not finished, and the step it needs. */
 export class Build {
+  readonly id: BuildId;
+  globalPriority: number;
+  localPriority: number;
+  readonly timestamp: number;
+  readonly job: string | undefined;
+  readonly maxSilent: number | undefined;
+  readonly timeout: number | undefined;
+
   constructor(
-    readonly id: BuildId,
+    from: NewBuild,
     readonly jobset: Jobset,
     public step: Step,
-    public globalPriority: number,
-    public localPriority: number,
-    /** What it asks of its step. */
-    public keys: StepKeys,
-    readonly from: NewBuild,
-  ) {}
+  ) {
+    this.id = from.id;
+    this.globalPriority = from.globalPriority;
+    this.localPriority = from.localPriority;
+    this.timestamp = from.timestamp;
+    this.job = from.job;
+    this.maxSilent = from.maxSilent;
+    this.timeout = from.timeout;
+  }
 }
 
-/** `dependent` needs `input`. Knows its place in both lists, so that it is taken out in O(1). */
-export class Edge {
-  constructor(
-    readonly dependent: Step,
-    readonly input: Step,
-    /** Chains of output names to follow once `input` is built; see `StepInput.chain`. */
-    public chains: readonly (readonly string[])[],
-    public inDependent: number,
-    public inInput: number,
-  ) {}
+/** What a build asks of its step. Made when it is needed, because that is seldom. */
+export function keysOfBuild(
+  build: Build,
+  { defaultMaxSilent, defaultTimeout }: Pick<SchedulerOptions, "defaultMaxSilent" | "defaultTimeout">,
+): StepKeys {
+  const keys = new StepKeys(build.jobset.single);
+  keys.globalPriority = build.globalPriority;
+  keys.localPriority = build.localPriority;
+  keys.maxSilent = limitKey(build.maxSilent ?? defaultMaxSilent);
+  keys.timeout = limitKey(build.timeout ?? defaultTimeout);
+  keys.lowestBuild = build.id;
+  return keys;
 }
+
+/** Chains of output names to follow once an input is built; see `StepInput.chain`. */
+export type Chains = readonly (readonly string[])[];
 
 /** One try of a step on a machine, from the reserved slot to its outcome. */
 export class Attempt {
@@ -57,6 +75,37 @@ export class Attempt {
 }
 
 /**
+ * What only steps have that have been ready, tried, or held back by more than their inputs. Most steps of a large queue
+ * wait for inputs, and have none of it.
+ */
+class StepPast {
+  // Written by StepGraph.
+  chains: Map<Step, Chains> | undefined;
+
+  // Written by ReadyQueue: its place there.
+  queue: ReadyQueue<Step> | undefined;
+  node: RankedNode<Step> | undefined;
+  ordered: OrderedStep | undefined;
+
+  // Written by the life of steps (step-life, ingest, Scheduler.ungate): what holds it back.
+  gate: "upload" | undefined;
+  dynamicPending: Map<StepId, Chains> | undefined;
+  runnable = false;
+  runnableSince = 0;
+  readySince = 0;
+  retryTimer: Timer | undefined;
+  aliases: StepId[] | undefined;
+
+  // Written by the life of attempts: the running one, and what earlier ones left.
+  attempt: Attempt | undefined;
+  tries = 0;
+  notBefore = 0;
+  lastReason: string | undefined;
+  avoid: MachineId | undefined;
+  suspects: Machine | undefined;
+}
+
+/**
  * A node of the graph. Members are grouped by the one part of the room that writes them; all others only read them.
  */
 export class Step implements QueuedStep<Step> {
@@ -64,9 +113,12 @@ export class Step implements QueuedStep<Step> {
   readonly name: string;
 
   // Written by StepGraph: how it hangs in the graph.
-  readonly inputs: Edge[] = [];
-  readonly dependents: Edge[] = [];
-  readonly builds: Build[] = [];
+  inputs: readonly Step[] = noItems();
+  /** With those that were removed and not yet taken out: pass over them. */
+  dependents: readonly Step[] = noItems();
+  /** How many of `dependents` were removed. */
+  removedDependents = 0;
+  builds: readonly Build[] = noItems();
   /** Larger than that of every input: the order in which changes travel down. */
   height = 0;
   removed = false;
@@ -84,35 +136,11 @@ export class Step implements QueuedStep<Step> {
   /** Waits to be visited by `StepGraph.settle`. */
   dirty = false;
 
-  // Written by ReadyQueue: its place there.
-  queue: ReadyQueue<Step> | undefined;
-  node: RankedNode<Step> | undefined;
-  ordered: OrderedStep | undefined;
-
-  // Written by the life of steps (step-life, ingest, Scheduler.ungate): what holds it back.
+  // Written by the life of steps.
   state: StepState = "blocked";
-  gate: "upload" | undefined;
-  /** Finished dynamic inputs whose outputs still have to be looked into. */
-  dynamicPending: Map<StepId, readonly (readonly string[])[]> | undefined;
-  runnable = false;
-  runnableSince = 0;
-  /** When it last entered a queue. */
-  readySince = 0;
-  retryTimer: Timer | undefined;
-  /** Derivations that were resolved to this one. */
-  aliases: StepId[] | undefined;
   expectedMs: number;
 
-  // Written by the life of attempts: the running one, and what earlier ones left.
-  attempt: Attempt | undefined;
-  tries: number;
-  /** Earliest start of the next try. */
-  notBefore: number;
-  lastReason: string | undefined;
-  /** Machine of the last failed try. */
-  avoid: MachineId | undefined;
-  /** The machine against which its first failure counts. */
-  suspects: Machine | undefined;
+  #past: StepPast | undefined;
 
   constructor(
     from: NewStep,
@@ -125,10 +153,147 @@ export class Step implements QueuedStep<Step> {
     this.id = from.id;
     this.name = from.name;
     this.expectedMs = from.expectedDurationMs ?? defaultDurationMs;
-    this.gate = from.gate;
-    this.tries = from.tries ?? 0;
-    this.notBefore = from.notBefore ?? 0;
+    if (from.gate !== undefined) this.gate = from.gate;
+    if (from.tries !== undefined) this.tries = from.tries;
+    if (from.notBefore !== undefined) this.notBefore = from.notBefore;
     this.keys = none;
+  }
+
+  get #own(): StepPast {
+    this.#past ??= new StepPast();
+    return this.#past;
+  }
+
+  get queue(): ReadyQueue<Step> | undefined {
+    return this.#past?.queue;
+  }
+  set queue(queue) {
+    this.#own.queue = queue;
+  }
+
+  get node(): RankedNode<Step> | undefined {
+    return this.#past?.node;
+  }
+  set node(node) {
+    this.#own.node = node;
+  }
+
+  get ordered(): OrderedStep | undefined {
+    return this.#past?.ordered;
+  }
+  set ordered(ordered) {
+    this.#own.ordered = ordered;
+  }
+
+  get gate(): "upload" | undefined {
+    return this.#past?.gate;
+  }
+  set gate(gate) {
+    this.#own.gate = gate;
+  }
+
+  /** Finished dynamic inputs whose outputs still have to be looked into. */
+  get dynamicPending(): Map<StepId, Chains> | undefined {
+    return this.#past?.dynamicPending;
+  }
+  set dynamicPending(pending) {
+    this.#own.dynamicPending = pending;
+  }
+
+  get runnable(): boolean {
+    return this.#past?.runnable ?? false;
+  }
+  set runnable(runnable) {
+    this.#own.runnable = runnable;
+  }
+
+  get runnableSince(): number {
+    return this.#past?.runnableSince ?? 0;
+  }
+  set runnableSince(since) {
+    this.#own.runnableSince = since;
+  }
+
+  /** When it last entered a queue. */
+  get readySince(): number {
+    return this.#past?.readySince ?? 0;
+  }
+  set readySince(since) {
+    this.#own.readySince = since;
+  }
+
+  get retryTimer(): Timer | undefined {
+    return this.#past?.retryTimer;
+  }
+  set retryTimer(timer) {
+    this.#own.retryTimer = timer;
+  }
+
+  /** Derivations that were resolved to this one. */
+  get aliases(): StepId[] | undefined {
+    return this.#past?.aliases;
+  }
+  set aliases(aliases) {
+    this.#own.aliases = aliases;
+  }
+
+  get attempt(): Attempt | undefined {
+    return this.#past?.attempt;
+  }
+  set attempt(attempt) {
+    this.#own.attempt = attempt;
+  }
+
+  get tries(): number {
+    return this.#past?.tries ?? 0;
+  }
+  set tries(tries) {
+    this.#own.tries = tries;
+  }
+
+  /** Earliest start of the next try. */
+  get notBefore(): number {
+    return this.#past?.notBefore ?? 0;
+  }
+  set notBefore(at) {
+    this.#own.notBefore = at;
+  }
+
+  get lastReason(): string | undefined {
+    return this.#past?.lastReason;
+  }
+  set lastReason(reason) {
+    this.#own.lastReason = reason;
+  }
+
+  /** Machine of the last failed try. */
+  get avoid(): MachineId | undefined {
+    return this.#past?.avoid;
+  }
+  set avoid(machine) {
+    this.#own.avoid = machine;
+  }
+
+  /** The machine against which its first failure counts. */
+  get suspects(): Machine | undefined {
+    return this.#past?.suspects;
+  }
+  set suspects(machine) {
+    this.#own.suspects = machine;
+  }
+
+  /** Chains of output names to follow once `input` is built. */
+  chainsOf(input: Step): Chains {
+    return this.#past?.chains?.get(input) ?? noItems();
+  }
+
+  addChain(input: Step, chain: readonly string[]): void {
+    this.#own.chains ??= new Map();
+    this.#own.chains.set(input, [...this.chainsOf(input), chain]);
+  }
+
+  dropChains(input: Step): void {
+    this.#past?.chains?.delete(input);
   }
 
   describe(): OrderedStep {
@@ -154,9 +319,14 @@ export class Step implements QueuedStep<Step> {
     return this.tries > 0;
   }
 
+  /** Steps that wait for it. */
+  get dependentsLeft(): number {
+    return this.dependents.length - this.removedDependents;
+  }
+
   /** Some build or other step depends on it. */
   get needed(): boolean {
-    return this.builds.length > 0 || this.dependents.length > 0;
+    return this.builds.length > 0 || this.dependentsLeft > 0;
   }
 
   get blocked(): boolean {

@@ -41,7 +41,7 @@ export function why(core: SettledCore, id: StepId, place?: number): WhyNotRunnin
   }
   const { queue } = step;
   if (queue === undefined) {
-    const inputs = step.inputs.slice(0, namedInputs).map((edge) => edge.input.id);
+    const inputs = step.inputs.slice(0, namedInputs).map((input) => input.id);
     return { code: "waitingForInputs", inputs, count: step.inputs.length };
   }
   if (step.bucket.classes.size === 0) return unsupported(core, step);

@@ -10,11 +10,14 @@ import type { JobsetSet } from "./jobset-shares.js";
 /** Lowest build id of a step that no build needs: the largest 32-bit integer, as the status API shows it. */
 export const noBuild = 2_147_483_647;
 
+/** Priority of a step that no build needs, and a limit that is none. The ends of 32-bit integers: no object is made for them. */
+const [lowestPriority, noLimit] = [-2_147_483_648, 2_147_483_647];
+
 /** The inherited keys of one step; of a step that no build needs, every key has its lowest value. */
 export class StepKeys {
-  globalPriority = Number.NEGATIVE_INFINITY;
-  localPriority = Number.NEGATIVE_INFINITY;
-  /** Seconds; the largest of the builds'. Infinity: no limit. */
+  globalPriority = lowestPriority;
+  localPriority = lowestPriority;
+  /** Seconds as {@link limitKey} has them; the largest of the builds'. */
   maxSilent = 0;
   timeout = 0;
   lowestBuild = noBuild;
@@ -69,10 +72,10 @@ export class StepKeys {
 
 /** A limit in seconds, of which 0 means "none", as a number that can be compared. */
 export function limitKey(seconds: number): number {
-  return seconds === 0 ? Number.POSITIVE_INFINITY : seconds;
+  return seconds === 0 ? noLimit : Math.min(seconds, noLimit);
 }
 
 /** A limit as builders get it: seconds, 0 for none. */
 export function limitSeconds(key: number): number {
-  return Number.isFinite(key) ? key : 0;
+  return key === noLimit ? 0 : key;
 }
