@@ -27,6 +27,7 @@ import type {
   MinuteRow,
   NamedBuildRow,
   OutputRow,
+  ResultRow,
 } from "./queries/page-rows.js";
 import type { CancelResult } from "./queries/steer-build.js";
 import type { StepKind } from "./queries/step-durations.js";
@@ -285,6 +286,11 @@ export class HydraDatabase implements AsyncDisposable {
   /** Number of attempts at each derivation, by full path. */
   attemptCounts(drvPaths: readonly string[]): Promise<Map<string, number>> {
     return this.#ask((queries, session) => queries.attemptCounts(session, drvPaths));
+  }
+
+  /** The builds that ended last, newest first. */
+  lastResults(limit: number): Promise<readonly ResultRow[]> {
+    return this.#ask((queries, session) => queries.lastResults(session, limit));
   }
 
   /** Why builds failed, as far as it was recorded. */

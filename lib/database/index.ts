@@ -49,6 +49,7 @@ export type {
   NamedBuildRow,
   OutputRow,
   ProductRow,
+  ResultRow,
 } from "./queries/page-rows.js";
 export type { CancelResult } from "./queries/steer-build.js";
 /** How long steps of one kind took. */

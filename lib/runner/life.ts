@@ -27,6 +27,7 @@ import type { OpenedRunner } from "./opening.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { ownerAnswers, ownFolder, ownLockFile, tryToOwn } from "./ownership.js";
 import { ResultFeed } from "./sinks.js";
+import { recallResults } from "./state/earlier-results.js";
 import { Problems } from "./state/problems.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
@@ -207,6 +208,7 @@ export class RunnerLife {
     this.#state = "active";
     if (this.#options.disableQueueMonitor !== true) parts.monitor.start();
     void parts.leftBehind.run(this.#abort.signal);
+    void recallResults({ database, registry: parts.registry, logger: this.#logger });
     parts.scheduler.requestRound();
     this.#logger.info("active");
   }

@@ -3,6 +3,7 @@ import { request } from "node:http";
 import { basename } from "node:path";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { hasChromium, launchChromium } from "../support/chromium.js";
 import { Contract } from "../support/contract.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
@@ -36,6 +37,29 @@ async function getEverything(names: Readonly<Record<string, string>>): Promise<s
     asked.push(operationId);
   }
   return asked.filter((id) => contract?.seen.has(id) !== true);
+}
+
+/** From the overview to the line in the log of the failure, as an operator clicks. */
+async function followInBrowser(): Promise<void> {
+  if (!hasChromium) return;
+  const browser = await launchChromium();
+  try {
+    const page = await browser.newPage();
+    const complaints: string[] = [];
+    page.on("pageerror", (error) => complaints.push(error.message));
+    await page.goto(`${pair().statusUrl}/`);
+    await page.locator("h1").waitFor();
+    expect(await page.locator("h1").textContent()).toBe("test farm");
+    const results = page.getByRole("table", { name: "Builds that ended" });
+    await results.locator('a[href*="/builds/"]').first().click();
+    await page.locator(".answer", { hasText: "failed after" }).waitFor();
+    await page.getByRole("link", { name: "end of its log" }).click();
+    await page.locator(".log-line", { hasText: "cannot link" }).waitFor();
+    await page.locator(".answer", { hasText: "complete" }).waitFor();
+    expect(complaints).toEqual([]);
+  } finally {
+    await browser.close();
+  }
 }
 
 test("a failing build is followed from the overview to the line in its log", async () => {
@@ -108,6 +132,7 @@ test("a failing build is followed from the overview to the line in its log", asy
   });
   const { points } = await get("/api/history?hours=1");
   expect(points.reduce((sum: number, point: Answer) => sum + point.failed, 0)).toBe(1);
+  await followInBrowser();
   expect(await getEverything({ drv, id: String(id), name: pair().builder().name })).toEqual([]);
 });
 
@@ -125,6 +150,14 @@ test("the events say what changed, and history, machine and problems survive a r
   await pair().runner.stop();
   await pair().startRunner();
   await pair().waitForBuilders(1);
+  const results = await until("the results of before", async () => {
+    const { results: found } = await get("/api/overview");
+    return found.length === 0 ? undefined : found;
+  });
+  expect(results).toMatchObject([
+    { build: id, result: "succeeded", machine: pair().builder().name, cached: false },
+    { job: expect.any(String), result: "failed", error: expect.any(String), machine: pair().builder().name },
+  ]);
   const { drvpath } = (await pair().tables.rows([id])).Builds[0] ?? {};
   expect(await get(`/api/steps/${basename(String(drvpath))}`)).toMatchObject({
     state: "succeeded",

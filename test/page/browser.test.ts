@@ -3,18 +3,16 @@
  * leave in place, that nothing becomes markup, and that axe-core has no complaint. Keeps screenshots in `.tmp/page`.
  *
  * Needs Chromium (Debian's package `chromium`); without it the tests are left out, and one line says so.
+ * `HYDRA_PAGE_TESTS=all` shows every view in every state, size and scheme to axe-core; without it a part of them.
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import axe from "axe-core";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { hasChromium, isThorough, launchChromium } from "../support/chromium.js";
+import { bigLog, longestTaskMs } from "./big-log.js";
 import { type FarmServer, serveFarm } from "./farm-server.js";
 import { drvOf, type FarmState, hostileJob, SimulatedFarm } from "./simulated-farm.js";
-
-const program = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
-  existsSync(path),
-);
-if (program === undefined) process.stderr.write("page tests: no Chromium found, they are left out\n");
 
 const screenshots = ".tmp/page";
 const step = encodeURIComponent(drvOf(0));
@@ -34,15 +32,12 @@ const views: Readonly<Record<string, string>> = {
   problems: "problems",
 };
 
-describe.skipIf(program === undefined)("the live page in a browser", { timeout: 240_000 }, () => {
+describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }, () => {
   let browser: Browser;
   const open: AsyncDisposable[] = [];
   beforeAll(async () => {
     mkdirSync(screenshots, { recursive: true });
-    browser = await chromium.launch({
-      executablePath: program ?? "",
-      args: ["--no-sandbox", "--disable-gpu"],
-    });
+    browser = await launchChromium();
   });
   afterAll(() => browser?.close());
   afterEach(async () => {
@@ -221,8 +216,79 @@ describe.skipIf(program === undefined)("the live page in a browser", { timeout: 
 
   it("says in standby who leads", async () => {
     const { page } = await visit("standby");
-    expect(await page.locator(".state-line").textContent()).toContain("standby");
-    expect(await page.getByRole("link", { name: "db1" }).getAttribute("href")).toBe("http://db1:8080/");
+    expect(await page.locator(".state-line").textContent()).toMatch(/standby.*db1 leads for 2 d/);
+  });
+
+  it("zooms and moves the timeline by keys, wheel and drag, and keeps what is shown in the address", async () => {
+    const { page } = await visit("busy", "timeline?machine=build-001");
+    const minutes = (): number => Number(new URL(page.url()).searchParams.get("minutes") ?? 60);
+    const picture = page.locator(".lanes svg").first();
+    await picture.waitFor();
+    await page.keyboard.press("+");
+    await expect.poll(minutes).toBe(40);
+    await page.keyboard.press("-");
+    await expect.poll(minutes).toBe(60);
+    const box = await picture.boundingBox();
+    const [left, top, wide] = [box?.x ?? 0, (box?.y ?? 0) + 3, box?.width ?? 0];
+    await page.mouse.move(left + wide / 4, top);
+    await page.keyboard.down("Control");
+    await page.mouse.wheel(0, -100);
+    await page.keyboard.up("Control");
+    await expect.poll(minutes).toBeCloseTo(60 * Math.exp(-0.5), 1);
+    const end = (): number => Number(new URL(page.url()).searchParams.get("to"));
+    const before = end();
+    await page.mouse.down();
+    await page.mouse.move(left + wide / 2, top, { steps: 4 });
+    await page.mouse.up();
+    // A quarter of what is shown, to the past; no step was opened.
+    await expect.poll(end).toBeLessThan(before - minutes() * 60_000 * 0.2);
+    expect(end()).toBeGreaterThan(before - minutes() * 60_000 * 0.3);
+    expect(new URL(page.url()).pathname).toBe("/timeline");
+    await page.getByRole("button", { name: "Zoom out" }).focus();
+    await page.keyboard.press("Enter");
+    await expect.poll(minutes).toBeCloseTo(120 * Math.exp(-0.5), 0);
+  });
+
+  // As long as the runner keeps them; a quarter of it shows the same in less time.
+  const mebibytes = isThorough ? 64 : 16;
+  it(`scrolls a log of ${mebibytes} MiB without a long task, searches it, and follows it as it grows`, async () => {
+    const { page, server, complaints } = await visit("busy", "uploads");
+    page.setDefaultTimeout(200_000);
+    const log = bigLog(mebibytes);
+    server.log = log.send;
+    await browser.startTracing(page, { categories: ["toplevel"] });
+    await page.goto(`${server.url}steps/${step}/log/2`);
+    await page.locator(".answer", { hasText: "live" }).waitFor();
+    await page.locator(".log-line", { hasText: "the last line of the beginning" }).waitFor();
+    const scrolled = await page.evaluate<number>(`new Promise((resolve) => {
+      const box = document.querySelector(".log-box");
+      let frame = 0;
+      const next = () => {
+        box.scrollTop = (box.scrollHeight * (frame * 7 % 60)) / 60;
+        if (++frame < 60) requestAnimationFrame(next);
+        else resolve(box.scrollHeight);
+      };
+      next();
+    })`);
+    expect(scrolled).toBeGreaterThan(1_000_000);
+    await page.getByLabel("Search in the log").fill("needle");
+    await page.locator(".log-search", { hasText: "1 line, 1 hit" }).waitFor();
+    await page.getByRole("button", { name: "To the end" }).click();
+    log.grow("a line that came later\n");
+    await page.locator(".log-line", { hasText: "a line that came later" }).waitFor();
+    const longest = longestTaskMs(await browser.stopTracing());
+    const devtools = await page.context().newCDPSession(page);
+    await devtools.send("Performance.enable");
+    const { metrics } = await devtools.send("Performance.getMetrics");
+    const heap = (metrics.find(({ name }) => name === "JSHeapUsedSize")?.value ?? Number.NaN) / 2 ** 20;
+    if (isThorough)
+      process.stdout.write(`log of ${mebibytes} MiB: longest task ${longest} ms, heap ${heap} MiB\n`);
+    expect(longest).toBeGreaterThan(0.1);
+    expect(longest).toBeLessThan(100);
+    expect(heap).toBeLessThan(16 + 3.5 * mebibytes);
+    expect(complaints).toEqual([]);
+    log.end();
+    await page.locator(".answer", { hasText: "complete" }).waitFor();
   });
 
   it("takes less than 100 ms for an action with 200 machines and 100,000 steps", async () => {
@@ -258,19 +324,27 @@ describe.skipIf(program === undefined)("the live page in a browser", { timeout: 
     expect(await page.locator("tbody tr").count()).toBeLessThan(100);
   });
 
-  it.each([
-    ["busy", 1440, "light", Object.keys(views)],
-    ["busy", 390, "dark", Object.keys(views)],
+  type Look = readonly [FarmState, number, "light" | "dark", readonly string[]];
+  const all = Object.keys(views);
+  const everyLook = (["busy", "broken", "idle"] as const).flatMap((state) =>
+    [1440, 390].flatMap((size) =>
+      (["light", "dark"] as const).map((scheme): Look => [state, size, scheme, all]),
+    ),
+  );
+  const someLooks: readonly Look[] = [
+    ["busy", 1440, "light", all],
+    ["busy", 390, "dark", all],
     ["broken", 1440, "dark", ["overview", "uploads"]],
     ["broken", 390, "light", ["overview", "uploads"]],
     ["idle", 1440, "light", ["overview", "queue"]],
-  ] as const)(
+  ];
+  it.each(isThorough ? everyLook : someLooks)(
     "is without complaint of axe-core, and scrolls nowhere sideways: %s, %d, %s",
     async (state, size, scheme, names) => {
       const { page, server, complaints } = await visit(state, "", size, scheme);
       const found: string[] = [];
       for (const name of names) {
-        await page.goto(server.url + views[name]);
+        await page.goto(server.url + (views[name] ?? ""));
         await page.locator("main h1").waitFor();
         await page.evaluate(axe.source);
         const violations = await page.evaluate<string[]>(`axe.run().then(({ violations }) =>

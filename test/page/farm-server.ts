@@ -23,6 +23,8 @@ export interface FarmServer extends AsyncDisposable {
   /** With a last slash. */
   readonly url: string;
   farm: SimulatedFarm;
+  /** Sends the log of any try. */
+  log: (response: ServerResponse, follows: boolean) => void;
   /** `METHOD path` of what changed something, with the token. */
   readonly actions: string[];
   /** Tells open pages that everything changed. */
@@ -97,7 +99,7 @@ export async function serveFarm(farm: SimulatedFarm): Promise<FarmServer> {
       streams.add(response);
       response.on("close", () => streams.delete(response));
     } else if (/^steps\/[^/]+\/log$/.test(path)) {
-      response.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(logText());
+      served.log(response, url.searchParams.has("follow"));
     } else {
       const answer = answerOf(served.farm, path, url.searchParams);
       response.writeHead(answer === undefined ? 404 : 200, { "content-type": "application/json" });
@@ -129,6 +131,9 @@ export async function serveFarm(farm: SimulatedFarm): Promise<FarmServer> {
   const served: FarmServer = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     farm,
+    log: (response) => {
+      response.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(logText());
+    },
     actions,
     notify() {
       for (const stream of streams) stream.write(changed());

@@ -5,6 +5,7 @@ import type { ApiAttempt, ApiGraph, ApiStepState } from "../../lib/status/api/ty
 import { collapseGraph } from "../../lib/status/page/app/data/collapse.js";
 import { timelineLanes } from "../../lib/status/page/app/data/lanes.js";
 import { placesOf } from "../../lib/status/page/app/data/layout.js";
+import { moved, presentEnd, spanOf, spanQuery, zoomed } from "../../lib/status/page/app/data/span.js";
 import {
   bytesText,
   derivationName,
@@ -39,6 +40,38 @@ describe("figures", () => {
       "2 matches",
     ]);
     expect(derivationName("0123456789abcdfghijklmnpqrsvwxyz-hello-2.12.drv")).toBe("hello-2.12");
+  });
+});
+
+describe("the span of the timeline", () => {
+  const minute = 60_000;
+  const now = 1_000 * 60 * minute + 5_000;
+
+  it("keeps the point that is zoomed at, within bounds, and never shows the future", () => {
+    const span = { from: now - 120 * minute, to: now - 60 * minute };
+    expect(zoomed(span, 0.5, 0.25, now)).toEqual({ from: now - 112.5 * minute, to: now - 82.5 * minute });
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0.001, max: 1_000, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (factor, at) => {
+          const { from, to } = zoomed(span, factor, at, now);
+          expect(to).toBeLessThanOrEqual(presentEnd(now));
+          expect(to - from).toBeGreaterThan(minute - 1);
+          expect(to - from).toBeLessThan(7 * 24 * 60 * minute + 1);
+          expect(moved({ from, to }, 3, now).to).toBeLessThanOrEqual(presentEnd(now));
+        },
+      ),
+    );
+  });
+
+  it("is in the address as it is, and moves with the time when it ends now", () => {
+    const query = new URLSearchParams({ minutes: "x", to: "-1" });
+    const usual = spanOf(query, 60, now);
+    expect(usual).toEqual({ from: presentEnd(now) - 60 * minute, to: presentEnd(now) });
+    expect(spanQuery(usual, now)).toEqual({ minutes: "60", to: "" });
+    const earlier = moved(usual, -0.5, now);
+    expect(spanOf(new URLSearchParams(spanQuery(earlier, now)), 60, now)).toEqual(earlier);
   });
 });
 

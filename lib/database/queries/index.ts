@@ -17,6 +17,7 @@ export {
   buildPage,
   endedSteps,
   findBuilds,
+  lastResults,
   stepOutputs,
   stepsOfBuild,
 } from "./page-rows.js";

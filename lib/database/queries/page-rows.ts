@@ -226,6 +226,33 @@ export async function attemptCounts(
   return new Map(rows.map(({ drvPath, tries }) => [drvPath, tries]));
 }
 
+/** A build that ended, and the last attempt at its own derivation. */
+export interface ResultRow extends NamedBuildRow {
+  readonly status: number;
+  readonly cached: boolean;
+  /** Unix seconds. */
+  readonly stopTime: number;
+  /** Seconds that the attempt took; null without one. */
+  readonly seconds: number | null;
+  readonly machine: string | null;
+}
+
+/** The builds that ended last, newest first; by the index of `finished` and `stoptime`. */
+export async function lastResults(session: Session, limit: number): Promise<readonly ResultRow[]> {
+  const { rows } = await session.query<ResultRow>(
+    `SELECT ${named}, b.buildstatus AS status, coalesce(b.iscachedbuild, 0) <> 0 AS cached, b.stoptime AS "stopTime",
+            s.stoptime - s.starttime AS seconds, s.machine
+       FROM (SELECT * FROM builds WHERE finished = 1 AND stoptime IS NOT NULL AND buildstatus IS NOT NULL
+              ORDER BY stoptime DESC LIMIT $1) b
+       JOIN jobsets j ON j.id = b.jobset_id
+       LEFT JOIN LATERAL (SELECT * FROM buildsteps s WHERE s.build = b.id AND s.drvpath = b.drvpath AND s.busy = 0
+              AND ${isAttempt("s")} ORDER BY s.stepnr DESC LIMIT 1) s ON true
+      ORDER BY b.stoptime DESC, b.id DESC`,
+    [limit],
+  );
+  return rows;
+}
+
 /** Why builds failed: the message of their last step that did. */
 export async function buildErrors(session: Session, builds: readonly number[]): Promise<Map<number, string>> {
   const { rows } = await session.query<{ build: number; error: string }>(

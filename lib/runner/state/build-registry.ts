@@ -4,7 +4,7 @@ import type { QueuedBuild } from "./queued-build.js";
 
 /** A build with its result. */
 export interface EndedBuild {
-  readonly build: QueuedBuild;
+  readonly build: Pick<QueuedBuild, "id" | "project" | "jobsetName" | "job" | "drv">;
   /** `builds.buildstatus` */
   readonly status: number;
   /** Milliseconds since the epoch. */
@@ -22,7 +22,7 @@ export interface RegisteredBuild extends QueuedBuild {
 }
 
 /** Builds that ended a short while ago are kept for the web page. */
-const recentKept = 100;
+export const recentKept = 100;
 
 /** The builds in memory, and those that ended last. */
 export class BuildRegistry {
@@ -59,6 +59,13 @@ export class BuildRegistry {
     if (build === undefined) return;
     this.#rows.delete(id);
     this.#recent = [{ build, ...result }, ...this.#recent].slice(0, recentKept);
+  }
+
+  /** Builds that ended before the start of the process, newest first. */
+  recall(builds: readonly EndedBuild[]): void {
+    const known = new Set(this.#recent.map(({ build }) => build.id));
+    const earlier = builds.filter(({ build }) => !known.has(build.id));
+    this.#recent = [...this.#recent, ...earlier].slice(0, recentKept);
   }
 
   /** Newest first. */

@@ -5,7 +5,8 @@ import { navigate } from "./address.js";
 /** Milliseconds that `g` waits for the letter of a view. */
 const sequenceMs = 1500;
 
-function isTyping(target: EventTarget | null): boolean {
+/** Whether keys are text there. */
+export function isTyping(target: EventTarget | null): boolean {
   return (
     target instanceof HTMLElement &&
     (target.isContentEditable || /^(?:INPUT|TEXTAREA|SELECT)$/.test(target.nodeName))

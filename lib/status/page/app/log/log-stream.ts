@@ -15,6 +15,17 @@ export interface LogReader {
 
 const retryMs = 2000;
 
+/** Milliseconds of reading at a time; then the page draws and takes input. What is there already comes without a pause. */
+const sliceMs = 30;
+/** Bytes that are read without a look at the clock. */
+const pieceLength = 64 * 1024;
+
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve);
+  });
+}
+
 function pause(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(resolve, retryMs);
@@ -57,11 +68,17 @@ export async function readLog(
       }
       reader.state(isLive ? "live" : "loading");
       const body = response.body.getReader();
+      let sliceEnd = performance.now() + sliceMs;
       for (;;) {
         const { done, value } = await body.read();
         if (done) break;
         received += value.length;
-        reader.text(decoder.decode(value, { stream: true }));
+        for (let at = 0; at < value.length; at += pieceLength) {
+          reader.text(decoder.decode(value.subarray(at, at + pieceLength), { stream: true }));
+          if (performance.now() < sliceEnd) continue;
+          await nextTask();
+          sliceEnd = performance.now() + sliceMs;
+        }
       }
       reader.text(decoder.decode());
       return reader.state("finished");

@@ -1,4 +1,4 @@
-/** A log for a component: the lines so far, drawn again at most once a frame. */
+/** A log for a component: the lines so far, drawn again a few times a second. */
 import { useEffect, useState } from "preact/hooks";
 import { LineBuffer } from "./line-buffer.js";
 import { type LogState, logUrl, readLog } from "./log-stream.js";
@@ -10,6 +10,9 @@ export interface ShownLog {
   readonly version: number;
 }
 
+/** Milliseconds between two times that it is drawn: a frame costs as much as thousands of lines. */
+const drawMs = 100;
+
 /** The log of a try. `isLive` undefined: it is not known yet whether it runs, so nothing is read. */
 export function useLog(drv: string, tryNumber: string, isLive: boolean | undefined): ShownLog {
   const [shown, show] = useState<ShownLog>({ buffer: new LineBuffer(), state: "loading", version: 0 });
@@ -19,14 +22,14 @@ export function useLog(drv: string, tryNumber: string, isLive: boolean | undefin
     let buffer = new LineBuffer();
     let state: LogState = "loading";
     let version = 0;
-    let frame = 0;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const draw = (): void => {
-      frame = 0;
+      timer = undefined;
       version++;
       show({ buffer, state, version });
     };
     const later = (): void => {
-      if (frame === 0) frame = requestAnimationFrame(draw);
+      timer ??= setTimeout(draw, drawMs);
     };
     void readLog(
       logUrl(drv, tryNumber),
@@ -49,7 +52,7 @@ export function useLog(drv: string, tryNumber: string, isLive: boolean | undefin
     );
     return () => {
       ending.abort();
-      cancelAnimationFrame(frame);
+      clearTimeout(timer);
     };
     // A try that ends while it is read is read to its end by the same request.
   }, [drv, tryNumber, isLive === undefined]);

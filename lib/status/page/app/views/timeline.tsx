@@ -1,10 +1,12 @@
 /** Where were slots empty or wasted? */
 import type { JSX } from "preact";
-import { useMemo } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { ApiAttempt, ApiTimeline } from "../../../api/types.js";
 import { changeQuery, hrefOf, navigate, useAddress } from "../data/address.js";
 import { type MachineLanes, timelineLanes } from "../data/lanes.js";
 import { useResource } from "../data/resource.js";
+import type { Span } from "../data/span.js";
+import { type SpanControl, useSpan } from "../data/use-span.js";
 import { clockText, percentText, plural, roughSpan, spanText } from "../data/words.js";
 import { BuildLink, MachineLink, paths, StepLink } from "../widgets/link.js";
 import { Mark, ResultMark } from "../widgets/mark.js";
@@ -51,9 +53,10 @@ function attemptAt(
   event: MouseEvent & { currentTarget: HTMLElement },
   machine: MachineLanes,
   timeline: ApiTimeline,
+  shown: Span,
 ): ApiAttempt | undefined {
   const box = event.currentTarget.getBoundingClientRect();
-  const time = timeline.from + ((event.clientX - box.left) / box.width) * (timeline.to - timeline.from);
+  const time = shown.from + ((event.clientX - box.left) / box.width) * (shown.to - shown.from);
   const lane = Math.floor((event.clientY - box.top) / laneHeight);
   return machine.bars.find(
     ({ attempt, lane: own }) =>
@@ -69,10 +72,20 @@ function describe(attempt: ApiAttempt, now: number): string {
 function MachineRow({
   machine,
   timeline,
+  shown,
 }: {
   readonly machine: MachineLanes;
   readonly timeline: ApiTimeline;
+  readonly shown: Span;
 }): JSX.Element {
+  const shapes = useMemo(
+    () => ["good", "busy", "warn", "bad"].map((tone) => [tone, shapeOf(machine, tone, timeline)] as const),
+    [machine, timeline],
+  );
+  // Bars stay as they are drawn while the span changes: only the part of them that is seen does.
+  const scale = width / Math.max(1, timeline.to - timeline.from);
+  const left = ((shown.from - timeline.from) * scale).toFixed(3);
+  const seen = Math.max(0.001, (shown.to - shown.from) * scale).toFixed(3);
   const height = Math.min(mostLanes, machine.lanes) * laneHeight;
   const summary = `${percentText(machine.used * 100)} used, ${plural(machine.bars.length, "attempt")}`;
   return (
@@ -84,27 +97,28 @@ function MachineRow({
         class="lane-link"
         href={hrefOf(paths.machine(machine.name))}
         tabIndex={-1}
+        draggable={false}
         onClick={(event) => {
-          const attempt = attemptAt(event, machine, timeline);
+          const attempt = attemptAt(event, machine, timeline, shown);
           if (attempt === undefined) return;
           event.preventDefault();
           navigate(paths.step(attempt.drv));
         }}
         onMouseMove={(event) => {
-          const attempt = attemptAt(event, machine, timeline);
+          const attempt = attemptAt(event, machine, timeline, shown);
           event.currentTarget.title = attempt === undefined ? summary : describe(attempt, timeline.now);
         }}
       >
         {/* The table below has the same, with links. */}
         <svg
-          viewBox={`0 0 ${width} ${height}`}
+          viewBox={`${left} 0 ${seen} ${height}`}
           height={height}
           preserveAspectRatio="none"
           role="img"
           aria-label={`${machine.name}: ${summary}`}
         >
-          {["good", "busy", "warn", "bad"].map((tone) => (
-            <path key={tone} class={`fill-${tone}`} d={shapeOf(machine, tone, timeline)} />
+          {shapes.map(([tone, shape]) => (
+            <path key={tone} class={`fill-${tone}`} d={shape} />
           ))}
         </svg>
       </a>
@@ -112,8 +126,7 @@ function MachineRow({
   );
 }
 
-function Scale({ timeline }: { readonly timeline: ApiTimeline }): JSX.Element {
-  const { from, to, now } = timeline;
+function Scale({ shown: { from, to }, now }: { readonly shown: Span; readonly now: number }): JSX.Element {
   return (
     <div class="lane-row lane-scale" aria-hidden="true">
       <span class="lane-name" />
@@ -195,13 +208,76 @@ function Answer({
   );
 }
 
+/** Pixels that a press moves before it is a drag and not a click. */
+const dragPixels = 4;
+
+/** Wheel with Ctrl (a pinch on a touchpad) zooms at the pointer, drag moves. */
+function useZoomGestures(control: SpanControl): (element: HTMLElement | null) => void {
+  const present = useRef(control);
+  present.current = control;
+  const end = useRef<() => void>();
+  useEffect(() => () => end.current?.(), []);
+  return useMemo(
+    () => (element) => {
+      end.current?.();
+      end.current = element === null ? undefined : followPointer(element, () => present.current);
+    },
+    [],
+  );
+}
+
+function followPointer(element: HTMLElement, control: () => SpanControl): () => void {
+  const ending = new AbortController();
+  const { signal } = ending;
+  const area = (): DOMRect => (element.querySelector("svg") ?? element).getBoundingClientRect();
+  const wheel = (event: WheelEvent): void => {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    const { left, width: wide } = area();
+    const at = Math.min(1, Math.max(0, (event.clientX - left) / Math.max(1, wide)));
+    control().zoom(Math.exp(Math.max(-100, Math.min(100, event.deltaY)) / 200), at);
+  };
+  let last: number | undefined;
+  let isDrag = false;
+  const down = (event: PointerEvent): void => {
+    isDrag = false;
+    last = event.button === 0 && event.pointerType !== "touch" ? event.clientX : undefined;
+  };
+  const move = (event: PointerEvent): void => {
+    if (last === undefined) return;
+    const by = event.clientX - last;
+    if (!isDrag && Math.abs(by) < dragPixels) return;
+    isDrag = true;
+    last = event.clientX;
+    control().move(-by / Math.max(1, area().width));
+  };
+  const up = (): void => {
+    last = undefined;
+  };
+  const click = (event: MouseEvent): void => {
+    if (!isDrag) return;
+    event.preventDefault();
+    event.stopPropagation();
+  };
+  element.addEventListener("wheel", wheel, { signal, passive: false });
+  element.addEventListener("pointerdown", down, { signal });
+  addEventListener("pointermove", move, { signal });
+  addEventListener("pointerup", up, { signal });
+  element.addEventListener("click", click, { signal, capture: true });
+  return () => ending.abort();
+}
+
 function Content({
   timeline,
   machine,
+  control,
 }: {
   readonly timeline: ApiTimeline;
   readonly machine: string;
+  readonly control: SpanControl;
 }): JSX.Element {
+  const gestures = useZoomGestures(control);
+  const { shown } = control;
   const lanes = useMemo(() => {
     const all = timelineLanes(timeline);
     return machine === "" ? all : all.filter(({ name }) => name === machine);
@@ -213,19 +289,19 @@ function Content({
       <Headline title="Timeline">
         <Answer timeline={timeline} lanes={lanes} />
       </Headline>
-      <Toolbar timeline={timeline} machine={machine} />
+      <Toolbar control={control} machine={machine} />
       <Panel
         title="What ran where"
-        note="a line for each slot; green succeeded, blue runs, red failed, yellow aborted"
+        note="a line for each slot; green succeeded, blue runs, red failed, yellow aborted; + and −, or Ctrl and the wheel, zoom; drag to move"
       >
         {lanes.length === 0 ? (
           <Empty>Nothing ran.</Empty>
         ) : (
           <>
-            <Scale timeline={timeline} />
-            <ul class="lanes">
+            <Scale shown={shown} now={timeline.now} />
+            <ul class="lanes" ref={gestures}>
               {lanes.map((lane) => (
-                <MachineRow key={lane.name} machine={lane} timeline={timeline} />
+                <MachineRow key={lane.name} machine={lane} timeline={timeline} shown={shown} />
               ))}
             </ul>
           </>
@@ -255,20 +331,17 @@ function Content({
   );
 }
 
-/** The window in the address: its length in minutes, and its end; without an end it moves with the time. */
+/** Lengths to choose from, zoom, earlier and later. */
 function Toolbar({
-  timeline,
+  control,
   machine,
 }: {
-  readonly timeline: ApiTimeline;
+  readonly control: SpanControl;
   readonly machine: string;
 }): JSX.Element {
   const { query } = useAddress();
-  const minutes = Number(query.get("minutes") ?? usualWindow);
-  const move = (by: number): void => {
-    const to = timeline.to + by * minutes * minute;
-    changeQuery({ to: to >= timeline.now ? "" : String(Math.round(to)) });
-  };
+  const { shown, zoom, move } = control;
+  const minutes = Math.round((shown.to - shown.from) / 600) / 100;
   return (
     <div class="filters">
       {windows.map(([value, title]) => (
@@ -282,6 +355,15 @@ function Toolbar({
           {title}
         </button>
       ))}
+      <button type="button" onClick={() => zoom(0.5)} aria-label="Zoom in">
+        +
+      </button>
+      <button type="button" onClick={() => zoom(2)} aria-label="Zoom out">
+        −
+      </button>
+      <span class="soft" role="status">
+        {roughSpan(shown.to - shown.from)}
+      </span>
       <button type="button" onClick={() => move(-0.5)}>
         ← Earlier
       </button>
@@ -300,17 +382,15 @@ function Toolbar({
 /** Attempts of a window. */
 export function Timeline(): JSX.Element {
   const { query } = useAddress();
-  const minutes = Number(query.get("minutes") ?? usualWindow) || usualWindow;
-  const to = query.get("to");
   const build = query.get("build");
-  // Without an end the window is anchored to the minute, so that the route is the same for a while.
-  const end = to === null ? (Math.floor(Date.now() / minute) + 1) * minute : Number(to);
-  const wanted = new URLSearchParams({ from: String(end - minutes * minute), to: String(end) });
+  const control = useSpan(usualWindow);
+  const { from, to } = control.settled;
+  const wanted = new URLSearchParams({ from: String(Math.round(from)), to: String(Math.round(to)) });
   if (build !== null) wanted.set("build", build);
   const resource = useResource<ApiTimeline>(`timeline?${wanted}`, ["overview"]);
   return (
     <Loaded resource={resource}>
-      {(timeline) => <Content timeline={timeline} machine={query.get("machine") ?? ""} />}
+      {(timeline) => <Content timeline={timeline} machine={query.get("machine") ?? ""} control={control} />}
     </Loaded>
   );
 }

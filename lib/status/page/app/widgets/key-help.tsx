@@ -10,6 +10,7 @@ export function KeyHelp({ close }: { readonly close: () => void }): JSX.Element 
     ["/", "Search"],
     ...goes,
     ["↑ ↓", "Rows of a table, hits of a search"],
+    ["+ −", "Zoom the timeline; Shift with ← → moves it"],
     ["Enter", "Open"],
     ["?", "This list"],
     ["Esc", "Close"],
