@@ -3,17 +3,20 @@
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
-import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { bundlePage } from "./bundle-page.mjs";
+import { environment, root } from "./tools.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const dist = join(root, "dist");
 /** Made again below. */
 const pageAssets = join(dist, "lib/status/page/assets/");
 
 function compile() {
-  const { status } = spawnSync("npx", ["tsc", "-p", "tsconfig.json"], { cwd: root, stdio: "inherit" });
+  const { status } = spawnSync("tsc", ["-p", "tsconfig.json"], {
+    cwd: root,
+    env: environment,
+    stdio: "inherit",
+  });
   return status ?? 1;
 }
 

@@ -3,9 +3,8 @@ import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { environment, root } from "./tools.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "check-generated-"));
 
 /** Every file below a folder by its relative path. */
@@ -20,8 +19,9 @@ function files(base) {
 }
 
 function check() {
-  const { status } = spawnSync("npx", ["buf", "generate", "--output", folder], {
+  const { status } = spawnSync("buf", ["generate", "--output", folder], {
     cwd: root,
+    env: environment,
     stdio: "inherit",
   });
   if (status !== 0) return "buf generate failed";

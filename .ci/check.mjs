@@ -2,10 +2,9 @@
 // `--tests-only`: build and tests, for the run on another version of Node.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { environment, root } from "./tools.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
-const vitest = ["npx", "vitest", "run", "--config", "test/vitest.config.ts"];
+const vitest = ["vitest", "run", "--config", "test/vitest.config.ts"];
 
 /** Stages run one after the other; the lanes of a stage beside each other, the steps of a lane one after the other. */
 /** @type {[name: string, command: string[]][][][]} */
@@ -13,14 +12,14 @@ const stages = [
   [[["build", ["node", ".ci/build.mjs"]]]],
   [
     [
-      ["type check", ["npx", "tsc", "--noEmit", "-p", "test/tsconfig.json"]],
-      ["type check of the page", ["npx", "tsc", "-p", "lib/status/page/app/tsconfig.json"]],
-      ["lint", ["npx", "oxlint", "--type-aware", "--deny-warnings"]],
-      ["lint and format", ["npx", "biome", "ci", "--error-on-warnings", "."]],
-      ["unused files, exports and dependencies", ["npx", "knip", "--config", ".knip.json"]],
+      ["type check", ["tsc", "--noEmit", "-p", "test/tsconfig.json", "--checkers", "1"]],
+      ["type check of the page", ["tsc", "-p", "lib/status/page/app/tsconfig.json"]],
+      ["lint", ["oxlint", "--type-aware", "--deny-warnings"]],
+      ["lint and format", ["biome", "ci", "--error-on-warnings", "."]],
+      ["unused files, exports and dependencies", ["knip", "--config", ".knip.json"]],
       ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
       ["words", ["node", ".ci/check-words.mjs"]],
-      ["buf lint", ["npx", "buf", "lint"]],
+      ["buf lint", ["buf", "lint"]],
       ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
       ["manual pages, completion and Nix options are fresh", ["node", "dist/bin/manual/main.js", "--check"]],
       ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
@@ -40,12 +39,12 @@ const running = new Set();
 async function step(name, [program, ...args], alone) {
   const started = Date.now();
   say(name);
-  // A group of its own, because npx does not pass signals on to what it runs.
+  // A group of its own, because not every program passes signals on to what it starts.
   const child = spawn(program, args, {
     cwd: root,
     detached: true,
     // Tests would build once more before they begin.
-    env: { ...process.env, HYDRA_RUNNER_IS_BUILT: "1" },
+    env: { ...environment, HYDRA_RUNNER_IS_BUILT: "1" },
     stdio: ["ignore", alone ? "inherit" : "pipe", alone ? "inherit" : "pipe"],
   });
   running.add(child);

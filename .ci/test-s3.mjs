@@ -6,9 +6,8 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { environment, root } from "./tools.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const base = join(root, ".tmp/radosgw");
 /** Oldest release whose radosgw has the dbstore backend. */
 const release = "trixie";
@@ -138,9 +137,9 @@ try {
     if (server.exitCode !== null || tries > 200) fail(`radosgw did not start, see ${data}/log`);
     await sleep(100);
   }
-  const env = { ...process.env, S3_TEST_ENDPOINT: url, S3_TEST_KEY: keys.accessKeyId };
+  const env = { ...environment, S3_TEST_ENDPOINT: url, S3_TEST_KEY: keys.accessKeyId };
   status =
-    spawnSync("npx", ["vitest", "run", "--config", "test/vitest.config.ts", "--project", "s3"], {
+    spawnSync("vitest", ["run", "--config", "test/vitest.config.ts", "--project", "s3"], {
       cwd: root,
       stdio: "inherit",
       env: { ...env, S3_TEST_SECRET: keys.secretAccessKey },

@@ -19,10 +19,19 @@ async function freeze(store: TestNixStore): Promise<() => void> {
   if (daemonPid === undefined) throw new Error("the store has no daemon");
   const family = [daemonPid, ...(await descendants(daemonPid))];
   const signal = (name: NodeJS.Signals): void => {
-    for (const pid of family) process.kill(pid, name);
+    for (const pid of family) signalIfThere(pid, name);
   };
   signal("SIGSTOP");
   return () => signal("SIGCONT");
+}
+
+/** The family was counted a moment before; a worker or a build of it may have ended since. */
+function signalIfThere(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name);
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "ESRCH")) throw error;
+  }
 }
 
 interface Health {

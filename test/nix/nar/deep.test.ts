@@ -1,7 +1,9 @@
 /** Deep and broad archives: nothing recurses, and time is linear. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NarBoundary } from "../../../lib/nix/daemon/nar.js";
 import {
@@ -28,7 +30,8 @@ let root: string;
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "deep-"));
 });
-afterEach(() => rm(root, { recursive: true, force: true }));
+// The program goes down by folder; Node's `rm` names each by its whole path, which took half of the time of this file.
+afterEach(() => promisify(execFile)("rm", ["-rf", root]));
 
 describe("an archive of nested folders", () => {
   it("is written, read, delimited and listed, 4,000 folders deep", async () => {
