@@ -11,6 +11,8 @@ const vitest = ["vitest", "run", "--config", "test/vitest.config.ts"];
 const stages = [
   [[["build", ["node", ".ci/build.mjs"]]]],
   [
+    // Integration tests wait for much; the other lane, which only computes, fills that time.
+    [["integration tests", [...vitest, "--project", "integration"]]],
     [
       ["type check", ["tsc", "--noEmit", "-p", "test/tsconfig.json", "--checkers", "1"]],
       ["type check of the page", ["tsc", "-p", "lib/status/page/app/tsconfig.json"]],
@@ -25,10 +27,9 @@ const stages = [
       ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
       ["reference", ["node", ".ci/reference/docs.mjs", "--check"]],
       ["package as users get it", ["node", ".ci/check-package.mjs"]],
+      ["unit tests", [...vitest, "--project", "unit"]],
     ],
-    [["unit tests", [...vitest, "--project", "unit"]]],
   ],
-  [[["integration tests", [...vitest, "--project", "integration"]]]],
 ];
 
 const say = (line) => process.stdout.write(`── ${line}\n`);

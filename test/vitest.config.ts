@@ -3,6 +3,7 @@
  * a machine that is busy with other things too; no test waits for them.
  */
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./support/longest-first.js";
 
 /** Of each project, not of their root as well: it would be done twice. */
 const globalSetup = ["test/support/global-setup.ts"];
@@ -11,6 +12,7 @@ export default defineConfig({
   test: {
     root: new URL("..", import.meta.url).pathname,
     setupFiles: ["test/support/warnings.ts"],
+    sequence: { sequencer: LongestFirst },
     testTimeout: 120_000,
     hookTimeout: 180_000,
     // Modules are loaded once per worker, not for each file: half of the time went there. So what a test changes in its
@@ -25,7 +27,7 @@ export default defineConfig({
         test: {
           name: "unit",
           globalSetup,
-          // Both cores of a small machine; the default leaves one to the static checks, which are done much sooner.
+          // Both cores of a small machine.
           maxWorkers: 2,
           include: ["test/**/*.test.ts"],
           exclude: ["test/integration/**", "test/security/**", "test/s3/**", "node_modules/**"],

@@ -1,6 +1,5 @@
 // What a build used, against a build that counts for itself: by samples of the processes of a real Nix daemon.
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { BuilderClient } from "../../lib/builder/index.js";
@@ -10,6 +9,7 @@ import { buildOrder } from "../support/build-order.js";
 import { builderSettings, nixConfiguration } from "../support/builder-settings.js";
 import { FakeRunner } from "../support/fake-runner.js";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
+import { diskFolder } from "../support/temporary-folder.js";
 
 const mebibyte = 2 ** 20;
 
@@ -50,7 +50,8 @@ let store: DaemonStore;
 let builderStore: DaemonStore;
 
 beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "build-resources-"));
+  // Bytes that are read and written are counted where there is a disk below.
+  directory = await mkdtemp(join(diskFolder(), "build-resources-"));
   const extraConf = `extra-sandbox-paths = ${[...new Set(["/usr", "/lib", "/lib64", dirname(process.execPath)])].join(" ")}`;
   nix = await startNixStore({ directory, name: "runner" });
   builderNix = await startNixStore({ directory, name: "builder", extraConf });

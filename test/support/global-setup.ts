@@ -4,12 +4,13 @@
  */
 import { execFileSync } from "node:child_process";
 import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
 import { leftFiles, leftProcesses } from "./left-behind.js";
 import { makePostgresTemplate } from "./postgres-template.js";
-import { temporaryParent } from "./temporary-folder.js";
+import { setDiskFolder, temporaryParent } from "./temporary-folder.js";
 
 const warningsName = "warnings.txt";
 const templateName = "postgres-template";
@@ -28,6 +29,8 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const before = process.env.TMPDIR;
   // Short, because the paths of Unix sockets below it are.
   const folder = mkdtempSync(join(temporaryParent(), "ht-"));
+  const disk = mkdtempSync(join(tmpdir(), "ht-"));
+  setDiskFolder(disk);
   // PostgreSQL may have to run as another user.
   chmodSync(folder, 0o755);
   const warnings = join(folder, warningsName);
@@ -40,16 +43,17 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   return async () => {
     if (before === undefined) delete process.env.TMPDIR;
     else process.env.TMPDIR = before;
-    const processes = await leftProcesses(folder);
+    const processes = [...(await leftProcesses(folder)), ...(await leftProcesses(disk))];
     for (const { pid } of processes) process.kill(pid, "SIGKILL");
     const problems = [
       ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
       ...leftFiles(folder, [warningsName, templateName]).map((name) => `in the temporary folder: ${name}`),
+      ...leftFiles(disk, []).map((name) => `in the temporary folder on disk: ${name}`),
       ...readFileSync(warnings, "utf8")
         .split(/\n(?=\(node:)/)
         .filter((text) => text !== ""),
     ];
-    rmSync(folder, { recursive: true, force: true });
+    for (const made of [folder, disk]) rmSync(made, { recursive: true, force: true });
     if (problems.length === 0) return;
     process.exitCode = 1;
     throw new Error(`tests left behind:\n${problems.join("\n")}`);

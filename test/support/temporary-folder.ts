@@ -8,10 +8,23 @@ import { tmpdir } from "node:os";
 /** Far more than a run keeps at once, in bytes. */
 const room = 4 * 2 ** 30;
 const memory = "/dev/shm";
+const diskVariable = "HYDRA_TEST_DISK";
 
 /** The folder to make the run's own folder in. */
 export function temporaryParent(): string {
   return process.env.TMPDIR === undefined && hasRoomInMemory() ? memory : tmpdir();
+}
+
+/** Tells the workers of a folder that is not in memory, for the few tests whose subject is a disk. */
+export function setDiskFolder(folder: string): void {
+  process.env[diskVariable] = folder;
+}
+
+/** The run's folder that is not in memory. */
+export function diskFolder(): string {
+  const folder = process.env[diskVariable];
+  if (folder === undefined) throw new Error(`${diskVariable} is set by test/support/global-setup.ts`);
+  return folder;
 }
 
 function hasRoomInMemory(): boolean {
