@@ -55,23 +55,33 @@ async function fromStore(job: UploadJob, { store, logger, signal }: UploadWorkOp
     throw new BinaryCacheError("invalid-path", `cannot upload ${lost.join(", ")}: no longer in the store`);
   }
   return async (cache) => {
-    if (job.log !== undefined) {
-      const { drv, file } = job.log;
-      try {
-        const found = await putLog(cache, job.log, signal);
-        if (!found) logger.warn("the log to upload does not exist", { drv, file });
-      } catch (error) {
-        // A log that can never be written does not keep the outputs out.
-        if (!isImpossibleName(error)) throw error;
-        logger.error("a log cannot be uploaded", { drv, cache: cache.name, error });
-      }
-    }
-    const { uploaded } = await cache.uploadClosure(closure, store.openNar, { signal });
+    const logged = job.log === undefined ? undefined : putJobLog(cache, job.log, { logger, signal });
+    const uploading = cache.uploadClosure(closure, store.openNar, { signal });
+    // Neither goes on once this one is over.
+    await Promise.allSettled([logged, uploading]);
+    await logged;
+    const { uploaded } = await uploading;
     await putRealisations(cache, job, signal);
     const written = new Set(uploaded);
     const narBytes = closure.reduce((sum, { path, narSize }) => sum + (written.has(path) ? narSize : 0), 0);
     return { paths: uploaded, narBytes };
   };
+}
+
+/** A log that is not there, or that can never be written, does not keep the outputs out. */
+async function putJobLog(
+  cache: BinaryCache,
+  log: LogUpload,
+  { logger, signal }: Pick<UploadWorkOptions, "logger" | "signal">,
+): Promise<void> {
+  const { drv, file } = log;
+  try {
+    const found = await putLog(cache, log, signal);
+    if (!found) logger.warn("the log to upload does not exist", { drv, file });
+  } catch (error) {
+    if (!isImpossibleName(error)) throw error;
+    logger.error("a log cannot be uploaded", { drv, cache: cache.name, error });
+  }
 }
 
 async function fromCache(

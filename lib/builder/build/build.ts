@@ -15,7 +15,14 @@ import { reportText } from "./error-text.js";
 import { BuildFailure, type FailureState, failureOf } from "./failure.js";
 import type { InputImporter } from "./import-inputs.js";
 import { BuildLog } from "./log.js";
-import { checkOutputSizes, describeOutputs, knownOutputs, outputPaths, queryOutputs } from "./outputs.js";
+import {
+  checkOutputSizes,
+  describeOutputs,
+  knownOutputs,
+  type MadeOutputs,
+  outputPaths,
+  queryOutputs,
+} from "./outputs.js";
 import { StepUpdates } from "./step-updates.js";
 import { uploadStream } from "./upload-stream.js";
 
@@ -165,7 +172,7 @@ export class Build {
     }
   }
 
-  /** Uploads and describes what was built. The log stays open for what the description leaves out. */
+  /** Uploads and describes what was built, and ends the log, which gets a note of what the description leaves out. */
   async #deliver(
     derivation: BasicDerivation,
     built: {
@@ -176,22 +183,36 @@ export class Build {
     log: BuildLog,
   ): Promise<Delivered> {
     const { order, signal } = this.#job;
-    const { store } = this.#environment;
     const { known, paths, roots } = built;
+    let made: MadeOutputs;
     try {
       await roots.addTempRoots([...paths.values()], { signal });
       this.#enter("postProcessingFailure", "could not look at the outputs");
-      const outputs = await queryOutputs(store, derivation, paths, { signal });
-      checkOutputSizes(outputs, order.maxOutputSize);
+      made = await queryOutputs(this.#environment.store, derivation, paths, { signal });
+      checkOutputSizes(made.outputs, order.maxOutputSize);
+    } catch (error) {
+      await this.#finishLog(log);
+      throw error;
+    }
+    this.#announce("receivingOutputs");
+    const upload = this.#timed("uploadMs", () =>
+      this.#upload(made.closure, { known, outputs: new Set(paths.values()) }),
+    );
+    void upload.then(
+      () => this.#announce("postProcessing"),
+      () => {},
+    );
+    const describing = this.#describe(made, log);
+    await Promise.allSettled([upload, describing]);
+    this.#enter("uploadFailure", "could not upload the outputs");
+    await upload;
+    this.#enter("postProcessingFailure", "could not describe the outputs");
+    return await describing;
+  }
 
-      this.#announce("receivingOutputs");
-      this.#enter("uploadFailure", "could not upload the outputs");
-      const closure = await store.closure([...outputs.values()], { signal });
-      await this.#timed("uploadMs", () => this.#upload(closure, { known, outputs: new Set(paths.values()) }));
-
-      this.#announce("postProcessing");
-      this.#enter("postProcessingFailure", "could not describe the outputs");
-      const described = await describeOutputs(store, outputs, closure, signal);
+  async #describe(made: MadeOutputs, log: BuildLog): Promise<Delivered> {
+    try {
+      const described = await describeOutputs(this.#environment.store, made, this.#job.signal);
       const notes = described.dropped.slice(0, mostNotes).map(notCounted);
       for (const note of notes) await log.note(note);
       return {
@@ -199,8 +220,12 @@ export class Build {
         ...(notes.length === 0 ? {} : { ignoredLines: notes.length }),
       };
     } finally {
-      if (!signal.aborted) await log.finish();
+      await this.#finishLog(log);
     }
+  }
+
+  async #finishLog(log: BuildLog): Promise<void> {
+    if (!this.#job.signal.aborted) await log.finish();
   }
 
   /** The log, with a listener beside it. */

@@ -31,14 +31,23 @@ export function outputPaths(
   return paths;
 }
 
-/** The path infos of all outputs, by name. @throws BuildFailure `postProcessingFailure` when one is missing */
+/** What a build has made, as the store knows it. */
+export interface MadeOutputs {
+  /** By name. */
+  readonly outputs: ReadonlyMap<string, ValidPathInfo>;
+  /** Of all outputs, references first. */
+  readonly closure: readonly ValidPathInfo[];
+}
+
+/** All outputs and their closure. @throws BuildFailure `postProcessingFailure` when one is missing */
 export async function queryOutputs(
   store: Store,
   derivation: BasicDerivation,
   paths: ReadonlyMap<string, StorePath>,
   options: CancelOptions,
-): Promise<Map<string, ValidPathInfo>> {
-  const infos = await store.queryPathInfos([...paths.values()], options);
+): Promise<MadeOutputs> {
+  const closure = await store.closure([...new Set(paths.values())], options);
+  const infos = new Map(closure.map((info) => [info.path, info]));
   const outputs = new Map<string, ValidPathInfo>();
   for (const name of [...derivation.outputs.keys()].sort()) {
     const path = paths.get(name);
@@ -54,7 +63,7 @@ export async function queryOutputs(
     }
     outputs.set(name, info);
   }
-  return outputs;
+  return { outputs, closure };
 }
 
 /** Compares each output with `limit`, in bytes; 0 means unlimited. @throws BuildFailure `narSizeLimit` */
@@ -89,11 +98,10 @@ export interface DescribedOutputs {
   readonly dropped: readonly DroppedLine[];
 }
 
-/** Describes the outputs for the report. `closure` holds the closure of all of them. */
+/** Describes the outputs for the report. */
 export async function describeOutputs(
   store: Store,
-  outputs: ReadonlyMap<string, ValidPathInfo>,
-  closure: readonly ValidPathInfo[],
+  { outputs, closure }: MadeOutputs,
   signal: AbortSignal,
 ): Promise<DescribedOutputs> {
   const infos = new Map(closure.map((info) => [info.path, info]));

@@ -1,8 +1,9 @@
 /**
- * From an assignment to an order in the machine's tunnel: resolve the inputs, write the busy row, send.
+ * From an assignment to an order in the machine's tunnel: resolve the inputs, send, and write the busy row beside that.
  *
- * The slot is reserved before this starts. Anything that goes wrong on the way ends the attempt through `Results`, so the
- * slot is given back and the row, if there is one, is closed.
+ * The slot is reserved before this starts. Nothing of an attempt is recorded before its row: its end waits for that.
+ * Anything that goes wrong on the way ends the attempt through `Results`, so the slot is given back and the row, if there
+ * is one, is closed.
  */
 import type { QueueRunnerConfig } from "../../config/types.js";
 import { machineLeftMessage } from "../../database/queries/earlier-tries.js";
@@ -145,18 +146,20 @@ export class AttemptLauncher {
       await this.#resolvedSteps.replace(attempt, resolution.drv);
       return;
     }
+    // Beside the order: what the machine reports is recorded after the row.
     attempt.row = this.#recorder.stepStarted(attempt);
-    await attempt.row;
-    // The machine may have been lost while the row was written; then the row is closed by that event.
-    if (this.#attempts.get(attempt.id) === undefined) return;
     attempt.sent = this.#sessions.send(attempt.machine, this.#order(attempt, resolution.derivation));
     if (!attempt.sent) {
+      await attempt.row;
+      // The loss of the machine may have ended the attempt meanwhile.
+      if (this.#attempts.get(attempt.id) === undefined) return;
       const outcome = { kind: "postponed", reason: machineLeftMessage, delayMs: 0 } as const;
       await this.#results.end(attempt, outcome, machineLeftMessage);
       return;
     }
     this.#scheduler.sent(attempt.id);
     this.#stepEvents.started(attempt);
+    await attempt.row;
   }
 
   #order(attempt: Attempt, derivation: BasicDerivation): RunnerOrder {
@@ -191,6 +194,7 @@ export class AttemptLauncher {
       : { kind: "postponed", reason, delayMs: 5_000 };
     const attempt = this.#attempts.get(assignment.attempt);
     if (attempt !== undefined) {
+      if (attempt.sent) this.#sessions.send(attempt.machine, { kind: "abort", buildId: attempt.id });
       await this.#results.end(attempt, outcome, reason);
       return;
     }

@@ -167,7 +167,7 @@ export class Uploads {
   /** Makes the outputs of a step safe and public; resolves when builds that need them may be called done. */
   async publish(publication: Publication): Promise<void> {
     const { attempt, outputs, toUpload, wantedBy, finishesBuilds } = publication;
-    await this.#roots.add(toUpload);
+    const rooted = this.#roots.add(toUpload);
     const destination = this.#targets.destination(wantedBy);
     const caches = this.#names(destination);
     const realisations = [...outputs]
@@ -182,8 +182,9 @@ export class Uploads {
       this.#spread(publication, destination),
     ]).finally(() => void this.discardStaged(attempt));
     const copied = toUpload.length === 0 ? [] : this.#targets.others.map((target) => target.copy(toUpload));
-    const everywhere = Promise.all([uploaded, ...copied]);
+    const everywhere = Promise.all([rooted, uploaded, ...copied]);
     if (!finishesBuilds) {
+      await rooted;
       this.#tasks.start(async () => void (await uploaded));
       return;
     }
