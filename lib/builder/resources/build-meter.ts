@@ -134,9 +134,15 @@ export class BuildMeter {
   /** Never rejects: what cannot be read is not there. */
   async #look(): Promise<void> {
     const proc = this.#proc;
-    if (proc === undefined) return;
-    this.#looking = true;
+    if (proc === undefined || this.#running.size === 0) return;
     const began = this.#options.clock();
+    // Small builds come and go between two looks; only one that stays is worth looking for.
+    const oldest = Math.min(...[...this.#running].map(({ startedAt }) => startedAt));
+    if (began - oldest < firstLookMs) {
+      this.#lookIn(firstLookMs - (began - oldest));
+      return;
+    }
+    this.#looking = true;
     const table = await readProcessTable(proc);
     await this.#search(proc, table, began);
     const children = childrenOf(table);
@@ -181,7 +187,7 @@ export class BuildMeter {
       if (worker === undefined) continue;
       const before = await observeWorker(proc, worker);
       // Its end was waited for in the meantime: then the worker's account has it, and there is no "before".
-      if ((await readStat(proc, root))?.parent !== worker) continue;
+      if (readStat(proc, root)?.parent !== worker) continue;
       build.found = { worker, before, group: undefined };
     }
   }
@@ -246,7 +252,8 @@ function plus(
 
 /** What is on the account of a worker: the CPU time of what it waited for, and all traffic. */
 async function observeWorker(proc: string, worker: number): Promise<Observation> {
-  const [stat, io] = await Promise.all([readStat(proc, worker), readText(`${proc}/${worker}/io`)]);
+  const stat = readStat(proc, worker);
+  const io = await readText(`${proc}/${worker}/io`);
   return {
     cpu: stat === undefined ? undefined : { userMs: stat.childUserMs, systemMs: stat.childSystemMs },
     traffic: io === undefined ? undefined : parseProcessTraffic(io),

@@ -1,10 +1,11 @@
 /** The processes of this machine at one moment, as Linux shows them. */
+import { readFileSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { mapLimited } from "../../async/index.js";
+import { turn } from "../../async/index.js";
 import { type ProcessStat, parseProcessStat } from "./formats.js";
 
-/** Files read at once; they are in memory, so more would not be quicker. */
-const filesAtOnce = 16;
+/** Files read in one turn of the event loop: less than a millisecond. */
+const filesPerTurn = 32;
 
 /** All processes, by their numbers. */
 export type ProcessTable = ReadonlyMap<number, ProcessStat>;
@@ -14,17 +15,24 @@ export async function readProcessTable(proc: string): Promise<ProcessTable> {
   const names = await readdir(proc).catch((): string[] => []);
   const pids = names.filter((name) => /^\d{1,10}$/.test(name)).map(Number);
   const table = new Map<number, ProcessStat>();
-  await mapLimited(pids, filesAtOnce, async (pid) => {
-    const stat = await readStat(proc, pid);
+  for (const [index, pid] of pids.entries()) {
+    if (index % filesPerTurn === filesPerTurn - 1) await turn();
+    const stat = readStat(proc, pid);
     if (stat !== undefined) table.set(pid, stat);
-  });
+  }
   return table;
 }
 
-/** One process; undefined when it is gone. */
-export async function readStat(proc: string, pid: number): Promise<ProcessStat | undefined> {
-  const text = await readText(`${proc}/${pid}/stat`);
-  return text === undefined ? undefined : parseProcessStat(text);
+/**
+ * One process; undefined when it is gone. The kernel makes this file without waiting for anything, so that reading it
+ * costs a tenth of what handing it to a thread would.
+ */
+export function readStat(proc: string, pid: number): ProcessStat | undefined {
+  try {
+    return parseProcessStat(readFileSync(`${proc}/${pid}/stat`, "latin1"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** The words of a command line; none for what is gone or not ours to see. */
