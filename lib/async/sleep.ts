@@ -56,11 +56,10 @@ export function turn(): Promise<void> {
  *
  * @throws what `work` rejects with in time; later rejections are ignored
  */
-export async function atMost(work: Promise<unknown>, ms: number): Promise<void> {
-  const settled = new AbortController();
-  try {
-    await Promise.race([work, pause(ms, { signal: settled.signal, ref: false })]);
-  } finally {
-    settled.abort();
-  }
+export function atMost(work: Promise<unknown>, ms: number): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(resolve, Math.min(longestTimerMs, ms));
+    timer.unref();
+    work.then(() => resolve(), reject).finally(() => clearTimeout(timer));
+  });
 }
