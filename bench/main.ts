@@ -13,8 +13,11 @@ import type { Benchmark } from "./benchmark.js";
 import { keepRows, type ResultRow, rowsOf, tableOf } from "./results.js";
 
 const parts: Readonly<Record<string, () => Promise<{ readonly run: Benchmark }>>> = {
-  trivial: () => import("./trivial.js"),
+  start: () => import("./start.js"),
+  idle: () => import("./idle.js"),
   latency: () => import("./latency.js"),
+  trivial: () => import("./trivial.js"),
+  "end-to-end": () => import("./end-to-end.js"),
   makespan: () => import("./makespan.js"),
   "scheduler-throughput": () => import("./scheduler-throughput.js"),
   "failing-dependents": () => import("./failing-dependents.js"),
