@@ -20,12 +20,16 @@ import { cpuMs, residentMegabytes } from "./processes.js";
 /** Steps before the clock starts, for caches and the just-in-time compiler. */
 const warmUp = 400;
 
-/** Joins, and answers each order at once. */
+/** As often as real builders. */
+const pingMs = 10_000;
+
+/** Joins, pings, and answers each order at once. */
 class SimulatedBuilder implements AsyncDisposable {
   readonly #client: ReturnType<typeof connectRunner>;
   readonly #storeDir: StoreDir;
   readonly #machineId = randomUUID();
   #work: Promise<unknown> = Promise.resolve();
+  #pings: NodeJS.Timeout | undefined;
 
   private constructor(endpoint: string, storeDir: StoreDir) {
     this.#client = connectRunner({ endpoint });
@@ -56,6 +60,22 @@ class SimulatedBuilder implements AsyncDisposable {
       useSubstitutes: false,
       nixVersion: "simulated",
     });
+    const ping = (): void =>
+      tunnel.sendPing({
+        machineId: builder.#machineId,
+        load1: 0,
+        load5: 0,
+        load15: 0,
+        memUsage: 0,
+        pressure: undefined,
+        buildDirFreePercent: 100,
+        storeFreePercent: 100,
+        currentSubstitutingPathCount: 0,
+        currentUploadingPathCount: 0,
+        currentDownloadingPathCount: 0,
+      });
+    ping();
+    builder.#pings = setInterval(ping, pingMs);
     builder.#work = (async () => {
       const building: Promise<void>[] = [];
       for await (const order of tunnel.orders) {
@@ -97,6 +117,7 @@ class SimulatedBuilder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#pings);
     await this.#client.close();
     await this.#work.catch(() => undefined);
   }

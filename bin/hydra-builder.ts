@@ -7,11 +7,13 @@
  */
 import { requireFilesToLoad } from "../lib/process/file-limit.js";
 import { runProgram } from "../lib/process/run-program.js";
+import { keepHeapSmall } from "../lib/process/small-heap.js";
 import { builderCommand } from "./commands/hydra-builder.js";
 
 async function main(): Promise<number> {
   const program = builderCommand().parse();
   requireFilesToLoad();
+  keepHeapSmall();
   const { runHydraBuilder } = await import("./run-hydra-builder.js");
   return runHydraBuilder(program);
 }

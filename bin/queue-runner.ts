@@ -7,6 +7,7 @@
  */
 import { requireFilesToLoad } from "../lib/process/file-limit.js";
 import { runProgram } from "../lib/process/run-program.js";
+import { keepHeapSmall } from "../lib/process/small-heap.js";
 import { queueRunnerCommand } from "./commands/queue-runner.js";
 
 async function main(): Promise<number> {
@@ -17,6 +18,7 @@ async function main(): Promise<number> {
   }
   const program = queueRunnerCommand().parse();
   requireFilesToLoad();
+  keepHeapSmall();
   const { runQueueRunner } = await import("./run-queue-runner.js");
   return runQueueRunner(program);
 }
