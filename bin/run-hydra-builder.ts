@@ -64,7 +64,7 @@ export async function runHydraBuilder(program: Command): Promise<number> {
     logger,
     onBuild: tracing?.onBuild,
     traceReport: tracing?.traceReport,
-    onActivity: (drvs) => void systemd.notify({ status: activity(drvs), ready: true }),
+    onActivity: (drvs) => systemd.activity(activity(drvs)),
   });
   using settings = new LiveSettings(config, {
     load: () => loadBuilderConfig({ path: flags.configPath, explicit: true }),

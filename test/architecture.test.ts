@@ -282,7 +282,7 @@ describe("waiting", () => {
     "lib/nix/daemon/sessions.ts": "idle connections are closed",
     "lib/nix/daemon/transport.ts": "a daemon of ours that does not stop is killed",
     "lib/process/run-program.ts": "a process that does not exit is ended",
-    "lib/process/systemd-notify.ts": "watchdog messages",
+    "lib/process/systemd-notify.ts": "watchdog messages, and the rest between two about what is done",
     "lib/rpc/client/call-scope.ts": "timeout on a call",
     "lib/rpc/client/connection.ts": "timeout on connecting, and keepalive pings",
     "lib/rpc/server/serve-call.ts": "deadline of a call, and a message that stops arriving",

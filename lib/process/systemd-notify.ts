@@ -85,6 +85,9 @@ export function watchdogIntervalMs(env: Environment = process.env, pid = process
   return interval > 0 && Number.isFinite(interval) ? interval : undefined;
 }
 
+/** Milliseconds between two messages about what the service does. */
+const activityRestMs = 1_000;
+
 /**
  * Keeps the service manager informed: messages go out one after the other in the order of the calls, those that wait
  * are joined into one. Failures are logged once and never disturb the service.
@@ -96,6 +99,8 @@ export class SystemdNotifier implements AsyncDisposable {
   #sending: Promise<void> | undefined;
   #watchdog: NodeJS.Timeout | undefined;
   #complained = false;
+  #activity: string | undefined;
+  #resting: NodeJS.Timeout | undefined;
 
   constructor(options: NotifyOptions & { readonly logger?: Logger } = {}) {
     this.#options = options;
@@ -112,6 +117,25 @@ export class SystemdNotifier implements AsyncDisposable {
       this.#sending = undefined;
     });
     return this.#sending;
+  }
+
+  /**
+   * What the service does, which may change many times a second: sent at once, but no more often than once a second, as
+   * each message is a process. The last one is always sent.
+   */
+  activity(status: string): void {
+    this.#activity = status;
+    if (this.#resting === undefined) this.#sendActivity();
+  }
+
+  #sendActivity(): void {
+    const status = this.#activity;
+    this.#activity = undefined;
+    this.#resting = undefined;
+    if (status === undefined) return;
+    void this.notify({ status, ready: true });
+    this.#resting = setTimeout(() => this.#sendActivity(), activityRestMs);
+    this.#resting.unref();
   }
 
   /** Sends signs of life, as long as `isHealthy` says so, when the unit asks for them. */
@@ -139,6 +163,7 @@ export class SystemdNotifier implements AsyncDisposable {
   /** Ends the watchdog and waits for messages under way. */
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#watchdog);
+    clearTimeout(this.#resting);
     await this.#sending;
   }
 }

@@ -111,6 +111,16 @@ describe("SystemdNotifier", () => {
     expect(await message()).toEqual(["STOPPING=1"]);
   });
 
+  it("says what is done at once, then the last of what follows a second later", async () => {
+    const { env, message } = await receiver();
+    await using notifier = new SystemdNotifier({ env });
+    const started = performance.now();
+    for (let build = 0; build < 50; build++) notifier.activity(`Building ${build}`);
+    expect(await message()).toEqual(["STATUS=Building 0", "READY=1"]);
+    expect(await message()).toEqual(["STATUS=Building 49", "READY=1"]);
+    expect(performance.now() - started).toBeGreaterThanOrEqual(1_000);
+  });
+
   it("complains once and goes on when the manager cannot be told", async () => {
     const lines: string[] = [];
     const logger = createLogger({ target: "t", write: (line) => lines.push(line) });

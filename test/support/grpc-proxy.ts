@@ -19,6 +19,8 @@ export interface GrpcProxyOptions {
   readonly connections: "perCall" | "shared";
   /** Requests after which a client's connection takes no more (GOAWAY), as with nginx. Default: no limit. */
   readonly maxRequests?: number;
+  /** Called with the path of each call. */
+  readonly onCall?: (path: string) => void;
   /** Mutual TLS on both sides, which the proxy ends: the server sees the proxy's certificate. */
   readonly tls?: { readonly server: TlsIdentity; readonly client: TlsIdentity };
 }
@@ -98,6 +100,7 @@ export class GrpcProxy implements AsyncDisposable {
       this.#requests.set(from, requests);
       if (requests === this.#options.maxRequests) from.close();
     }
+    this.#options.onCall?.(headers[":path"] ?? "");
     const session = this.#upstream();
     const up = session.request(headers, { endStream: down.readableEnded });
     down.on("error", () => {});
