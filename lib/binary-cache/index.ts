@@ -70,6 +70,7 @@ export type {
 export type { LogUpload } from "./queue/upload-journal.js";
 /** Uploads in the background that survive a restart. */
 export {
+  type JobJournal,
   type UploadJob,
   UploadQueue,
   type UploadQueueOptions,

@@ -109,8 +109,20 @@ function readLine(text: string): Line | undefined {
 /** Bytes of lines about jobs that are done, after which the file is rewritten. */
 const muchWaste = 1 << 20;
 
+/** Where the jobs of one upload queue are until they are done. */
+export interface JobJournal {
+  /** What an earlier process left, oldest first. */
+  load(): Promise<UploadJob[]>;
+  /** Resolves when the job cannot be lost any more. */
+  add(request: UploadRequest): Promise<UploadJob>;
+  /** The job is done. */
+  remove(job: UploadJob): Promise<void>;
+  /** What is in it stays. */
+  close(): Promise<void>;
+}
+
 /** The jobs of one upload queue on disk, in `journal.jsonl` of a folder; one process at a time may use it. */
-export class UploadJournal {
+export class UploadJournal implements JobJournal {
   readonly #folder: string;
   readonly #logger: Logger;
   readonly #file: LineFile;

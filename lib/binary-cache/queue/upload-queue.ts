@@ -10,10 +10,10 @@ import { type Logger, silentLogger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { BinaryCache } from "../cache/binary-cache.js";
 import { BinaryCacheError } from "../errors.js";
-import { type UploadJob, UploadJournal, type UploadRequest } from "./upload-journal.js";
+import { type JobJournal, type UploadJob, UploadJournal, type UploadRequest } from "./upload-journal.js";
 import { type IntoCache, isHopeless, prepareUpload, type UploadSource, type Written } from "./upload-work.js";
 
-export type { UploadJob, UploadRequest } from "./upload-journal.js";
+export type { JobJournal, UploadJob, UploadRequest } from "./upload-journal.js";
 
 /** One try to bring a job into one cache, as it ended. */
 export interface UploadTry {
@@ -31,6 +31,8 @@ export interface UploadTry {
 export interface UploadQueueOptions extends UploadSource {
   /** Where the journal is; made when missing. */
   readonly folder: string;
+  /** Keeps the jobs in place of a file in `folder`. */
+  readonly journal?: JobJournal | undefined;
   /** Read at each use. */
   readonly caches: () => readonly BinaryCache[];
   /** Jobs at once; read at each use. Default 5. */
@@ -59,7 +61,7 @@ interface Entry {
 /** Uploads closures in the background, oldest job first, and retries each until it is done or cannot succeed. */
 export class UploadQueue {
   readonly #options: UploadQueueOptions;
-  readonly #journal: UploadJournal;
+  readonly #journal: JobJournal;
   readonly #logger: Logger;
   readonly #waiting: Entry[] = [];
   readonly #running = new Map<Entry, Promise<void>>();
@@ -80,7 +82,7 @@ export class UploadQueue {
     });
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
-    this.#journal = new UploadJournal(options.folder, this.#logger);
+    this.#journal = options.journal ?? new UploadJournal(options.folder, this.#logger);
   }
 
   /** Reads the journal and starts with what is in it. */

@@ -9,6 +9,7 @@ import { backoffDelay, retry } from "../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
+  type JobJournal,
   UploadQueue,
   type UploadRequest,
 } from "../../binary-cache/index.js";
@@ -32,6 +33,8 @@ export interface UploadJobsOptions {
   readonly concurrency: () => number;
   /** Folder of the journal. */
   readonly journalFolder: string;
+  /** A journal that is kept elsewhere. */
+  readonly journal?: JobJournal | undefined;
 }
 
 /** A store path that is not in all its caches yet. */
@@ -50,6 +53,7 @@ export class UploadJobs {
   readonly #logger: Logger;
   readonly #concurrency: () => number;
   readonly #journalFolder: string;
+  readonly #journal: JobJournal | undefined;
   readonly #closed = new AbortController();
   #queue: UploadQueue | undefined;
 
@@ -61,6 +65,7 @@ export class UploadJobs {
     this.#logger = options.logger;
     this.#concurrency = options.concurrency;
     this.#journalFolder = options.journalFolder;
+    this.#journal = options.journal;
   }
 
   /** Goes on with what an earlier process left in the journal. */
@@ -68,6 +73,7 @@ export class UploadJobs {
     const open = (): Promise<UploadQueue> =>
       UploadQueue.open({
         folder: join(this.#journalFolder, "uploads"),
+        journal: this.#journal,
         caches: this.#caches,
         closure: (paths, signal) => this.#store.closure(paths, { signal }),
         openNar: (path, signal) => this.#store.narFromPath(path, signal === undefined ? {} : { signal }),

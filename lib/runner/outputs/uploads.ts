@@ -9,6 +9,7 @@ import { atMost, type TaskGroup } from "../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
+  type JobJournal,
   type Presence,
   type PresignedCache,
 } from "../../binary-cache/index.js";
@@ -46,7 +47,7 @@ export interface Publication {
 export interface UploadsOptions {
   readonly store: RunnerStore;
   readonly logs: Pick<LogStore, "pathOf">;
-  readonly roots: GcRoots;
+  readonly roots: Pick<GcRoots, "add">;
   readonly tasks: TaskGroup;
   readonly problems: ProblemReporter;
   readonly events: EventEmitter;
@@ -59,6 +60,8 @@ export interface UploadsOptions {
   readonly concurrency: () => number;
   /** Folder of the journal. */
   readonly journalFolder: string;
+  /** A journal that is kept elsewhere. */
+  readonly journal?: JobJournal | undefined;
   /** How long a finished build may wait for caches that do not answer, in milliseconds. Default ten minutes. */
   readonly patienceMs?: number;
 }
@@ -69,7 +72,7 @@ const staleUploadAge = 24 * 3_600_000;
 /** Uploads into caches and other stores. */
 export class Uploads {
   readonly #logs: UploadsOptions["logs"];
-  readonly #roots: GcRoots;
+  readonly #roots: UploadsOptions["roots"];
   readonly #tasks: TaskGroup;
   readonly #problems: ProblemReporter;
   readonly #logger: Logger;

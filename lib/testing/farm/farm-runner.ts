@@ -1,4 +1,5 @@
 /** One life of the runner's process in a simulated farm: the real parts, assembled as in production, with simulated edges. */
+import type { BinaryCache } from "../../binary-cache/index.js";
 import type { QueueRunnerConfig } from "../../config/types.js";
 import type { Logger } from "../../log.js";
 import { silentLogger } from "../../log.js";
@@ -12,12 +13,14 @@ import {
   type RunnerEvent,
   type RunnerEventName,
 } from "../../runner/events/index.js";
-import type { RunnerEdges } from "../../runner/outputs/edges.js";
+import type { EdgesOptions, RunnerEdges } from "../../runner/outputs/edges.js";
+import { Uploads } from "../../runner/outputs/uploads.js";
 import type { RunnerPolicies } from "../../runner/policies.js";
 import { createRpcHandlers } from "../../runner/service/rpc-handlers.js";
 import type { RunnerSinks } from "../../runner/sinks.js";
 import { AttemptIds } from "../../runner/state/attempt-ids.js";
 import { idleEdges } from "../simulated/idle-edges.js";
+import type { MemoryJournal } from "../simulated/memory-journal.js";
 import { ProcessLife } from "../simulated/process-life.js";
 import { SeededRandom } from "../simulated/seeded-random.js";
 import type { SimulatedDatabase } from "../simulated/simulated-database.js";
@@ -32,6 +35,10 @@ export interface FarmRunnerOptions {
   readonly seed: number;
   readonly policies: RunnerPolicies;
   readonly onLog: RunnerSinks["onLog"];
+  /** Where outputs go. */
+  readonly caches: readonly BinaryCache[];
+  /** Outlives the process. */
+  readonly journal: MemoryJournal;
   /** Hears of what happens as long as the process lives. */
   readonly events: EventEmitter;
   readonly logger: Logger;
@@ -70,7 +77,8 @@ export class FarmRunner {
   /** Transactions whose answer has not come. */
   #recording = 0;
 
-  constructor({ config, database, store, now, seed, policies, onLog, events, logger }: FarmRunnerOptions) {
+  constructor(options: FarmRunnerOptions) {
+    const { config, database, store, now, seed, policies, onLog, caches, journal, events, logger } = options;
     const random = new SeededRandom(seed);
     const chance = new SeededRandom(seed ^ 0x1d5);
     const { database: rows, listener } = database.connect(this.#life);
@@ -94,8 +102,10 @@ export class FarmRunner {
       ),
       policies,
       events: bus,
-      openEdges: () => ({
+      caches,
+      openEdges: (edges) => ({
         ...idleEdges,
+        uploads: caches.length === 0 ? idleEdges.uploads : uploadsInMemory(edges, journal),
         logs: memoryLogs,
         readNixSupport: async () => ({ failed: false, releaseName: undefined, products: [], metrics: [] }),
       }),
@@ -118,12 +128,13 @@ export class FarmRunner {
 
   /** It works, and nothing is left to do. */
   get idle(): boolean {
-    const { attempts, tasks, scheduler } = this.#parts;
+    const { attempts, tasks, scheduler, uploads } = this.#parts;
     const { builds, steps } = scheduler.view.sizes();
     return (
       this.#active &&
       this.#recording === 0 &&
       attempts.size === 0 &&
+      uploads.pendingCount() === 0 &&
       tasks.size === 0 &&
       builds === 0 &&
       steps === 0
@@ -132,7 +143,10 @@ export class FarmRunner {
 
   /** Tidies up after its predecessor and begins to work. */
   async start(): Promise<void> {
+    const { uploads } = this.#parts;
+    await uploads.open({ stores: [], overflow: undefined });
     await takeOver(this.#parts, silentLogger);
+    await uploads.start();
     this.#active = true;
     this.#parts.monitor.start();
     void this.#parts.leftBehind.run(this.#dead.signal);
@@ -155,7 +169,20 @@ export class FarmRunner {
     this.#dead.abort(new Error("the process is dead"));
     this.#parts.dispatcher.close();
     void this.#parts.monitor.close();
+    void this.#parts.uploads.close();
   }
+}
+
+/** The uploads of production, without files. */
+function uploadsInMemory(edges: EdgesOptions, journal: MemoryJournal): Uploads {
+  return new Uploads({
+    ...edges,
+    logs: memoryLogs,
+    roots: { add: async () => {} },
+    concurrency: () => Math.max(1, edges.config().concurrentUploadLimit),
+    journalFolder: "/simulated",
+    journal,
+  });
 }
 
 /** Logs that are received and not kept. */

@@ -1,4 +1,5 @@
 /** A farm in one process and in virtual time: the real runner between a simulated database, store, wire and machines. */
+import type { BinaryCache } from "../../binary-cache/index.js";
 import { defineQueueRunnerConfig } from "../../config/index.js";
 import { toError } from "../../errors.js";
 import { silentLogger } from "../../log.js";
@@ -11,6 +12,7 @@ import {
 } from "../../runner/events/index.js";
 import { ResultFeed } from "../../runner/sinks.js";
 import { type KnownDerivation, makeDerivations } from "../simulated/derivations.js";
+import { MemoryJournal } from "../simulated/memory-journal.js";
 import { SeededRandom } from "../simulated/seeded-random.js";
 import { SimulatedDatabase } from "../simulated/simulated-database.js";
 import { SimulatedStore } from "../simulated/simulated-store.js";
@@ -49,6 +51,7 @@ export class SimulatedFarm implements AsyncDisposable {
   readonly #database: SimulatedDatabase;
   readonly #store: SimulatedStore;
   readonly #bus: EventBus;
+  readonly #uploads = new MemoryJournal();
   readonly #results: ResultFeed | undefined;
   readonly #machines = new Map<string, FarmMachine>();
   #joined = 0;
@@ -66,6 +69,7 @@ export class SimulatedFarm implements AsyncDisposable {
     const { seed = 1, packages, startAt = 1_700_000_000_000, machines = [], onResult } = options;
     const logger = options.logger ?? silentLogger;
     this.#options = options;
+    checkCaches(options.caches ?? []);
     this.#config = configOf(options);
     this.#time = new VirtualTime(startAt);
     this.#database = new SimulatedDatabase(this.#time, new SeededRandom(seed ^ 0xdb));
@@ -267,7 +271,7 @@ export class SimulatedFarm implements AsyncDisposable {
 
   #startRunner(): void {
     if (this.#closed) return;
-    const { seed = 1, logger = silentLogger, onLog } = this.#options;
+    const { seed = 1, logger = silentLogger, onLog, caches = [] } = this.#options;
     this.#lives++;
     const runner = new FarmRunner({
       config: this.#config,
@@ -277,6 +281,8 @@ export class SimulatedFarm implements AsyncDisposable {
       seed: seed ^ (this.#lives * 104_729),
       policies: this.#options,
       onLog,
+      caches,
+      journal: this.#uploads,
       events: this.#bus,
       logger,
     });
@@ -317,7 +323,20 @@ export class SimulatedFarm implements AsyncDisposable {
 
   #describe(): string {
     const waiting = this.#database.unfinished().map(({ id, job }) => `build ${id} (${job})`);
-    return waiting.length === 0 ? "no build waits" : waiting.slice(0, 10).join(", ");
+    const uploads = this.#uploads.size === 0 ? [] : [`${this.#uploads.size} uploads`];
+    const all = [...waiting.slice(0, 10), ...uploads];
+    return all.length === 0 ? "no build waits" : all.join(", ");
+  }
+}
+
+/** Compressors work in other threads and processes, which virtual time does not wait for. */
+function checkCaches(caches: readonly BinaryCache[]): void {
+  const compressing = caches.find(({ settings }) => settings.compression !== "none");
+  if (compressing !== undefined) {
+    throw new SimulationError(
+      "bad-farm",
+      `the cache ${compressing.name} compresses; make it with the setting compression: "none"`,
+    );
   }
 }
 

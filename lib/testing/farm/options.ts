@@ -72,7 +72,9 @@ export interface SimulatedMachine {
 }
 
 /** Packages, machines, settings and own code of a simulated farm. */
-export interface SimulatedFarmOptions extends RunnerPolicies, Pick<RunnerSinks, "onLog" | "onResult"> {
+export interface SimulatedFarmOptions
+  extends RunnerPolicies,
+    Pick<RunnerSinks, "onLog" | "onResult" | "caches"> {
   /** Decides everything that is left to chance: the same seed and the same calls give the same history. Default 1. */
   readonly seed?: number | undefined;
   /** By name. */
@@ -80,8 +82,8 @@ export interface SimulatedFarmOptions extends RunnerPolicies, Pick<RunnerSinks, 
   /** In the farm from the start. Their hostnames differ. Default: none; see `SimulatedFarm.join`. */
   readonly machines?: readonly SimulatedMachine[] | undefined;
   /**
-   * Settings of the runner that concern its decisions: retries, orders, timeouts, machines. Caches, presigned uploads and
-   * substitutes are not simulated.
+   * Settings of the runner that concern its decisions: retries, orders, timeouts, machines. Stores in `remoteStoreAddr`,
+   * presigned uploads and substitutes are not simulated; `caches` are used as in production.
    */
   readonly config?: QueueRunnerConfigInput | undefined;
   /** Shares by `project:jobset`. Default: 100 for each. */
