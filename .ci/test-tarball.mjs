@@ -110,11 +110,11 @@ function compile(project, bin, compiler) {
 
 /** The tests of the examples, on those of the project; every snippet of docs/library.md is one of them. */
 function runExamples(project, bin, env) {
-  for (const [kind, file] of [
-    ["unit", "test/examples"],
+  for (const [kind, ...files] of [
+    ["unit", "test/examples", "-t", "^examples"],
     ["integration", "test/integration/examples.test.ts"],
   ]) {
-    const args = ["vitest", "run", "--config", "test/vitest.config.ts", "--project", kind, file];
+    const args = ["vitest", "run", "--config", "test/vitest.config.ts", "--project", kind, ...files];
     const examples = {
       HYDRA_RUNNER_EXAMPLES: join(project, "out"),
       HYDRA_RUNNER_IS_BUILT: "1",

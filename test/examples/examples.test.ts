@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { runnerEventNames } from "../../lib/testing/farm/farm-runner.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string): Promise<string> => readFile(join(root, path), "utf8");
@@ -25,6 +26,7 @@ const expected: Readonly<Record<string, RegExp>> = {
     /^info joined \{ machine: 'mac-1' \}\n\{[\s\S]*severityText: 'WARN',[\s\S]*until: '14:05'[\s\S]*\}\n$/,
   "simulate-farm":
     /^ {2}zlib on fast\n[\s\S]*\ndocs: status 1 after 5 s\n[\s\S]*\ngit: status 0 after 23 s\nall done after \d{3} s, [1-9] tries came to nothing\n$/,
+  "every-event": /^bad joined with 1$[\s\S]*^docs has status 1 false$[\s\S]*^app has status 0 false$/m,
   "sign-narinfo": /^StorePath: [\s\S]*\nas it is: trusted\nwith another size: refused\n$/,
   "read-nar":
     /^d {10}\/\nx +21 \/?hello at byte 264\nl {10}\/?hi -> hello\n528 bytes, sha256:[0-9a-z]{52}\n$/,
@@ -37,6 +39,7 @@ const withNix = [
   "own-farm",
   "replay-policy",
   "status-in-servers",
+  "steer-runner",
   "upload-closure",
   "webhook-sink",
 ];
@@ -109,6 +112,15 @@ describe("docs/library.md", () => {
     expect(quoted.length).toBeGreaterThan(7);
     expect(text.match(/^```ts$/gm)).toHaveLength(quoted.length);
     for (const [, name = "", code] of quoted) expect(code, name).toBe(await read(`examples/${name}.ts`));
+  });
+});
+
+describe("the events of docs/library.md", () => {
+  it("are all there are, and every-event listens to each", async () => {
+    const table = [...(await read("docs/library.md")).matchAll(/^\| `(\w+)` \| .* \| .* \|$/gm)];
+    expect(table.map(([, name = ""]) => name).toSorted()).toEqual(runnerEventNames.toSorted());
+    const listened = [...(await read("examples/every-event.ts")).matchAll(/farm\.on\("(\w+)"/g)];
+    expect(listened.map(([, name = ""]) => name).toSorted()).toEqual(runnerEventNames.toSorted());
   });
 });
 

@@ -71,6 +71,13 @@ test("follow-queue shows progress until all builds have ended", async () => {
   expect(output.match(/^build \d+ ended with status [01]$/gm)).toHaveLength(2);
 });
 
+test("steer-runner says why a step waits, and what an order met", async () => {
+  const drv = await instantiate("steer", "echo out > $out");
+  expect(await run("steer-runner", drv)).toMatch(
+    /^without a machine: \w+\ndrained: \w+\nconflict .*\nstate: active and all is well\n$/,
+  );
+});
+
 test("status-in-servers answers in Express and Hono", async () => {
   const output = await run("status-in-servers");
   expect(output).toMatch(/^Express: 200 \{[\s\S]*state: 'active'/m);
