@@ -201,6 +201,14 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
       "POST /machines/build-001/drain Bearer secret",
     ]);
     expect(await page.evaluate<string>("JSON.stringify({ ...localStorage })")).not.toContain("secret");
+    // The token is remembered while the page is open, and asked for again by no other action.
+    server.farm = new SimulatedFarm("broken");
+    await page.keyboard.press("g");
+    await page.keyboard.press("u");
+    await page.getByRole("button", { name: "Try again now" }).click();
+    await dialog.getByRole("button", { name: "Try again now" }).click();
+    await page.getByText("✓ done").waitFor();
+    expect(server.actions.at(-1)).toBe("POST /api/uploads/retry Bearer secret");
   });
 
   it("shows that the runner is gone, and that it is back", async () => {

@@ -63,6 +63,9 @@ const openLists = { capacity: 16, ttlMs: 120_000 };
 /** Filters whose lists are shared by those that ask at the same time. */
 const sharedFilters = { capacity: 8, ttlMs: 60_000 };
 
+/** A page that is open may cost a fiftieth of the time. Only which steps are listed, and their order, is as old as that. */
+const rest = { restFactor: 50, longestMs: 15_000 };
+
 const ranks: Readonly<Record<ApiReason, number>> = {
   running: 0,
   nextInLine: 1,
@@ -114,7 +117,7 @@ export class QueueLists {
   constructor(source: StatusSource, api: ApiSource) {
     this.#source = source;
     this.#api = api;
-    this.#all = new Remembered(() => this.#read(), { restFactor: 50 });
+    this.#all = new Remembered(() => this.#read(), rest);
   }
 
   /**
@@ -162,7 +165,7 @@ export class QueueLists {
     const key = JSON.stringify(filter);
     let list = this.#shared.get(key);
     if (list === undefined) {
-      list = new Remembered(() => this.#filtered(filter));
+      list = new Remembered(() => this.#filtered(filter), rest);
       this.#shared.set(key, list);
     }
     return list.get();

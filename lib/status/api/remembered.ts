@@ -6,18 +6,18 @@ export interface RememberedOptions {
   readonly keepMs?: number;
   /** Making it takes at most one part in so many of the time; for answers that cost work, not waiting. Default: no bound. */
   readonly restFactor?: number;
+  /** Milliseconds that it is kept at most, however long it takes to make. Default 5,000. */
+  readonly longestMs?: number;
   /** Milliseconds; only differences matter. Default `performance.now`. */
   readonly clock?: () => number;
 }
-
-/** Milliseconds that an answer is kept at most. */
-const longestMs = 5_000;
 
 /** One answer, made when it is asked for and kept for a second. Those that ask while it is made get the same one. */
 export class Remembered<T> {
   readonly #make: () => T | Promise<T>;
   readonly #keepMs: number;
   readonly #restFactor: number;
+  readonly #longestMs: number;
   readonly #clock: () => number;
   #answer: Promise<T> | undefined;
   #until = 0;
@@ -26,6 +26,7 @@ export class Remembered<T> {
     this.#make = make;
     this.#keepMs = options.keepMs ?? 1_000;
     this.#restFactor = options.restFactor ?? 0;
+    this.#longestMs = options.longestMs ?? 5_000;
     this.#clock = options.clock ?? (() => performance.now());
   }
 
@@ -41,7 +42,8 @@ export class Remembered<T> {
     try {
       const answer = await this.#make();
       const took = this.#clock() - began;
-      this.#until = this.#clock() + Math.max(this.#keepMs, Math.min(longestMs, took * this.#restFactor));
+      this.#until =
+        this.#clock() + Math.max(this.#keepMs, Math.min(this.#longestMs, took * this.#restFactor));
       return answer;
     } catch (error) {
       this.#until = 0;
