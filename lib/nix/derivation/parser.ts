@@ -117,6 +117,19 @@ class Cursor {
     return items;
   }
 
+  /** As `list`, for items that go elsewhere: returns their number. */
+  each(item: () => void): number {
+    this.expect("[");
+    if (this.accept("]")) return 0;
+    let count = 0;
+    do {
+      item();
+      count++;
+    } while (this.accept(","));
+    this.expect("]");
+    return count;
+  }
+
   end(): void {
     if (this.position !== this.#text.length) throw this.fault("text after the end");
   }
@@ -291,13 +304,13 @@ export function parseDerivation(dir: StoreDir, name: string, text: Uint8Array | 
   const outputs = cursor.list(() => parseOutput(cursor, dir, name));
   if (outputs.length === 0) throw cursor.fault("a derivation needs an output");
   cursor.expect(",");
-  const inputs = cursor.list((): [StorePath, DerivedInput] => {
+  const inputDerivations = new Map<StorePath, DerivedInput>();
+  const inputs = cursor.each(() => {
     cursor.expect("(");
     const path = storePath(cursor, dir);
     cursor.expect(",");
-    const input = parseInput(cursor, versioned);
+    inputDerivations.set(path, parseInput(cursor, versioned));
     cursor.expect(")");
-    return [path, input];
   });
   cursor.expect(",");
   const inputSources = cursor.list(() => storePath(cursor, dir)).sort(compareStorePaths);
@@ -308,24 +321,27 @@ export function parseDerivation(dir: StoreDir, name: string, text: Uint8Array | 
   cursor.expect(",");
   const args = cursor.list(() => cursor.string());
   cursor.expect(",");
-  const env = cursor.list((): [ByteString, ByteString] => {
+  const env = new Map<ByteString, ByteString>();
+  const variables = cursor.each(() => {
     cursor.expect("(");
     const key = cursor.string();
     cursor.expect(",");
-    const value = cursor.string();
+    env.set(key, cursor.string());
     cursor.expect(")");
-    return [key, value];
   });
   cursor.expect(")");
   cursor.end();
+  const uniqueOutputs = unique(cursor, "output", outputs);
+  if (inputDerivations.size !== inputs) throw cursor.fault("duplicate input derivation");
+  if (env.size !== variables) throw cursor.fault("duplicate environment variable");
   return {
     name,
-    outputs: unique(cursor, "output", outputs),
-    inputDerivations: unique(cursor, "input derivation", inputs),
+    outputs: uniqueOutputs,
+    inputDerivations,
     inputSources,
     system,
     builder,
     args,
-    env: unique(cursor, "environment variable", env),
+    env,
   };
 }

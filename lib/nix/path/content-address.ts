@@ -56,11 +56,19 @@ export interface ContentAddressMethodAlgorithm {
 /** Words of a method or an algorithm, as Nix names them; of any length that is still a name. */
 const methodWord = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
+/** What nearly all derivations have. */
+const usual: ReadonlyMap<string, ContentAddressMethodAlgorithm> = new Map([
+  ["sha256", { method: "flat", algorithm: "sha256" }],
+  ["r:sha256", { method: "nixArchive", algorithm: "sha256" }],
+]);
+
 /**
  * Reads `sha256`, `r:sha256`, `text:sha256`, `git:sha1`. A well-formed text with an unknown word, such as `new:sha9`,
  * is `foreign`; undefined is anything else.
  */
 export function parseMethodAlgorithm(text: string): ContentAddressMethodAlgorithm | "foreign" | undefined {
+  const known = usual.get(text);
+  if (known !== undefined) return known;
   const words = text.split(":", 3);
   if (words.length > 2 || !words.every((word) => methodWord.test(word))) return undefined;
   const name = words.at(-1) ?? "";

@@ -66,17 +66,17 @@ export class Ingestion {
 
   /**
    * Takes builds in; those the scheduler has already, or that are being recorded right now, are left alone.
-   * `urgent` goes before waiting bulk work.
+   * `urgent` goes before waiting bulk work. Returns the number of new steps.
    */
-  ingest(builds: readonly QueuedBuild[], options?: { readonly urgent?: boolean }): Promise<void> {
+  ingest(builds: readonly QueuedBuild[], options?: { readonly urgent?: boolean }): Promise<number> {
     return this.#turns.run(() => this.#ingest(builds), options ?? {});
   }
 
-  async #ingest(all: readonly QueuedBuild[]): Promise<void> {
+  async #ingest(all: readonly QueuedBuild[]): Promise<number> {
     const scheduler = this.#scheduler;
     const started = scheduler.now();
     const builds = all.filter(({ id }) => !scheduler.view.hasBuild(id) && !this.#recorder.holds(id));
-    if (builds.length === 0) return;
+    if (builds.length === 0) return 0;
     this.#counters.metrics.add("queueBuildLoads", builds.length);
     for (const build of builds) {
       scheduler.upsertJobset({
@@ -87,16 +87,18 @@ export class Ingestion {
       });
     }
     // Those that want everything in the caches go first: then no step of theirs is known with outputs elsewhere only.
+    let steps = 0;
     for (const destination of ["caches", "overflow"] as const) {
       const group = builds.filter((build) => this.#uploads.destination([jobsetName(build)]) === destination);
-      if (group.length > 0) await this.#ingestGroup(group, destination);
+      if (group.length > 0) steps += await this.#ingestGroup(group, destination);
     }
     this.#counters.metrics.add("buildsRead", builds.length);
     this.#counters.metrics.add("buildReadMs", scheduler.now() - started);
+    return steps;
   }
 
-  /** Ingests builds whose outputs have the same destination. */
-  async #ingestGroup(builds: readonly QueuedBuild[], destination: Destination): Promise<void> {
+  /** Ingests builds whose outputs have the same destination; returns the number of new steps. */
+  async #ingestGroup(builds: readonly QueuedBuild[], destination: Destination): Promise<number> {
     const accounts = new Map<StorePath, BuildId>();
     for (const { drv, id } of builds) if (!accounts.has(drv)) accounts.set(drv, id);
     const survey = await this.#surveys.survey(accounts, destination);
@@ -113,6 +115,7 @@ export class Ingestion {
     this.#growth.startCopies(plan);
     // Steps that can run are dispatched while the database still takes the builds that are over.
     for (const { build, fate } of decided) await this.#finish(build, fate);
+    return steps.length;
   }
 
   #enqueue(build: QueuedBuild): void {

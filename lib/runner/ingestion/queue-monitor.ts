@@ -18,6 +18,7 @@ import type { Recorder } from "../recording/recorder.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
+import { BatchSize } from "./batch-size.js";
 import type { Ingestion } from "./ingestion.js";
 import { KnownJobsets } from "./known-jobsets.js";
 import { type BadRow, QueueRows } from "./queue-rows.js";
@@ -42,7 +43,7 @@ export interface QueueMonitorOptions {
   readonly intervalMs: () => number | undefined;
   /** A pass stops taking builds in after this time and goes on in the next one; undefined = never. */
   readonly stopAfterMs: () => number | undefined;
-  /** Builds ingested together, between two looks at the clock and at urgent requests. At least 1. */
+  /** Builds ingested together at most, between two looks at the clock and at urgent requests. At least 1. */
   readonly buildsAtOnce: () => number;
 }
 
@@ -206,8 +207,9 @@ export class QueueMonitor {
     const digest = await this.#database.unfinishedBuildDigest();
     const missing = await this.#compare(digest, before);
     const stopAfter = this.#stopAfterMs();
+    const batch = new BatchSize();
     for (let from = 0, to = 0; from < missing.length; from = to) {
-      to = from + this.#buildsAtOnce();
+      to = Math.min(missing.length, from + batch.next(this.#buildsAtOnce()));
       if (this.#abort.signal.aborted) return false;
       if (stopAfter !== undefined && from > 0 && this.#scheduler.now() - started > stopAfter) {
         this.#counters.metrics.add("queueChecksEarlyExits");
@@ -218,7 +220,7 @@ export class QueueMonitor {
       });
       for (const row of bad) this.#rows.report(row.id, row.reason);
       await this.#jobsets.loadUsage(builds);
-      await this.#ingestion.ingest(this.#rows.usable(builds));
+      batch.took(to - from, await this.#ingestion.ingest(this.#rows.usable(builds)));
     }
     this.#counters.metrics.add("queueChecksFinished");
     return false;
