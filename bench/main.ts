@@ -24,6 +24,7 @@ const parts: Readonly<Record<string, () => Promise<{ readonly run: Benchmark }>>
   ingestion: () => import("./ingestion.js"),
   fleet: () => import("./fleet.js"),
   transfer: () => import("./transfer.js"),
+  upload: () => import("./upload.js"),
 };
 
 const resultFile = "bench/results/latest.json";

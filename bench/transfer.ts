@@ -3,17 +3,18 @@
  * from there to a second builder, and `nix copy` of the same path into another folder, all in the same round.
  *
  * `npm run bench -- transfer [megabytes] [rounds] [files]`: half random bytes and half text, by default 512 MB in one file,
- * three rounds. Processor time is that of a program with its codecs; that of Nix daemons stands beside it.
+ * three rounds; then as much over TLS, and 20,000 small files. With a number of files: only those. Processor time is that
+ * of a program with its codecs; that of Nix daemons stands beside it.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, open, readFile, rm, stat } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Certificates } from "../test/support/certificates.js";
 import type { Pair } from "../test/support/pair.js";
-import type { Benchmark, Figures } from "./benchmark.js";
+import { atMost, type Benchmark, type Result, ratioAtMost } from "./benchmark.js";
 import { median, withFarm } from "./farm.js";
+import { megabyte, writeSource } from "./source-files.js";
 
-const megabyte = 1_000_000;
 /** Of `/proc/<pid>/stat`, in seconds. */
 const tick = 0.01;
 
@@ -29,33 +30,6 @@ async function processorSeconds(pid: number | undefined): Promise<number> {
 async function peakMemory(pid: number): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
   return (Number(/VmHWM:\s*(\d+)/.exec(status)?.[1]) * 1024) / megabyte;
-}
-
-/** Words in no order that a compressor could know beforehand. */
-function text(size: number, salt: string): Buffer {
-  const lines: string[] = [];
-  for (let n = 0, length = 0; length < size; n++) {
-    const line = `${createHash("md5")
-      .update(`${salt}${n >> 3}`)
-      .digest("hex")} is the name of line ${n}\n`;
-    lines.push(line);
-    length += line.length;
-  }
-  return Buffer.from(lines.join("").slice(0, size));
-}
-
-async function writeSource(folder: string, size: number, count: number): Promise<void> {
-  await mkdir(folder, { recursive: true });
-  const block = Math.min(megabyte, Math.ceil(size / count / 2));
-  const words = text(block, "words");
-  for (let n = 0; n < count; n++) {
-    const file = await open(join(folder, `${n}`), "w");
-    for (let left = size / count; left > 0; left -= 2 * block) {
-      await file.appendFile(randomBytes(block));
-      await file.appendFile(words);
-    }
-    await file.close();
-  }
 }
 
 interface Round {
@@ -128,51 +102,93 @@ async function oneRound(pair: Pair, folder: string, round: number): Promise<Roun
   };
 }
 
-export const run: Benchmark = async ([megabytes = "512", rounds = "3", files = "1"]) => {
+interface Case {
+  /** Stands before the figures. */
+  readonly name: string;
+  readonly megabytes: number;
+  readonly files: number;
+  readonly tls: boolean;
+}
+
+const smallFiles = { megabytes: 80, files: 20_000 } as const;
+
+function casesOf(megabytes: number, files: number | undefined): readonly Case[] {
+  if (files !== undefined) return [{ name: `${files} files, ${megabytes} MB`, megabytes, files, tls: false }];
+  return [
+    { name: `${megabytes} MB`, megabytes, files: 1, tls: false },
+    { name: `${megabytes} MB, TLS`, megabytes, files: 1, tls: true },
+    { name: `${smallFiles.files} files`, ...smallFiles, tls: false },
+  ];
+}
+
+async function measure(one: Case, rounds: number): Promise<readonly Result[]> {
   // Builds of a store below another root see nothing but what is named to Nix.
   const folder = await mkdtemp(join(tmpdir(), "hydra-transfer-"));
   const nixConf = `extra-sandbox-paths = ${folder}`;
   try {
-    await writeSource(join(folder, "source"), Number(megabytes) * megabyte, Number(files));
-    return await withFarm(
-      {
-        builders: [
-          { systemFeatures: ["first"], nixConf },
-          { systemFeatures: ["second"], nixConf },
-        ],
-      },
-      async (pair) => {
-        const all: Round[] = [];
-        for (let round = 0; round < Number(rounds); round++) all.push(await oneRound(pair, folder, round));
-        return {
-          megabytes,
-          files,
-          node: process.version,
-          ...figuresOf(all),
-          "peak memory of the runner, MB": await peakMemory(pair.runner.pid),
-          "peak memory of a builder, MB": Math.max(
-            await peakMemory(pair.builder(0).process.pid),
-            await peakMemory(pair.builder(1).process.pid),
-          ),
-        };
-      },
-    );
+    await writeSource(join(folder, "source"), one.megabytes * megabyte, one.files);
+    const features = ["first", "second"];
+    const certificates = one.tls ? await Certificates.issue(folder, ["runner", ...features]) : undefined;
+    const builders = features.map((feature) => ({
+      systemFeatures: [feature],
+      nixConf,
+      ...(certificates && { flags: certificates.builderFlags(feature) }),
+    }));
+    const tls = certificates && { tls: true, runnerFlags: certificates.runnerFlags("runner") };
+    return await withFarm({ builders, ...tls }, async (pair) => {
+      const all: Round[] = [];
+      for (let round = 0; round < rounds; round++) all.push(await oneRound(pair, folder, round));
+      const memory = {
+        runner: await peakMemory(pair.runner.pid),
+        builder: Math.max(
+          await peakMemory(pair.builder(0).process.pid),
+          await peakMemory(pair.builder(1).process.pid),
+        ),
+      };
+      return resultsOf(one, all, memory);
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+export const run: Benchmark = async ([megabytes = "512", rounds = "3", files]) => {
+  const results: Result[] = [];
+  for (const one of casesOf(Number(megabytes), files === undefined ? undefined : Number(files))) {
+    results.push(...(await measure(one, Number(rounds))));
+  }
+  return results;
 };
 
-function figuresOf(rounds: readonly Round[]): Figures {
+function resultsOf(
+  { name, files }: Case,
+  rounds: readonly Round[],
+  memory: { readonly runner: number; readonly builder: number },
+): readonly Result[] {
   const of = (pick: (round: Round) => number): number => median(rounds.map(pick));
-  return {
-    "end of build to finished, s": of((round) => round.sent),
-    "insert to input there, s": of((round) => round.fetched),
-    "nix copy, s": of((round) => round.nixCopy),
-    "ratio, sent (aim: 1.5)": of((round) => round.sent / round.nixCopy),
-    "ratio, fetched (aim: 1.2)": of((round) => round.fetched / round.nixCopy),
-    "CPU of the runner, sent, s": of((round) => round.runnerCpu),
-    "CPU of the builder, sent, s": of((round) => round.builderCpu),
-    "CPU of the daemons, sent, s": of((round) => round.daemonCpu),
-    "CPU of both, fetched, s": of((round) => round.fetchCpu),
-  };
+  const seconds = { unit: "s" } as const;
+  const nixCopy = { name: "nix copy to a folder", value: of((round) => round.nixCopy) };
+  const manyFiles = files > 1;
+  return [
+    {
+      figure: `${name}: end of build to finished`,
+      value: of((round) => round.sent),
+      ...seconds,
+      yardstick: nixCopy,
+      goal: manyFiles ? atMost(3) : ratioAtMost(1.5),
+    },
+    {
+      figure: `${name}: insert to input there`,
+      value: of((round) => round.fetched),
+      ...seconds,
+      yardstick: nixCopy,
+      ...(manyFiles ? {} : { goal: ratioAtMost(1.2) }),
+    },
+    { figure: `${name}: CPU of the runner, sent`, value: of((round) => round.runnerCpu), ...seconds },
+    { figure: `${name}: CPU of the builder, sent`, value: of((round) => round.builderCpu), ...seconds },
+    { figure: `${name}: CPU of the daemons, sent`, value: of((round) => round.daemonCpu), ...seconds },
+    { figure: `${name}: CPU of both, fetched`, value: of((round) => round.fetchCpu), ...seconds },
+    { figure: `${name}: peak memory of the runner`, value: memory.runner, unit: "MB", goal: atMost(130) },
+    { figure: `${name}: peak memory of a builder`, value: memory.builder, unit: "MB", goal: atMost(130) },
+  ];
 }

@@ -25,7 +25,8 @@ export async function* bySize(
       const next = await iterator.next();
       ended = next.done === true;
       if (next.done !== true) {
-        head.push(next.value);
+        // It may be lent.
+        head.push(Buffer.from(next.value));
         size += next.value.length;
       }
     }

@@ -1,10 +1,10 @@
 /** Codecs that are programs: their standard input and output are the stream. */
-import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
-import type { Readable, Writable } from "node:stream";
 import type { Codec, InputState } from "./codec.js";
 import { CompressionError } from "./errors.js";
+import { openProgramOutput, type ProgramOutput } from "./program-output.js";
 
 /** What was found, by name; for one value of PATH. */
 const programs = { path: "", found: new Map<string, boolean>() };
@@ -35,17 +35,28 @@ function lookUp(path: string, name: string): boolean {
 const complaintLimit = 2000;
 
 /** Starts a program that filters its standard input to its standard output. */
-export function childCodec(program: string, args: readonly string[], state: InputState): Codec {
-  const child: ChildProcessByStdio<Writable, Readable, Readable> = spawn(program, [...args], {
-    stdio: ["pipe", "pipe", "pipe"],
-  });
+export async function childCodec(
+  program: string,
+  args: readonly string[],
+  state: InputState,
+): Promise<Codec> {
+  // Without room for a socket of ours the program's output comes in the usual way.
+  const output = await openProgramOutput().catch(() => undefined);
+  const child = start(program, args, output);
+  const { stdin, stdout, stderr }: Partial<Pick<ChildProcess, "stdin" | "stdout" | "stderr">> = child;
   let complaint = "";
-  child.stderr.on("data", (chunk: Buffer) => {
+  stderr?.on("data", (chunk: Buffer) => {
     if (complaint.length < complaintLimit) complaint += chunk.toString();
   });
+  const endOutput = (): void => {
+    output?.destroy();
+    stdout?.destroy();
+  };
+  // A stream may fail before anyone listens; `finished` reports what went wrong.
+  stdout?.on("error", () => undefined);
   const finished = new Promise<void>((resolve, reject) => {
     child.on("error", (cause: NodeJS.ErrnoException) => {
-      child.stdout.destroy();
+      endOutput();
       reject(
         cause.code === "ENOENT"
           ? new CompressionError("missing-program", `the program '${program}' is not on PATH: install it`, {
@@ -61,16 +72,33 @@ export function childCodec(program: string, args: readonly string[], state: Inpu
       else reject(exitError(program, status, signal, complaint.trim(), state));
     });
   });
+  if (stdin === undefined || stdin === null) {
+    // Too many open files: there is not even a process.
+    await finished;
+    throw new CompressionError("failed", `the program '${program}' has no standard input`);
+  }
   return {
-    input: child.stdin,
-    output: child.stdout,
+    input: stdin,
+    output: output?.pieces ?? stdout ?? [],
+    lends: output !== undefined,
     finished,
     kill: () => {
-      child.stdin.destroy();
-      child.stdout.destroy();
+      stdin.destroy();
+      endOutput();
       child.kill("SIGKILL");
     },
   };
+}
+
+function start(program: string, args: readonly string[], output: ProgramOutput | undefined): ChildProcess {
+  try {
+    return spawn(program, [...args], { stdio: ["pipe", output?.writeEnd ?? "pipe", "pipe"] });
+  } catch (error) {
+    output?.destroy();
+    throw error;
+  } finally {
+    output?.writeEnd.destroy();
+  }
 }
 
 function exitError(

@@ -1,10 +1,12 @@
 /** Drives a codec with a backpressured input side, whatever it is made of. */
-import type { Readable, Writable } from "node:stream";
+import type { Writable } from "node:stream";
 
 /** One run of a codec. */
 export interface Codec {
   readonly input: Writable;
-  readonly output: Readable;
+  readonly output: AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
+  /** A piece of output is overwritten once the next one is asked for. */
+  readonly lends?: boolean;
   /** Settles when the run is over; rejects with a `CompressionError` when the codec could not do its work. */
   readonly finished: Promise<void>;
   /** Makes the codec put out everything it was given; called after each chunk. */
@@ -23,6 +25,9 @@ export interface InputState {
   bytes: number;
 }
 
+/** Whether pieces are the consumer's for good, or only until it asks for the next one. */
+export type PieceUse = "kept" | "lent";
+
 /** The end of a run, for the side that feeds it. */
 class Run {
   #over = false;
@@ -37,24 +42,20 @@ class Run {
     this.#wake();
   }
 
+  /** For the callback of a write, and for the end of the input. */
+  readonly wake = (): void => this.#wake();
+
   /**
-   * False when the input was closed or the run ended meanwhile. The listeners are those of `watch`: a signal and an
-   * error for each full write cost more than compressing what was written.
+   * Resolves when all that was written has been taken: it may be overwritten then. False when the input was closed or the
+   * run ended meanwhile. No listeners are added: a signal and an error for each write cost more than compressing.
    */
-  async drained(input: Writable): Promise<boolean> {
-    while (input.writableNeedDrain && !input.destroyed && !this.#over) {
+  async taken(input: Writable): Promise<boolean> {
+    while (input.writableLength > 0 && !input.destroyed && !this.#over) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
     return !input.destroyed && !this.#over;
-  }
-
-  /** Once for each run. */
-  watch(input: Writable): void {
-    const wake = (): void => this.#wake();
-    input.on("drain", wake);
-    input.on("close", wake);
   }
 }
 
@@ -66,20 +67,22 @@ class Run {
  */
 export async function* runCodec(
   source: AsyncIterable<Uint8Array>,
-  start: (state: InputState) => Codec,
+  start: (state: InputState) => Codec | Promise<Codec>,
   signal?: AbortSignal,
+  use: PieceUse = "kept",
 ): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted();
   const state: InputState = { bytes: 0 };
-  const codec = start(state);
+  const codec = await start(state);
   codec.finished.catch(() => undefined);
   const run = new Run();
-  run.watch(codec.input);
+  codec.input.on("close", run.wake);
   const onAbort = (): void => {
     run.end();
     codec.kill();
   };
-  signal?.addEventListener("abort", onAbort, { once: true });
+  if (signal?.aborted === true) onAbort();
+  else signal?.addEventListener("abort", onAbort, { once: true });
   let sourceFailed = false;
   let sourceError: unknown;
   const feeding = feed(source, codec, state, run).catch((error: unknown) => {
@@ -91,11 +94,11 @@ export async function* runCodec(
   });
   // A stream may fail before anyone listens; `finished` reports what went wrong.
   codec.input.on("error", () => undefined);
-  codec.output.on("error", () => undefined);
   let complete = false;
   try {
     try {
-      for await (const chunk of codec.output) yield chunk as Uint8Array;
+      const copied = codec.lends === true && use === "kept";
+      for await (const chunk of codec.output) yield copied ? Buffer.from(chunk) : chunk;
     } catch (error) {
       await rejectionOf(codec.finished);
       if (sourceFailed) throw sourceError;
@@ -135,9 +138,9 @@ async function feed(
     if (run.over || input.destroyed) return;
     if (chunk.length === 0) continue;
     state.bytes += chunk.length;
-    const full = !input.write(chunk);
+    input.write(chunk, run.wake);
     if (codec.flush !== undefined) await codec.flush();
-    else if (full && !(await run.drained(input))) return;
+    else if (!(await run.taken(input))) return;
   }
   if (!input.destroyed) input.end();
 }

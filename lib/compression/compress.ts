@@ -58,7 +58,7 @@ function brotli(level: number): zlib.BrotliCompress {
   return zlib.createBrotliCompress({ params: { [zlib.constants.BROTLI_PARAM_QUALITY]: level } });
 }
 
-function child(program: string, args: readonly string[]): (state: InputState) => Codec {
+function child(program: string, args: readonly string[]): (state: InputState) => Promise<Codec> {
   return (state) => childCodec(program, args, state);
 }
 
@@ -68,12 +68,7 @@ function compressZstd(
   parallel: boolean,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  const native = nativeZstd;
-  // Node's own encoder has one thread only.
-  if (native !== undefined && !(parallel && hasProgram("zstd"))) {
-    return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
-  }
-  if (!hasProgram("zstd")) return packageZstdFrames(source, level, signal);
+  if (!hasProgram("zstd")) return withoutProgram(source, level, signal);
   return bySize(
     source,
     {
@@ -84,13 +79,23 @@ function compressZstd(
   );
 }
 
-/** One frame for at most a buffer full of data. The `zstd` program stands in where the package is not there. */
+function withoutProgram(
+  source: AsyncIterable<Uint8Array>,
+  level: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
+  const native = nativeZstd;
+  if (native === undefined) return packageZstdFrames(source, level, signal);
+  return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
+}
+
+/** One frame for at most a buffer full of data. The `zstd` program stands in where neither Node nor the package has it. */
 export async function* smallZstd(
   all: AsyncIterable<Uint8Array>,
   level: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  if (await hasZstdPackage()) yield* packageZstdFrames(all, level, signal);
+  if (nativeZstd !== undefined || (await hasZstdPackage())) yield* withoutProgram(all, level, signal);
   else yield* runCodec(all, child("zstd", zstdArguments(level, false)), signal);
 }
 

@@ -58,6 +58,8 @@ export function transformCodec(name: string, transform: Duplex): Codec {
       else reject(zlibError(name, error));
     });
   });
+  // It may fail before anyone listens; `finished` reports what went wrong.
+  transform.on("error", () => undefined);
   return { input: transform, output: transform, finished, kill: () => void transform.destroy() };
 }
 

@@ -171,6 +171,7 @@ export {
   type DerivedPath,
   type DrvOutputId,
   type MissingPaths,
+  type NarOptions,
   type Realisation,
   type RootsSession,
   type SessionBuildOptions,

@@ -1,7 +1,7 @@
 /** Looks at a NAR while it passes: is it what was promised, and what is in it. */
 import { NixFormatError } from "../../nix/errors.js";
 import { ListingBuilder, type NarListing } from "../../nix/nar/listing.js";
-import { parseNar } from "../../nix/nar/parser.js";
+import { NarParser } from "../../nix/nar/parser.js";
 import { createHasher, type Hash, hashesEqual, printHash } from "../../nix/path/hash.js";
 import { BinaryCacheError } from "../errors.js";
 
@@ -12,51 +12,39 @@ export interface PromisedNar {
   readonly narSize: number;
 }
 
-/** Hands chunks from one loop to another, one at a time. */
-class Channel implements AsyncIterable<Uint8Array> {
-  #chunk: Uint8Array | undefined;
-  #ended = false;
-  #wakeReader: () => void = () => undefined;
-  #wakeWriter: () => void = () => undefined;
+/** Makes a listing of what passes, until that cannot be done. */
+class ListingTap {
+  readonly #parser = new NarParser();
+  readonly #builder = new ListingBuilder();
+  #fault: NixFormatError | undefined;
 
-  /** Resolves when the reader has come back for more. */
-  async write(chunk: Uint8Array): Promise<void> {
-    this.#chunk = chunk;
-    this.#wakeReader();
-    await new Promise<void>((resolve) => {
-      this.#wakeWriter = resolve;
+  get fault(): NixFormatError | undefined {
+    return this.#fault;
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#guard(() => {
+      for (const event of this.#parser.push(chunk)) this.#builder.add(event);
     });
   }
 
-  /** No more chunks are coming; also frees a writer when the reader gave up. */
-  end(): void {
-    this.#ended = true;
-    this.#wakeReader();
-    this.#wakeWriter();
+  finish(): NarListing | undefined {
+    return this.#guard(() => {
+      this.#parser.finish();
+      return this.#builder.finish();
+    });
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
-    for (;;) {
-      const chunk = this.#chunk;
-      if (chunk !== undefined) {
-        this.#chunk = undefined;
-        yield chunk;
-        // Until now the reader may have used the chunk.
-        this.#wakeWriter();
-      } else if (this.#ended) return;
-      else {
-        await new Promise<void>((resolve) => {
-          this.#wakeReader = resolve;
-        });
-      }
+  #guard<T>(work: () => T): T | undefined {
+    if (this.#fault !== undefined) return undefined;
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof NixFormatError)) throw error;
+      this.#fault = error;
+      return undefined;
     }
   }
-}
-
-async function buildListing(source: AsyncIterable<Uint8Array>): Promise<NarListing> {
-  const builder = new ListingBuilder();
-  for await (const event of parseNar(source)) builder.add(event);
-  return builder.finish();
 }
 
 /**
@@ -92,41 +80,23 @@ export class NarInspection {
   async *pass(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const { narSize } = this.#promised;
     const hasher = createHasher("sha256");
-    const channel = this.#wantsListing ? new Channel() : undefined;
-    let reading = channel !== undefined;
-    const listing =
-      channel === undefined
-        ? undefined
-        : buildListing(channel)
-            .catch((error: unknown) => {
-              if (!(error instanceof NixFormatError)) throw error;
-              this.#listingFault = error;
-              return undefined;
-            })
-            .finally(() => {
-              reading = false;
-              channel.end();
-            });
-    listing?.catch(() => undefined);
+    const tap = this.#wantsListing ? new ListingTap() : undefined;
     let size = 0;
-    try {
-      for await (const chunk of source) {
-        size += chunk.length;
-        if (size > narSize) throw this.#mismatch(`it is longer than ${narSize} bytes`);
-        hasher.update(chunk);
-        if (reading && channel !== undefined && chunk.length > 0) await channel.write(chunk);
-        yield chunk;
-      }
-      if (size !== narSize) throw this.#mismatch(`it has ${size} bytes, not ${narSize}`);
-      const hash = hasher.finish();
-      if (!hashesEqual(hash, this.#promised.narHash)) {
-        const promised = printHash(this.#promised.narHash, "nix32");
-        throw this.#mismatch(`its hash is ${printHash(hash, "nix32")}, not ${promised}`);
-      }
-    } finally {
-      channel?.end();
+    for await (const chunk of source) {
+      size += chunk.length;
+      if (size > narSize) throw this.#mismatch(`it is longer than ${narSize} bytes`);
+      hasher.update(chunk);
+      tap?.push(chunk);
+      yield chunk;
     }
-    this.#listing = await listing;
+    if (size !== narSize) throw this.#mismatch(`it has ${size} bytes, not ${narSize}`);
+    const hash = hasher.finish();
+    if (!hashesEqual(hash, this.#promised.narHash)) {
+      const promised = printHash(this.#promised.narHash, "nix32");
+      throw this.#mismatch(`its hash is ${printHash(hash, "nix32")}, not ${promised}`);
+    }
+    this.#listing = tap?.finish();
+    this.#listingFault = tap?.fault;
   }
 
   #mismatch(what: string): BinaryCacheError {

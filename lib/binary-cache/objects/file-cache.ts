@@ -61,11 +61,14 @@ export class FileCache implements ObjectStore {
     try {
       const file = await this.#create(temporary);
       try {
+        const sync = new EarlySync(file);
         for await (const chunk of body instanceof Uint8Array ? oneChunk(body) : body) {
           options.signal?.throwIfAborted();
           await file.appendFile(chunk);
           bytes += chunk.length;
+          sync.wrote(chunk.length);
         }
+        await sync.ended();
         // A name must not outlive a power cut without its contents: a narinfo may point to it.
         await file.datasync();
       } finally {
@@ -129,5 +132,41 @@ export class FileCache implements ObjectStore {
       key,
       cause,
     });
+  }
+}
+
+/** Bytes after which what was written is sent to the disk, while more is being written. */
+const syncEvery = 16 << 20;
+
+/** Spares the end of a long file the wait for all of it to reach the disk. */
+class EarlySync {
+  readonly #file: FileHandle;
+  #unsynced = 0;
+  #running: Promise<void> | undefined;
+  #failure: unknown;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  wrote(bytes: number): void {
+    this.#unsynced += bytes;
+    if (this.#unsynced < syncEvery || this.#running !== undefined) return;
+    this.#unsynced = 0;
+    this.#running = this.#file.datasync().then(
+      () => {
+        this.#running = undefined;
+      },
+      // A disk says once only that something was lost.
+      (error: unknown) => {
+        this.#failure = error;
+      },
+    );
+  }
+
+  /** Nothing of it uses the file any more. @throws what a sync failed with */
+  async ended(): Promise<void> {
+    await this.#running;
+    if (this.#failure !== undefined) throw this.#failure;
   }
 }

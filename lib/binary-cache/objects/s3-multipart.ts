@@ -52,6 +52,9 @@ interface Request {
 /** Parts of one of our own uploads that are under way at once. */
 const partsAtOnce = 3;
 
+/** Milliseconds that a bucket has to forget an upload that failed: a close waits for it. */
+const forgetMs = 5_000;
+
 /** Multipart uploads of one bucket. All methods throw `BinaryCacheError` with bucket and key. */
 export class S3Multipart {
   readonly #connection: S3Connection;
@@ -142,15 +145,15 @@ export class S3Multipart {
   }
 
   /** Does nothing for an upload that is gone. */
-  async abort(key: string, uploadId: string): Promise<void> {
+  async abort(key: string, uploadId: string, signal?: AbortSignal): Promise<void> {
     try {
       await this.#connection.send(
         (sdk) => new sdk.AbortMultipartUploadCommand({ Bucket: this.#bucket, Key: key, UploadId: uploadId }),
-        undefined,
+        signal,
       );
     } catch (error) {
       if (isNoSuchUpload(error)) return;
-      throw s3Error(error, "abort the upload of", this.#bucket, key, undefined);
+      throw s3Error(error, "abort the upload of", this.#bucket, key, signal);
     }
   }
 
@@ -222,7 +225,7 @@ export class S3Multipart {
     } catch (error) {
       await Promise.all(running);
       // What went wrong first matters more than a part of it that stays behind.
-      await this.abort(key, uploadId).catch(() => undefined);
+      await this.abort(key, uploadId, AbortSignal.timeout(forgetMs)).catch(() => undefined);
       throw error;
     }
   }

@@ -172,7 +172,7 @@ export class InputImporter {
     if (stream.infos.length > paths.length) {
       throw new RpcError("data-loss", "the runner sends a path more than once");
     }
-    await store.addMultipleToStore(unpackNars(stream), stream.infos.length, { signal });
+    await store.addMultipleToStore(unpackNars(stream, { pieces: "lent" }), stream.infos.length, { signal });
     counters.pathsDownloaded += stream.infos.length;
     counters.bytesDownloaded += totalSize(stream);
   }

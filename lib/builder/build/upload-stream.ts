@@ -92,7 +92,7 @@ async function send(
 ): Promise<void> {
   await counted(counters, "uploading", infos.length, () =>
     api.buildResult(
-      packNars(infos, (info) => store.narFromPath(info.path, { signal })),
+      packNars(infos, (info) => store.narFromPath(info.path, { signal, pieces: "lent" })),
       { signal },
     ),
   );

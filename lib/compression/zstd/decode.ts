@@ -1,8 +1,11 @@
-/** Decoding of zstd, by whatever this machine has: Node itself, the `zstd` program, or TypeScript. */
+/**
+ * Decoding of zstd, by whatever this machine has: Node itself, the `zstd` program, or TypeScript. Bulk data go through
+ * the program on every version of Node: it has a processor of its own, and its output comes in larger pieces.
+ */
 import { bounded } from "../bounded.js";
 import { bySize } from "../by-size.js";
 import { childCodec, hasProgram } from "../child-codec.js";
-import { type Codec, runCodec } from "../codec.js";
+import { type Codec, type PieceUse, runCodec } from "../codec.js";
 import { type NativeZstd, nativeZstd, transformCodec } from "../zlib-codec.js";
 import { ZstdFraming } from "./framing.js";
 
@@ -20,6 +23,8 @@ export interface DecodeFrameOptions {
    * but waits until its buffers are full: for NARs.
    */
   readonly live?: boolean | undefined;
+  /** `lent`: pieces may be overwritten once the next one is asked for, which saves a copy. Default `kept`. */
+  readonly pieces?: PieceUse | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -58,26 +63,29 @@ function decodeUnbounded(
   source: AsyncIterable<Uint8Array>,
   options: DecodeFrameOptions,
 ): AsyncGenerator<Uint8Array> {
-  const { live = true, signal, maxWindow = largestWindow } = options;
-  if (nativeZstd !== undefined && inThisThread === 0)
-    return decodeNatively(source, nativeZstd, { signal, maxWindow, live });
-  // Not loaded by versions of Node with zstd, unless for `decodeInThisThread`.
+  const { live = true, signal, maxWindow = largestWindow, pieces = "kept" } = options;
+  // Loaded by versions of Node with zstd for `decodeInThisThread` only.
   async function* script(all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const { decodeInScript } = await import("./script-decoder.js");
     yield* decodeInScript(abortable(all, signal), maxWindow);
   }
-  if (live || inThisThread > 0 || !hasProgram("zstd")) return script(source);
+  if (inThisThread > 0) return script(source);
+  const native = nativeZstd;
+  const here = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> =>
+    native === undefined ? script(all) : decodeNatively(all, native, { signal, maxWindow, live });
+  if (live || !hasProgram("zstd")) return here(source);
   const program = (all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> => {
     const args = ["-dcq", `--memory=${memoryFor(maxWindow)}`];
     return runCodec(
       framed(all, new ZstdFraming(maxWindow)),
       (state) => childCodec("zstd", args, state),
       signal,
+      pieces,
     );
   };
   async function* small(all: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     const { chunks, needsLargeWindow } = await gather(all, maxWindow);
-    yield* needsLargeWindow ? program(chunks) : script(chunks);
+    yield* needsLargeWindow ? program(chunks) : here(chunks);
   }
   return bySize(source, { small, large: program }, signal);
 }

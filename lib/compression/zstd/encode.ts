@@ -1,7 +1,7 @@
 /** One zstd frame of a stream, for the wire. */
 import { bySize } from "../by-size.js";
 import { childCodec, hasProgram } from "../child-codec.js";
-import { runCodec } from "../codec.js";
+import { type Codec, runCodec } from "../codec.js";
 import { passThrough, smallZstd, zstdArguments } from "../compress.js";
 import { clampLevel } from "../method.js";
 import { nativeZstd, transformCodec } from "../zlib-codec.js";
@@ -26,30 +26,28 @@ export function zstdFrame(
 ): AsyncGenerator<Uint8Array> {
   const { flushEachChunk = false, signal } = options;
   const level = clampLevel("zstd", options.level);
-  const native = nativeZstd;
-  if (native !== undefined) {
-    const start = () => {
-      const transform = native.compress(level, flushEachChunk ? "live" : "bulk");
-      const codec = transformCodec("zstd", transform);
-      if (!flushEachChunk) return codec;
-      const flush = (): Promise<void> =>
-        new Promise((resolve) => {
-          transform.once("close", resolve);
-          transform.flush(native.flushKind, () => {
-            transform.off("close", resolve);
-            resolve();
-          });
-        });
-      return { ...codec, flush };
-    };
-    return runCodec(source, start, signal);
-  }
   if (!flushEachChunk && hasProgram("zstd")) {
     const large = (all: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
       runCodec(all, (state) => childCodec("zstd", zstdArguments(level, false), state), signal);
     return bySize(source, { small: (all) => smallZstd(all, level, signal), large }, signal);
   }
-  return storedFrame(source, signal);
+  const native = nativeZstd;
+  if (native === undefined) return storedFrame(source, signal);
+  const start = (): Codec => {
+    const transform = native.compress(level, flushEachChunk ? "live" : "bulk");
+    const codec = transformCodec("zstd", transform);
+    if (!flushEachChunk) return codec;
+    const flush = (): Promise<void> =>
+      new Promise((resolve) => {
+        transform.once("close", resolve);
+        transform.flush(native.flushKind, () => {
+          transform.off("close", resolve);
+          resolve();
+        });
+      });
+    return { ...codec, flush };
+  };
+  return runCodec(source, start, signal);
 }
 
 /** Small, because a decoder sets memory of this size aside, and most logs are short. */

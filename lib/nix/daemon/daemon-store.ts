@@ -19,6 +19,7 @@ import type {
   DerivedPath,
   DrvOutputId,
   MissingPaths,
+  NarOptions,
   Realisation,
   RootsSession,
   Store,
@@ -174,11 +175,11 @@ export class DaemonStore implements Store {
     return computeClosure(roots, (unknown) => this.queryPathInfos(unknown, options), this.#cache);
   }
 
-  narFromPath(path: StorePath, options: CancelOptions = {}): ByteStream {
+  narFromPath(path: StorePath, options: NarOptions = {}): ByteStream {
     return this.#connections.stream((connection) => this.#nar(connection, path, options), options);
   }
 
-  #nar(connection: DaemonConnection, path: StorePath, options: CancelOptions): ByteStream {
+  #nar(connection: DaemonConnection, path: StorePath, options: NarOptions): ByteStream {
     // First the root, then the question: what is valid after that stays until the connection ends.
     return connection.download(
       operations.addTempRoot(path),
@@ -186,7 +187,7 @@ export class DaemonStore implements Store {
       operations.narFromPath(path),
       (info) => {
         if (info === undefined) throw this.#invalid(path);
-        return (reader) => readNar(reader, info.narSize);
+        return (reader) => readNar(reader, info.narSize, options.pieces);
       },
       options,
     );

@@ -120,8 +120,15 @@ export class NarBoundary {
   }
 }
 
-/** The bytes of one NAR from a connection. Throws the daemon's error when it fails in the middle. */
-export async function* readNar(reader: WireReader, expectedSize?: number): ByteStream {
+/**
+ * The bytes of one NAR from a connection. `lent`: a piece is overwritten once the next one is asked for. Throws the daemon's
+ * error when it fails in the middle.
+ */
+export async function* readNar(
+  reader: WireReader,
+  expectedSize?: number,
+  pieces: "kept" | "lent" = "kept",
+): ByteStream {
   const boundary = new NarBoundary();
   let size = 0;
   while (!boundary.done) {
@@ -133,10 +140,9 @@ export async function* readNar(reader: WireReader, expectedSize?: number): ByteS
     }
     size += count;
     if (expectedSize !== undefined && size > expectedSize) throw sizeMismatch(expectedSize, "more");
-    // The reader's chunk is not reused, so it can be passed on without a copy.
     const piece = available.subarray(0, count);
     reader.skip(count);
-    yield piece;
+    yield pieces === "lent" ? piece : Buffer.from(piece);
   }
   if (expectedSize !== undefined && size !== expectedSize) throw sizeMismatch(expectedSize, String(size));
 }

@@ -8,11 +8,15 @@ import { backoffDelay, retry } from "../../async/index.js";
 import { isSystemError } from "../../errors.js";
 import { abortError, cleanDaemonText, DaemonError } from "./error.js";
 import type { ByteSource } from "./protocol/reader.js";
+import { SocketInput } from "./socket-input.js";
 import type { StoreAddress } from "./store-uri.js";
 
 /** A duplex stream of bytes with backpressure. Not shared: one reader and one writer at a time. */
 export interface Transport extends ByteSource {
-  /** Writes pieces in one system call where it can. Waits while the peer is slower than we are. */
+  /**
+   * Writes pieces in one system call where it can. Waits while the peer is slower than we are; afterwards the pieces may be
+   * overwritten.
+   */
   write(...pieces: readonly Uint8Array[]): Promise<void>;
   /** Ends it at once; a read or write that waits fails with `reason`. */
   destroy(reason?: Error): void;
@@ -24,6 +28,36 @@ export interface Transport extends ByteSource {
 export function streamTransport(
   input: Readable,
   output: Writable,
+  onDestroy: () => void = () => {},
+): Transport {
+  return transportOf(
+    input,
+    output,
+    {
+      take: () => {
+        const chunk: unknown = input.read();
+        return chunk instanceof Uint8Array && chunk.length > 0 ? chunk : undefined;
+      },
+      hasMore: () => input.readableLength > 0,
+      onPiece: (wake) => void input.on("readable", wake),
+    },
+    onDestroy,
+  );
+}
+
+/** Bytes that have come. */
+interface Incoming {
+  /** The next piece, if there is one; the one before may be overwritten from now on. */
+  readonly take: () => Uint8Array | undefined;
+  readonly hasMore: () => boolean;
+  /** `wake` is called whenever something has come. */
+  readonly onPiece: (wake: () => void) => void;
+}
+
+function transportOf(
+  input: Readable,
+  output: Writable,
+  incoming: Incoming,
   onDestroy: () => void = () => {},
 ): Transport {
   let failure: Error | undefined;
@@ -40,20 +74,20 @@ export function streamTransport(
     failure ??= error;
     wake();
   };
-  input.on("readable", () => wakeReader());
+  incoming.onPiece(() => wakeReader());
   input.on("end", () => fail());
   for (const stream of new Set<Readable | Writable>([input, output])) {
     stream.on("error", (error) => fail(closedError(error)));
     stream.on("close", () => fail());
   }
-  output.on("drain", () => wakeWriter());
+  const onWritten = (): void => wakeWriter();
 
   return {
     async read() {
       for (;;) {
         if (destroyed && failure !== undefined) throw failure;
-        const chunk: unknown = input.read();
-        if (chunk instanceof Uint8Array && chunk.length > 0) return chunk;
+        const chunk = incoming.take();
+        if (chunk !== undefined) return chunk;
         if (failure !== undefined) throw failure;
         if (ended) return undefined;
         await new Promise<void>((resolve) => {
@@ -65,11 +99,11 @@ export function streamTransport(
       if (failure !== undefined) throw failure;
       if (ended) throw closedError();
       if (pieces.length > 1) output.cork();
-      let room = true;
-      for (const piece of pieces) room = output.write(piece);
+      for (const piece of pieces.slice(0, -1)) output.write(piece);
+      const last = pieces.at(-1);
+      if (last !== undefined) output.write(last, onWritten);
       if (pieces.length > 1) output.uncork();
-      if (room) return;
-      const mustWait = (): boolean => output.writableNeedDrain && !ended;
+      const mustWait = (): boolean => output.writableLength > 0 && !ended;
       while (mustWait()) {
         await new Promise<void>((resolve) => {
           wakeWriter = resolve;
@@ -88,7 +122,7 @@ export function streamTransport(
       wake();
     },
     get stirred() {
-      return ended || failure !== undefined || input.readableLength > 0;
+      return ended || failure !== undefined || incoming.hasMore();
     },
   };
 }
@@ -108,10 +142,19 @@ const crowdPatience = 30_000;
 
 async function connectSocket(path: string, signal?: AbortSignal): Promise<Transport> {
   const connected = async (): Promise<Transport> => {
-    const socket = connect({ path });
+    let wake = (): void => {};
+    const input = new SocketInput(() => wake());
+    const socket = connect({ path, onread: input.onread });
+    input.attach(socket);
     try {
       await once(socket, "connect", signal === undefined ? {} : { signal });
-      return streamTransport(socket, socket);
+      return transportOf(socket, socket, {
+        take: () => input.take(),
+        hasMore: () => input.hasMore,
+        onPiece: (call) => {
+          wake = call;
+        },
+      });
     } catch (error) {
       socket.destroy();
       throw error;

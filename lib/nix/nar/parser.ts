@@ -7,7 +7,8 @@
 import { aStream, checkArgument } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, bytesToByteString } from "../path/byte-string.js";
-import { ByteReader } from "./byte-reader.js";
+import { ByteSource } from "./byte-source.js";
+import { narStrings } from "./writer.js";
 
 /** What a NAR holds, piece by piece, in its order. `path` is relative to the root, parts joined by `/`; the root itself is the empty path. */
 export type NarEvent =
@@ -39,10 +40,28 @@ interface OpenDirectory {
   lastName: ByteString | undefined;
 }
 
-class NarReader {
-  readonly #reader: ByteReader;
+/** Texts that have to come one after the other, and how they are written. */
+interface Tokens {
+  readonly texts: readonly string[];
+  readonly bytes: Uint8Array;
+}
 
-  constructor(reader: ByteReader) {
+function tokens(...texts: readonly string[]): Tokens {
+  return { texts, bytes: narStrings(...texts) };
+}
+
+const magic = tokens("nix-archive-1");
+const nodeStart = tokens("(", "type");
+const entryStart = tokens("(", "name");
+const nodeKey = tokens("node");
+const targetKey = tokens("target");
+const emptyText = tokens("");
+const end = tokens(")");
+
+class NarReader {
+  readonly #reader: ByteSource;
+
+  constructor(reader: ByteSource) {
     this.#reader = reader;
   }
 
@@ -54,8 +73,8 @@ class NarReader {
     return new NixFormatError("nar", `NAR is malformed: ${what}`, { position: this.position });
   }
 
-  async length(): Promise<number> {
-    const bytes = await this.#reader.exactly(8);
+  *length(): Generator<undefined, number> {
+    const bytes = yield* this.#reader.exactly(8);
     if (bytes === undefined) throw this.fault("unexpected end");
     const view = new DataView(bytes.buffer, bytes.byteOffset, 8);
     const high = view.getUint32(4, true);
@@ -63,72 +82,75 @@ class NarReader {
     return high * 2 ** 32 + view.getUint32(0, true);
   }
 
-  async padding(size: number): Promise<void> {
+  *padding(size: number): Generator<undefined, void> {
     const count = (8 - (size % 8)) % 8;
-    const bytes = await this.#reader.exactly(count);
+    const bytes = yield* this.#reader.exactly(count);
     if (bytes === undefined) throw this.fault("unexpected end");
     if (bytes.some((byte) => byte !== 0)) throw this.fault("padding is not zero");
   }
 
-  async string(longest: number): Promise<ByteString> {
-    const size = await this.length();
+  *string(longest: number): Generator<undefined, ByteString> {
+    const size = yield* this.length();
     if (size > longest) throw this.fault(`a text of ${size} bytes where at most ${longest} are allowed`);
-    const bytes = await this.#reader.exactly(size);
+    const bytes = yield* this.#reader.exactly(size);
     if (bytes === undefined) throw this.fault("unexpected end");
     const text = bytesToByteString(bytes);
-    await this.padding(size);
+    yield* this.padding(size);
     return text;
   }
 
-  async expect(...tokens: readonly string[]): Promise<void> {
-    for (const token of tokens) {
-      const found = await this.string(longestToken);
+  *expect(tokens: Tokens): Generator<undefined, void> {
+    if (this.#reader.skip(tokens.bytes)) return;
+    // Not at hand in one piece, or something else.
+    for (const token of tokens.texts) {
+      const found = yield* this.string(longestToken);
       if (found !== token) throw this.fault(`expected '${token}', found '${found}'`);
     }
   }
 
-  async *contents(size: number): AsyncGenerator<NarEvent> {
+  *contents(size: number): Generator<NarEvent | undefined, void> {
     let left = size;
     while (left > 0) {
-      const bytes = await this.#reader.some(Math.min(left, contentPiece));
+      const bytes = yield* this.#reader.some(Math.min(left, contentPiece));
       if (bytes === undefined) throw this.fault("unexpected end of a file's contents");
       left -= bytes.length;
       yield { kind: "contents", bytes };
     }
-    await this.padding(size);
+    yield* this.padding(size);
   }
 }
 
 /**
- * The events of exactly one NAR, taken from `reader`; bytes behind it stay unread.
+ * The events of exactly one NAR; undefined whenever the next chunk is needed. Bytes behind it stay unread. A promise for each
+ * token of many small files would cost more than everything else that is done with them.
  *
  * @throws NixFormatError with the byte position
  */
-async function* narEvents(source: ByteReader): AsyncGenerator<NarEvent> {
+function* narEvents(source: ByteSource): Generator<NarEvent | undefined, void> {
   const nar = new NarReader(source);
-  await nar.expect("nix-archive-1");
+  yield* nar.expect(magic);
   const open: OpenDirectory[] = [];
   let path = "" as ByteString;
   for (;;) {
     // One node: the root, or the node of an entry.
-    await nar.expect("(", "type");
-    const type = await nar.string(longestToken);
+    yield* nar.expect(nodeStart);
+    const type = yield* nar.string(longestToken);
     if (type === "directory") {
       if (open.length >= deepestDirectory) throw nar.fault("directories are nested too deep");
       open.push({ path, lastName: undefined });
       yield { kind: "directory", path };
     } else if (type === "symlink") {
-      await nar.expect("target");
-      const target = await nar.string(longestTarget);
+      yield* nar.expect(targetKey);
+      const target = yield* nar.string(longestTarget);
       if (target === "" || target.includes("\0")) throw nar.fault("a symlink to nowhere");
-      await nar.expect(")");
+      yield* nar.expect(end);
       yield { kind: "symlink", path, target };
       if (open.length === 0) return;
-      await nar.expect(")");
+      yield* nar.expect(end);
     } else if (type === "regular") {
       yield* regularFile(nar, path);
       if (open.length === 0) return;
-      await nar.expect(")");
+      yield* nar.expect(end);
     } else {
       throw nar.fault(`unknown type '${type}'`);
     }
@@ -136,36 +158,36 @@ async function* narEvents(source: ByteReader): AsyncGenerator<NarEvent> {
     for (;;) {
       const directory = open.at(-1);
       if (directory === undefined) return;
-      const token = await nar.string(longestToken);
+      const token = yield* nar.string(longestToken);
       if (token === "entry") {
-        path = await entryName(nar, directory);
+        path = yield* entryName(nar, directory);
         break;
       }
       if (token !== ")") throw nar.fault(`expected an entry or ')', found '${token}'`);
       open.pop();
       yield { kind: "endDirectory", path: directory.path };
-      if (open.length > 0) await nar.expect(")");
+      if (open.length > 0) yield* nar.expect(end);
     }
   }
 }
 
-async function* regularFile(nar: NarReader, path: ByteString): AsyncGenerator<NarEvent> {
-  let token = await nar.string(longestToken);
+function* regularFile(nar: NarReader, path: ByteString): Generator<NarEvent | undefined, void> {
+  let token = yield* nar.string(longestToken);
   const executable = token === "executable";
   if (executable) {
-    await nar.expect("");
-    token = await nar.string(longestToken);
+    yield* nar.expect(emptyText);
+    token = yield* nar.string(longestToken);
   }
   if (token !== "contents") throw nar.fault(`expected 'contents', found '${token}'`);
-  const size = await nar.length();
+  const size = yield* nar.length();
   yield { kind: "regular", path, executable, size, offset: nar.position };
   yield* nar.contents(size);
-  await nar.expect(")");
+  yield* nar.expect(end);
 }
 
-async function entryName(nar: NarReader, directory: OpenDirectory): Promise<ByteString> {
-  await nar.expect("(", "name");
-  const name = await nar.string(longestName);
+function* entryName(nar: NarReader, directory: OpenDirectory): Generator<undefined, ByteString> {
+  yield* nar.expect(entryStart);
+  const name = yield* nar.string(longestName);
   if (name === "" || name === "." || name === ".." || /[/\0]/.test(name)) {
     throw nar.fault(`'${name}' cannot be a file name`);
   }
@@ -174,16 +196,49 @@ async function entryName(nar: NarReader, directory: OpenDirectory): Promise<Byte
   }
   directory.lastName = name;
   if (directory.path.length + name.length >= longestPath) throw nar.fault("a path is too long");
-  await nar.expect("node");
+  yield* nar.expect(nodeKey);
   return (directory.path === "" ? name : `${directory.path}/${name}`) as ByteString;
+}
+
+/** Parses one NAR that is pushed in chunks. What an event refers to in a chunk may be used until the next one is pushed. */
+export class NarParser {
+  readonly #source = new ByteSource();
+  readonly #events = narEvents(this.#source);
+  #done = false;
+
+  /** The events that `chunk` completes; to be iterated to the end. @throws NixFormatError with the byte position */
+  *push(chunk: Uint8Array): Generator<NarEvent, void> {
+    this.#source.push(chunk);
+    yield* this.#next();
+    if (this.#done && this.#source.hasMore) this.#refuseMore();
+  }
+
+  /** @throws NixFormatError unless the NAR is whole */
+  finish(): void {
+    this.#source.end();
+    for (const _ of this.#next());
+  }
+
+  *#next(): Generator<NarEvent, void> {
+    while (!this.#done) {
+      const next = this.#events.next();
+      if (next.done === true) this.#done = true;
+      else if (next.value === undefined) return;
+      else yield next.value;
+    }
+  }
+
+  #refuseMore(): never {
+    throw new NixFormatError("nar", "NAR is malformed: bytes after the end", {
+      position: this.#source.position,
+    });
+  }
 }
 
 /** The events of a stream that is one NAR and nothing else. @throws NixFormatError */
 export async function* parseNar(source: AsyncIterable<Uint8Array>): AsyncGenerator<NarEvent> {
   checkArgument("parseNar", "source", source, aStream);
-  const reader = new ByteReader(source);
-  yield* narEvents(reader);
-  if (!(await reader.atEnd())) {
-    throw new NixFormatError("nar", "NAR is malformed: bytes after the end", { position: reader.position });
-  }
+  const parser = new NarParser();
+  for await (const chunk of source) yield* parser.push(chunk);
+  parser.finish();
 }

@@ -15,6 +15,12 @@ export interface CancelOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a NAR is read. */
+export interface NarOptions extends CancelOptions {
+  /** `lent`: a piece may be overwritten once the next one is asked for, which saves a copy. Default `kept`. */
+  readonly pieces?: "kept" | "lent" | undefined;
+}
+
 /** How a build ended; the words stand for the numbers 0–14 of the worker protocol, in this order. */
 export const buildStatuses = [
   "built",
@@ -203,11 +209,14 @@ export interface Store extends AsyncDisposable {
   closure(roots: readonly (StorePath | ValidPathInfo)[], options?: CancelOptions): Promise<ValidPathInfo[]>;
 
   /** The contents of a valid path as exactly one NAR. Breaking off costs a connection, nothing else. */
-  narFromPath(path: StorePath, options?: CancelOptions): ByteStream;
+  narFromPath(path: StorePath, options?: NarOptions): ByteStream;
   /** The derivation behind a `.drv` path. Rejects when the path is not valid or not a derivation. */
   readDerivation(path: StorePath, options?: CancelOptions): Promise<Derivation>;
 
-  /** The references must be valid already. A path that is valid already succeeds without reading all of `nar`. */
+  /**
+   * The references must be valid already. A path that is valid already succeeds without reading all of `nar`. A piece of
+   * `nar` is not used any more once the next one is asked for.
+   */
   addToStoreNar(info: ValidPathInfo, nar: ByteStream, options?: AddToStoreOptions): Promise<void>;
   /** Adds several paths over one connection, in the given order. */
   addMultipleToStore(

@@ -3,7 +3,7 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { withSignal } from "../../async/index.js";
 import { RpcError } from "../errors.js";
-import { type BulkEvent, BulkReader, maxMessageBytes, messageFrame } from "../stream/index.js";
+import { type BulkEvent, BulkReader, gathered, maxMessageBytes, messageFrame } from "../stream/index.js";
 import type { CallOptions } from "../types.js";
 import { Answer } from "./answer.js";
 import { type BulkChannel, cancel, openBulkStream } from "./bulk-stream.js";
@@ -38,7 +38,7 @@ export async function download(
     const next = eventsOf(stream, answer, scope.signal);
     const event = await next();
     if (event?.kind !== "head") throw new RpcError("internal", "the answer does not start with a header");
-    return { head: event.bytes, chunks: payload(next, end) };
+    return { head: event.bytes, chunks: gathered(payload(next, end)) };
   } catch (error) {
     end();
     throw RpcError.from(error);

@@ -7,14 +7,11 @@
 import type { ClientHttp2Stream } from "node:http2";
 import { withSignal } from "../../async/index.js";
 import { RpcError } from "../errors.js";
-import { bulkHead, messageFrame, writeWithPressure } from "../stream/index.js";
+import { bulkHead, bulkPieceBytes, messageFrame, writeWithPressure } from "../stream/index.js";
 import type { CallOptions } from "../types.js";
 import { Answer } from "./answer.js";
 import { type BulkChannel, breakOff, openBulkStream } from "./bulk-stream.js";
 import { CallScope } from "./call-scope.js";
-
-/** The deployed peers never send larger pieces. */
-const maxChunk = 65_536;
 
 /** The messages of an upload, in order. */
 export interface Upload {
@@ -78,8 +75,8 @@ async function send(
   for (;;) {
     const result = await withSignal(Promise.resolve(source.next()), halt);
     if (result.done === true) break;
-    for (let at = 0; at < result.value.length; at += maxChunk) {
-      const piece = result.value.subarray(at, at + maxChunk);
+    for (let at = 0; at < result.value.length; at += bulkPieceBytes) {
+      const piece = result.value.subarray(at, at + bulkPieceBytes);
       if (!(await write([bulkHead(piece.length, pending), piece]))) return false;
       pending = undefined;
     }

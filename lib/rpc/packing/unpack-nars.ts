@@ -13,6 +13,12 @@ export interface UnpackedNar {
   readonly nar: AsyncIterable<Uint8Array>;
 }
 
+/** How NARs are unpacked. */
+export interface UnpackOptions {
+  /** `lent`: a piece of a NAR may be overwritten once the next one is asked for, which saves a copy. Default `kept`. */
+  readonly pieces?: "kept" | "lent";
+}
+
 /** Largest piece that is handed on at once. */
 const maxPiece = 1024 * 1024;
 
@@ -23,7 +29,10 @@ const maxPiece = 1024 * 1024;
  * @throws RpcError `internal` when the bytes do not decode, are too few, or more than the infos say; whatever the
  *   stream throws, in particular when the transfer broke off
  */
-export async function* unpackNars(stream: NarStream): AsyncGenerator<UnpackedNar, undefined> {
+export async function* unpackNars(
+  stream: NarStream,
+  { pieces = "kept" }: UnpackOptions = {},
+): AsyncGenerator<UnpackedNar, undefined> {
   const promised = stream.infos.reduce((sum, { narSize }) => sum + narSize, 0);
   const decoded = decodeZstdFrame(stream.chunks, {
     // One byte more shows that there are more.
@@ -31,6 +40,7 @@ export async function* unpackNars(stream: NarStream): AsyncGenerator<UnpackedNar
     maxWindow: usualWindow,
     // A decoder that is fast but not live is good enough: half a NAR is of no use.
     live: false,
+    pieces,
   });
   const reader = new ByteReader(asCallErrors(decoded, "the NARs do not decode"));
   try {

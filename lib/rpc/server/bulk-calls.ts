@@ -1,7 +1,7 @@
 /**
  * The calls that carry bulk bytes, served on the bare stream: BuildLog and BuildResult up, FetchPaths down.
  *
- * Payload bytes are never copied together. An upload is complete only if the builder ended it: a reset or a lost
+ * Payload bytes of logs are never copied together. An upload is complete only if the builder ended it: a reset or a lost
  * connection shows as an error to the handler, never as an end.
  */
 import { create, toBinary } from "@bufbuild/protobuf";
@@ -11,14 +11,18 @@ import { pathInfoFromWire, pathInfoToWire, storePathFromWire, storePathsFromWire
 import { RpcError } from "../errors.js";
 import { StorePathSchema, StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";
 import { AddToStoreHeaderSchema, AddToStoreRequestSchema } from "../gen/runner/v1/streaming_pb.js";
-import { BulkReader, bulkHead, isEndedByPeer, maxMessageBytes } from "../stream/index.js";
+import {
+  BulkReader,
+  bulkHead,
+  bulkPieceBytes,
+  gathered,
+  isEndedByPeer,
+  maxMessageBytes,
+} from "../stream/index.js";
 import type { RunnerServiceHandlers } from "../types.js";
 import { decode } from "./decode.js";
 import { smallMessageBytes } from "./message-budget.js";
 import { readOneMessage, type ServerCall, sendMessage, sendPieces } from "./serve-call.js";
-
-/** The reference never sends larger pieces. */
-const maxChunk = 65_536;
 
 /** What the bulk calls need beside the call itself. */
 export interface BulkCallsOptions {
@@ -84,7 +88,7 @@ export class BulkCalls {
     call.hold.arrived();
     const { pathInfos } = await decode(AddToStoreHeaderSchema, event.bytes);
     const infos = pathInfos.map((info, index) => pathInfoFromWire(info, `path_infos[${index}]`));
-    await this.#options.handlers.buildResult({ infos, chunks: reader.payload() }, call);
+    await this.#options.handlers.buildResult({ infos, chunks: gathered(reader.payload()) }, call);
     await sendMessage(call, new Uint8Array(0));
   }
 
@@ -104,8 +108,8 @@ export class BulkCalls {
       for (;;) {
         const result = await withSignal(iterator.next(), call.signal);
         if (result.done === true) break;
-        for (let at = 0; at < result.value.length; at += maxChunk) {
-          const piece = result.value.subarray(at, at + maxChunk);
+        for (let at = 0; at < result.value.length; at += bulkPieceBytes) {
+          const piece = result.value.subarray(at, at + bulkPieceBytes);
           await sendPieces(call, [bulkHead(piece.length), piece]);
         }
       }

@@ -4,22 +4,47 @@
  * has to be written.
  */
 import type { Http2Stream } from "node:http2";
+import { turn } from "../../async/index.js";
+
+/** Bytes that are taken from the stream before they are asked for. */
+const mostWaiting = 512 * 1024;
+const none = new Uint8Array(0);
+
+/** How a stream is read. */
+export interface ChunkOptions {
+  /** Tells that the stream is over. Default: its close does. */
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Yield what comes in one turn of the event loop at once: a connection delivers frames of 16 KiB, and a promise for each
+   * would cost more than what is done with them. Default false.
+   */
+  readonly bulk?: boolean;
+}
 
 /**
  * Yields up to the end of the stream. A reset can look like an end: ask who ended it.
- *
- * `signal` tells that the stream is over; without it, its close does.
  *
  * @throws the error of the stream, or one that says that it broke off
  */
 export async function* chunksOf(
   stream: Http2Stream,
-  signal?: AbortSignal,
+  { signal, bulk = false }: ChunkOptions = {},
 ): AsyncGenerator<Uint8Array, undefined> {
   let ended = stream.readableEnded;
   let over = signal?.aborted ?? stream.destroyed;
+  let frames: Uint8Array[] = [];
+  let waiting = 0;
+  let paused = false;
   let wake = (): void => {};
-  const onReadable = (): void => wake();
+  const onData = (frame: Uint8Array): void => {
+    frames.push(frame);
+    waiting += frame.length;
+    if (waiting >= mostWaiting && !paused) {
+      paused = true;
+      stream.pause();
+    }
+    wake();
+  };
   const onEnd = (): void => {
     ended = true;
     wake();
@@ -28,15 +53,26 @@ export async function* chunksOf(
     over = true;
     wake();
   };
-  stream.on("readable", onReadable);
+  stream.on("data", onData);
   stream.on("end", onEnd);
   if (signal === undefined) stream.on("close", onOver);
   else signal.addEventListener("abort", onOver, { once: true });
+  stream.resume();
   try {
     for (;;) {
-      const chunk = over || stream.destroyed ? null : (stream.read() as Uint8Array | null);
-      if (chunk !== null) yield chunk;
-      else if (ended) return undefined;
+      // A stream that came to its end may be gone before all of it was taken.
+      if (frames.length > 0 && (ended || !(over || stream.destroyed))) {
+        if (bulk && !paused && !ended) await turn();
+        const [first = none, ...others] = frames;
+        const chunk = others.length === 0 ? first : Buffer.concat(frames, waiting);
+        frames = [];
+        waiting = 0;
+        if (paused) {
+          paused = false;
+          stream.resume();
+        }
+        yield chunk;
+      } else if (ended) return undefined;
       else if (over) throw stream.errored ?? new Error("the stream was closed");
       else {
         await new Promise<void>((resolve) => {
@@ -45,7 +81,8 @@ export async function* chunksOf(
       }
     }
   } finally {
-    stream.off("readable", onReadable);
+    stream.off("data", onData);
+    stream.pause();
     stream.off("end", onEnd);
     stream.off("close", onOver);
     signal?.removeEventListener("abort", onOver);

@@ -4,9 +4,11 @@
  */
 export type { BulkEvent } from "./bulk-parser.js";
 export { bulkHead, messageFrame } from "./frame.js";
+export { gathered } from "./gathered.js";
 export { MessageAssembler } from "./message-assembler.js";
 export { readMessages } from "./message-reader.js";
 export {
+  bulkPieceBytes,
   decodeGrpcMessage,
   encodeGrpcMessage,
   isEndedByPeer,

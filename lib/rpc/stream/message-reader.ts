@@ -33,7 +33,7 @@ export async function* readMessages(
   let envelopeLength = 0;
   let message: MessageBuffer | undefined;
   try {
-    for await (const bytes of chunksOf(stream, options.signal)) {
+    for await (const bytes of chunksOf(stream, { signal: options.signal })) {
       for (let at = 0; at < bytes.length; ) {
         if (message === undefined) {
           envelope[envelopeLength++] = bytes[at++] ?? 0;

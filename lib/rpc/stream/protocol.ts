@@ -9,6 +9,9 @@ export const servicePath = "/runner.v1.RunnerService/";
 /** Largest message either side takes, as in the peers that are deployed. */
 export const maxMessageBytes = 50 * 1024 * 1024;
 
+/** Bytes of a bulk message that we send. Deployed peers send 64 KiB, and take whatever is below their limit. */
+export const bulkPieceBytes = 256 * 1024;
+
 /** `grpc-message` is percent-encoded UTF-8. */
 export function encodeGrpcMessage(text: string): string {
   let encoded = "";

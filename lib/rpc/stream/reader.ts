@@ -46,7 +46,7 @@ export class BulkReader {
 async function* read(stream: Http2Stream, options: BulkReaderOptions): AsyncGenerator<BulkEvent, undefined> {
   const parser = new BulkParser(options);
   try {
-    for await (const bytes of chunksOf(stream, options.signal)) {
+    for await (const bytes of chunksOf(stream, { signal: options.signal, bulk: true })) {
       options.onPiece?.(bytes.length, false);
       yield* parser.push(bytes);
       if (parser.inHead) options.onPiece?.(0, true);

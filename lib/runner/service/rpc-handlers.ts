@@ -86,7 +86,8 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       let arrived = false;
       try {
         const { infos } = stream;
-        for await (const { info, nar } of unpackNars({ infos, chunks: staged?.chunks ?? stream.chunks })) {
+        const chunks = staged?.chunks ?? stream.chunks;
+        for await (const { info, nar } of unpackNars({ infos, chunks }, { pieces: "lent" })) {
           const received = { info, nar: counted(staged?.pass(nar) ?? nar, counters) };
           await incoming.take(received, await caller.attempts(), { signal });
         }
@@ -168,7 +169,7 @@ async function sendPaths(
     "narBytesSent",
     infos.reduce((sum, info) => sum + info.narSize, 0),
   );
-  const packed = packNars(infos, (info) => store.narFromPath(info.path, { signal }));
+  const packed = packNars(infos, (info) => store.narFromPath(info.path, { signal, pieces: "lent" }));
   const [only, ...others] = infos;
   if (only === undefined || others.length > 0) return packed;
   // A single path may lie in a cache just as it is sent. It is opened when it is read, and not before.

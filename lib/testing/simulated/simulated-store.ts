@@ -82,7 +82,7 @@ export class SimulatedStore {
       narFromPath: (path) => this.#nar(life, path),
       addToStoreNar: async (info, nar, options) => {
         const chunks: Uint8Array[] = [];
-        for await (const chunk of nar) chunks.push(chunk);
+        for await (const chunk of nar) chunks.push(Buffer.from(chunk));
         await ask("addToStoreNar", () => this.#add(info, Buffer.concat(chunks), options?.repair === true));
       },
       addTextToStore: (name, contents) => ask("addTextToStore", () => this.#addDerivation(name, contents)),

@@ -58,5 +58,5 @@ export const stderrCode = {
 /** Results of activities that carry log lines. */
 export const resultCode = { buildLogLine: 101, postBuildLogLine: 107 } as const;
 
-/** Frames of an upload are at most this long. */
-export const maxFrameSize = 64 << 10;
+/** Frames of an upload are at most this long: a daemon keeps one whole. */
+export const maxFrameSize = 256 << 10;

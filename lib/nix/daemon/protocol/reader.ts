@@ -9,7 +9,7 @@ import { DaemonError } from "../error.js";
 
 /** Where bytes are pulled from. */
 export interface ByteSource {
-  /** The next bytes, at least one; `undefined` at the end. */
+  /** The next bytes, at least one; `undefined` at the end. They may be overwritten once it is called again. */
   read(): Promise<Uint8Array | undefined>;
 }
 
@@ -185,7 +185,8 @@ export class WireReader {
 
   async #exactly(length: number): Promise<Uint8Array> {
     if (this.buffered >= length) {
-      const value = this.#chunk.slice(this.#at, this.#at + length);
+      // A Buffer's own `slice` does not copy.
+      const value = Uint8Array.prototype.slice.call(this.#chunk, this.#at, this.#at + length);
       this.skip(length);
       return value;
     }
@@ -193,7 +194,7 @@ export class WireReader {
     for (let rest = length; rest > 0; ) {
       const available = await this.peek();
       const part = available.length > rest ? available.subarray(0, rest) : available;
-      parts.push(part);
+      parts.push(Buffer.from(part));
       this.skip(part.length);
       rest -= part.length;
     }
