@@ -232,6 +232,8 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
     const minutes = (): number => Number(new URL(page.url()).searchParams.get("minutes") ?? 60);
     const picture = page.locator(".lanes svg").first();
     await picture.waitFor();
+    // Of the machine that is shown, not of the whole farm.
+    expect(await page.locator(".answer").textContent()).toMatch(/^2\d % of 8 slots used/);
     await page.keyboard.press("+");
     await expect.poll(minutes).toBe(40);
     await page.keyboard.press("-");

@@ -190,8 +190,9 @@ function Answer({
   readonly timeline: ApiTimeline;
   readonly lanes: readonly MachineLanes[];
 }): JSX.Element {
-  const slots = timeline.machines.reduce((sum, machine) => sum + machine.slots, 0);
   const sizes = new Map(timeline.machines.map((machine) => [machine.name, machine.slots]));
+  // Of the machines that are shown.
+  const slots = lanes.reduce((sum, lane) => sum + (sizes.get(lane.name) ?? 1), 0);
   const busy = lanes.reduce((sum, lane) => sum + lane.used * (sizes.get(lane.name) ?? 1), 0);
   const [worst] = [...lanes].sort((a, b) => b.longestGap - a.longestGap);
   if (lanes.length === 0 || slots === 0) return <Mark tone="wait">No machine in this window.</Mark>;
