@@ -35,6 +35,8 @@ export interface MatchedQueue {
 export class MachinePool {
   readonly machines = new Map<MachineId, Machine>();
   readonly classes = new Map<string, MachineClass>();
+  /** Few, so that a machine that comes or goes does not cost a look at all others. */
+  readonly #tripped = new Set<Machine>();
   readonly #hooks: MachinePoolHooks;
   readonly #timers: Timers;
   #order: MachineOrder;
@@ -87,6 +89,7 @@ export class MachinePool {
   /** Forgets a machine and its timers. */
   remove(machine: Machine, now: number): void {
     machine.gone = true;
+    this.#tripped.delete(machine);
     const wasAble = machine.able;
     this.#leave(machine);
     this.machines.delete(machine.info.id);
@@ -112,6 +115,7 @@ export class MachinePool {
     machine.score = this.#order(machine);
     const needed = this.#judge(machine, now);
     machine.block = this.#blockOf(machine, now);
+    this.#noteTripped(machine);
 
     const isFree = machine.block === undefined;
     if (isFree && wasFree) cls.free.update(machine);
@@ -131,7 +135,9 @@ export class MachinePool {
   /** A fault counts against the machine, which is held when there are too many and others can do what it does. */
   blame(machine: Machine, seen: SeenFault, now: number, random: Random): boolean {
     const severity = severityOf(seen, this.#hasSubstitute(machine));
-    return machine.breaker.failed(seen, severity, this.#options.breaker, now, random);
+    const holds = machine.breaker.failed(seen, severity, this.#options.breaker, now, random);
+    if (!machine.gone) this.#noteTripped(machine);
+    return holds;
   }
 
   /** The best free machine for the head of a queue. */
@@ -202,9 +208,18 @@ export class MachinePool {
 
   /** Whether the others may be held depends on which machines are in service. */
   #rejudgeOthers(changed: Machine | undefined, now: number): void {
-    for (const machine of this.machines.values()) {
+    if (this.#tripped.size === 0) return;
+    for (const machine of [...this.#tripped].sort((a, b) => a.order - b.order)) {
       if (machine !== changed && machine.breaker.tripped) this.refresh(machine, now);
     }
+  }
+
+  #noteTripped(machine: Machine): void {
+    const { tripped } = machine.breaker;
+    if (tripped === machine.notedTripped) return;
+    machine.notedTripped = tripped;
+    if (tripped) this.#tripped.add(machine);
+    else this.#tripped.delete(machine);
   }
 
   #announce(machine: Machine, needed: boolean, now: number): void {

@@ -37,6 +37,8 @@ export class Machine implements MachineState, HeapItem {
   gone = false;
   disconnectedUntil: number | undefined;
   breaker = new CircuitBreaker();
+  /** Whether the pool knows that its breaker is tripped. */
+  notedTripped = false;
   /** Held, as it was said last. */
   saidHeld = false;
   /** Why its breaker was closed the last time. */

@@ -40,6 +40,13 @@ export function intersects(mask: JobsetMask, other: JobsetMask): boolean {
   return false;
 }
 
+/** Both have the same jobsets. */
+export function equalMasks(mask: JobsetMask, other: JobsetMask): boolean {
+  const words = Math.max(mask.length, other.length);
+  for (let word = 0; word < words; word++) if ((mask[word] ?? 0) !== (other[word] ?? 0)) return false;
+  return true;
+}
+
 /** Calls `visit` with the index of each jobset, ascending. */
 export function eachIndex(mask: JobsetMask, visit: (index: number) => void): void {
   for (let word = 0; word < mask.length; word++) {

@@ -15,7 +15,7 @@ import type { MachineId } from "../ids.js";
 import type { HeapItem } from "../indexed-heap.js";
 import type { MachineClass } from "../machines/machine.js";
 import type { Timer } from "../timers.js";
-import type { JobsetMask } from "./jobset-mask.js";
+import { equalMasks, type JobsetMask } from "./jobset-mask.js";
 import type { JobsetShares } from "./jobset-shares.js";
 import { type RankedNode, RankedTree } from "./ranked-tree.js";
 import type { RankedStep, StepOrder } from "./step-order.js";
@@ -54,6 +54,10 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   #tree: RankedTree<S>;
   /** The best step and the share it goes with, as of `#version` of the shares; undefined: to be found. */
   #head: S | undefined;
+  /** Jobsets of the steps with the highest global priority; undefined: to be found. */
+  #top: JobsetMask | undefined;
+  /** Those of them that have had least: the head is the first step of any of them. */
+  #lowest: JobsetMask = [];
   #share = 0;
   #version = -1;
 
@@ -75,8 +79,12 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
       return this.#head;
     }
     if (this.#head === undefined || this.#version !== this.#shares.version) {
-      const { share, jobsets } = this.#shares.lowestOf(this.#tree.topMask());
-      this.#head = this.#tree.firstOf(jobsets);
+      this.#top ??= this.#tree.topMask();
+      const { share, jobsets } = this.#shares.lowestOf(this.#top);
+      if (this.#head === undefined || !equalMasks(jobsets, this.#lowest)) {
+        this.#head = this.#tree.firstOf(jobsets);
+        this.#lowest = jobsets;
+      }
       this.#share = share;
       this.#version = this.#shares.version;
     }
@@ -92,7 +100,7 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
     step.queue = this;
     step.node = this.#tree.insert(step);
     this.size++;
-    this.#head = undefined;
+    this.#changed();
   }
 
   remove(step: S): void {
@@ -101,7 +109,12 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
     step.node = undefined;
     step.ordered = undefined;
     this.size--;
+    this.#changed();
+  }
+
+  #changed(): void {
     this.#head = undefined;
+    this.#top = undefined;
   }
 
   /** After the order of steps changed altogether. O(n log n). */
@@ -109,7 +122,7 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
     const steps = [...this.#tree];
     this.#tree = new RankedTree(this.#holder.order);
     for (const step of steps) step.node = this.#tree.insert(step);
-    this.#head = undefined;
+    this.#changed();
   }
 
   /** The head of this queue goes before that of the other. Queues without steps go last. */

@@ -1,0 +1,144 @@
+/**
+ * The scheduler alone with a queue of a million steps: 20 jobsets interleaved on one graph, 2,000 different priorities, a
+ * build of every step, 2,000 machines of 4 jobs. Seconds are those of the processor: on a machine that others use as
+ * well, the rest is not the scheduler's. The yardstick is a queue of a tenth in the same run.
+ *
+ * `dispatch [steps] [machines]`
+ */
+import { readFileSync } from "node:fs";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import {
+  type AttemptId,
+  attemptId,
+  buildId,
+  jobsetId,
+  type NewStep,
+  Scheduler,
+} from "../lib/scheduler/index.js";
+import { atLeast, atMost, type Benchmark, ratioAtMost } from "./benchmark.js";
+import { makeGraph, newStep } from "./derivation-graph.js";
+import { sameMachines } from "./farm-machines.js";
+
+const jobsets = 20;
+
+interface Costs {
+  readonly steps: number;
+  readonly addedPerSecond: number;
+  readonly bytesPerStep: number;
+  readonly eventsPerSecond: number;
+  readonly bumpsPerSecond: number;
+}
+
+/** Seconds that this thread has had a processor. */
+function processorSeconds(): number {
+  return Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[0]) / 1e9;
+}
+
+function collectGarbage(): void {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+}
+
+function stepsOf(count: number): NewStep[] {
+  const nodes = makeGraph({ steps: count, seed: 7 });
+  return nodes.map((node) =>
+    newStep(
+      node.name,
+      node,
+      node.inputs.map((input) => nodes[input]?.name ?? ""),
+    ),
+  );
+}
+
+/** Adds everything, bumps some builds, and builds it all. */
+function measure(count: number, machines: number): Costs {
+  const steps = stepsOf(count);
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  // As large as the times of a real runner, which do not fit into small integers.
+  let now = 1_800_000_000_000;
+  const scheduler = new Scheduler({ deadlines: { heartbeatMs: 0 } });
+  for (let index = 0; index < jobsets; index++) {
+    scheduler.upsertJobset({ id: jobsetId(index), project: "p", name: `j${index}`, shares: 100 + index });
+  }
+  let start = processorSeconds();
+  scheduler.addSteps(steps, now);
+  for (const [index, { id }] of steps.entries()) {
+    const priorities = { globalPriority: (index * 7919) % 2000, localPriority: 100 };
+    scheduler.addBuild(
+      { id: buildId(index + 1), jobset: jobsetId(index % jobsets), step: id, ...priorities, timestamp: 0 },
+      now,
+    );
+  }
+  scheduler.nextEventAt();
+  const addedPerSecond = count / (processorSeconds() - start);
+  collectGarbage();
+  const bytesPerStep = (process.memoryUsage().heapUsed - before) / count;
+
+  const bumps = 200;
+  start = processorSeconds();
+  for (let index = 0; index < bumps; index++) {
+    const id = buildId(1 + ((index * 7919) % count));
+    const globalPriority = 2001 + Math.floor(index / 20);
+    scheduler.setBuildPriority(id, { globalPriority, localPriority: 100 }, now);
+    scheduler.nextEventAt();
+  }
+  const bumpsPerSecond = bumps / (processorSeconds() - start);
+
+  for (const machine of sameMachines(machines, 4)) scheduler.addMachine(machine, now, () => 0);
+  const running: AttemptId[] = [];
+  let ended = 0;
+  let attempts = 0;
+  start = processorSeconds();
+  for (;;) {
+    now += 100;
+    for (const { attempt } of scheduler.assign(now, () => attemptId(`a${attempts++}`))) running.push(attempt);
+    const attempt = running[ended++];
+    if (attempt === undefined) break;
+    scheduler.acknowledged(attempt, now);
+    scheduler.complete(attempt, { kind: "succeeded" }, now, () => 0);
+    scheduler.advance(now, () => 0);
+  }
+  const eventsPerSecond = attempts / (processorSeconds() - start);
+  if (scheduler.sizes().steps > 0) throw new Error("not everything was built");
+  return { steps: count, addedPerSecond, bytesPerStep, eventsPerSecond, bumpsPerSecond };
+}
+
+export const run: Benchmark = async ([steps = "1000000", machines = "2000"]) => {
+  const count = Number(steps);
+  measure(Math.min(count, 5_000), Number(machines));
+  const small = measure(Math.ceil(count / 10), Number(machines));
+  const large = measure(count, Number(machines));
+  const tenth = (value: number) => ({ name: "a tenth of the queue", value });
+  return [
+    {
+      figure: "steps assigned and finished",
+      value: large.eventsPerSecond,
+      unit: "/s",
+      yardstick: tenth(small.eventsPerSecond),
+      goal: atLeast(150_000),
+    },
+    { figure: "heap of a step", value: large.bytesPerStep, unit: "B", goal: atMost(800) },
+    {
+      figure: "processor time of an event",
+      value: 1e6 / large.eventsPerSecond,
+      unit: "µs",
+      yardstick: tenth(1e6 / small.eventsPerSecond),
+      goal: ratioAtMost(1.5),
+    },
+    {
+      figure: "steps added",
+      value: large.addedPerSecond,
+      unit: "/s",
+      yardstick: tenth(small.addedPerSecond),
+    },
+    {
+      figure: "bumps of a build",
+      value: large.bumpsPerSecond,
+      unit: "/s",
+      yardstick: tenth(small.bumpsPerSecond),
+    },
+    { figure: "steps", value: count, unit: "" },
+  ];
+};
