@@ -86,8 +86,11 @@ function startNext(): void {
 for (let at = 0; at < joiningAtOnce; at++) startNext();
 let next = 0;
 let due = 0;
-const tickMs = 20;
+let at = performance.now();
 setInterval(() => {
-  for (due += (count * tickMs) / pingMs; due >= 1; due--) builders[next++ % builders.length]?.ping();
-}, tickMs);
+  const now = performance.now();
+  // By the clock: a late timer must not make pings rarer.
+  for (due += (count * (now - at)) / pingMs; due >= 1; due--) builders[next++ % builders.length]?.ping();
+  at = now;
+}, 20);
 process.on("disconnect", () => process.exit());

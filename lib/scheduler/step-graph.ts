@@ -65,7 +65,7 @@ export class StepGraph {
   remove(step: Step): readonly Step[] {
     step.removed = true;
     const { inputs } = step;
-    step.inputs = noItems();
+    step.inputs = noItems;
     this.edges -= inputs.length;
     for (const input of inputs) this.#lostDependent(input, step);
     this.steps.delete(step.id);
@@ -102,7 +102,7 @@ export class StepGraph {
    */
   leaveDependents(step: Step): readonly Step[] {
     const dependents = step.dependents.filter((dependent) => !dependent.removed);
-    step.dependents = noItems();
+    step.dependents = noItems;
     step.removedDependents = 0;
     this.edges -= dependents.length;
     for (const dependent of dependents) dependent.inputs = withoutItem(dependent.inputs, step);
@@ -116,7 +116,7 @@ export class StepGraph {
   }
 
   removeBuild(step: Step, build: Build): void {
-    step.builds = step.builds.length === 1 ? noItems() : step.builds.filter((other) => other !== build);
+    step.builds = step.builds.length === 1 ? noItems : step.builds.filter((other) => other !== build);
     step.stale = true;
     this.#dirty.push(step);
   }
@@ -186,7 +186,7 @@ export class StepGraph {
     input.removedDependents++;
     if (input.removedDependents * 2 > input.dependents.length) {
       input.dependents =
-        input.dependentsLeft === 0 ? noItems() : input.dependents.filter(({ removed }) => !removed);
+        input.dependentsLeft === 0 ? noItems : input.dependents.filter(({ removed }) => !removed);
       input.removedDependents = 0;
     }
     if (dependent.keys.wanted || dependent.criticalPath > 0) input.stale = true;

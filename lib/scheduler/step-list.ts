@@ -4,16 +4,11 @@
  * the same.
  */
 
-/** Made by taking an object out, so that the engine handles it as it does lists of objects. */
-const empty: readonly never[] = [{}].filter(() => false) as never[];
+/** The list without items. Made by taking an object out, so that the engine handles it as it does lists of objects. */
+export const noItems: readonly never[] = [{}].filter(() => false) as never[];
 
 /** From this length on, spare room is small in proportion. */
 const long = 16;
-
-/** The list without items. */
-export function noItems<T>(): readonly T[] {
-  return empty;
-}
 
 /** The list with one more item; use the result instead of `list`. */
 export function withItem<T>(list: readonly T[], item: T): readonly T[] {
@@ -27,7 +22,7 @@ export function withItem<T>(list: readonly T[], item: T): readonly T[] {
 export function withoutItem<T>(list: readonly T[], item: T): readonly T[] {
   const index = list.indexOf(item);
   if (index < 0) return list;
-  if (list.length === 1) return empty;
+  if (list.length === 1) return noItems;
   const items = list as T[];
   const last = items.pop();
   if (last !== undefined && index < items.length) items[index] = last;

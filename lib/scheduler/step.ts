@@ -113,12 +113,12 @@ export class Step implements QueuedStep<Step> {
   readonly name: string;
 
   // Written by StepGraph: how it hangs in the graph.
-  inputs: readonly Step[] = noItems();
+  inputs: readonly Step[] = noItems;
   /** With those that were removed and not yet taken out: pass over them. */
-  dependents: readonly Step[] = noItems();
+  dependents: readonly Step[] = noItems;
   /** How many of `dependents` were removed. */
   removedDependents = 0;
-  builds: readonly Build[] = noItems();
+  builds: readonly Build[] = noItems;
   /** Larger than that of every input: the order in which changes travel down. */
   height = 0;
   removed = false;
@@ -284,7 +284,7 @@ export class Step implements QueuedStep<Step> {
 
   /** Chains of output names to follow once `input` is built. */
   chainsOf(input: Step): Chains {
-    return this.#past?.chains?.get(input) ?? noItems();
+    return this.#past?.chains?.get(input) ?? noItems;
   }
 
   addChain(input: Step, chain: readonly string[]): void {
