@@ -151,9 +151,10 @@ function partialSuccess(text: string): { readonly rejected: number; readonly mes
       readonly partialSuccess?: { readonly rejectedSpans?: unknown; readonly errorMessage?: unknown };
     };
     const rejected = Number(partial?.rejectedSpans ?? 0);
+    const message = partial?.errorMessage;
     return {
       rejected: Number.isSafeInteger(rejected) && rejected > 0 ? rejected : 0,
-      message: String(partial?.errorMessage ?? "").slice(0, 500),
+      message: typeof message === "string" ? message.slice(0, 500) : "",
     };
   } catch {
     return { rejected: 0, message: "" };

@@ -65,16 +65,12 @@ function attributesOf(attributes: Attributes) {
 }
 
 function anyValue(value: AttributeValue): object {
-  switch (typeof value) {
-    case "string":
-      return { stringValue: cut(value) };
-    case "boolean":
-      return { boolValue: value };
-    case "number":
-      return Number.isSafeInteger(value) ? { intValue: String(value) } : { doubleValue: value };
-    case "object":
-      return { arrayValue: { values: value.map((text) => ({ stringValue: cut(text) })) } };
+  if (typeof value === "string") return { stringValue: cut(value) };
+  if (typeof value === "boolean") return { boolValue: value };
+  if (typeof value === "number") {
+    return Number.isSafeInteger(value) ? { intValue: String(value) } : { doubleValue: value };
   }
+  return { arrayValue: { values: value.map((text) => ({ stringValue: cut(text) })) } };
 }
 
 function cut(text: string): string {

@@ -110,7 +110,14 @@ export class RunnerSpans {
       case "buildRemoved":
         this.#buildRemoved(event);
         break;
-      default:
+      case "stepProgress":
+      case "buildStarted":
+      case "machineJoined":
+      case "machineLeft":
+      case "machineHeld":
+      case "machineReleased":
+      case "uploadRetried":
+      case "problem":
         break;
     }
   }
