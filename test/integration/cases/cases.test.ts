@@ -18,6 +18,12 @@ describe("with default settings", () => {
     "10-machine-has-the-output",
     "11-derivation-features",
   ])("%s", (name) => runCase(pair(), name));
+});
+
+describe("with outputs addressed by git hashes", () => {
+  // Nix 2.24 and newer; older ones do not know the feature and say so in a warning.
+  const nixConf = "extra-experimental-features = git-hashing";
+  const pair = usePair(async () => ({ databaseUrl: await testDatabase(), nixConf, builders: [{ nixConf }] }));
 
   test("03-git-hashes", async ({ skip }) => {
     const lacks = await nixLacks(pair(), "03-git-hashes");
