@@ -5,6 +5,7 @@ import type { ApiCost, ApiTry } from "../../lib/status/api/types.js";
 import { expectRight, knownBuild, type Truth, truthOf } from "../support/known-build.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
+import { complaintsAbout, hasPromtool, namesIn } from "../support/promtool.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
@@ -91,3 +92,21 @@ test("a build of known cost has it in the API, the metrics and the journal", asy
     truth,
   );
 }, 180_000);
+
+test.skipIf(!hasPromtool)(
+  "promtool has no complaint about a name of ours in what a live runner answers",
+  async () => {
+    const text = await (await fetch(`${pair().statusUrl}/metrics`)).text();
+    const { all, own } = complaintsAbout(text);
+    expect(all.length).toBeGreaterThan(10);
+    expect(own).toEqual([]);
+    // Machines, stores and results are there, so it was not the answer of a runner that has done nothing.
+    expect(namesIn(text)).toEqual(
+      expect.arrayContaining([
+        "hydraqueuerunner_step_cpu_seconds",
+        "hydraqueuerunner_step_duration_seconds",
+        "hydraqueuerunner_machine_held_until_timestamp",
+      ]),
+    );
+  },
+);
