@@ -46,6 +46,8 @@ export interface RunnerSpansOptions {
 
 /** A step from its first try to its end. */
 interface StepTrace {
+  /** The build that it is accounted to. */
+  readonly build: number;
   readonly context: SpanContext;
   readonly parent: SpanContext;
   /** Of the try under way. */
@@ -319,9 +321,10 @@ export class RunnerSpans {
 
   /** Undefined when no build wants the step, so that it has no trace to be in. */
   #stepOf(event: EventStep): StepTrace | undefined {
-    const known = this.#steps.get(event.drv);
-    if (known !== undefined) return known;
     const { build, project, jobset, job } = event;
+    const known = this.#steps.get(event.drv);
+    // Between two tries its build may have left, and another one may want it.
+    if (known !== undefined && known.build === build) return known;
     if (build === undefined || project === undefined || jobset === undefined || job === undefined) {
       return undefined;
     }
@@ -332,6 +335,7 @@ export class RunnerSpans {
     }
     const context = childOf(parent);
     const step: StepTrace = {
+      build,
       context,
       parent,
       attempt: childOf(context),

@@ -156,6 +156,38 @@ it("each try is a wait and an attempt", () => {
   expect(new Set(ids).size).toBe(ids.length);
 });
 
+it("a step whose build left after a try, and that another build wants later, goes on in the trace of that one", () => {
+  const other = { build: 8, project: "p", jobset: "j", job: "again", ownBuilds: [8] };
+  const spans = spansOf([
+    { ...started, at: 200, try: 1, waitedMs: 0 },
+    {
+      type: "stepRetried",
+      ...step,
+      machine,
+      at: 300,
+      try: 1,
+      reason: "disk full",
+      retryAt: 400,
+      counts: true,
+      started: true,
+      times: times(200, 300),
+    },
+    { type: "buildRemoved", at: 310, ...build },
+    { ...started, ...other, at: 450, try: 2, waitedMs: 0 },
+    { ...finished, ...other, at: 500, tries: 2, outcome: { kind: "succeeded" }, times: times(450, 490) },
+    { type: "stepRecorded", at: 520, ...step, ...other, machine, try: 2, ms: 30 },
+    { type: "buildFinished", at: 520, ...build, ...other, status: 0, durationMs: 50, cached: false },
+  ]);
+  const traces = new Map<string, string[]>();
+  for (const { context, name } of spans) {
+    traces.set(context.traceId, [...(traces.get(context.traceId) ?? []), name]);
+  }
+  expect([...traces.values()]).toEqual([
+    ["queue wait", "attempt", "BUILD p:j:hello"],
+    ["queue wait", "attempt", "record", "hello-1.0", "BUILD p:j:again"],
+  ]);
+});
+
 it("a step that is never tried is a span all the same", () => {
   const spans = spansOf([
     {
