@@ -61,6 +61,8 @@ interface StepTrace {
 interface EndedStep {
   readonly step: StepTrace;
   details: SpanDetails | undefined;
+  /** Builds whose own step it is: they are not over before it is. */
+  readonly builds: ((recordedAt: number) => void)[];
 }
 
 /** Builds and steps of which something is known at most; far more than a runner works at. */
@@ -167,7 +169,7 @@ export class RunnerSpans {
     };
     const before = this.#ended.get(event.drv);
     if (before !== undefined) this.#emitStep(before, 0);
-    const ended = { step, details };
+    const ended: EndedStep = { step, details, builds: [] };
     this.#ended.set(event.drv, ended);
     // Only the end of a try is said to be recorded.
     if (times === undefined) this.#emitStep(ended, 0);
@@ -188,6 +190,7 @@ export class RunnerSpans {
     if (details === undefined) return;
     ended.details = undefined;
     this.#emit(step.context, step.parent, { ...details, endMs: Math.max(details.endMs, at) });
+    for (const end of ended.builds) end(at);
   }
 
   /** The wait for a machine and the try on it. */
@@ -272,23 +275,28 @@ export class RunnerSpans {
   #buildFinished(event: BuildFinished): void {
     const result = resultOfBuild(event.status);
     const name = statusName(event.status);
+    const ended = this.#ended.get(event.drv);
     // A step that was built for another build has its span there.
-    const step = this.#ended.get(event.drv)?.step ?? this.#steps.get(event.drv);
+    const step = ended?.step ?? this.#steps.get(event.drv);
     const root = this.#endBuild(event);
-    this.#emit(root, undefined, {
-      name: `BUILD ${jobOf(event)}`,
-      kind: "server",
-      startMs: event.queuedAt,
-      endMs: event.at,
-      error: errorOfResult(result, name),
-      links: step === undefined || step.context.traceId === root.traceId ? [] : [step.context],
-      attributes: {
-        ...this.#runOf(event, result),
-        "error.type": errorOfResult(result, name),
-        "hydra.build.status": event.status,
-        "hydra.build.cached": event.cached,
-      },
-    });
+    const emit = (recordedAt: number): void =>
+      this.#emit(root, undefined, {
+        name: `BUILD ${jobOf(event)}`,
+        kind: "server",
+        startMs: event.queuedAt,
+        endMs: Math.max(event.at, recordedAt),
+        error: errorOfResult(result, name),
+        links: step === undefined || step.context.traceId === root.traceId ? [] : [step.context],
+        attributes: {
+          ...this.#runOf(event, result),
+          "error.type": errorOfResult(result, name),
+          "hydra.build.status": event.status,
+          "hydra.build.cached": event.cached,
+        },
+      });
+    // The end of its step is told a moment later, and is a part of it.
+    if (ended?.details === undefined) emit(event.at);
+    else ended.builds.push(emit);
   }
 
   #buildRemoved(event: BuildRemoved): void {

@@ -19,8 +19,9 @@ let store: DaemonStore;
 let builderStore: DaemonStore;
 
 beforeAll(async () => {
-import { mkdtemp, rm } from "node:fs/promises";
-import { join } from "node:path";
+  // Bytes that are read and written are counted where there is a disk below.
+  directory = await mkdtemp(join(diskFolder(), "build-resources-"));
+  const extraConf = knownBuild.nixConf;
   nix = await startNixStore({ directory, name: "runner" });
   builderNix = await startNixStore({ directory, name: "builder", extraConf });
   store = await DaemonStore.open({ remote: nix.remote, env: nix.env });

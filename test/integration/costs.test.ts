@@ -6,11 +6,14 @@ import { expectRight, knownBuild, type Truth, truthOf } from "../support/known-b
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
 import { complaintsAbout, hasPromtool, namesIn } from "../support/promtool.js";
+import { diskFolder } from "../support/temporary-folder.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
 const pair = usePair(async () => ({
   databaseUrl: await testDatabase(),
+  // Bytes that are read and written are counted where there is a disk below.
+  parent: diskFolder(),
   builders: [{ nixConf: knownBuild.nixConf }],
 }));
 

@@ -48,6 +48,8 @@ export interface PairBuilderOptions {
 }
 
 export interface PairOptions {
+  /** Folder to make its own in. Default: that of temporary files, which may be in memory. */
+  readonly parent?: string;
   /** A fresh database with Hydra's schema. */
   readonly databaseUrl: string;
   /** Default: one. */
@@ -158,7 +160,7 @@ export class Pair implements AsyncDisposable {
     const stops: (() => Promise<unknown>)[] = [];
     let pair: Pair | undefined;
     try {
-      const folder = await mkdtemp(join(tmpdir(), "hydra-pair-"));
+      const folder = await mkdtemp(join(options.parent ?? tmpdir(), "hydra-pair-"));
       stops.push(() => rm(folder, { recursive: true, force: true, maxRetries: 5 }));
       await mkdir(join(folder, "cache"));
       const newStore = async (

@@ -76,9 +76,9 @@ describe("a build with one step", () => {
       "attempt > inputs 330-430",
       "hello-1.0 > cache upload 895-900 ! away",
       "hello-1.0 > cache upload 910-940",
-      "- > BUILD p:j:hello 100-950",
       "hello-1.0 > record 880-955",
       "BUILD p:j:hello > hello-1.0 150-955",
+      "- > BUILD p:j:hello 100-955",
     ]);
   });
 

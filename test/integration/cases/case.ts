@@ -42,10 +42,10 @@ export interface ExpectedCase {
   readonly leftInQueue?: number;
 }
 
-/** Why the Nix on PATH cannot evaluate a case; undefined: it can. */
-export async function nixLacks(pair: Pair, name: string): Promise<string | undefined> {
+/** Why the Nix on PATH cannot build an expression by itself, without us; undefined: it can. */
+export async function nixLacks(pair: Pair, expression: string): Promise<string | undefined> {
   try {
-    await pair.store.run("nix-instantiate", [join(folder, name, "case.nix")]);
+    await pair.builder().store.run("nix-build", ["--no-out-link", "-E", expression]);
     return undefined;
   } catch (error) {
     return /error: ([^\n]*)/.exec(error instanceof Error ? error.message : String(error))?.[1] ?? "unknown";

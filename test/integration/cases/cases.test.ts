@@ -1,5 +1,6 @@
 // Cases made after public bug reports, each with the database and the cache it must lead to, on farms of one builder.
 import { describe, test } from "vitest";
+import { shellDerivation } from "../../support/nix.js";
 import { usePair } from "../../support/pair.js";
 import { testDatabase } from "../../support/test-database.js";
 import { nixLacks, runCase } from "./case.js";
@@ -26,8 +27,14 @@ describe("with outputs addressed by git hashes", () => {
   const pair = usePair(async () => ({ databaseUrl: await testDatabase(), nixConf, builders: [{ nixConf }] }));
 
   test("03-git-hashes", async ({ skip }) => {
-    const lacks = await nixLacks(pair(), "03-git-hashes");
-    if (lacks !== undefined) skip(`this Nix cannot evaluate the case: ${lacks}`);
+    // Nix 2.8 does not know such outputs; 2.26.3 evaluates them, and fails with an error of its own when it builds them.
+    const probe = shellDerivation(
+      "probe",
+      "printf probe > $out",
+      '__contentAddressed = true; outputHashMode = "git"; outputHashAlgo = "sha1";',
+    );
+    const lacks = await nixLacks(pair(), probe);
+    if (lacks !== undefined) skip(`this Nix cannot build outputs addressed by git hashes: ${lacks}`);
     await runCase(pair(), "03-git-hashes");
   });
 });
