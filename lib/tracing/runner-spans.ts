@@ -294,7 +294,7 @@ export class RunnerSpans {
           "hydra.build.cached": event.cached,
         },
       });
-    // The end of its step is told a moment later, and is a part of it.
+    // The event for the end of its step comes a moment later.
     if (ended?.details === undefined) emit(event.at);
     else ended.builds.push(emit);
   }
