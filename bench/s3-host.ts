@@ -9,6 +9,6 @@ export interface S3Host {
   readonly secretAccessKey: string;
 }
 
-const server = await startS3Server({ buckets: ["ours", "yardstick"] });
+const server = await startS3Server({ buckets: ["cache"] });
 const host: S3Host = { url: server.url, ...server.keys };
 parentPort?.postMessage(host);

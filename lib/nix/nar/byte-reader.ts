@@ -5,16 +5,10 @@ export class ByteReader {
   readonly #source: AsyncIterator<Uint8Array>;
   #chunk: Uint8Array = new Uint8Array(0);
   #offset = 0;
-  #position = 0;
   #ended = false;
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#source = source[Symbol.asyncIterator]();
-  }
-
-  /** Bytes taken so far. */
-  get position(): number {
-    return this.#position;
   }
 
   /** The next bytes, at least one and at most `limit`; undefined at the end of the stream. No copy is made. */
@@ -32,25 +26,7 @@ export class ByteReader {
     const end = Math.min(this.#chunk.length, this.#offset + limit);
     const part = this.#chunk.subarray(this.#offset, end);
     this.#offset = end;
-    this.#position += part.length;
     return part;
-  }
-
-  /** Exactly `size` bytes in one piece, or undefined when the stream ends first. For small sizes only. */
-  async exactly(size: number): Promise<Uint8Array | undefined> {
-    if (size === 0) return new Uint8Array(0);
-    const first = await this.some(size);
-    if (first === undefined || first.length === size) return first;
-    const whole = new Uint8Array(size);
-    whole.set(first);
-    let filled = first.length;
-    while (filled < size) {
-      const more = await this.some(size - filled);
-      if (more === undefined) return undefined;
-      whole.set(more, filled);
-      filled += more.length;
-    }
-    return whole;
   }
 
   /** Whether the stream is over; waits for more data or for the end. */
