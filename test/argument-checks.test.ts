@@ -1,5 +1,6 @@
 // Callers without a type checker: what they pass wrongly is an error of ours that names it, where they pass it, and never
 // a TypeError from inside, or a silence until the value is used.
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import {
   binaryCacheOn,
@@ -10,33 +11,57 @@ import {
   UploadQueue,
 } from "../lib/binary-cache/index.js";
 import { BuilderClient, runnerGateways } from "../lib/builder/index.js";
-import { compress, decompress } from "../lib/compression/index.js";
+import { compress, decompress, parseCompressionMethod } from "../lib/compression/index.js";
 import { defineBuilderConfig, defineQueueRunnerConfig } from "../lib/config/index.js";
 import { EmbeddedPostgres, HydraDatabase, openHydraDatabase } from "../lib/database/index.js";
 import { HydraError } from "../lib/errors.js";
-import { createLogger } from "../lib/log.js";
+import { createLogger, loggerOn } from "../lib/log.js";
 import {
   createHasher,
   decodeNix32,
+  dumpPath,
   encodeNix32,
+  findInListing,
+  generateSecretKey,
+  HashedStream,
   hashBytes,
+  isStorePath,
   makeHash,
+  newNarInfo,
   openStore,
   PublicKey,
   parseAnyStorePath,
   parseContentAddress,
+  parseDerivation,
   parseFullStorePath,
   parseHash,
   parseNar,
+  parseNarInfo,
   parseStoreDir,
   parseStorePath,
+  printStorePath,
+  restoreNar,
   Signer,
+  storePathName,
+  verifySignature,
 } from "../lib/nix/index.js";
-import { connectRunner, RunnerServer } from "../lib/rpc/index.js";
+import { connectRunner, parseEndpoint, parseListenAddress, RunnerServer } from "../lib/rpc/index.js";
 import { LogStore, QueueRunner } from "../lib/runner/index.js";
-import { defaultOptions, MachinePool, mergeOptions, Scheduler, Timers } from "../lib/scheduler/index.js";
+import {
+  attemptId,
+  defaultOptions,
+  MachinePool,
+  machineId,
+  mergeOptions,
+  newBuild,
+  newMachine,
+  newStep,
+  Scheduler,
+  stepId,
+  Timers,
+} from "../lib/scheduler/index.js";
 import { HostNames, StatusRouter, StatusServer, statusFetch, statusHandler } from "../lib/status/index.js";
-import { exportTrace, parseTrace, replay } from "../lib/testing/index.js";
+import { exportTrace, parseTrace, replay, simulateFarm } from "../lib/testing/index.js";
 
 const wrong: Readonly<Record<string, unknown>> = {
   undefined: undefined,
@@ -55,6 +80,7 @@ type Call = (value: never) => unknown;
 const settings = defineBuilderConfig();
 const store = { storeDir: "/nix/store" } as never;
 const gateways = [{ address: "a", connect: (): never => expect.unreachable() }];
+const thisFile = fileURLToPath(import.meta.url);
 const dir = parseStoreDir("/nix/store");
 const bucket = parseCacheUri("s3://bucket").settings;
 const drain = async (source: AsyncIterable<unknown>): Promise<void> => {
@@ -87,6 +113,32 @@ const table: readonly (readonly [name: string, call: Call, right?: readonly stri
     ["undefined", "a number"],
   ],
   ["Scheduler noticed", (value) => new Scheduler({}, value), ["undefined", "a function"]],
+  ["newStep", (value) => newStep(value)],
+  ["newBuild", (value) => newBuild(value)],
+  ["newMachine", (value) => newMachine(value)],
+  ["stepId", (value) => stepId(value), ["a string"]],
+  ["machineId", (value) => machineId(value), ["a string"]],
+  ["attemptId", (value) => attemptId(value), ["a string"]],
+  ["Scheduler.upsertJobset", (value) => new Scheduler().upsertJobset(value)],
+  ["Scheduler.loadJobsetUsage", (value) => new Scheduler().loadJobsetUsage(1 as never, value, 0)],
+  ["Scheduler.addSteps", (value) => new Scheduler().addSteps(value, 0), ["a list"]],
+  ["Scheduler.addSteps now", (value) => new Scheduler().addSteps([], value), ["a number"]],
+  ["Scheduler.addBuild", (value) => new Scheduler().addBuild(value, 0)],
+  ["Scheduler.setBuildPriority", (value) => new Scheduler().setBuildPriority(1 as never, value, 0)],
+  ["Scheduler.dropUnneeded", (value) => new Scheduler().dropUnneeded(value, 0), ["a list"]],
+  ["Scheduler.replaceStep", (value) => new Scheduler().replaceStep(stepId("a"), value, 0)],
+  ["Scheduler.addInputs", (value) => new Scheduler().addInputs(stepId("a"), value, 0)],
+  ["Scheduler.addMachine", (value) => new Scheduler().addMachine(value, 0, () => 0)],
+  ["Scheduler.updateMachine", (value) => new Scheduler().updateMachine(machineId("m"), value, 0)],
+  [
+    "Scheduler.removeMachine",
+    (value) => new Scheduler().removeMachine(machineId("m"), 0, value),
+    ["a function"],
+  ],
+  ["Scheduler.assign", (value) => new Scheduler().assign(0, value), ["a function"]],
+  ["Scheduler.adoptAttempt", (value) => new Scheduler().adoptAttempt(value, 0)],
+  ["Scheduler.complete", (value) => new Scheduler().complete(attemptId("a"), value, 0, () => 0)],
+  ["Scheduler.advance", (value) => new Scheduler().advance(0, value), ["a function"]],
   ["mergeOptions", (value) => mergeOptions(defaultOptions, value), ["an object"]],
   ["new MachinePool", (value) => new MachinePool(value, new Timers(), {} as never)],
   ["MachinePool timers", (value) => new MachinePool(defaultOptions, value, {} as never)],
@@ -101,6 +153,23 @@ const table: readonly (readonly [name: string, call: Call, right?: readonly stri
   ["parseFullStorePath", (value) => parseFullStorePath(dir, value)],
   ["parseAnyStorePath", (value) => parseAnyStorePath(dir, value)],
   ["parseHash", (value) => parseHash(value)],
+  ["storePathName", (value) => storePathName(value), ["a string"]],
+  ["printStorePath", (value) => printStorePath(dir, value), ["a string"]],
+  ["isStorePath", (value) => expect(isStorePath(value)).toBe(false), Object.keys(wrong)],
+  ["parseDerivation", (value) => parseDerivation(dir, "a", value)],
+  ["parseDerivation dir", (value) => parseDerivation(value, "a", new Uint8Array())],
+  ["parseNarInfo", (value) => parseNarInfo(dir, value)],
+  [
+    "findInListing",
+    (value) => findInListing({ type: "directory", entries: new Map() } as never, value),
+    ["a string"],
+  ],
+  ["dumpPath", (value) => drain(dumpPath(value === "text" ? (thisFile as never) : value)), ["a string"]],
+  ["restoreNar", (value) => restoreNar(value, "/absent")],
+  ["verifySignature", (value) => verifySignature(dir, value, []), ["an object"]],
+  ["newNarInfo", (value) => newNarInfo(value)],
+  ["generateSecretKey", (value) => generateSecretKey(value), ["a string"]],
+  ["new HashedStream", (value) => new HashedStream(value)],
   ["parseContentAddress", (value) => parseContentAddress(value)],
   ["decodeNix32", (value) => decodeNix32(value)],
   ["encodeNix32", (value) => encodeNix32(value)],
@@ -140,6 +209,15 @@ const table: readonly (readonly [name: string, call: Call, right?: readonly stri
   ["createLogger level", (value) => createLogger({ target: "t", level: value }), ["undefined"]],
   ["defineQueueRunnerConfig", (value) => defineQueueRunnerConfig(value), ["undefined", "an object"]],
   ["defineBuilderConfig", (value) => defineBuilderConfig(value), ["undefined", "an object"]],
+  ["BuilderClient.open", (value) => BuilderClient.open(value)],
+  ["BuilderClient.open runners", (value) => BuilderClient.open({ runners: value, store })],
+  ["parseEndpoint", (value) => parseEndpoint(value, undefined)],
+  ["parseListenAddress", (value) => parseListenAddress(value)],
+  ["parseCompressionMethod", (value) => parseCompressionMethod(value), ["a string"]],
+  ["loggerOn", (value) => loggerOn(value), ["a function"]],
+  ["simulateFarm", (value) => simulateFarm(value)],
+  ["simulateFarm packages", (value) => simulateFarm({ packages: value }), ["an object"]],
+  ["simulateFarm caches", (value) => simulateFarm({ packages: {}, caches: value }), ["undefined", "a list"]],
   ["parseTrace", (value) => parseTrace(value)],
   ["replay", (value) => replay(value)],
   ["replay policy", (value) => replay(trace, value), ["undefined", "an object"]],

@@ -1,4 +1,5 @@
 /** Names of the compression methods, as narinfos and Content-Encoding headers write them. */
+import { aText, checkArgument } from "../argument-checks.js";
 
 /** All methods; the order means nothing. `gzip` is for reading caches of others: Nix does not write it. */
 export const compressionMethods = ["none", "xz", "zstd", "br", "bzip2", "gzip"] as const;
@@ -39,6 +40,7 @@ export function isCompressionMethod(text: string): text is CompressionMethod {
 
 /** A method by any of its names (`zst` and `bz2` are taken as well, in any case); undefined when it is not known. */
 export function parseCompressionMethod(text: string): CompressionMethod | undefined {
+  checkArgument("parseCompressionMethod", "text", text, aText);
   const name = text.trim().toLowerCase();
   if (name === "zst") return "zstd";
   if (name === "bz2") return "bzip2";

@@ -2,6 +2,7 @@
  * Log filters: comma-separated directives `level` or `target=level`, as operators write them into `RUST_LOG`. Spans
  * and fields in brackets are accepted and ignored.
  */
+import { aText, checkArgument } from "../argument-checks.js";
 import { UsageError } from "../errors.js";
 import type { LogFormat } from "../log.js";
 import { type FilterLevel, filterLevels, type LevelOfTarget, LogLevels } from "../log-levels.js";
@@ -21,6 +22,7 @@ function parseLevel(text: string): FilterLevel | undefined {
 
 /** Undefined when the text is not a filter. An empty one lets errors through only. */
 export function parseLogFilter(text: string): LogFilter | undefined {
+  checkArgument("parseLogFilter", "text", text, aText);
   let level: FilterLevel | undefined;
   const targets = new Map<string, FilterLevel>();
   // Commas inside brackets belong to a span's fields.

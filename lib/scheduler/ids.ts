@@ -1,4 +1,5 @@
 /** Identities the scheduler speaks in. All are opaque to it; equality is all it needs. */
+import { aText, checkArgument } from "../argument-checks.js";
 import type { Brand } from "../brand.js";
 
 /** Hydra's numeric build id. Lower means older, which decides ties between steps. */
@@ -24,15 +25,18 @@ export function jobsetId(value: number): JobsetId {
 
 /** Brands a UUID; letters become lower case. */
 export function machineId(value: string): MachineId {
+  checkArgument("machineId", "value", value, aText);
   return value.toLowerCase() as MachineId;
 }
 
 /** Brands a UUID; letters become lower case. */
 export function attemptId(value: string): AttemptId {
+  checkArgument("attemptId", "value", value, aText);
   return value.toLowerCase() as AttemptId;
 }
 
 /** Brands the base name of a derivation; not checked. */
 export function stepId(value: string): StepId {
+  checkArgument("stepId", "value", value, aText);
   return value as StepId;
 }

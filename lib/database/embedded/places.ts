@@ -1,7 +1,9 @@
 /** Files of an embedded server. Everything follows from the data folder, so other programs find the server as well. */
+
 import { createHash } from "node:crypto";
 import { lstat, mkdir, rmdir } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
+import { aText, checkArgument } from "../../argument-checks.js";
 import { DatabaseError } from "../errors.js";
 
 /** The PostgreSQL user that owns the database. */
@@ -50,6 +52,7 @@ export function embeddedPlaces(dataDir: string): EmbeddedPlaces {
 
 /** The address of the server that `openHydraDatabase` runs for `embedded:`. Whether it runs is not looked at. */
 export function embeddedDatabaseUrl(dataDir: string): string {
+  checkArgument("embeddedDatabaseUrl", "dataDir", dataDir, aText);
   return embeddedPlaces(dataDir).url;
 }
 

@@ -1,6 +1,6 @@
 /** `.narinfo` files of binary caches. */
 
-import { anAmount, anObject, aText, checkMembers, optional } from "../../argument-checks.js";
+import { anAmount, anObject, aText, checkArgument, checkMembers, optional } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { parseContentAddress, printContentAddress } from "../path/content-address.js";
 import { type Hash, parseHash, printHash } from "../path/hash.js";
@@ -53,6 +53,8 @@ export function newNarInfo(description: NarInfoDescription): NarInfo {
 
 /** The text, one `Key: value` per line, signatures sorted. */
 export function printNarInfo(dir: StoreDir, info: NarInfo): string {
+  checkArgument("printNarInfo", "dir", dir, aText);
+  checkArgument("printNarInfo", "info", info, anObject);
   const lines = [
     `StorePath: ${printStorePath(dir, info.path)}`,
     `URL: ${info.url}`,
@@ -83,6 +85,8 @@ function parseSize(text: string, key: string, line: number): number {
 
 /** @throws NixFormatError with the line number */
 export function parseNarInfo(dir: StoreDir, text: string): NarInfo {
+  checkArgument("parseNarInfo", "dir", dir, aText);
+  checkArgument("parseNarInfo", "text", text, aText);
   const fields = new Map<string, { readonly value: string; readonly line: number }>();
   const signatures: string[] = [];
   const once = new Set(["StorePath", "References", "CA"]);

@@ -9,7 +9,7 @@ import {
   verify,
 } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { aText, checkArgument } from "../../argument-checks.js";
+import { aList, anObject, aText, checkArgument } from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
 import { NixFormatError } from "../errors.js";
 import { printHash } from "../path/hash.js";
@@ -155,6 +155,9 @@ const mostChecked = 32;
  * 32 different ones count.
  */
 export function verifySignature(dir: StoreDir, info: ValidPathInfo, keys: readonly PublicKey[]): boolean {
+  checkArgument("verifySignature", "dir", dir, aText);
+  checkArgument("verifySignature", "info", info, anObject);
+  checkArgument("verifySignature", "keys", keys, aList);
   const names = new Set(keys.map((key) => key.name));
   const candidates = new Set<string>();
   for (const signature of info.signatures) {

@@ -1,5 +1,6 @@
 /** Reads the ATerm text of a derivation. Strict: what it accepts is written back byte for byte. */
 
+import { aText, checkArgument, someBytes } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringToText, bytesToByteString } from "../path/byte-string.js";
 import { makeFixedOutputPath, outputPathName, parseMethodAlgorithm } from "../path/content-address.js";
@@ -291,6 +292,9 @@ function unique<K, V>(cursor: Cursor, what: string, entries: readonly (readonly 
  * @throws NixFormatError with the position of the fault
  */
 export function parseDerivation(dir: StoreDir, name: string, text: Uint8Array | ByteString): Derivation {
+  checkArgument("parseDerivation", "dir", dir, aText);
+  checkArgument("parseDerivation", "name", name, aText);
+  if (typeof text !== "string") checkArgument("parseDerivation", "text", text, someBytes);
   const cursor = new Cursor(typeof text === "string" ? text : bytesToByteString(text));
   let versioned = false;
   if (cursor.accept("DrvWithVersion(")) {

@@ -1,5 +1,6 @@
 /** What is in a NAR, as binary caches publish it beside the NAR (`<hash>.ls`). */
 
+import { anObject, aText, checkArgument } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringToText } from "../path/byte-string.js";
 import type { NarEvent } from "./parser.js";
@@ -123,6 +124,8 @@ export function printListing(root: NarListing): string {
 
 /** Finds a node by its path (`nix-support/failed`). */
 export function findInListing(root: NarListing, path: string): NarListing | undefined {
+  checkArgument("findInListing", "root", root, anObject);
+  checkArgument("findInListing", "path", path, aText);
   let node: NarListing | undefined = root;
   for (const part of path.split("/")) {
     if (part === "") continue;

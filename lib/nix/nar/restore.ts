@@ -1,6 +1,8 @@
 /** Unpacks NARs to disk. */
+
 import { constants } from "node:fs";
 import { type FileHandle, mkdir, open, symlink } from "node:fs/promises";
+import { aStream, aText, checkArgument } from "../../argument-checks.js";
 import { type ByteString, byteStringToBytes } from "../path/byte-string.js";
 import { parseNar } from "./parser.js";
 
@@ -27,6 +29,8 @@ export async function restoreNar(
   destination: string,
   options?: { readonly signal?: AbortSignal },
 ): Promise<void> {
+  checkArgument("restoreNar", "nar", nar, aStream);
+  checkArgument("restoreNar", "destination", destination, aText);
   const root = Buffer.from(destination);
   const locate = (path: ByteString): Buffer =>
     path === "" ? root : Buffer.concat([root, Buffer.from("/"), byteStringToBytes(path)]);

@@ -1,6 +1,8 @@
 /** Writes NARs: of a tree in the file system, or piece by piece. */
+
 import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, readlink } from "node:fs/promises";
+import { aText, checkArgument } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringFromText, bytesToByteString } from "../path/byte-string.js";
 
@@ -54,6 +56,7 @@ export async function* dumpPath(
   path: string,
   options?: { readonly signal?: AbortSignal },
 ): AsyncGenerator<Uint8Array> {
+  checkArgument("dumpPath", "path", path, aText);
   yield* packed(dumpPieces(Buffer.from(path), options?.signal));
 }
 

@@ -30,6 +30,7 @@ export function parseStoreDir(text: string): StoreDir {
 
 /** Why a name cannot be the name of a store path, or undefined when it can. */
 export function storePathNameFault(name: string): string | undefined {
+  checkArgument("storePathNameFault", "name", name, aText);
   if (!namePart.test(name)) return "names have 1 to 211 of the characters A-Z a-z 0-9 + - . _ ? =";
   if (name === "." || name === ".." || name.startsWith(".-") || name.startsWith("..-")) {
     return "names must not be '.' or '..' or begin with '.-' or '..-'";
@@ -69,21 +70,25 @@ export function parseAnyStorePath(dir: StoreDir, text: string): StorePath {
 
 /** Whether a text is the base name of a store path. */
 export function isStorePath(baseName: string): baseName is StorePath {
-  return wholePath.test(baseName);
+  return typeof baseName === "string" && wholePath.test(baseName);
 }
 
 /** The full path. */
 export function printStorePath(dir: StoreDir, path: StorePath): string {
+  checkArgument("printStorePath", "dir", dir, aText);
+  checkArgument("printStorePath", "path", path, aText);
   return `${dir}/${path}`;
 }
 
 /** The 32 digits in front. */
 export function storePathHashPart(path: StorePath): string {
+  checkArgument("storePathHashPart", "path", path, aText);
   return path.slice(0, 32);
 }
 
 /** What follows the hash and the dash. */
 export function storePathName(path: StorePath): string {
+  checkArgument("storePathName", "path", path, aText);
   return path.slice(33);
 }
 

@@ -1,6 +1,8 @@
 /** Where a runner is: `http://host:port`, `https://host:port`, `unix://<path>`, or the path of a Unix socket. */
+
 import * as http2 from "node:http2";
 import { connect as connectSocket } from "node:net";
+import { aText, checkArgument } from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
 
 /** PEM texts. Used with `https` only. */
@@ -25,6 +27,7 @@ export interface Endpoint {
 
 /** @throws UsageError */
 export function parseEndpoint(text: string, tls: ClientTlsOptions | undefined): Endpoint {
+  checkArgument("parseEndpoint", "text", text, aText);
   const path = unixPath(text);
   if (path !== undefined) {
     // The origin means nothing here, but HTTP asks for one.

@@ -1,4 +1,5 @@
 /** Checks on single values; `field` is the path that an error names. */
+import { aText, checkArgument } from "../../argument-checks.js";
 import { RpcError } from "../errors.js";
 
 /** The error for a value that cannot be used: `<field>: <problem>`, with status `invalid-argument`. */
@@ -21,6 +22,7 @@ const canonicalUuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
  * @throws RpcError `invalid-argument`
  */
 export function parseUuid(text: string, field = "uuid"): string {
+  checkArgument("parseUuid", "text", text, aText);
   let body = text.toLowerCase();
   if (body.startsWith("urn:uuid:")) body = body.slice("urn:uuid:".length);
   else if (body.startsWith("{") && body.endsWith("}")) body = body.slice(1, -1);

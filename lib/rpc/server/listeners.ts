@@ -1,6 +1,8 @@
 /** Where a server listens: TCP, a Unix socket, or a listening socket inherited from the parent process. */
+
 import { lstat, unlink } from "node:fs/promises";
 import { type AddressInfo, connect, type Server } from "node:net";
+import { aText, checkArgument } from "../../argument-checks.js";
 import { isSystemError, toError, UsageError } from "../../errors.js";
 
 /** Where a server listens. */
@@ -16,6 +18,7 @@ export type ListenerOptions = (
 
 /** `host:port` (IPv6 in brackets) or the path of a Unix socket. */
 export function parseListenAddress(text: string): ListenerOptions {
+  checkArgument("parseListenAddress", "text", text, aText);
   const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^/:\s]+)):(\d{1,5})$/.exec(text);
   if (match === null) {
     if (text.includes("/")) return { kind: "unix", path: checkedPath(text) };

@@ -1,4 +1,5 @@
 /** A simulated farm; what it is made of is loaded with the first one. */
+import { aFunction, aList, aNumber, anObject, checkMembers, optional } from "../../argument-checks.js";
 import type { SimulatedFarm } from "./farm.js";
 import type { SimulatedFarmOptions } from "./options.js";
 
@@ -21,6 +22,14 @@ import type { SimulatedFarmOptions } from "./options.js";
  * @throws SimulationError `bad-farm` for packages and machines that cannot be; ConfigError for settings that cannot
  */
 export async function simulateFarm(options: SimulatedFarmOptions): Promise<SimulatedFarm> {
+  checkMembers("simulateFarm", options, {
+    packages: anObject,
+    machines: optional(aList),
+    caches: optional(aList),
+    onLog: optional(aFunction),
+    onResult: optional(aFunction),
+    seed: optional(aNumber),
+  });
   const { SimulatedFarm: Farm } = await import("./farm.js");
   return new Farm(options);
 }
