@@ -166,7 +166,7 @@ const table: readonly (readonly [name: string, call: Call, right?: readonly stri
   ],
   ["dumpPath", (value) => drain(dumpPath(value === "text" ? (thisFile as never) : value)), ["a string"]],
   ["restoreNar", (value) => restoreNar(value, "/absent")],
-  ["verifySignature", (value) => verifySignature(dir, value, []), ["an object"]],
+  ["verifySignature", (value) => verifySignature(dir, value, [])],
   ["newNarInfo", (value) => newNarInfo(value)],
   ["generateSecretKey", (value) => generateSecretKey(value), ["a string"]],
   ["new HashedStream", (value) => new HashedStream(value)],

@@ -9,7 +9,7 @@ import {
   verify,
 } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { aList, anObject, aText, checkArgument } from "../../argument-checks.js";
+import { aList, aText, checkArgument, checkMembers } from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
 import { NixFormatError } from "../errors.js";
 import { printHash } from "../path/hash.js";
@@ -156,7 +156,7 @@ const mostChecked = 32;
  */
 export function verifySignature(dir: StoreDir, info: ValidPathInfo, keys: readonly PublicKey[]): boolean {
   checkArgument("verifySignature", "dir", dir, aText);
-  checkArgument("verifySignature", "info", info, anObject);
+  checkMembers("verifySignature", info, { signatures: aList });
   checkArgument("verifySignature", "keys", keys, aList);
   const names = new Set(keys.map((key) => key.name));
   const candidates = new Set<string>();
