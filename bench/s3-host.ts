@@ -11,4 +11,4 @@ export interface S3Host {
 
 const server = await startS3Server({ buckets: ["cache"] });
 const host: S3Host = { url: server.url, ...server.keys };
-parentPort?.postMessage(host);
+parentPort?.postMessage(host, []);

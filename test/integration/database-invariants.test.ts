@@ -68,7 +68,7 @@ function interrupted(statement: RegExp, action: (session: SqlSession) => Promise
             }
             return session.query(text, values);
           },
-        } as typeof session),
+        }),
       options,
     );
   return { transaction };
