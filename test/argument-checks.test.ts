@@ -164,7 +164,7 @@ const table: readonly (readonly [name: string, call: Call, right?: readonly stri
     (value) => findInListing({ type: "directory", entries: new Map() } as never, value),
     ["a string"],
   ],
-  ["dumpPath", (value) => drain(dumpPath(value === "text" ? (thisFile as never) : value)), ["a string"]],
+  ["dumpPath", (value) => drain(dumpPath(value === "text" ? thisFile : value)), ["a string"]],
   ["restoreNar", (value) => restoreNar(value, "/absent")],
   ["verifySignature", (value) => verifySignature(dir, value, [])],
   ["newNarInfo", (value) => newNarInfo(value)],
