@@ -9,6 +9,8 @@
 export { outputSlice, unlimitedOutput } from "./bounded.js";
 /** Whether a program is on the `PATH`. */
 export { hasProgram } from "./child-codec.js";
+/** Whether pieces of output may be kept by those that get them. */
+export type { PieceUse } from "./codec.js";
 /** Compresses a stream. */
 export { type CompressOptions, compress } from "./compress.js";
 /** Decompresses a stream. */

@@ -17,7 +17,14 @@ export { parseUuid } from "./convert/scalars.js";
 /** What calls and conversions throw, with a gRPC status. */
 export { RpcError, type RpcStatus, rpcStatusCodes, UnprocessedCallError } from "./errors.js";
 /** What bulk streams hold: NARs and logs in zstd frames. */
-export { decodeLog, encodeLog, packNars, type UnpackedNar, unpackNars } from "./packing/index.js";
+export {
+  decodeLog,
+  encodeLog,
+  packNars,
+  type UnpackedNar,
+  type UnpackOptions,
+  unpackNars,
+} from "./packing/index.js";
 /** The party a call is answered for. */
 export { isSamePrincipal, type Principal, principalKey, principalOf } from "./principal.js";
 /** The runner's end: listeners, tokens, certificates. */

@@ -4,4 +4,4 @@
  */
 export { decodeLog, encodeLog } from "./log.js";
 export { packNars } from "./pack-nars.js";
-export { type UnpackedNar, unpackNars } from "./unpack-nars.js";
+export { type UnpackedNar, type UnpackOptions, unpackNars } from "./unpack-nars.js";

@@ -1,5 +1,5 @@
 /** One stream back into NARs. */
-import { decodeZstdFrame, usualWindow } from "../../compression/index.js";
+import { decodeZstdFrame, type PieceUse, usualWindow } from "../../compression/index.js";
 import { ByteReader } from "../../nix/nar/byte-reader.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { RpcError } from "../errors.js";
@@ -16,7 +16,7 @@ export interface UnpackedNar {
 /** How NARs are unpacked. */
 export interface UnpackOptions {
   /** `lent`: a piece of a NAR may be overwritten once the next one is asked for, which saves a copy. Default `kept`. */
-  readonly pieces?: "kept" | "lent";
+  readonly pieces?: PieceUse;
 }
 
 /** Largest piece that is handed on at once. */
