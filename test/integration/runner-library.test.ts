@@ -193,11 +193,12 @@ test("builds what is enqueued, and says so to every sink", async () => {
   expect(logs.get(base)).toBe("first line\nlast line\n");
   const mine = events.filter((event) => "drv" in event && event.drv === base);
   expect(mine.filter(({ type }) => type !== "stepProgress").map(({ type }) => type)).toEqual([
-    "buildStarted",
     "stepStarted",
+    "buildStarted",
     "stepFinished",
     "uploadFinished",
     "buildFinished",
+    "stepRecorded",
   ]);
   expect(mine.find(({ type }) => type === "stepFinished")).toMatchObject({
     build,

@@ -2,7 +2,6 @@
 // differ, hardly any configuration, and fresh processes for every group of builds.
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { type Child, startChild } from "./child.js";
@@ -11,6 +10,7 @@ import { startNixStore, type TestNixStore } from "./nix.js";
 import { NotificationRecorder } from "./notifications.js";
 import { builderProgram, queueRunnerProgram } from "./pair.js";
 import { slowness } from "./slowness.js";
+import { diskFolder } from "./temporary-folder.js";
 import { testDatabase } from "./test-database.js";
 import { until } from "./until.js";
 
@@ -66,7 +66,8 @@ export class HydraSuite implements AsyncDisposable {
   }
 
   static async create(): Promise<HydraSuite> {
-    const folder = await mkdtemp(join(tmpdir(), "hydra-h-"));
+    // Builds see this store by the name of its folder, and a memory of their own at /dev/shm.
+    const folder = await mkdtemp(join(diskFolder(), "hydra-h-"));
     const url = await testDatabase();
     // The builder's store has its files where their names say; the runner's has them below another root.
     const storeDir = join(folder, "builder/root/nix/store");

@@ -2,7 +2,8 @@
  * What the runner needs to know of derivations, read from the store once.
  *
  * Facts of a derivation never change (its name is the hash of its text), so they may be cached freely. Parsed
- * derivations are large: ingestion keeps none, and those that dispatch asks for are kept for a short while.
+ * derivations are large: only the last that were read are kept. In a short queue these are what dispatch asks for, so
+ * that a derivation that was collected meanwhile is built all the same.
  */
 
 import { BoundedMap } from "../../async/index.js";
@@ -95,7 +96,7 @@ export class DerivationCatalog {
   async facts(drv: StorePath): Promise<StepFacts> {
     const known = this.#facts.get(drv);
     if (known !== undefined) return known;
-    const derivation = await (this.#parsed.get(drv) ?? this.#read(drv));
+    const derivation = await this.derivation(drv);
     const facts = sensible(drv, () => this.#reader.facts(drv, derivation));
     this.#facts.set(drv, facts);
     return facts;
