@@ -5,9 +5,7 @@
  *
  * Only command line, environment and signals are dealt with in this folder; everything else is the library's.
  */
-import { requireFilesToLoad } from "../lib/process/file-limit.js";
-import { runProgram } from "../lib/process/run-program.js";
-import { keepHeapSmall } from "../lib/process/small-heap.js";
+import { keepHeapSmall, requireFilesToLoad, runProgram } from "../lib/process/index.js";
 import { builderCommand } from "./commands/hydra-builder.js";
 
 async function main(): Promise<number> {

@@ -1,6 +1,6 @@
 /** Options that both programs have. */
 import type { Command } from "commander";
-import { packageVersion } from "../../lib/version.js";
+import { packageVersion } from "../../lib/process/index.js";
 import { helpEnd, type ProgramTexts } from "./program-texts.js";
 
 /** Values of the options that both programs have. */

@@ -35,6 +35,8 @@ export { onReloadSignal, type ReloadSignal } from "./reload-signal.js";
 export { type ProgramOptions, runProgram } from "./run-program.js";
 /** The two steps of stopping: the first SIGTERM or SIGINT asks for it, the second one insists. */
 export { type ShutdownSignals, shutdownSignals } from "./shutdown-signals.js";
+/** Keeps V8's heap close to what is used; for programs that run for months. */
+export { keepHeapSmall } from "./small-heap.js";
 /** Readiness, status and watchdog messages for systemd. */
 export {
   type NotifyOptions,

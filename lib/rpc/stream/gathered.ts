@@ -2,24 +2,23 @@
 
 /** Bytes of a piece. */
 const pieceSize = 256 * 1024;
-/** Of the first one: most streams are short. */
-const firstSize = 16 * 1024;
 
-/** The same bytes in pieces of about 256 KiB, the last one shorter. The pieces are the consumer's. */
+/**
+ * The same bytes in pieces of about 256 KiB, the last one shorter. What comes first is passed on at once: most streams
+ * are short, and a consumer sees that one has begun. The pieces are the consumer's.
+ */
 export async function* gathered(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, undefined> {
   let piece: Uint8Array = new Uint8Array(0);
   let filled = 0;
-  let size = firstSize;
+  let isFirst = true;
   for await (const chunk of source) {
-    if (filled === 0 && chunk.length >= pieceSize / 2) {
+    if (isFirst || (filled === 0 && chunk.length >= pieceSize / 2)) {
+      isFirst = false;
       yield chunk;
       continue;
     }
     for (let at = 0; at < chunk.length; ) {
-      if (filled === 0) {
-        piece = Buffer.allocUnsafeSlow(size);
-        size = pieceSize;
-      }
+      if (filled === 0) piece = Buffer.allocUnsafeSlow(pieceSize);
       const part = chunk.subarray(at, at + piece.length - filled);
       piece.set(part, filled);
       filled += part.length;

@@ -38,6 +38,8 @@ export function decodeGrpcMessage(text: string): string {
  * Ask before closing one's own side.
  */
 export async function isEndedByPeer(stream: Http2Stream): Promise<boolean> {
+  // Node ends a stream that it resets first, and the reset comes in a packet of its own.
+  await turn();
   await turn();
   return !stream.aborted && !stream.closed && !stream.destroyed;
 }
