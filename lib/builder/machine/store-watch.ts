@@ -50,10 +50,7 @@ export class StoreWatch {
     });
     while (!signal.aborted) {
       let answered = false;
-      const answer = store.isValidPath(absentPath, { signal }).then(
-        () => undefined,
-        (error: unknown) => errorChain(error),
-      );
+      const answer = ask(store, signal);
       const heard = answer.finally(() => {
         answered = true;
       });
@@ -76,5 +73,15 @@ export class StoreWatch {
     if (trouble === undefined) logger.info("the Nix daemon answers again");
     else logger.warn("the Nix daemon does not answer", { reason: trouble });
     for (const listener of this.#listeners) listener();
+  }
+}
+
+/** Undefined for an answer, whatever it says; else what went wrong. */
+async function ask(store: Pick<Store, "isValidPath">, signal: AbortSignal): Promise<string | undefined> {
+  try {
+    await store.isValidPath(absentPath, { signal });
+    return undefined;
+  } catch (error) {
+    return errorChain(error);
   }
 }
