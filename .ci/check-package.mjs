@@ -1,14 +1,9 @@
 // What users get: packs the built package, checks it with publint and attw, and compiles `test/consumer` against the
 // unpacked tarball with `skipLibCheck: false`, once resolving as Node does and once as bundlers do.
 import { execFile } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, mkdirSync, readdirSync, readFileSync, symlinkSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { environment, root } from "./tools.mjs";
-
-const folder = mkdtempSync(join(tmpdir(), "check-package-"));
-
-class Failed extends Error {}
+import { checkInFolder, environment, Failed, root } from "./tools.mjs";
 
 /** How the command ended, and what it printed. */
 function outcome(command, args) {
@@ -51,8 +46,7 @@ async function compile(project, unsound) {
   if (ours.length > 0) throw new Failed(ours.join("\n"));
 }
 
-let problem;
-try {
+await checkInFolder("package", async (folder) => {
   await run("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
   const [name] = readdirSync(folder);
   const tarball = join(folder, name);
@@ -66,13 +60,4 @@ try {
     // Declarations of drizzle-orm mention databases that are not installed; its entrance is the only one that shows them.
     compile(join(consumer, "tsconfig.drizzle.json"), ["drizzle-orm"]),
   ]);
-} catch (error) {
-  if (!(error instanceof Failed)) throw error;
-  problem = error.message;
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
-if (problem !== undefined) {
-  process.stderr.write(`package: ${problem}\n`);
-  process.exit(1);
-}
+});

@@ -3,28 +3,15 @@
 // strict settings (`skipLibCheck: false`), by the first of the given versions of Node (default: this one). Then each
 // version imports every entrance and runs the examples. Needs a built `dist/`, the npm registry and Nix.
 import { spawnSync } from "node:child_process";
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { basename, delimiter, dirname, join } from "node:path";
+import { checkInFolder, Failed, root } from "./tools.mjs";
 
-const root = fileURLToPath(new URL("..", import.meta.url));
 const given = process.argv.slice(2);
 const nodes = given.length > 0 ? given : [dirname(process.execPath)];
-const folder = mkdtempSync(join(tmpdir(), "test-tarball-"));
 const versions = JSON.parse(readFileSync(join(root, "package.json"), "utf8")).devDependencies;
 
 const say = (line) => process.stdout.write(`${line}\n`);
-class Failed extends Error {}
 
 /** Runs a program with the first `node` on PATH from `bin`; what it prints is shown where it fails. */
 function outcome(cwd, bin, command, args, env = {}) {
@@ -67,10 +54,12 @@ try {
 `;
 
 /** As an npm user begins: an empty project, the tarball, and the packages that the examples show it with. */
-function makeProject(name, tarball, bin, flags) {
-  const project = join(folder, name);
+function makeProject(project, tarball, bin, flags) {
   mkdirSync(project);
-  writeFileSync(join(project, "package.json"), JSON.stringify({ name, private: true, type: "module" }));
+  writeFileSync(
+    join(project, "package.json"),
+    JSON.stringify({ name: basename(project), private: true, type: "module" }),
+  );
   run(project, bin, "npm", ["install", "--no-audit", "--no-fund", ...flags, tarball]);
   const beside = ["typescript", "@types/node", "express", "@types/express", "hono"];
   const wanted = beside.map((each) => `${each}@${versions[each]}`);
@@ -138,7 +127,7 @@ function pathWithoutPostgres() {
 }
 
 /** Node looks for packages in all folders above, so what is missing in a project must not be there. */
-function checkAlone() {
+function checkAlone(folder) {
   for (let above = dirname(folder); ; above = dirname(above)) {
     const modules = join(above, "node_modules");
     if (existsSync(modules)) throw new Failed(`set TMPDIR to a folder that is not beside ${modules}`);
@@ -146,18 +135,17 @@ function checkAlone() {
   }
 }
 
-let problem;
-try {
-  checkAlone();
+await checkInFolder("tarball", async (folder) => {
+  checkAlone(folder);
   run(root, nodes[0], "npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder]);
   const [file] = readdirSync(folder);
   const tarball = join(folder, file);
   const [first] = nodes;
   say(`npm install ${file}`);
-  const whole = makeProject("whole", tarball, first, []);
+  const whole = makeProject(join(folder, "whole"), tarball, first, []);
   compile(whole, first, whole);
   say(`npm install --omit=optional ${file}`);
-  const bare = makeProject("bare", tarball, first, ["--omit=optional"]);
+  const bare = makeProject(join(folder, "bare"), tarball, first, ["--omit=optional"]);
   compile(bare, first, whole);
   for (const bin of nodes) {
     say(`Node ${run(root, bin, "node", ["--version"]).trim()}`);
@@ -170,13 +158,4 @@ try {
     say(`  ${line.trim()}`);
     runExamples(bare, bin, { PATH: `${postgresOfTests}${delimiter}${process.env.PATH}` });
   }
-} catch (error) {
-  if (!(error instanceof Failed)) throw error;
-  problem = error.message;
-} finally {
-  rmSync(folder, { recursive: true, force: true });
-}
-if (problem !== undefined) {
-  process.stderr.write(`tarball: ${problem}\n`);
-  process.exit(1);
-}
+});

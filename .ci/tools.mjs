@@ -1,4 +1,6 @@
 // The programs of the development dependencies, found on PATH: `npx` takes most of a second of processor time for each.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -9,3 +11,23 @@ export const environment = {
   ...process.env,
   PATH: `${join(root, "node_modules/.bin")}${delimiter}${process.env.PATH}`,
 };
+
+/** What is checked does not hold, in words for the log. */
+export class Failed extends Error {}
+
+/** Runs `work` in a folder that is removed afterwards. When it throws `Failed`, the process ends with that and 1. */
+export async function checkInFolder(name, work) {
+  const folder = mkdtempSync(join(tmpdir(), `check-${name}-`));
+  let problem;
+  try {
+    await work(folder);
+  } catch (error) {
+    if (!(error instanceof Failed)) throw error;
+    problem = error.message;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  if (problem === undefined) return;
+  process.stderr.write(`${name}: ${problem}\n`);
+  process.exit(1);
+}

@@ -1,5 +1,5 @@
 /** Seeded graphs that look like a package collection: a deep tool chain, wide layers above it, a few hot libraries. */
-import { type NewStep, stepId } from "../lib/scheduler/index.js";
+import { type NewStep, newStep } from "../lib/scheduler/index.js";
 
 /** Uniform numbers in [0, 1) from a seed (mulberry32). */
 export function seededRandom(seed: number): () => number {
@@ -95,15 +95,20 @@ export function evaluate(
   return { steps, evaluations };
 }
 
-export function newStep(name: string, node: GraphNode, inputs: readonly string[]): NewStep {
-  return {
-    id: stepId(`${name}.drv`),
-    name,
+export function stepOf(name: string, node: GraphNode, inputs: readonly string[]): NewStep {
+  return newStep({
+    id: `${name}.drv`,
     system: "x86_64-linux",
-    features: [],
-    inputs: inputs.map((input) => ({ id: stepId(`${input}.drv`) })),
+    inputs: inputs.map((input) => `${input}.drv`),
     expectedDurationMs: node.expectedMs,
-  };
+  });
+}
+
+/** The steps of one graph. */
+export function stepsOf(shape: GraphShape): NewStep[] {
+  const nodes = makeGraph(shape);
+  const nameOf = (input: number): string => nodes[input]?.name ?? "";
+  return nodes.map((node) => stepOf(node.name, node, node.inputs.map(nameOf)));
 }
 
 /** Longest chain of durations. */

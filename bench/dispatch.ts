@@ -5,22 +5,16 @@
  *
  * `dispatch [steps] [machines]`
  */
-import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-import {
-  type AttemptId,
-  attemptId,
-  buildId,
-  jobsetId,
-  type NewStep,
-  Scheduler,
-} from "../lib/scheduler/index.js";
+import { type AttemptId, attemptId, buildId, jobsetId, Scheduler } from "../lib/scheduler/index.js";
+import { collectGarbage } from "../test/support/collect-garbage.js";
+import { threadMs } from "../test/support/longest-turn.js";
 import { atLeast, atMost, type Benchmark, ratioAtMost } from "./benchmark.js";
-import { makeGraph, newStep } from "./derivation-graph.js";
+import { stepsOf } from "./derivation-graph.js";
 import { sameMachines } from "./farm-machines.js";
 
 const jobsets = 20;
+
+const threadSeconds = (): number => threadMs() / 1000;
 
 interface Costs {
   readonly steps: number;
@@ -30,30 +24,9 @@ interface Costs {
   readonly bumpsPerSecond: number;
 }
 
-/** Seconds that this thread has had a processor. */
-function processorSeconds(): number {
-  return Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[0]) / 1e9;
-}
-
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  (runInNewContext("gc") as () => void)();
-}
-
-function stepsOf(count: number): NewStep[] {
-  const nodes = makeGraph({ steps: count, seed: 7 });
-  return nodes.map((node) =>
-    newStep(
-      node.name,
-      node,
-      node.inputs.map((input) => nodes[input]?.name ?? ""),
-    ),
-  );
-}
-
 /** Adds everything, bumps some builds, and builds it all. */
 function measure(count: number, machines: number): Costs {
-  const steps = stepsOf(count);
+  const steps = stepsOf({ steps: count, seed: 7 });
   collectGarbage();
   const before = process.memoryUsage().heapUsed;
   // As large as the times of a real runner, which do not fit into small integers.
@@ -62,7 +35,7 @@ function measure(count: number, machines: number): Costs {
   for (let index = 0; index < jobsets; index++) {
     scheduler.upsertJobset({ id: jobsetId(index), project: "p", name: `j${index}`, shares: 100 + index });
   }
-  let start = processorSeconds();
+  let start = threadSeconds();
   scheduler.addSteps(steps, now);
   for (const [index, { id }] of steps.entries()) {
     const priorities = { globalPriority: (index * 7919) % 2000, localPriority: 100 };
@@ -72,25 +45,25 @@ function measure(count: number, machines: number): Costs {
     );
   }
   scheduler.nextEventAt();
-  const addedPerSecond = count / (processorSeconds() - start);
+  const addedPerSecond = count / (threadSeconds() - start);
   collectGarbage();
   const bytesPerStep = (process.memoryUsage().heapUsed - before) / count;
 
   const bumps = 200;
-  start = processorSeconds();
+  start = threadSeconds();
   for (let index = 0; index < bumps; index++) {
     const id = buildId(1 + ((index * 7919) % count));
     const globalPriority = 2001 + Math.floor(index / 20);
     scheduler.setBuildPriority(id, { globalPriority, localPriority: 100 }, now);
     scheduler.nextEventAt();
   }
-  const bumpsPerSecond = bumps / (processorSeconds() - start);
+  const bumpsPerSecond = bumps / (threadSeconds() - start);
 
   for (const machine of sameMachines(machines, 4)) scheduler.addMachine(machine, now, () => 0);
   const running: AttemptId[] = [];
   let ended = 0;
   let attempts = 0;
-  start = processorSeconds();
+  start = threadSeconds();
   for (;;) {
     now += 100;
     for (const { attempt } of scheduler.assign(now, () => attemptId(`a${attempts++}`))) running.push(attempt);
@@ -100,7 +73,7 @@ function measure(count: number, machines: number): Costs {
     scheduler.complete(attempt, { kind: "succeeded" }, now, () => 0);
     scheduler.advance(now, () => 0);
   }
-  const eventsPerSecond = attempts / (processorSeconds() - start);
+  const eventsPerSecond = attempts / (threadSeconds() - start);
   // Uses `steps`, which have to live as long as heaps are compared.
   if (scheduler.sizes().steps > 0 || attempts !== steps.length) throw new Error("not everything was built");
   return { steps: count, addedPerSecond, bytesPerStep, eventsPerSecond, bumpsPerSecond };

@@ -1,21 +1,15 @@
 /** The process that `ingestion.ts` measures: the runner's monitor, ingestion and scheduler, and nothing besides. */
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Secret } from "../lib/config/index.js";
 import { openHydraDatabase } from "../lib/database/index.js";
 import { silentLogger } from "../lib/log.js";
 import { openStore } from "../lib/nix/index.js";
 import { assemble } from "../lib/runner/assembly.js";
+import { collectGarbage } from "../test/support/collect-garbage.js";
 import { defaultConfig, idleEdges } from "../test/support/idle-runner.js";
 import type { IngestionFigures, IngestionTask } from "./ingestion.js";
 import { LoopWatch } from "./loop-watch.js";
-
-function collectGarbage(): void {
-  setFlagsFromString("--expose-gc");
-  (runInNewContext("gc") as () => void)();
-}
 
 /** Bytes of the largest resident set so far. */
 function peakRss(): number {

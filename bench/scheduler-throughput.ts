@@ -13,7 +13,7 @@ import {
   stepId,
 } from "../lib/scheduler/index.js";
 import type { Benchmark } from "./benchmark.js";
-import { makeGraph, newStep } from "./derivation-graph.js";
+import { makeGraph, stepOf, stepsOf } from "./derivation-graph.js";
 import { sameMachines } from "./farm-machines.js";
 
 interface Costs {
@@ -31,21 +31,9 @@ function graphOf(count: number): NewStep[] {
   return Array.from({ length: jobsets }, (_, jobset) =>
     nodes.map((node) => {
       const inputs = node.inputs.map((input) => `${jobset}-${nodes[input]?.name ?? ""}`);
-      return newStep(`${jobset}-${node.name}`, node, inputs);
+      return stepOf(`${jobset}-${node.name}`, node, inputs);
     }),
   ).flat();
-}
-
-/** One graph that all jobsets share: each has builds all over it, so nearly every step serves several. */
-function sharedGraph(count: number): NewStep[] {
-  const nodes = makeGraph({ steps: count, seed: 7 });
-  return nodes.map((node) =>
-    newStep(
-      node.name,
-      node,
-      node.inputs.map((input) => nodes[input]?.name ?? ""),
-    ),
-  );
 }
 
 /** Which jobset wants a step, and how urgently. */
@@ -62,10 +50,10 @@ function separate(count: number): Load {
   return { steps, jobsets, jobsetOf, globalPriority: () => 0 };
 }
 
-/** 20 jobsets interleaved on one graph, and 2,000 different priorities after bumps. */
+/** 20 jobsets interleaved on one graph, each with builds all over it, so that nearly every step serves several, and 2,000 different priorities after bumps. */
 function interleaved(count: number): Load {
   return {
-    steps: sharedGraph(count),
+    steps: stepsOf({ steps: count, seed: 7 }),
     jobsets: 20,
     jobsetOf: (index) => index % 20,
     globalPriority: (index) => (index * 7919) % 2000,

@@ -196,13 +196,12 @@ export function complete(
     step.avoid = machine.gone ? undefined : machine.info.id;
     return retry(core, step, outcome, ended, random);
   }
-  if (outcome.kind === "cancelled")
-    return { ...wait(core, step, "not started", core.now + notStartedDelayMs, ended), counts: false };
+  if (outcome.kind === "cancelled") {
+    return wait(core, step, { reason: "not started", delayMs: notStartedDelayMs, counts: false, ended });
+  }
   core.counters.postponed++;
-  return {
-    ...wait(core, step, outcome.reason, core.now + Math.max(1, outcome.delayMs), ended),
-    counts: false,
-  };
+  const { reason, delayMs } = outcome;
+  return wait(core, step, { reason, delayMs: Math.max(1, delayMs), counts: false, ended });
 }
 
 function countResult(core: Core, attempt: Attempt, outcome: AttemptOutcome, random: Random): void {
@@ -280,20 +279,19 @@ function retry(
   const delay = core.retry.delayAfter(step.tries, random);
   if (delay === undefined) return fail(core, step, exhausted, reason, ended);
   core.counters.retries++;
-  return { ...wait(core, step, reason, core.now + delay, ended), counts: true };
+  return wait(core, step, { reason, delayMs: delay, counts: true, ended });
 }
 
-function wait(
-  core: Core,
-  step: Step,
-  reason: string,
-  at: number,
-  ended: EndedAttempt,
-): Omit<RetryCompletion, "counts"> {
-  step.lastReason = reason;
+interface Wait extends Pick<RetryCompletion, "reason" | "counts" | "ended"> {
+  readonly delayMs: number;
+}
+
+function wait(core: Core, step: Step, { delayMs, ...why }: Wait): RetryCompletion {
+  const at = core.now + delayMs;
+  step.lastReason = why.reason;
   step.notBefore = at;
   makeReady(core, step);
-  return { kind: "retry", step: step.id, ended, at, tries: step.tries, reason };
+  return { kind: "retry", step: step.id, at, tries: step.tries, ...why };
 }
 
 function cancelled(core: Core, step: Step, ended: EndedAttempt): Completion {

@@ -5,6 +5,7 @@ import {
   aList,
   aName,
   aNumber,
+  aText,
   checkArgument,
   checkMembers,
   hasMembers,
@@ -47,7 +48,7 @@ const isBuild = hasMembers(buildRules);
 
 const machineRules: Rules = {
   id: aName,
-  hostname: { words: "a string", accepts: (value) => typeof value === "string" },
+  hostname: aText,
   systems: someTexts,
   supportedFeatures: someTexts,
   mandatoryFeatures: someTexts,
@@ -97,8 +98,8 @@ export function checkPriorities(method: string, priorities: unknown): void {
 export function checkJobset(method: string, jobset: unknown): void {
   checkMembers(`${owner}.${method}`, jobset, {
     id: aNumber,
-    project: { words: "a string", accepts: (value) => typeof value === "string" },
-    name: { words: "a string", accepts: (value) => typeof value === "string" },
+    project: aText,
+    name: aText,
     shares: aNumber,
   });
 }
@@ -130,6 +131,7 @@ export function checkIds(method: string, ids: unknown): void {
 
 /** See `checkSteps`. */
 export function checkFunction(method: string, name: string, value: unknown): void {
+  // Asked at every event: the texts are made for a fault only.
   if (typeof value !== "function") {
     checkArgument(`${owner}.${method}`, `argument '${name}'`, value, aFunction);
   }

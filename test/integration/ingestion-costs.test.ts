@@ -2,8 +2,6 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import pg from "pg";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { derivationFiles, makePackageSet } from "../../bench/package-set.js";
@@ -12,6 +10,7 @@ import { openHydraDatabase, seedJobset } from "../../lib/database/index.js";
 import { silentLogger } from "../../lib/log.js";
 import { defaultStoreDir, openStore, printStorePath } from "../../lib/nix/index.js";
 import { assemble } from "../../lib/runner/assembly.js";
+import { collectGarbage } from "../support/collect-garbage.js";
 import { defaultConfig, idleEdges } from "../support/idle-runner.js";
 import { startNixStore, type TestNixStore } from "../support/nix.js";
 import { testDatabase } from "../support/test-database.js";
@@ -37,10 +36,8 @@ afterAll(async () => {
 });
 
 function heapAfterCollection(): number {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
-  collect();
-  collect();
+  collectGarbage();
+  collectGarbage();
   return process.memoryUsage().heapUsed;
 }
 

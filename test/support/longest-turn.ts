@@ -2,14 +2,16 @@
 import { readFileSync } from "node:fs";
 
 /** Milliseconds of processor time of the calling thread. */
-const used = (): number => Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[0]) / 1e6;
+export function threadMs(): number {
+  return Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[0]) / 1e6;
+}
 
 /** Runs `work`; the longest time in milliseconds that it took without a turn of the event loop for others. */
 export async function longestTurn(work: () => Promise<unknown>): Promise<number> {
   let longest = 0;
-  let seen = used();
+  let seen = threadMs();
   const look = (): void => {
-    const now = used();
+    const now = threadMs();
     longest = Math.max(longest, now - seen);
     seen = now;
   };

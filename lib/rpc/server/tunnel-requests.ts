@@ -4,7 +4,7 @@
  */
 import { RpcError } from "../errors.js";
 import { type BuilderRequest, BuilderRequestSchema } from "../gen/runner/v1/streaming_pb.js";
-import { isEndedByPeer, MessageAssembler } from "../stream/index.js";
+import { checkRequestEnd, MessageAssembler } from "../stream/index.js";
 import { decode, decodeNow, isDecodedAtOnce } from "./decode.js";
 import type { ServerCall } from "./serve-call.js";
 
@@ -124,11 +124,12 @@ export class TunnelRequests {
   }
 
   async #streamEnded(): Promise<void> {
-    if (!(await isEndedByPeer(this.#call.stream))) {
-      this.#end(new RpcError("cancelled", "the request was cancelled"));
-    } else if (this.#messages.isIncomplete) {
-      this.#end(new RpcError("internal", "the request ended in the middle of a message"));
-    } else this.#end(undefined);
+    try {
+      await checkRequestEnd(this.#call.stream, this.#messages.isIncomplete);
+      this.#end(undefined);
+    } catch (error) {
+      this.#end(RpcError.from(error));
+    }
   }
 
   #broke(cause: Error | null): void {

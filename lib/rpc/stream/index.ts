@@ -3,6 +3,7 @@
  * Nothing here knows what the bytes mean.
  */
 export type { BulkEvent } from "./bulk-parser.js";
+export { checkRequestEnd } from "./envelope.js";
 export { bulkHead, messageFrame } from "./frame.js";
 export { gathered } from "./gathered.js";
 export { MessageAssembler } from "./message-assembler.js";

@@ -1,5 +1,5 @@
 /** Finds the messages in the pieces of a call that carries whole messages, without waiting for anything. */
-import { RpcError } from "../errors.js";
+import { envelopeBytes, messageSize } from "./envelope.js";
 import { MessageBuffer } from "./message-buffer.js";
 
 /** Limits of the messages, and where their bytes are counted. */
@@ -9,8 +9,6 @@ export interface MessageAssemblerOptions {
   /** Called before memory is taken for a message that comes in several pieces; throws to refuse it. */
   readonly onGrow?: (bytes: number) => void;
 }
-
-const envelopeBytes = 5;
 
 /** Takes pieces; each message is there as soon as its last byte was taken. */
 export class MessageAssembler {
@@ -47,7 +45,7 @@ export class MessageAssembler {
         if (from === piece.length) return from - at;
         this.#envelope.push(piece[from++] ?? 0);
       }
-      const size = this.#sizeOf(this.#envelope);
+      const size = messageSize(this.#envelope, this.#options.maxBytes);
       this.#envelope = [];
       if (piece.length - from >= size) {
         this.#message = piece.subarray(from, from + size);
@@ -61,15 +59,5 @@ export class MessageAssembler {
       this.#buffer = undefined;
     }
     return from - at;
-  }
-
-  #sizeOf([flag, a = 0, b = 0, c = 0, d = 0]: readonly number[]): number {
-    if (flag !== 0) throw new RpcError("internal", "a message is compressed, which was not agreed on");
-    const size = a * 0x1000000 + b * 0x10000 + c * 0x100 + d;
-    const { maxBytes } = this.#options;
-    if (size > maxBytes) {
-      throw new RpcError("out-of-range", `a message of ${size} bytes exceeds the limit of ${maxBytes}`);
-    }
-    return size;
   }
 }

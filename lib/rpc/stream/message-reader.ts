@@ -1,9 +1,9 @@
-/** Reads the messages of a call that carries whole messages: single ones, and those of a tunnel. */
+/** Reads the messages of a call that carries whole messages, one after the other; those of a tunnel: `message-assembler`. */
 import type { Http2Stream } from "node:http2";
 import { RpcError } from "../errors.js";
 import { chunksOf } from "./chunks.js";
+import { checkRequestEnd, envelopeBytes, messageSize } from "./envelope.js";
 import { MessageBuffer } from "./message-buffer.js";
-import { isEndedByPeer } from "./protocol.js";
 
 /** Limits of the messages, and where their bytes are counted. */
 export interface MessageReaderOptions {
@@ -16,8 +16,6 @@ export interface MessageReaderOptions {
   /** Aborts when the stream is over. Default: its close says so. */
   readonly signal?: AbortSignal;
 }
-
-const envelopeBytes = 5;
 
 /**
  * The messages up to the complete end of the stream.
@@ -39,7 +37,7 @@ export async function* readMessages(
           envelope[envelopeLength++] = bytes[at++] ?? 0;
           if (envelopeLength < envelopeBytes) continue;
           envelopeLength = 0;
-          message = new MessageBuffer(sizeOf(envelope, options.maxBytes), options.onGrow);
+          message = new MessageBuffer(messageSize(envelope, options.maxBytes), options.onGrow);
         } else at += message.take(bytes.subarray(at));
         if (message.missing > 0) continue;
         options.onPiece?.(0, false);
@@ -52,20 +50,6 @@ export async function* readMessages(
     if (error instanceof RpcError) throw error;
     throw new RpcError("cancelled", "the request broke off", { cause: error });
   }
-  if (!(await isEndedByPeer(stream))) throw new RpcError("cancelled", "the request was cancelled");
-  if (message !== undefined || envelopeLength > 0) {
-    throw new RpcError("internal", "the request ended in the middle of a message");
-  }
+  await checkRequestEnd(stream, message !== undefined || envelopeLength > 0);
   return undefined;
-}
-
-function sizeOf(envelope: Uint8Array, maxBytes: number): number {
-  if (envelope[0] !== 0) {
-    throw new RpcError("internal", "a message is compressed, which was not agreed on");
-  }
-  const size = new DataView(envelope.buffer).getUint32(1);
-  if (size > maxBytes) {
-    throw new RpcError("out-of-range", `a message of ${size} bytes exceeds the limit of ${maxBytes}`);
-  }
-  return size;
 }

@@ -1,8 +1,7 @@
 // Counters and histograms of a runner, and those of its process.
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { Metrics } from "../../../lib/status/index.js";
+import { collectGarbage } from "../../support/collect-garbage.js";
 
 describe("metrics", () => {
   it("of a runner that is gone are not held by what observes the process", async () => {
@@ -17,12 +16,10 @@ describe("metrics", () => {
       return new WeakRef(registry);
     };
     const gone = [await used(), await registries()];
-    setFlagsFromString("--expose-gc");
-    const collect = runInNewContext("gc") as () => void;
     // A weak reference keeps its target for the turn in which it was made.
     for (let turn = 0; turn < 3; turn++) {
       await new Promise((resolve) => setImmediate(resolve));
-      collect();
+      collectGarbage();
     }
     expect(gone.map((reference) => reference.deref())).toEqual([undefined, undefined]);
   });
