@@ -40,7 +40,7 @@ import type {
   StepRow,
   StepView,
   SystemView,
-} from "./views.js";
+} from "./views/views.js";
 
 /** Everything that changes the scheduler. Returned effects must be performed, returned completions recorded. */
 export interface SchedulerCommands {

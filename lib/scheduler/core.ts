@@ -12,11 +12,11 @@ import { QueueBoard } from "./queue/queue-board.js";
 import type { OrderHolder } from "./queue/ready-queue.js";
 import type { StepKeys } from "./queue/step-keys.js";
 import { RetryPolicy } from "./retry-policy.js";
-import { type Attempt, type Build, keysOfBuild, type Step } from "./step.js";
-import { StepGraph } from "./step-graph.js";
+import { type Attempt, type Build, keysOfBuild, type Step } from "./steps/step.js";
+import { StepGraph } from "./steps/step-graph.js";
 import { Timer, type TimerContext, Timers } from "./timers.js";
 import type { SchedulerNotice } from "./types.js";
-import type { SchedulerCounters } from "./views.js";
+import type { SchedulerCounters } from "./views/views.js";
 
 /** What the parts call back into; given by the modules that own the life of steps. */
 export interface CoreHooks {

@@ -152,4 +152,4 @@ export type {
   StepState,
   StepView,
   SystemView,
-} from "./views.js";
+} from "./views/views.js";

@@ -1,12 +1,10 @@
 /** The scheduler itself: sets the time, finds what the ids mean, and leaves the work to the parts. */
 import { aFunction, checkArgument } from "../argument-checks.js";
 import type { SchedulerCommands, SchedulerQueries, SchedulerViews } from "./api.js";
-import * as attempts from "./attempt-life.js";
 import * as check from "./check-input.js";
 import { Core } from "./core.js";
 import { SchedulerError } from "./errors.js";
 import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
-import * as ingest from "./ingest.js";
 import * as machines from "./machines/machine-life.js";
 import type { MachineInfo, MachineLoad } from "./machines/machine-types.js";
 import {
@@ -15,12 +13,12 @@ import {
   type SchedulerOptions,
   type SchedulerOptionsInput,
 } from "./options.js";
-import * as picture from "./queue-picture.js";
 import type { Random } from "./random.js";
 import { RetryPolicy } from "./retry-policy.js";
-import * as snapshot from "./snapshot.js";
-import type { Attempt } from "./step.js";
-import * as steps from "./step-life.js";
+import * as attempts from "./steps/attempt-life.js";
+import * as ingest from "./steps/ingest.js";
+import type { Attempt } from "./steps/step.js";
+import * as steps from "./steps/step-life.js";
 import type { TimerContext } from "./timers.js";
 import {
   type Assignment,
@@ -42,8 +40,10 @@ import {
   type StepInput,
   type WhyNotRunning,
 } from "./types.js";
-import type * as views from "./views.js";
-import { reasonCounts, why } from "./why.js";
+import * as picture from "./views/queue-picture.js";
+import * as snapshot from "./views/snapshot.js";
+import type * as views from "./views/views.js";
+import { reasonCounts, why } from "./views/why.js";
 
 /**
  * Decides which step runs on which machine, and keeps what it needs to know for that in memory. What each method

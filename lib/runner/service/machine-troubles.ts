@@ -1,5 +1,5 @@
 /** What is wrong with the machines: pure, from what the scheduler shows. */
-import type { MachineView, ReasonCounts } from "../../scheduler/views.js";
+import type { MachineView, ReasonCounts } from "../../scheduler/views/views.js";
 import type { Trouble } from "../state/problems.js";
 
 /** What the scheduler shows at one moment. */

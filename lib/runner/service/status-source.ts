@@ -3,7 +3,7 @@ import type { HydraDatabase } from "../../database/index.js";
 import type { LogLevels } from "../../log-levels.js";
 import { isDerivationPath, parseStorePath, printStorePath } from "../../nix/path/store-path.js";
 import { buildId, type MachineId, machineId, stepId } from "../../scheduler/ids.js";
-import type { BuildView } from "../../scheduler/views.js";
+import type { BuildView } from "../../scheduler/views/views.js";
 import {
   type ApiSource,
   type HealthReport,

@@ -26,7 +26,7 @@ import type {
   StepInput,
   WhyNotRunning,
 } from "../../scheduler/types.js";
-import type { MachineView } from "../../scheduler/views.js";
+import type { MachineView } from "../../scheduler/views/views.js";
 
 /** Time and chance, as the whole runner knows them. */
 export interface Clock {

@@ -1,9 +1,9 @@
 /** Machines coming, going and coming back. */
 
-import { acknowledge, complete } from "../attempt-life.js";
 import type { Core } from "../core.js";
 import type { AttemptId } from "../ids.js";
 import type { Random } from "../random.js";
+import { acknowledge, complete } from "../steps/attempt-life.js";
 import { Timer } from "../timers.js";
 import { type AttemptOutcome, type Effect, failureStatus, type MachineLossReason } from "../types.js";
 import type { Machine } from "./machine.js";

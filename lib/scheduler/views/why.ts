@@ -1,10 +1,10 @@
 /** Why a step does not run, as data; and how many steps there are per reason. */
-import type { SettledCore } from "./core.js";
-import type { StepId } from "./ids.js";
-import type { ReadyQueue } from "./queue/ready-queue.js";
-import { compareSteps } from "./queue/step-order.js";
-import type { Step } from "./step.js";
-import type { BlockedMachine, WhyNotRunning } from "./types.js";
+import type { SettledCore } from "../core.js";
+import type { StepId } from "../ids.js";
+import type { ReadyQueue } from "../queue/ready-queue.js";
+import { compareSteps } from "../queue/step-order.js";
+import type { Step } from "../steps/step.js";
+import type { BlockedMachine, WhyNotRunning } from "../types.js";
 import type { ReasonCounts } from "./views.js";
 
 /** At most so many inputs are named. */

@@ -1,6 +1,6 @@
 /** Since when the step has been ready that has waited longest, per system. */
 import { expect, it } from "vitest";
-import { World } from "./world.js";
+import { World } from "../world.js";
 
 const oldest = (world: World): Record<string, number> =>
   Object.fromEntries(world.scheduler.queueStats().map((one) => [one.system, one.oldestReadySince]));

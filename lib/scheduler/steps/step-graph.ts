@@ -5,14 +5,14 @@
  * needed, visits marked steps in order of height (dependents first). So each is visited once however many changes came
  * since, and only where something really changed.
  */
-import { SchedulerError } from "./errors.js";
+import { SchedulerError } from "../errors.js";
+import type { StepId } from "../ids.js";
+import type { JobsetShares } from "../queue/jobset-shares.js";
+import { StepKeys } from "../queue/step-keys.js";
+import type { StepInput } from "../types.js";
 import { HeightQueue } from "./height-queue.js";
-import type { StepId } from "./ids.js";
-import type { JobsetShares } from "./queue/jobset-shares.js";
-import { StepKeys } from "./queue/step-keys.js";
 import type { Build, Step } from "./step.js";
 import { noItems, withItem, withoutItem } from "./step-list.js";
-import type { StepInput } from "./types.js";
 
 /** What the owner of the queues learns from the graph. */
 export interface StepGraphHooks {

@@ -1,12 +1,12 @@
 /** The tree of runnable steps against a sorted list. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { jobsetId } from "../../lib/scheduler/index.js";
-import { intersects, maskOf } from "../../lib/scheduler/queue/jobset-mask.js";
-import { Jobset, JobsetSet } from "../../lib/scheduler/queue/jobset-shares.js";
-import { type RankedNode, RankedTree } from "../../lib/scheduler/queue/ranked-tree.js";
-import { StepKeys } from "../../lib/scheduler/queue/step-keys.js";
-import { compareSteps, type RankedStep, withRdeps } from "../../lib/scheduler/queue/step-order.js";
+import { jobsetId } from "../../../lib/scheduler/index.js";
+import { intersects, maskOf } from "../../../lib/scheduler/queue/jobset-mask.js";
+import { Jobset, JobsetSet } from "../../../lib/scheduler/queue/jobset-shares.js";
+import { type RankedNode, RankedTree } from "../../../lib/scheduler/queue/ranked-tree.js";
+import { StepKeys } from "../../../lib/scheduler/queue/step-keys.js";
+import { compareSteps, type RankedStep, withRdeps } from "../../../lib/scheduler/queue/step-order.js";
 
 // More than two words of bits.
 const jobsets = Array.from(

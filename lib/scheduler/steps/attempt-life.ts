@@ -1,14 +1,12 @@
 /** Lifecycle of an attempt: from reserving a slot to its outcome. */
 
-import type { Core, SettledCore } from "./core.js";
-import { SchedulerError } from "./errors.js";
-import type { AttemptId, MachineId, StepId } from "./ids.js";
-import type { Machine } from "./machines/machine.js";
-import { limitKey, limitSeconds } from "./queue/step-keys.js";
-import type { Random } from "./random.js";
-import { Attempt, type Step } from "./step.js";
-import { accountedBuild, dropUnneeded, fail, finish, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
-import { Timer } from "./timers.js";
+import type { Core, SettledCore } from "../core.js";
+import { SchedulerError } from "../errors.js";
+import type { AttemptId, MachineId, StepId } from "../ids.js";
+import type { Machine } from "../machines/machine.js";
+import { limitKey, limitSeconds } from "../queue/step-keys.js";
+import type { Random } from "../random.js";
+import { Timer } from "../timers.js";
 import {
   type Assignment,
   type AttemptLimits,
@@ -18,7 +16,9 @@ import {
   type EndedAttempt,
   failureStatus,
   type RetryCompletion,
-} from "./types.js";
+} from "../types.js";
+import { Attempt, type Step } from "./step.js";
+import { accountedBuild, dropUnneeded, fail, finish, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
 
 /** An attempt that ended before it reached its machine, unasked, is not tried again at once. */
 const notStartedDelayMs = 1000;

@@ -1,11 +1,11 @@
 /** Pictures of the state as plain data. */
-import type { Core, SettledCore } from "./core.js";
-import type { BuildId, StepId } from "./ids.js";
-import type { Machine } from "./machines/machine.js";
-import type { Jobset } from "./queue/jobset-shares.js";
-import { compareSteps } from "./queue/step-order.js";
-import type { Attempt, Build, Step } from "./step.js";
-import { ownBuildsOf } from "./step-life.js";
+import type { Core, SettledCore } from "../core.js";
+import type { BuildId, StepId } from "../ids.js";
+import type { Machine } from "../machines/machine.js";
+import type { Jobset } from "../queue/jobset-shares.js";
+import { compareSteps } from "../queue/step-order.js";
+import type { Attempt, Build, Step } from "../steps/step.js";
+import { ownBuildsOf } from "../steps/step-life.js";
 import type {
   AttemptView,
   BuildView,

@@ -1,9 +1,9 @@
 /** Pictures of the queue for lists that are read in slices: ids in one go, then each step by itself. */
-import type { SettledCore } from "./core.js";
-import type { BuildId, StepId } from "./ids.js";
-import type { ReadyQueue } from "./queue/ready-queue.js";
-import type { Step } from "./step.js";
-import type { ReasonCode } from "./types.js";
+import type { SettledCore } from "../core.js";
+import type { BuildId, StepId } from "../ids.js";
+import type { ReadyQueue } from "../queue/ready-queue.js";
+import type { Step } from "../steps/step.js";
+import type { ReasonCode } from "../types.js";
 import { noReasons, type ReasonCounts, type StepRow, type SystemView } from "./views.js";
 
 type Counts = { -readonly [Reason in ReasonCode]: number };

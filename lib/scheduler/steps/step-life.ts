@@ -1,10 +1,9 @@
 /** How steps become ready, and how they leave: finished, failed, or no longer needed. */
-import type { Core, SettledCore } from "./core.js";
-import { SchedulerError } from "./errors.js";
-import type { BuildId, StepId } from "./ids.js";
-import { noBuild } from "./queue/step-keys.js";
-import type { Attempt, Build, Step } from "./step.js";
-import { Timer } from "./timers.js";
+import type { Core, SettledCore } from "../core.js";
+import { SchedulerError } from "../errors.js";
+import type { BuildId, StepId } from "../ids.js";
+import { noBuild } from "../queue/step-keys.js";
+import { Timer } from "../timers.js";
 import type {
   DynamicContinuation,
   Effect,
@@ -13,7 +12,8 @@ import type {
   FailedCompletion,
   FailureStatus,
   FinishedCompletion,
-} from "./types.js";
+} from "../types.js";
+import type { Attempt, Build, Step } from "./step.js";
 
 /** Queues a step that nothing holds back any more. True when it just became runnable. */
 export function makeReady(core: Core, step: Step): boolean {

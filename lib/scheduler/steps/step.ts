@@ -1,16 +1,16 @@
 /** The nodes of the step graph and what hangs on them. Internal to this room; callers see views. */
-import type { AttemptId, BuildId, MachineId, StepId } from "./ids.js";
-import type { Machine } from "./machines/machine.js";
-import type { SchedulerOptions } from "./options.js";
-import type { Jobset, UsageEntry } from "./queue/jobset-shares.js";
-import type { RankedNode } from "./queue/ranked-tree.js";
-import type { Bucket, QueuedStep, ReadyQueue } from "./queue/ready-queue.js";
-import { limitKey, StepKeys } from "./queue/step-keys.js";
-import type { OrderedStep } from "./queue/step-order.js";
+import type { AttemptId, BuildId, MachineId, StepId } from "../ids.js";
+import type { Machine } from "../machines/machine.js";
+import type { SchedulerOptions } from "../options.js";
+import type { Jobset, UsageEntry } from "../queue/jobset-shares.js";
+import type { RankedNode } from "../queue/ranked-tree.js";
+import type { Bucket, QueuedStep, ReadyQueue } from "../queue/ready-queue.js";
+import { limitKey, StepKeys } from "../queue/step-keys.js";
+import type { OrderedStep } from "../queue/step-order.js";
+import type { Timer } from "../timers.js";
+import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "../types.js";
+import type { StepState } from "../views/views.js";
 import { noItems } from "./step-list.js";
-import type { Timer } from "./timers.js";
-import type { AttemptLimits, AttemptPhase, NewBuild, NewStep } from "./types.js";
-import type { StepState } from "./views.js";
 
 /** A build that is not finished, and the step it needs. */
 export class Build {

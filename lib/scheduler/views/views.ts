@@ -1,7 +1,7 @@
 /** Read-only pictures of the scheduler's state, for the status API, metrics and tests. */
-import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "./ids.js";
-import type { MachineBlock, MachineInfo, MachineLoad } from "./machines/machine-types.js";
-import type { AttemptPhase, ReasonCode } from "./types.js";
+import type { AttemptId, BuildId, JobsetId, MachineId, StepId } from "../ids.js";
+import type { MachineBlock, MachineInfo, MachineLoad } from "../machines/machine-types.js";
+import type { AttemptPhase, ReasonCode } from "../types.js";
 
 /** An unfinished build. */
 export interface BuildView {

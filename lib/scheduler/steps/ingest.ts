@@ -1,12 +1,13 @@
 /** How steps and builds get into the graph, and how a derivation is replaced by what it was resolved to. */
+
+import type { Core, SettledCore } from "../core.js";
+import { SchedulerError } from "../errors.js";
+import type { StepId } from "../ids.js";
+import type { SchedulerOptions } from "../options.js";
+import type { BuildPriorities, NewBuild, NewStep, Replacement, StepInput } from "../types.js";
 import { endWithoutResult } from "./attempt-life.js";
-import type { Core, SettledCore } from "./core.js";
-import { SchedulerError } from "./errors.js";
-import type { StepId } from "./ids.js";
-import type { SchedulerOptions } from "./options.js";
 import { Build, keysOfBuild, Step } from "./step.js";
 import { dropUnneeded, forget, makeReady, ownBuildsOf, withdraw } from "./step-life.js";
-import type { BuildPriorities, NewBuild, NewStep, Replacement, StepInput } from "./types.js";
 
 /**
  * Adds steps with the edges between them, inputs first. See `SchedulerCommands.addSteps`.
