@@ -6,7 +6,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useRef } from "preact/hooks";
 import { changeQuery, useAddress } from "../data/address.js";
-import { useVisibleRows } from "./visible-rows.js";
+import { useVisibleRows } from "../data/visible-rows.js";
 
 /** A column. */
 export interface Column<T> {
