@@ -279,6 +279,7 @@ export class BuilderClient implements AsyncDisposable {
         import("./presigned/upload.js"),
         import("./resources/build-meter.js"),
         import("./connection/this-machine.js"),
+        import("../compression/index.js").then(({ loadDecoders }) => loadDecoders()),
       ]);
     const options = this.#options;
     const { store } = options;

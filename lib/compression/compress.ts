@@ -95,7 +95,7 @@ export async function* smallZstd(
   level: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  if (nativeZstd !== undefined || (await hasZstdPackage())) yield* withoutProgram(all, level, signal);
+  if (nativeZstd !== undefined || hasZstdPackage()) yield* withoutProgram(all, level, signal);
   else yield* runCodec(all, child("zstd", zstdArguments(level, false)), signal);
 }
 

@@ -29,8 +29,8 @@ export {
 } from "./method.js";
 /** Which program a method needs here, for checks of a configuration. */
 export { missingProgram } from "./requirements.js";
-/** Reads exactly one zstd frame, for the wire. */
-export { type DecodeFrameOptions, decodeZstdFrame, usualWindow } from "./zstd/decode.js";
+/** Reads exactly one zstd frame, for the wire; loads what that needs ahead of time. */
+export { type DecodeFrameOptions, decodeZstdFrame, loadDecoders, usualWindow } from "./zstd/decode.js";
 /** Writes exactly one zstd frame, for the wire. */
 export { type ZstdFrameOptions, zstdFrame } from "./zstd/encode.js";
 /** Finds the frames of zstd data without decoding them. */

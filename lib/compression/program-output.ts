@@ -4,7 +4,7 @@
  */
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer, type Socket } from "node:net";
+import { connect, createServer, type Server, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -28,12 +28,12 @@ export async function openProgramOutput(): Promise<ProgramOutput> {
   // Only this process can reach a socket in a folder of its own.
   const folder = await mkdtemp(join(tmpdir(), "hydra-pipe-"));
   const server = createServer({ pauseOnConnect: true });
+  const pieces = new Pieces();
   try {
     const path = join(folder, "s");
     server.listen(path);
     await once(server, "listening");
-    const pieces = new Pieces();
-    const [[writeEnd], readEnd] = await Promise.all([once(server, "connection"), pieces.open(path)]);
+    const [writeEnd, readEnd] = await Promise.all([accepted(server, pieces), pieces.open(path)]);
     return {
       writeEnd,
       pieces,
@@ -42,10 +42,21 @@ export async function openProgramOutput(): Promise<ProgramOutput> {
         readEnd.destroy();
       },
     };
+  } catch (error) {
+    pieces.destroy();
+    throw error;
   } finally {
     server.close();
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** Without a descriptor for it, a connection is closed instead of being accepted, and the server says nothing. */
+async function accepted(server: Server, { over }: Pieces): Promise<Socket> {
+  const connection: Promise<unknown[]> = once(server, "connection", { signal: over });
+  const [socket] = await connection;
+  if (socket instanceof Socket) return socket;
+  throw new Error("a server's connection is not a socket");
 }
 
 /** The reader's end. */
@@ -53,11 +64,20 @@ class Pieces implements AsyncIterable<Uint8Array> {
   readonly #buffers = Array.from({ length: bufferCount }, () => Buffer.allocUnsafeSlow(bufferSize));
   /** Pieces that wait, oldest first. */
   readonly #full: Uint8Array[] = [];
+  readonly #over = new AbortController();
   #next = 0;
-  #over = false;
   #paused = false;
   #wake = (): void => undefined;
   #socket: Socket | undefined;
+
+  /** Aborts when nothing comes any more. */
+  get over(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  destroy(): void {
+    this.#socket?.destroy();
+  }
 
   async open(path: string): Promise<Socket> {
     const socket = connect({
@@ -74,7 +94,7 @@ class Pieces implements AsyncIterable<Uint8Array> {
       },
     });
     const over = (): void => {
-      this.#over = true;
+      this.#over.abort();
       this.#wake();
     };
     socket.on("end", over);
@@ -97,7 +117,7 @@ class Pieces implements AsyncIterable<Uint8Array> {
             this.#paused = false;
             this.#socket?.resume();
           }
-        } else if (this.#over) return;
+        } else if (this.over.aborted) return;
         else {
           await new Promise<void>((resolve) => {
             this.#wake = resolve;

@@ -15,6 +15,6 @@ export async function missingProgram(method: CompressionMethod): Promise<string 
     case "bzip2":
       return hasProgram(method) ? undefined : method;
     case "zstd":
-      return nativeZstd !== undefined || hasProgram("zstd") || (await hasZstdPackage()) ? undefined : "zstd";
+      return nativeZstd !== undefined || hasProgram("zstd") || hasZstdPackage() ? undefined : "zstd";
   }
 }

@@ -101,13 +101,20 @@ export class S3Connection {
   }
 
   #open(): Promise<OpenClient> {
-    this.#opening ??= import("@aws-sdk/client-s3").then((sdk) => ({
+    this.#opening ??= this.#load().catch((error: unknown) => {
+      this.#opening = undefined;
+      throw error;
+    });
+    return this.#opening;
+  }
+
+  #load(): Promise<OpenClient> {
+    return import("@aws-sdk/client-s3").then((sdk) => ({
       sdk,
       client: withoutVersionWarning(
         () => new sdk.S3Client(clientConfig(this.#settings, this.#credentials, this.#idleMs)),
       ),
     }));
-    return this.#opening;
   }
 }
 

@@ -32,6 +32,14 @@ export interface DecodeFrameOptions {
 export const usualWindow: number = 8 * 1024 * 1024;
 const largestWindow = 2 ** 27;
 
+/**
+ * Loads what this version of Node needs to decode zstd. A program that runs for long does so at its start: what Node 20
+ * failed to import once, perhaps for lack of file descriptors, it never imports again.
+ */
+export async function loadDecoders(): Promise<void> {
+  if (nativeZstd === undefined) await import("./script-decoder.js");
+}
+
 /** Those who need decoders that do not leave this thread. */
 let inThisThread = 0;
 

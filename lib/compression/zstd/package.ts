@@ -1,12 +1,29 @@
 /** zstd by the optional package, for machines that have neither a new Node nor the `zstd` program. */
+import { createRequire } from "node:module";
 import { CompressionError } from "../errors.js";
 
 /** Input bytes of one frame; readers of NARs take many frames in a row as one stream. */
 const frameInput = 1 << 20;
 
-async function loadEncoder(level: number): Promise<{ encode(data: Buffer): Promise<Buffer> }> {
+type Package = typeof import("@toondepauw/node-zstd");
+
+/** Unlike `import`, `require` tries again what failed once, perhaps for lack of file descriptors. */
+const require = createRequire(import.meta.url);
+const load = (): Package => require("@toondepauw/node-zstd") as Package;
+
+/** Whether the optional package is installed and works on this platform. */
+export function hasZstdPackage(): boolean {
   try {
-    const { Encoder } = await import("@toondepauw/node-zstd");
+    load();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function loadEncoder(level: number): { encode(data: Buffer): Promise<Buffer> } {
+  try {
+    const { Encoder } = load();
     return new Encoder(level);
   } catch (cause) {
     throw new CompressionError(
@@ -17,17 +34,6 @@ async function loadEncoder(level: number): Promise<{ encode(data: Buffer): Promi
   }
 }
 
-let packageThere: Promise<boolean> | undefined;
-
-/** Whether the optional package is installed and works on this platform. */
-export function hasZstdPackage(): Promise<boolean> {
-  packageThere ??= import("@toondepauw/node-zstd").then(
-    () => true,
-    () => false,
-  );
-  return packageThere;
-}
-
 /** A sequence of frames, one for each MiB of input. @throws CompressionError when the package is not there */
 export async function* packageZstdFrames(
   source: AsyncIterable<Uint8Array>,
@@ -35,7 +41,7 @@ export async function* packageZstdFrames(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   signal?.throwIfAborted();
-  const encoder = await loadEncoder(level);
+  const encoder = loadEncoder(level);
   let parts: Uint8Array[] = [];
   let size = 0;
   for await (const chunk of source) {
