@@ -7,7 +7,7 @@ import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/path/store-path.js";
 import type { EventBus } from "./events/index.js";
 import type { EdgesOptions, RunnerEdges } from "./outputs/edges.js";
-import type { HeldNarInfoMemory } from "./outputs/held-narinfos.js";
+import type { HeldNarInfoMemory } from "./outputs/presigned/held-narinfos.js";
 import type { RunnerPolicies } from "./policies.js";
 import type { RunnerSinks } from "./sinks.js";
 import type { AttemptIds } from "./state/attempt-ids.js";

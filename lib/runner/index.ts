@@ -25,9 +25,9 @@ export type { RunnerExit } from "./life.js";
 /** What a `QueueRunner` is made with. */
 export type { QueueRunnerOptions } from "./options.js";
 /** Build logs on disk, where the front-end reads them. */
-export type { LogFile, LogWriter } from "./outputs/log-file.js";
+export type { LogFile, LogWriter } from "./outputs/logs/log-file.js";
 /** Build logs on disk, where the front-end reads them. */
-export { LogStore, type LogStoreOptions } from "./outputs/log-store.js";
+export { LogStore, type LogStoreOptions } from "./outputs/logs/log-store.js";
 /** Rules as functions. */
 export type { RunnerPolicies } from "./policies.js";
 /** The runner itself; start here. */

@@ -13,7 +13,7 @@ import {
 import { parseNarInfo } from "../../lib/nix/cache/nar-info.js";
 import { hashBytes } from "../../lib/nix/path/hash.js";
 import { defaultStoreDir, parseStorePath } from "../../lib/nix/path/store-path.js";
-import { LogStore } from "../../lib/runner/outputs/log-store.js";
+import { LogStore } from "../../lib/runner/outputs/logs/log-store.js";
 import { type Fault, type S3Server, startS3Server } from "../support/s3-server/index.js";
 import { build, only, request } from "./presigned-builder.js";
 import { bytesOf, file, folder, narsOf, sample, secretKey } from "./samples.js";

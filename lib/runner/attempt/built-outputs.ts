@@ -3,7 +3,7 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import { stepId } from "../../scheduler/ids.js";
 import type { DynamicContinuation } from "../../scheduler/types.js";
 import type { GraphGrowth } from "../ingestion/graph-growth.js";
-import type { IncomingOutputs } from "../outputs/incoming-outputs.js";
+import type { IncomingOutputs } from "../outputs/arriving/incoming-outputs.js";
 import type { Attempt } from "../state/attempts.js";
 import { drvOf } from "../state/derivation-catalog.js";
 import type { InputResolver } from "../state/input-resolver.js";

@@ -13,7 +13,7 @@ import { type BuildId, stepId } from "../../scheduler/ids.js";
 import type { NewStep } from "../../scheduler/types.js";
 import type { Metrics } from "../../status/index.js";
 import { RunnerError } from "../errors.js";
-import type { Destination } from "../outputs/cache-targets.js";
+import type { Destination } from "../outputs/uploads/cache-targets.js";
 import type { DerivationCatalog, StepFacts } from "../state/derivation-catalog.js";
 import type { RunningScheduler, SchedulerView } from "../state/running-scheduler.js";
 import type { EarlierAttempts } from "./earlier-attempts.js";

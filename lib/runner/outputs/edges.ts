@@ -15,9 +15,9 @@ import type { ProblemReporter } from "../state/problems.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import { withoutDropped } from "./dropped-lines.js";
 import { GcRoots } from "./gc-roots.js";
-import { LogStore } from "./log-store.js";
+import { LogStore } from "./logs/log-store.js";
 import type { UploadMode } from "./upload-mode.js";
-import { Uploads } from "./uploads.js";
+import { Uploads } from "./uploads/uploads.js";
 
 /** The parts of a runner that a simulation replaces. */
 export interface RunnerEdges {

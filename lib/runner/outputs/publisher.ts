@@ -6,8 +6,8 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import type { Attempt, StepRow } from "../state/attempts.js";
 import type { SettledCompletion } from "../state/running-scheduler.js";
 import type { RunnerEdges } from "./edges.js";
-import type { PresignedUploads } from "./presigned-uploads.js";
-import type { Publication } from "./uploads.js";
+import type { PresignedUploads } from "./presigned/presigned-uploads.js";
+import type { Publication } from "./uploads/uploads.js";
 
 /** What a publisher is made of. */
 export interface PublisherParts {

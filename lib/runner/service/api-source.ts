@@ -15,7 +15,7 @@ import type {
 } from "../../status/index.js";
 import type { EventBus, RunnerEventName } from "../events/index.js";
 import type { RunnerEdges } from "../outputs/edges.js";
-import { followLog, logFiles, logLength, readLog } from "../outputs/log-files.js";
+import { followLog, logFiles, logLength, readLog } from "../outputs/logs/log-files.js";
 import type { BuildRegistry } from "../state/build-registry.js";
 import type { QueuedBuild } from "../state/queued-build.js";
 import type { RunnerStore } from "../state/runner-store.js";

@@ -14,7 +14,7 @@ import {
   type RunnerEventName,
 } from "../../runner/events/index.js";
 import type { EdgesOptions, RunnerEdges } from "../../runner/outputs/edges.js";
-import { Uploads } from "../../runner/outputs/uploads.js";
+import { Uploads } from "../../runner/outputs/uploads/uploads.js";
 import type { RunnerPolicies } from "../../runner/policies.js";
 import { createRpcHandlers } from "../../runner/service/rpc-handlers.js";
 import type { RunnerSinks } from "../../runner/sinks.js";

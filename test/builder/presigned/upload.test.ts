@@ -16,7 +16,7 @@ import type { UploadRetries } from "../../../lib/builder/presigned/upload-retrie
 import { silentLogger } from "../../../lib/log.js";
 import type { StorePath } from "../../../lib/nix/path/store-path.js";
 import type { Store } from "../../../lib/nix/store/store.js";
-import { PresignedUploads } from "../../../lib/runner/outputs/presigned-uploads.js";
+import { PresignedUploads } from "../../../lib/runner/outputs/presigned/presigned-uploads.js";
 import type { Attempt } from "../../../lib/runner/state/attempts.js";
 import { attemptId, machineId } from "../../../lib/scheduler/ids.js";
 import { bytesOf, file, narsOf, type Sample, sample, secretKey } from "../../binary-cache/samples.js";

@@ -11,7 +11,7 @@ import type { ValidPathInfo } from "../../../lib/nix/store/path-info.js";
 import type { Store } from "../../../lib/nix/store/store.js";
 import type { BuiltOutput } from "../../../lib/rpc/types.js";
 import { checkOutputs } from "../../../lib/runner/attempt/output-check.js";
-import { PresignedUploads } from "../../../lib/runner/outputs/presigned-uploads.js";
+import { PresignedUploads } from "../../../lib/runner/outputs/presigned/presigned-uploads.js";
 import type { Attempt } from "../../../lib/runner/state/attempts.js";
 import { attemptId, machineId } from "../../../lib/scheduler/ids.js";
 import { file, narsOf, type Sample, sample, secretKey } from "../../binary-cache/samples.js";

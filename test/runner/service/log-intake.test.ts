@@ -7,7 +7,7 @@ import { silentLogger } from "../../../lib/log.js";
 import { encodeLog } from "../../../lib/rpc/index.js";
 import { EventBus } from "../../../lib/runner/events/index.js";
 import type { RunnerSinks } from "../../../lib/runner/index.js";
-import { LogStore } from "../../../lib/runner/outputs/log-store.js";
+import { LogStore } from "../../../lib/runner/outputs/logs/log-store.js";
 import { LogIntake } from "../../../lib/runner/service/log-intake.js";
 import type { Attempt } from "../../../lib/runner/state/attempts.js";
 import { RunnerCounters } from "../../../lib/runner/state/counters.js";

@@ -4,7 +4,7 @@ import { appendFile, mkdtemp, rename, rm, utimes, writeFile } from "node:fs/prom
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { followLog, logFiles, logLength, readLog } from "../../../lib/runner/outputs/log-files.js";
+import { followLog, logFiles, logLength, readLog } from "../../../lib/runner/outputs/logs/log-files.js";
 import { matchLogs, parseRange } from "../../../lib/status/api/logs.js";
 import type { AttemptRecord, LogRecord } from "../../../lib/status/index.js";
 import { load } from "../../scheduler/world.js";

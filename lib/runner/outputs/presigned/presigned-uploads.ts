@@ -9,9 +9,9 @@ import {
   type PresignedCache,
   type PresignedNarUrls,
   type PresignedObject,
-} from "../../binary-cache/index.js";
-import { hashesEqual } from "../../nix/path/hash.js";
-import type { StorePath } from "../../nix/path/store-path.js";
+} from "../../../binary-cache/index.js";
+import { hashesEqual } from "../../../nix/path/hash.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
 import {
   type BuiltOutput,
   type MultipartPart,
@@ -21,12 +21,12 @@ import {
   type PresignedUploadComplete,
   type PresignedUrlsRequest,
   RpcError,
-} from "../../rpc/index.js";
-import { RunnerError } from "../errors.js";
-import type { Attempt } from "../state/attempts.js";
-import type { RunnerStore } from "../state/runner-store.js";
-import { isAddressed } from "./addressed.js";
-import type { RunnerEdges } from "./edges.js";
+} from "../../../rpc/index.js";
+import { RunnerError } from "../../errors.js";
+import type { Attempt } from "../../state/attempts.js";
+import type { RunnerStore } from "../../state/runner-store.js";
+import { isAddressed } from "../arriving/addressed.js";
+import type { RunnerEdges } from "../edges.js";
 import { type HeldNarInfoMemory, noHeldNarInfos } from "./held-narinfos.js";
 import { UploadRights } from "./upload-rights.js";
 

@@ -5,9 +5,9 @@
  * the text is left out, and a note in its place says how much is missing. Writing goes on as soon as the disk does.
  */
 import type { FileHandle } from "node:fs/promises";
-import { retry } from "../../async/index.js";
-import { errorChain, toError } from "../../errors.js";
-import type { Logger } from "../../log.js";
+import { retry } from "../../../async/index.js";
+import { errorChain, toError } from "../../../errors.js";
+import type { Logger } from "../../../log.js";
 
 /** Receives one log in pieces; whatever was written can be read at once. Never rejects. */
 export interface LogWriter {

@@ -1,9 +1,9 @@
 /** Which paths an attempt may bring: its outputs, and paths whose name follows from what is in them. */
-import { makeFixedOutputPath, outputPathName } from "../../nix/path/content-address.js";
-import { hashesEqual } from "../../nix/path/hash.js";
-import { type StoreDir, type StorePath, storePathName } from "../../nix/path/store-path.js";
-import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import type { Attempt } from "../state/attempts.js";
+import { makeFixedOutputPath, outputPathName } from "../../../nix/path/content-address.js";
+import { hashesEqual } from "../../../nix/path/hash.js";
+import { type StoreDir, type StorePath, storePathName } from "../../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../nix/store/path-info.js";
+import type { Attempt } from "../../state/attempts.js";
 
 /** Whether the attempt must make the path. Outputs that only the build can name are not among them. */
 export function makes({ facts }: Pick<Attempt, "facts">, path: StorePath): boolean {

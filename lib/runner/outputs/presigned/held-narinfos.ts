@@ -8,11 +8,11 @@
 import { createHash } from "node:crypto";
 import { appendFile, mkdir, readdir, readFile, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { isSystemError } from "../../errors.js";
-import type { Logger } from "../../log.js";
-import { type NarInfo, parseNarInfo, printNarInfo } from "../../nix/cache/nar-info.js";
-import type { StoreDir } from "../../nix/path/store-path.js";
-import type { AttemptId } from "../../scheduler/ids.js";
+import { isSystemError } from "../../../errors.js";
+import type { Logger } from "../../../log.js";
+import { type NarInfo, parseNarInfo, printNarInfo } from "../../../nix/cache/nar-info.js";
+import type { StoreDir } from "../../../nix/path/store-path.js";
+import type { AttemptId } from "../../../scheduler/ids.js";
 
 /** Keeps what was uploaded for attempts that have not reported yet. No method throws. */
 export interface HeldNarInfoMemory {

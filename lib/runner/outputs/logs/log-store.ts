@@ -12,12 +12,12 @@ import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { aFunction, aLogger, anAmount, aText, checkMembers, optional } from "../../argument-checks.js";
-import { retry } from "../../async/index.js";
-import { compress } from "../../compression/index.js";
-import { isShortage, isSystemError } from "../../errors.js";
-import { type Logger, silentLogger } from "../../log.js";
-import type { StorePath } from "../../nix/path/store-path.js";
+import { aFunction, aLogger, anAmount, aText, checkMembers, optional } from "../../../argument-checks.js";
+import { retry } from "../../../async/index.js";
+import { compress } from "../../../compression/index.js";
+import { isShortage, isSystemError } from "../../../errors.js";
+import { type Logger, silentLogger } from "../../../log.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
 import { FileLogWriter, type LogFile, type LogWriter, LostLog } from "./log-file.js";
 
 /** Where logs are kept, and how much of them. */

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { StorePath } from "../../../lib/nix/path/store-path.js";
-import { LogStore } from "../../../lib/runner/outputs/log-store.js";
+import type { StorePath } from "../../../../lib/nix/path/store-path.js";
+import { LogStore } from "../../../../lib/runner/outputs/logs/log-store.js";
 
 const drv = "0c4gxiv7kzkhz7k5zkyhd0b4v8dbkqyw-hello.drv" as StorePath;
 let folder: string;

@@ -2,9 +2,9 @@
  * Which remote stores do not answer: a problem from its beginning to its end, and asked again until they do. A store that
  * nothing was asked of for a while is asked a small question, so that its silence is known before an upload needs it.
  */
-import { Backoff, pause } from "../../async/index.js";
-import type { BinaryCache } from "../../binary-cache/index.js";
-import type { ProblemReporter } from "../state/problems.js";
+import { Backoff, pause } from "../../../async/index.js";
+import type { BinaryCache } from "../../../binary-cache/index.js";
+import type { ProblemReporter } from "../../state/problems.js";
 
 /** What is watched of a cache. */
 type WatchedCache = Pick<BinaryCache, "name" | "confirmed" | "confirm" | "silence">;

@@ -1,11 +1,11 @@
 // What attempts leave in the store is deleted, unless an attempt may still prove it.
 import { beforeEach, expect, test } from "vitest";
-import { silentLogger } from "../../../lib/log.js";
-import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
-import { LeftBehind } from "../../../lib/runner/outputs/left-behind.js";
-import type { Attempt } from "../../../lib/runner/state/attempts.js";
-import { UnprovenPaths } from "../../../lib/runner/state/unproven-paths.js";
-import { attemptId } from "../../../lib/scheduler/ids.js";
+import { silentLogger } from "../../../../lib/log.js";
+import { parseStorePath, type StorePath } from "../../../../lib/nix/path/store-path.js";
+import { LeftBehind } from "../../../../lib/runner/outputs/arriving/left-behind.js";
+import type { Attempt } from "../../../../lib/runner/state/attempts.js";
+import { UnprovenPaths } from "../../../../lib/runner/state/unproven-paths.js";
+import { attemptId } from "../../../../lib/scheduler/ids.js";
 
 const path = (number: number): StorePath => parseStorePath(`${String(number).padStart(32, "0")}-left`);
 const one = attemptId("11111111-1111-4111-8111-111111111111");

@@ -5,20 +5,20 @@
  * Problems and events of uploads begin here.
  */
 import { join } from "node:path";
-import { backoffDelay, retry } from "../../async/index.js";
+import { backoffDelay, retry } from "../../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
   type JobJournal,
   UploadQueue,
   type UploadRequest,
-} from "../../binary-cache/index.js";
-import { isShortage } from "../../errors.js";
-import type { Logger } from "../../log.js";
-import type { StorePath } from "../../nix/path/store-path.js";
-import type { EventEmitter } from "../events/index.js";
-import type { ProblemReporter } from "../state/problems.js";
-import type { RunnerStore } from "../state/runner-store.js";
+} from "../../../binary-cache/index.js";
+import { isShortage } from "../../../errors.js";
+import type { Logger } from "../../../log.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
+import type { EventEmitter } from "../../events/index.js";
+import type { ProblemReporter } from "../../state/problems.js";
+import type { RunnerStore } from "../../state/runner-store.js";
 import { UploadEvents } from "./upload-events.js";
 
 /** What upload jobs work with. */

@@ -2,9 +2,9 @@
 import { createReadStream } from "node:fs";
 import { open, readdir, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { sleep } from "../../async/index.js";
-import { type CompressionMethod, decompress, unlimitedOutput } from "../../compression/index.js";
-import { isSystemError } from "../../errors.js";
+import { sleep } from "../../../async/index.js";
+import { type CompressionMethod, decompress, unlimitedOutput } from "../../../compression/index.js";
+import { isSystemError } from "../../../errors.js";
 
 /** The log of one try. */
 export interface LogFileFacts {

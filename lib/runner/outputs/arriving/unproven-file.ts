@@ -1,11 +1,11 @@
 /** The unproven paths in a file below the data folder: one a line, replaced as a whole. */
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { backoffDelay, Microbatch, retry, withSignal } from "../../async/index.js";
-import { isSystemError, UsageError } from "../../errors.js";
-import type { Logger } from "../../log.js";
-import { parseStorePath, type StorePath } from "../../nix/path/store-path.js";
-import type { UnprovenMemory } from "../state/unproven-paths.js";
+import { backoffDelay, Microbatch, retry, withSignal } from "../../../async/index.js";
+import { isSystemError, UsageError } from "../../../errors.js";
+import type { Logger } from "../../../log.js";
+import { parseStorePath, type StorePath } from "../../../nix/path/store-path.js";
+import type { UnprovenMemory } from "../../state/unproven-paths.js";
 
 const firstPauseMs = 200;
 const longestPauseMs = 5_000;

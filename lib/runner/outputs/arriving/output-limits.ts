@@ -1,9 +1,9 @@
 /** Whether builders keep to the largest size of an output. */
-import { outputPathName } from "../../nix/path/content-address.js";
-import { type StorePath, storePathName } from "../../nix/path/store-path.js";
-import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import { RpcError } from "../../rpc/index.js";
-import type { Attempt } from "../state/attempts.js";
+import { outputPathName } from "../../../nix/path/content-address.js";
+import { type StorePath, storePathName } from "../../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../nix/store/path-info.js";
+import { RpcError } from "../../../rpc/index.js";
+import type { Attempt } from "../../state/attempts.js";
 
 /**
  * Refuses outputs of attempts that are larger than their orders allow. Other paths of the stream, such as inputs that a

@@ -8,16 +8,16 @@
  * since, and the second execution may give other contents. All outputs of a step come from one execution, so what is left
  * of an earlier one is replaced, and to builders it counts as missing.
  */
-import { hashesEqual } from "../../nix/path/hash.js";
-import type { StorePath } from "../../nix/path/store-path.js";
-import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import type { CancelOptions } from "../../nix/store/store.js";
-import { type BuiltOutput, RpcError, type UnpackedNar } from "../../rpc/index.js";
-import type { AttemptId } from "../../scheduler/ids.js";
-import { RunnerError } from "../errors.js";
-import type { Attempt, AttemptRegistry } from "../state/attempts.js";
-import type { RawStore } from "../state/runner-store.js";
-import type { UnprovenPaths } from "../state/unproven-paths.js";
+import { hashesEqual } from "../../../nix/path/hash.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../nix/store/path-info.js";
+import type { CancelOptions } from "../../../nix/store/store.js";
+import { type BuiltOutput, RpcError, type UnpackedNar } from "../../../rpc/index.js";
+import type { AttemptId } from "../../../scheduler/ids.js";
+import { RunnerError } from "../../errors.js";
+import type { Attempt, AttemptRegistry } from "../../state/attempts.js";
+import type { RawStore } from "../../state/runner-store.js";
+import type { UnprovenPaths } from "../../state/unproven-paths.js";
 import { isAddressed, makes } from "./addressed.js";
 
 /** What incoming outputs work with. */

@@ -9,12 +9,12 @@ import {
   openBinaryCache,
   type Presence,
   type PresignedCache,
-} from "../../binary-cache/index.js";
-import type { OverflowStoreConfig } from "../../config/types.js";
-import type { Logger } from "../../log.js";
-import type { StorePath } from "../../nix/path/store-path.js";
-import type { ProblemReporter } from "../state/problems.js";
-import type { RunnerStore } from "../state/runner-store.js";
+} from "../../../binary-cache/index.js";
+import type { OverflowStoreConfig } from "../../../config/types.js";
+import type { Logger } from "../../../log.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
+import type { ProblemReporter } from "../../state/problems.js";
+import type { RunnerStore } from "../../state/runner-store.js";
 import { NixCopy } from "./nix-copy.js";
 import { StoreWatch } from "./store-watch.js";
 

@@ -3,9 +3,9 @@
  */
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { Logger } from "../../log.js";
-import { printStorePath, type StorePath } from "../../nix/path/store-path.js";
-import type { RunnerStore } from "../state/runner-store.js";
+import type { Logger } from "../../../log.js";
+import { printStorePath, type StorePath } from "../../../nix/path/store-path.js";
+import type { RunnerStore } from "../../state/runner-store.js";
 
 const run = promisify(execFile);
 const timeoutMs = 60 * 60_000;

@@ -3,11 +3,11 @@ import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { sleep } from "../../../lib/async/index.js";
-import { silentLogger } from "../../../lib/log.js";
-import type { StorePath } from "../../../lib/nix/path/store-path.js";
-import { FileLogWriter, type LogFile } from "../../../lib/runner/outputs/log-file.js";
-import { LogStore } from "../../../lib/runner/outputs/log-store.js";
+import { sleep } from "../../../../lib/async/index.js";
+import { silentLogger } from "../../../../lib/log.js";
+import type { StorePath } from "../../../../lib/nix/path/store-path.js";
+import { FileLogWriter, type LogFile } from "../../../../lib/runner/outputs/logs/log-file.js";
+import { LogStore } from "../../../../lib/runner/outputs/logs/log-store.js";
 
 const drv = "0c4gxiv7kzkhz7k5zkyhd0b4v8dbkqyw-hello.drv" as StorePath;
 let folder: string;

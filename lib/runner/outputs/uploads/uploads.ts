@@ -5,31 +5,31 @@
  * are in the caches, or when they are in the journal and the caches have not answered for a while: an outage delays
  * results, it neither loses nor changes them.
  */
-import { atMost, type TaskGroup } from "../../async/index.js";
+import { atMost, type TaskGroup } from "../../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
   type JobJournal,
   type Presence,
   type PresignedCache,
-} from "../../binary-cache/index.js";
-import type { Logger } from "../../log.js";
-import type { StorePath } from "../../nix/path/store-path.js";
-import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import type { BuiltOutput, NarStream } from "../../rpc/types.js";
-import type { RemoteStoreReport } from "../../status/index.js";
-import type { EventEmitter } from "../events/index.js";
-import type { Attempt } from "../state/attempts.js";
-import type { StepFacts } from "../state/derivation-catalog.js";
-import type { ProblemReporter } from "../state/problems.js";
-import type { RunnerStore } from "../state/runner-store.js";
+} from "../../../binary-cache/index.js";
+import type { Logger } from "../../../log.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../nix/store/path-info.js";
+import type { BuiltOutput, NarStream } from "../../../rpc/types.js";
+import type { RemoteStoreReport } from "../../../status/index.js";
+import type { EventEmitter } from "../../events/index.js";
+import type { Attempt } from "../../state/attempts.js";
+import type { StepFacts } from "../../state/derivation-catalog.js";
+import type { ProblemReporter } from "../../state/problems.js";
+import type { RunnerStore } from "../../state/runner-store.js";
+import { readCachedOutput } from "../cached-outputs.js";
+import type { GcRoots } from "../gc-roots.js";
+import type { LogStore } from "../logs/log-store.js";
+import type { UploadMode } from "../upload-mode.js";
 import { CacheTargets, type Destination, presenceInAll, type UploadTargets } from "./cache-targets.js";
-import { readCachedOutput } from "./cached-outputs.js";
-import type { GcRoots } from "./gc-roots.js";
-import type { LogStore } from "./log-store.js";
 import { StagedOutputs, type StagedStream } from "./staged-outputs.js";
 import { UploadJobs, type WaitingPath } from "./upload-jobs.js";
-import type { UploadMode } from "./upload-mode.js";
 
 /** Outputs of a step that succeeded. */
 export interface Publication {

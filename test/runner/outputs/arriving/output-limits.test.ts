@@ -1,10 +1,10 @@
 /** Outputs that are larger than their orders allow are refused by their declared size. */
 import { describe, expect, it } from "vitest";
-import { hashBytes } from "../../../lib/nix/path/hash.js";
-import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
-import type { ValidPathInfo } from "../../../lib/nix/store/path-info.js";
-import { refuseTooLarge } from "../../../lib/runner/outputs/output-limits.js";
-import { simpleAttempt } from "../../support/recording.js";
+import { hashBytes } from "../../../../lib/nix/path/hash.js";
+import { parseStorePath, type StorePath } from "../../../../lib/nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../../lib/nix/store/path-info.js";
+import { refuseTooLarge } from "../../../../lib/runner/outputs/arriving/output-limits.js";
+import { simpleAttempt } from "../../../support/recording.js";
 
 const attempt = simpleAttempt(1, "hello");
 const out = attempt.facts.outputs.get("out") as StorePath;

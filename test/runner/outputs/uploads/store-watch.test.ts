@@ -3,10 +3,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, expect, it } from "vitest";
-import { openBinaryCache } from "../../../lib/binary-cache/index.js";
-import { StoreWatch } from "../../../lib/runner/outputs/store-watch.js";
-import { Problems } from "../../../lib/runner/state/problems.js";
-import { startS3Server } from "../../support/s3-server/index.js";
+import { openBinaryCache } from "../../../../lib/binary-cache/index.js";
+import { StoreWatch } from "../../../../lib/runner/outputs/uploads/store-watch.js";
+import { Problems } from "../../../../lib/runner/state/problems.js";
+import { startS3Server } from "../../../support/s3-server/index.js";
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {

@@ -1,7 +1,7 @@
 /** What happens to uploads, as events: tries that failed, and the end of each upload with all its tries. */
-import type { UploadJob, UploadTry } from "../../binary-cache/index.js";
-import { errorChain } from "../../errors.js";
-import type { EventEmitter, EventUpload, StoreUpload, UploadAttempt } from "../events/index.js";
+import type { UploadJob, UploadTry } from "../../../binary-cache/index.js";
+import { errorChain } from "../../../errors.js";
+import type { EventEmitter, EventUpload, StoreUpload, UploadAttempt } from "../../events/index.js";
 
 /** An outage may last for days, with a try every five minutes. */
 const triesKept = 20;

@@ -2,14 +2,14 @@
  * What builders may publish with presigned uploads: what they say of a path is signed, so it must be theirs to say, or be
  * known already.
  */
-import type { NarInfo } from "../../nix/cache/nar-info.js";
-import { hashesEqual } from "../../nix/path/hash.js";
-import type { StorePath } from "../../nix/path/store-path.js";
-import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import { RpcError } from "../../rpc/index.js";
-import type { Attempt } from "../state/attempts.js";
-import type { RunnerStore } from "../state/runner-store.js";
-import { isAddressed, isNarHash, makes, mayMake } from "./addressed.js";
+import type { NarInfo } from "../../../nix/cache/nar-info.js";
+import { hashesEqual } from "../../../nix/path/hash.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../nix/store/path-info.js";
+import { RpcError } from "../../../rpc/index.js";
+import type { Attempt } from "../../state/attempts.js";
+import type { RunnerStore } from "../../state/runner-store.js";
+import { isAddressed, isNarHash, makes, mayMake } from "../arriving/addressed.js";
 
 /** Where paths are known. */
 export interface UploadRightsOptions {

@@ -1,9 +1,9 @@
 /** Events of uploads: one for each, however many tries and stores it took. */
 import { expect, it } from "vitest";
-import type { UploadJob, UploadTry } from "../../../lib/binary-cache/index.js";
-import { parseStorePath } from "../../../lib/nix/path/store-path.js";
-import type { RunnerEvent } from "../../../lib/runner/events/index.js";
-import { UploadEvents } from "../../../lib/runner/outputs/upload-events.js";
+import type { UploadJob, UploadTry } from "../../../../lib/binary-cache/index.js";
+import { parseStorePath } from "../../../../lib/nix/path/store-path.js";
+import type { RunnerEvent } from "../../../../lib/runner/events/index.js";
+import { UploadEvents } from "../../../../lib/runner/outputs/uploads/upload-events.js";
 
 const path = parseStorePath(`${"a".repeat(32)}-out`);
 const drv = parseStorePath(`${"a".repeat(32)}-out.drv`);

@@ -1,10 +1,10 @@
 /** Deletes what attempts left in the store without having proven it. */
-import { sleep } from "../../async/index.js";
-import type { Logger } from "../../log.js";
-import type { StorePath } from "../../nix/path/store-path.js";
-import type { AttemptRegistry } from "../state/attempts.js";
-import type { RawStore } from "../state/runner-store.js";
-import type { UnprovenPaths } from "../state/unproven-paths.js";
+import { sleep } from "../../../async/index.js";
+import type { Logger } from "../../../log.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
+import type { AttemptRegistry } from "../../state/attempts.js";
+import type { RawStore } from "../../state/runner-store.js";
+import type { UnprovenPaths } from "../../state/unproven-paths.js";
 
 /** Long enough for a builder to come back with a build whose outputs it has sent already. */
 const pauseMs = 60_000;

@@ -3,10 +3,10 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { createLogger } from "../../../lib/log.js";
-import { parseStorePath } from "../../../lib/nix/path/store-path.js";
-import { UnprovenFile } from "../../../lib/runner/outputs/unproven-file.js";
-import { until } from "../../support/until.js";
+import { createLogger } from "../../../../lib/log.js";
+import { parseStorePath } from "../../../../lib/nix/path/store-path.js";
+import { UnprovenFile } from "../../../../lib/runner/outputs/arriving/unproven-file.js";
+import { until } from "../../../support/until.js";
 
 const a = parseStorePath(`${"a".repeat(32)}-first`);
 const b = parseStorePath(`${"b".repeat(32)}-second`);

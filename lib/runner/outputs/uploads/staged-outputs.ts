@@ -3,12 +3,12 @@
  * once more. What is staged gets its name in a cache when the attempt's outputs are published; until then, and if they
  * never are, no cache shows anything of it.
  */
-import type { BinaryCache, NarStage } from "../../binary-cache/index.js";
-import type { StorePath } from "../../nix/path/store-path.js";
-import type { ValidPathInfo } from "../../nix/store/path-info.js";
-import type { NarStream } from "../../rpc/index.js";
-import type { AttemptId } from "../../scheduler/ids.js";
-import type { Attempt } from "../state/attempts.js";
+import type { BinaryCache, NarStage } from "../../../binary-cache/index.js";
+import type { StorePath } from "../../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../nix/store/path-info.js";
+import type { NarStream } from "../../../rpc/index.js";
+import type { AttemptId } from "../../../scheduler/ids.js";
+import type { Attempt } from "../../state/attempts.js";
 
 /** Bytes of the smallest NAR that is staged: below, compressing again costs less than the care for it. */
 const smallestNar = 1 << 20;
