@@ -3,7 +3,7 @@
  * is a design question, not a formality: either the import or the document is wrong.
  */
 import { spawnSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
@@ -137,41 +137,74 @@ describe("imports", () => {
   });
 });
 
-/** Inner rooms by the order of a build's life; a file imports from its own room and from floors below it only. */
-const innerFloors: Readonly<Record<string, readonly (readonly string[])[]>> = {
-  runner: [["events"], ["state"], ["recording", "outputs"], ["ingestion"], ["attempt"], ["service"]],
+interface InnerRooms {
+  /** From the bottom up; a file imports from its own inner room and from floors below it only. */
+  readonly floors: readonly (readonly string[])[];
+  /** Files beside the inner rooms that put them together. No inner room imports them. */
+  readonly tops: readonly string[];
+  /** Whether imports of types keep to the floors, too. */
+  readonly types: "in order" | "free";
+}
+
+/** Folders whose inner rooms have an order. That of the runner is the order of a build's life. */
+const innerRooms: Readonly<Record<string, InnerRooms>> = {
+  "lib/runner": {
+    floors: [["events"], ["state"], ["recording", "outputs"], ["ingestion"], ["attempt"], ["service"]],
+    tops: ["index", "queue-runner", "life", "opening", "listening", "ownership", "assembly", "context"],
+    types: "in order",
+  },
+  "lib/runner/outputs": {
+    floors: [
+      ["logs", "arriving"],
+      ["presigned", "uploads"],
+    ],
+    tops: ["publisher"],
+    types: "in order",
+  },
+  // A step names its machine, and a machine its steps.
+  "lib/scheduler": {
+    floors: [["queue"], ["steps"], ["machines"], ["views"]],
+    tops: ["index", "scheduler"],
+    types: "free",
+  },
 };
-/** Files beside inner rooms that put them together. No inner room imports them. */
-const innerTops = [
-  "index",
-  "queue-runner",
-  "life",
-  "opening",
-  "listening",
-  "ownership",
-  "assembly",
-  "context",
-].map((name) => `lib/runner/${name}.ts`);
 
-describe("inner rooms", () => {
-  const innerRoomOf = (path: string): string | undefined => /^lib\/[^/]+\/([^/]+)\//.exec(path)?.[1];
-  const innerFloorOf = (room: string, path: string): number =>
-    (innerFloors[room] ?? []).findIndex((floor) => floor.includes(innerRoomOf(path) ?? ""));
+describe.each(Object.entries(innerRooms))("inner rooms of %s", (folder, { floors: order, tops, types }) => {
+  /** The folder below `folder` that a file lives in; undefined for files beside the inner rooms and elsewhere. */
+  const innerRoomOf = (path: string): string | undefined =>
+    path.startsWith(`${folder}/`) ? /^([^/]+)\//.exec(path.slice(folder.length + 1))?.[1] : undefined;
+  const innerFloorOf = (path: string): number =>
+    order.findIndex((floor) => floor.includes(innerRoomOf(path) ?? ""));
 
-  it.each(Object.keys(innerFloors))("of %s are all known", (room) => {
-    const inner = files.filter((path) => roomOf(path) === room && innerRoomOf(path) !== undefined);
-    expect(inner.length).toBeGreaterThan(0);
-    expect(inner.filter((path) => innerFloorOf(room, path) < 0)).toEqual([]);
+  it("are all known", () => {
+    const inner = files.filter((path) => innerRoomOf(path) !== undefined);
+    expect(new Set(inner.map(innerRoomOf))).toEqual(new Set(order.flat()));
+    expect(tops.filter((top) => !files.includes(`${folder}/${top}.ts`))).toEqual([]);
   });
 
-  it.each(Object.keys(innerFloors))("of %s import from earlier ones only", (room) => {
-    const within = imports.filter(({ from, to }) => roomOf(from) === room && roomOf(to) === room);
-    const wrong = within.filter(({ from, to }) => {
+  it("import from earlier ones only", () => {
+    const wrong = imports.filter(({ from, to, typeOnly }) => {
       if (innerRoomOf(from) === undefined || innerRoomOf(from) === innerRoomOf(to)) return false;
-      if (innerRoomOf(to) === undefined) return innerTops.includes(to);
-      return innerFloorOf(room, to) >= innerFloorOf(room, from);
+      if (!to.startsWith(`${folder}/`)) return false;
+      if (innerRoomOf(to) === undefined) return tops.some((top) => to === `${folder}/${top}.ts`);
+      if (typeOnly && types === "free") return false;
+      return innerFloorOf(to) >= innerFloorOf(from);
     });
     expect(wrong.map(show)).toEqual([]);
+  });
+});
+
+describe("folders", () => {
+  /** More files than one takes in at a glance are rooms not yet named. */
+  const most = 20;
+
+  it("hold at most 20 files of their own", () => {
+    const sizes = new Map<string, number>();
+    for (const entry of readdirSync(join(root, "lib"), { recursive: true, withFileTypes: true })) {
+      if (entry.isFile()) sizes.set(entry.parentPath, (sizes.get(entry.parentPath) ?? 0) + 1);
+    }
+    const large = [...sizes].filter(([, count]) => count > most);
+    expect(large.map(([folder, count]) => `${relative(root, folder)}: ${count}`)).toEqual([]);
   });
 });
 
@@ -317,10 +350,43 @@ describe("every room", () => {
     expect(without).toEqual([]);
   });
 
+  it("says in its entrance what each export is for", () => {
+    const rooms = [...new Set(files.flatMap((path) => roomOf(path) ?? []))];
+    const bare = rooms.flatMap((room) => {
+      const lines = readFileSync(join(root, `lib/${room}/index.ts`), "utf8").split("\n");
+      return lines.filter(
+        (line, index) => line.startsWith("export ") && !/^\/\*\* .+ \*\/$/.test(lines[index - 1] ?? ""),
+      );
+    });
+    expect(bare).toEqual([]);
+  });
+
   it("is in the table of docs/architecture.md", () => {
     const document = readFileSync(join(root, "docs/architecture.md"), "utf8");
     const rooms = [...new Set(files.flatMap((path) => roomOf(path) ?? []))];
     expect(rooms.filter((room) => !document.includes(`\`lib/${room}/\``))).toEqual([]);
+  });
+});
+
+describe("documents", () => {
+  it("name files that exist", () => {
+    const pages = [
+      "README.md",
+      "CONTRIBUTING.md",
+      ...readdirSync(join(root, "docs")).map((name) => `docs/${name}`),
+    ];
+    const named = pages
+      .filter((page) => page.endsWith(".md"))
+      .flatMap((page) =>
+        [
+          ...readFileSync(join(root, page), "utf8").matchAll(/`((?:[\w.-]+\/)+[\w.-]+\.(?:ts|tsx|mjs))`/g),
+        ].map(([, path = ""]) => ({ page, path })),
+      );
+    expect(named.length).toBeGreaterThan(50);
+    const wrong = named.filter(
+      ({ path }) => !["", "lib", "test", ".ci"].some((folder) => existsSync(join(root, folder, path))),
+    );
+    expect(wrong).toEqual([]);
   });
 });
 

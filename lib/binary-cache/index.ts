@@ -19,10 +19,13 @@ export {
   type PresignedCache,
   type UploadOptions,
 } from "./cache/binary-cache.js";
+/** How a build log is written into a cache. */
 export type { PutLogOptions } from "./cache/logs.js";
+/** What is learned of a NAR while it passes. */
 export type { NarInspection } from "./cache/nar-inspection.js";
 /** A NAR that is written while it is received. */
 export { type MeasuredNar, NarStage, type NarStageOptions, type StagedForm } from "./cache/nar-stage.js";
+/** The object that a NAR is stored as, and how thoroughly one is verified. */
 export type { StoredNar, VerifyOptions } from "./cache/stored-nars.js";
 /** `s3://` and `file://` URIs with their parameters. */
 export { type CacheSettings, parseCacheUri } from "./cache-uri.js";
@@ -38,7 +41,9 @@ export type {
   ReadOptions,
   StoredObject,
 } from "./objects/object-store.js";
+/** Credentials of an S3 account. */
 export type { S3Credentials } from "./objects/s3-connection.js";
+/** When objects of a bucket are copied in parts, and how large those are. */
 export type { CopyLimits } from "./objects/s3-copy.js";
 /** A part of a multipart upload, with its URL. */
 export type {
@@ -67,6 +72,7 @@ export type {
   PresignRequest,
   PublishingCache,
 } from "./presigned/types.js";
+/** A build log that waits to be uploaded. */
 export type { LogUpload } from "./queue/upload-journal.js";
 /** Uploads in the background that survive a restart. */
 export {
@@ -77,4 +83,5 @@ export {
   type UploadRequest,
   type UploadTry,
 } from "./queue/upload-queue.js";
+/** What an upload wrote into a cache. */
 export type { Written } from "./queue/upload-work.js";

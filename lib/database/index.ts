@@ -51,6 +51,7 @@ export type {
   ProductRow,
   ResultRow,
 } from "./queries/page-rows.js";
+/** What became of a request to cancel a build. */
 export type { CancelResult } from "./queries/steer-build.js";
 /** How long steps of one kind took. */
 export type { StepKind } from "./queries/step-durations.js";

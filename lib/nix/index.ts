@@ -40,11 +40,13 @@ export { DaemonStore, type DaemonStoreOptions } from "./daemon/daemon-store.js";
 export { abortError, cleanDaemonText, DaemonError, type DaemonErrorCode } from "./daemon/error.js";
 /** Opens a store by its `NIX_REMOTE` address: the usual way to get one. */
 export { type OpenStoreOptions, openStore } from "./daemon/open-store.js";
+/** What a daemon says of itself in the handshake. */
 export type { ServerInfo } from "./daemon/protocol/handshake.js";
 /** Values of operations that only a daemon has. */
 export type { CollectedGarbage, GarbageCollection, GcRoot } from "./daemon/protocol/operations.js";
 /** Store addresses as `NIX_REMOTE` has them. */
 export { type Environment, parseStoreUri, type StoreAddress, type StorePlaces } from "./daemon/store-uri.js";
+/** A path with its contents, for adding many at once. */
 export type { PathToAdd } from "./daemon/upload-bodies.js";
 /** A derivation, and what its environment says of how it is built. */
 export {

@@ -3,6 +3,7 @@
  * into one stream, and the two ends of the connection. Nothing here decides what a call means; handlers do.
  */
 
+/** The address of a runner, parsed. */
 export type { Endpoint } from "./client/endpoint.js";
 /** The builder's end of the connection. */
 export {
@@ -39,6 +40,7 @@ export {
   type ServerTlsOptions,
   TokenList,
 } from "./server/index.js";
+/** Who a token belongs to. */
 export type { Identity } from "./server/tokens.js";
 /** Every message of the contract in domain types, the handlers of a server and the calls of a client. */
 export type * from "./types.js";

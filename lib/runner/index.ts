@@ -6,7 +6,8 @@
  * - `events`: what happens, as plain data, and the bus that brings it to listeners
  * - `state`: what the runner knows at present, and the running scheduler with clock, randomness and effects
  * - `recording`: outcomes become rows and notifications, in transactions that are retried
- * - `outputs`: where logs and outputs go: folders, roots, binary caches, other stores
+ * - `outputs`: where logs and outputs go. `logs`: on disk; `arriving`: from builders into the store; `presigned`: uploads
+ *   that builders make themselves; `uploads`: into binary caches and other stores
  * - `ingestion`: new builds become steps in the scheduler's graph
  * - `attempt`: one try to run a step, from its machine to its outcome; the builders' sessions
  * - `service`: what answers calls of builders and questions of the status API

@@ -4,9 +4,11 @@
  * No I/O, no clock, no randomness, no timers; nothing outside this room is imported but brands and the root of the
  * errors. What lives here:
  *
- * - this folder: the scheduler, the graph of steps and builds, the life of steps, attempts and their completions;
+ * - this folder: the scheduler and its interface, options, timers, what goes in and comes out;
  * - `queue/`: in which order runnable steps are served, and the data structures that keep that order;
- * - `machines/`: which machine takes a step: the pool, capacity, scores, holds.
+ * - `steps/`: the graph of steps and builds, and the life of steps and attempts;
+ * - `machines/`: which machine takes a step: the pool, capacity, scores, holds;
+ * - `views/`: the state as plain data, for display: snapshots, and why a step does not run.
  *
  * This file lists what is public; everything else is internal to the room.
  */
@@ -37,7 +39,9 @@ export {
   type StepId,
   stepId,
 } from "./ids.js";
+/** A fault of a machine, with its time. */
 export type { SeenFault } from "./machines/circuit-breaker.js";
+/** A machine in the pool, machines that offer the same, and what a step asks of them. */
 export type { Machine, MachineClass, Requirements } from "./machines/machine.js";
 /** What can be wrong with a machine. */
 export type { MachineFault } from "./machines/machine-fault.js";

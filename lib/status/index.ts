@@ -6,23 +6,33 @@
  * `metrics/` the Prometheus families, `page/` the live page, and `http/` what carries requests and replies: servers, names,
  * bodies, compression.
  */
+
+/** What the JSON API asks of the runner beyond the rest of `StatusSource`. */
 export type * from "./api/source.js";
+/** The JSON of the API: answers of its routes, and events. */
 export type * from "./api/types.js";
+/** A request that was refused; its message is what the client reads. */
 export { StatusError } from "./errors.js";
+/** The host names that the API answers to: a guard against DNS rebinding. */
 export { HostNames, type HostNamesOptions } from "./http/host-names.js";
+/** A reply as it goes over the wire. */
 export type { EncodedReply } from "./http/http-reply.js";
+/** The API inside an HTTP server of your own, for Node and for `fetch`. */
 export {
   type StatusHandler,
   type StatusHandlerOptions,
   statusFetch,
   statusHandler,
 } from "./http/status-handler.js";
+/** A request, independent of the server that received it. */
 export type { RequestHeaders, StatusRequest } from "./http/status-request.js";
-export type { StatusRouterOptions } from "./http/status-router.js";
-export { StatusRouter } from "./http/status-router.js";
-export type { StatusServerOptions } from "./http/status-server.js";
-export { StatusServer } from "./http/status-server.js";
+/** The routes of the API, without a server. */
+export { StatusRouter, type StatusRouterOptions } from "./http/status-router.js";
+/** An HTTP server for the API. */
+export { StatusServer, type StatusServerOptions } from "./http/status-server.js";
+/** A metric with its samples, as Prometheus reads it. */
 export type { Family, Sample } from "./metrics/exposition.js";
-export type { CounterName } from "./metrics/metrics.js";
-export { Metrics, type MetricsOptions, type UsedResources } from "./metrics/metrics.js";
+/** Counters and histograms of the runner, and the names of the counters. */
+export { type CounterName, Metrics, type MetricsOptions, type UsedResources } from "./metrics/metrics.js";
+/** What the API reads of the runner: machines, queue, steps, uploads, problems, and a few actions. */
 export type * from "./types.js";

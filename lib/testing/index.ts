@@ -9,6 +9,7 @@
 
 /** Makes a trace from the history in Hydra's database. */
 export { type ExportedTrace, type ExportTraceOptions, exportTrace } from "./export-trace.js";
+/** What `simulateFarm` returns: the farm, its clock and its controls. */
 export type { SimulatedFarm } from "./farm/farm.js";
 /** What a farm in virtual time is, and what one can do to it. */
 export type { FarmDatabase, FarmStore, SimulatedBuild, SimulatedStep } from "./farm/farm-edges.js";
@@ -36,8 +37,9 @@ export {
 } from "./replay.js";
 /** Chance that is the same for the same seed. */
 export { SeededRandom } from "./simulated/seeded-random.js";
-/** What is wrong with a simulated database and store. */
+/** What is wrong with a simulated database. */
 export type { DatabaseFaults } from "./simulated/simulated-database.js";
+/** What is wrong with a simulated store. */
 export type { StoreFaults } from "./simulated/simulated-store.js";
 /** Virtual time. */
 export { TimeQueue } from "./time-queue.js";
