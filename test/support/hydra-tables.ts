@@ -212,7 +212,8 @@ export class HydraTables implements AsyncDisposable {
         );
         return rows[0];
       },
-      { timeoutMs },
+      // A step may be there for a moment only.
+      { timeoutMs, everyMs: 25 },
     );
   }
 

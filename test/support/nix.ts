@@ -76,6 +76,8 @@ export async function startNixStore(options: TestNixStoreOptions): Promise<TestN
     join(confDir, "nix.conf"),
     `${[
       "build-users-group =",
+      // What is lost with the machine does not matter here, and waiting for a disk costs.
+      "fsync-metadata = false",
       "sandbox = false",
       "sandbox-fallback = false",
       "sandbox-paths = /bin/sh=/bin/busybox /bin/busybox",

@@ -4,11 +4,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface UntilOptions {
   /** Milliseconds, default 120 000. */
   readonly timeoutMs?: number;
-  /** Milliseconds between two looks, default 25. */
+  /** Milliseconds between two looks. Default: 25, or longer where a look takes long, so that waiting costs little. */
   readonly everyMs?: number;
   /** Ends the wait early: rejects when this rejects. */
   readonly unless?: Promise<never>;
 }
+
+/** At most so much of the time goes into looking: the machine has other work to do than to be asked. */
+const lookingShare = 0.1;
+/** What a look waits for on a busy machine is not what it costs. Milliseconds. */
+const longestPauseMs = 200;
 
 /** Looks again and again until `look` gives something other than undefined or false. */
 export async function until<T>(
@@ -18,10 +23,13 @@ export async function until<T>(
 ): Promise<T> {
   const deadline = Date.now() + (options.timeoutMs ?? 120_000);
   for (;;) {
+    const began = performance.now();
     const found = await look();
+    const lookMs = performance.now() - began;
     if (found !== undefined && found !== false) return found;
     if (Date.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    const pause = sleep(options.everyMs ?? 25);
+    const pauseMs = options.everyMs ?? Math.max(25, Math.min(lookMs / lookingShare, longestPauseMs));
+    const pause = sleep(pauseMs);
     await (options.unless === undefined ? pause : Promise.race([pause, options.unless]));
   }
 }
