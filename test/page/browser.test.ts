@@ -11,8 +11,9 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { hasChromium, isThorough, launchChromium } from "../support/chromium.js";
 import { bigLog, longestTaskMs } from "./big-log.js";
+import { drvOf, type FarmState, hostileJob } from "./farm/facts.js";
 import { type FarmServer, serveFarm } from "./farm-server.js";
-import { drvOf, type FarmState, hostileJob, SimulatedFarm } from "./simulated-farm.js";
+import { SimulatedFarm } from "./simulated-farm.js";
 
 const screenshots = ".tmp/page";
 const step = encodeURIComponent(drvOf(0));
