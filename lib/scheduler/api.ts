@@ -193,8 +193,11 @@ export interface SchedulerViews {
   step(id: StepId): StepView | undefined;
   /** One step, with the reason why it does not run. O(kinds of machines). */
   row(id: StepId): StepRow | undefined;
-  /** Ids of all steps, in the order in which they were added: for lists that read the steps in slices. */
-  stepIds(): StepId[];
+  /**
+   * All steps, in the order in which they were added, each as it is when it is asked for. Steps may come and go meanwhile:
+   * for lists that are made in slices.
+   */
+  rows(): IterableIterator<StepRow>;
   /** What a step waits for directly. */
   inputs(id: StepId): StepId[];
   /** What waits for a step directly. */

@@ -322,8 +322,8 @@ export class Scheduler implements SchedulerCommands, SchedulerQueries, Scheduler
     return picture.stepRow(this.#core.settled(), id);
   }
 
-  stepIds(): StepId[] {
-    return [...this.#core.graph.steps.keys()];
+  *rows(): IterableIterator<views.StepRow> {
+    for (const step of this.#core.graph.steps.values()) yield picture.rowOf(this.#core.settled(), step);
   }
 
   inputs(id: StepId): StepId[] {

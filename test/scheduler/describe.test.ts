@@ -70,8 +70,8 @@ describe("a scheduler", () => {
     expect(() => scheduler.addSteps([good, bad as never], 0)).toThrow(
       new UsageError("Scheduler.addSteps: step 1: option 'features' must be a list of strings"),
     );
-    expect(scheduler.stepIds()).toEqual([]);
+    expect([...scheduler.rows()]).toEqual([]);
     expect(() => scheduler.addSteps([good], "now" as never)).toThrow(/'now' must be a number/);
-    expect(scheduler.stepIds()).toEqual([]);
+    expect([...scheduler.rows()]).toEqual([]);
   });
 });

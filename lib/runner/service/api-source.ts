@@ -97,7 +97,7 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
       return view.options.defaultDurationMs;
     },
     systems: () => view.systems(),
-    stepIds: () => view.stepIds(),
+    rows: () => view.rows(),
     row: (drv) => view.row(stepId(drv)),
     why: (drv, place) => explained(scheduler.why(stepId(drv), place)),
     inputs: (drv) => view.inputs(stepId(drv)),

@@ -45,7 +45,7 @@ export type SchedulerView = Pick<
   | "hasMachine"
   | "step"
   | "row"
-  | "stepIds"
+  | "rows"
   | "inputs"
   | "dependents"
   | "systems"

@@ -1,4 +1,4 @@
-/** Pictures of the queue for lists that are read in slices: ids in one go, then each step by itself. */
+/** Pictures of the queue for lists that are read in slices, each step by itself. */
 import type { SettledCore } from "../core.js";
 import type { BuildId, StepId } from "../ids.js";
 import type { ReadyQueue } from "../queue/ready-queue.js";
@@ -26,7 +26,11 @@ function reasonOfQueue(core: SettledCore, queue: ReadyQueue<Step>): ReasonCode {
 /** One step with what a list says of it; undefined for an unknown id. */
 export function stepRow(core: SettledCore, id: StepId): StepRow | undefined {
   const step = core.graph.find(id);
-  if (step === undefined) return undefined;
+  return step === undefined ? undefined : rowOf(core, step);
+}
+
+/** One step with what a list says of it. */
+export function rowOf(core: SettledCore, step: Step): StepRow {
   const { keys, bucket, attempt } = step;
   return {
     id: step.id,

@@ -171,9 +171,9 @@ export async function searchAnswer(
     if (found(build.job, build.drv)) add(buildHit(build));
   }
   if (hits.size < shownHits) {
-    await forEachSliced(api.stepIds(), (drv) => {
-      if (hits.size < shownHits && drv.toLowerCase().includes(wanted)) {
-        add({ kind: "step", id: drv, title: derivationName(drv), detail: api.row(drv)?.system ?? "" });
+    await forEachSliced(api.rows(), ({ id, system }) => {
+      if (hits.size < shownHits && id.toLowerCase().includes(wanted)) {
+        add({ kind: "step", id, title: derivationName(id), detail: system });
       }
     });
   }

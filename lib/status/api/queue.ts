@@ -64,7 +64,7 @@ const openLists = { capacity: 16, ttlMs: 120_000 };
 const sharedFilters = { capacity: 8, ttlMs: 60_000 };
 
 /** A page that is open may cost a fiftieth of the time. Only which steps are listed, and their order, is as old as that. */
-const rest = { restFactor: 50, longestMs: 15_000 };
+const rest = { restFactor: 50, longestMs: 20_000 };
 
 const ranks: Readonly<Record<ApiReason, number>> = {
   running: 0,
@@ -188,9 +188,8 @@ export class QueueLists {
     const api = this.#api;
     const order = api.stepOrder();
     const entries: Entry[] = [];
-    await forEachSliced(api.stepIds(), (id) => {
-      const row = api.row(id);
-      if (row !== undefined) entries.push(entryOf(row, api.queuedBuild(row.lowestBuild), order));
+    await forEachSliced(api.rows(), (row) => {
+      entries.push(entryOf(row, api.queuedBuild(row.lowestBuild), order));
     });
     const sorted = await sortSliced(entries, compareEntries);
     const places = new Map<string, number>();

@@ -4,20 +4,22 @@ import { turn } from "../../async/index.js";
 /** Items of one slice; each costs a few microseconds. */
 export const sliceLength = 1_000;
 
-/** Calls `visit` for each item. */
-export async function forEachSliced<T>(items: readonly T[], visit: (item: T) => void): Promise<void> {
-  for (let start = 0; start < items.length; start += sliceLength) {
-    if (start > 0) await turn();
-    for (const item of items.slice(start, start + sliceLength)) visit(item);
+/** Calls `visit` for each item. The next slice is read after other work had its turn. */
+export async function forEachSliced<T>(items: Iterable<T>, visit: (item: T) => void): Promise<void> {
+  let visited = 0;
+  for (const item of items) {
+    visit(item);
+    if (++visited % sliceLength === 0) await turn();
   }
 }
 
-/** The items in order, as a new array. Stable. */
+/** The items in order, as a new array. Stable. What is in order already costs one comparison for each item. */
 export async function sortSliced<T>(items: readonly T[], compare: (a: T, b: T) => number): Promise<T[]> {
   let runs: T[][] = [];
   for (let start = 0; start < items.length; start += sliceLength) {
     if (start > 0) await turn();
-    runs.push(items.slice(start, start + sliceLength).sort(compare));
+    const run = items.slice(start, start + sliceLength);
+    runs.push(isSorted(run, compare) ? run : run.sort(compare));
   }
   while (runs.length > 1) {
     const merged: T[][] = [];
@@ -29,8 +31,17 @@ export async function sortSliced<T>(items: readonly T[], compare: (a: T, b: T) =
   return runs[0] ?? [];
 }
 
+function isSorted<T>(items: readonly T[], compare: (a: T, b: T) => number): boolean {
+  return items.every((item, index) => {
+    const before = index === 0 ? undefined : items[index - 1];
+    return before === undefined || compare(before, item) <= 0;
+  });
+}
+
 /** Takes from `a` where both are equal. */
 async function merge<T>(a: readonly T[], b: readonly T[], compare: (a: T, b: T) => number): Promise<T[]> {
+  const [last, first] = [a.at(-1), b[0]];
+  if (last === undefined || first === undefined || compare(last, first) <= 0) return a.concat(b);
   const merged: T[] = [];
   let [left, right] = [0, 0];
   for (;;) {

@@ -136,7 +136,8 @@ export interface ApiSource {
   /** `expectedMs` of steps of which nothing is known. */
   readonly unknownMs: number;
   systems(): readonly SystemView[];
-  stepIds(): readonly string[];
+  /** All steps, each as it is when it is asked for. */
+  rows(): Iterable<StepRow>;
   row(drv: string): StepRow | undefined;
   /** Why a step of the queue does not run; `place` is its place among its like, where that is known. */
   why(drv: string, place?: number): StepExplanation;

@@ -40,7 +40,7 @@ export async function openFarm(
     stepOrder: () => "WithRdeps",
     unknownMs: scheduler.options.defaultDurationMs,
     systems: () => scheduler.systems(),
-    stepIds: () => scheduler.stepIds(),
+    rows: () => scheduler.rows(),
     row: (drv) => scheduler.row(stepId(drv)),
     why: (drv, place) => {
       const why = scheduler.why(stepId(drv), world.now, place);

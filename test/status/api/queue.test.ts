@@ -116,7 +116,8 @@ describe("the queue", () => {
     world.machine("vm", { maxJobs: 1 });
     world.scheduler.updateMachine("vm" as never, load, world.now);
     for (let n = 0; n < 100_000; n++) world.step(drvOf(`s${n}`), [], { name: `s${n}` });
-    for (let n = 0; n < 100_000; n++) world.build(n + 1, drvOf(`s${n}`));
+    // The newest first, so that there is something to sort.
+    for (let n = 0; n < 100_000; n++) world.build(100_000 - n, drvOf(`s${n}`));
     world.assign();
     let turns = 0;
     const count = (): void => {
