@@ -1,19 +1,9 @@
 #!/usr/bin/env node
-/**
- * `hydra-builder`. All but the command line is loaded after that was read, so that help, version and mistakes are
- * answered at once.
- *
- * Only command line, environment and signals are dealt with in this folder; everything else is the library's.
- */
-import { keepHeapSmall, requireFilesToLoad, runProgram } from "../lib/process/index.js";
-import { builderCommand } from "./commands/hydra-builder.js";
-
-async function main(): Promise<number> {
-  const program = builderCommand().parse();
-  requireFilesToLoad();
-  keepHeapSmall();
-  const { runHydraBuilder } = await import("./run-hydra-builder.js");
-  return runHydraBuilder(program);
+/** `hydra-builder`. Imports nothing, so that it can speak where the program cannot be opened. */
+try {
+  await import("./main/hydra-builder.js");
+} catch (error) {
+  if (!(error instanceof Error && "code" in error && error.code === "EMFILE")) throw error;
+  console.error("hydra-builder: too few files can be open: raise LimitNOFILE= of the service, or ulimit -Hn");
+  process.exitCode = 2;
 }
-
-await runProgram(main, { name: "hydra-builder" });

@@ -72,6 +72,13 @@ export function isShortage(thrown: unknown): boolean {
   return causedBy(thrown, shortages);
 }
 
+const lacksOfDescriptors: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
+/** Nothing could be opened, whatever it was, which says nothing about that. Looked for along the causes. */
+export function isLackOfDescriptors(thrown: unknown): boolean {
+  return causedBy(thrown, lacksOfDescriptors);
+}
+
 const impossibleNames: ReadonlySet<string> = new Set(["ENAMETOOLONG", "EISDIR", "ENOTDIR", "EINVAL"]);
 
 /** No file can have this name here, whenever it is tried. Looked for along the causes. */

@@ -21,11 +21,14 @@ export class LineFolder {
   readonly #lines: Counts;
   /** Apart from the lines: a flood of different lines would make it forget their kind. */
   readonly #kinds: Counts;
+  /** Apart from other kinds, for the same reason. */
+  readonly #named: Counts;
 
   constructor({ written = 5, windowMs = 60_000, remembered = 1_000, now = Date.now }: FoldOptions = {}) {
     this.#written = written;
     this.#lines = new Counts(windowMs, remembered, now);
     this.#kinds = new Counts(windowMs, remembered, now);
+    this.#named = new Counts(windowMs, remembered, now);
   }
 
   /** Whether to write a line now. `summary` is called later when equal ones were held back. */
@@ -38,10 +41,16 @@ export class LineFolder {
     return this.#kinds.admit(kind, most, summary);
   }
 
+  /** The same for kinds that bear a name of a peer's choice: as many as it likes, so that they may be forgotten. */
+  admitNamed(kind: string, most: number, summary: (unwritten: number) => void): boolean {
+    return this.#named.admit(kind, most, summary);
+  }
+
   /** Writes what was only counted so far. */
   flush(): void {
     this.#lines.flush(() => true);
     this.#kinds.flush(() => true);
+    this.#named.flush(() => true);
   }
 }
 

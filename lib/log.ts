@@ -125,12 +125,14 @@ export function createLogger(options: LoggerOptions): Logger {
     const line = print(all);
     const repeated = (unwritten: number): void => write(print({ ...all, repeated: unwritten }));
     if (folder?.admit(withoutTime(line, options.format), repeated) === false) return;
-    const limit = kindLimit(level, all);
-    if (folder !== undefined && limit !== undefined) {
-      const { by, most } = limit;
+    for (const { by, most } of folder === undefined ? [] : kindLimits(level, all)) {
       const leftOut = (unwritten: number): void => write(print({ ...by, leftOut: unwritten }));
       const kind = JSON.stringify([level, target, message, by]);
-      if (!folder.admitKind(kind, most, leftOut)) return;
+      const isNamed = "machine" in by && "peer" in by;
+      const admitted = isNamed
+        ? folder?.admitNamed(kind, most, leftOut)
+        : folder?.admitKind(kind, most, leftOut);
+      if (admitted === false) return;
     }
     write(line);
   };
@@ -174,23 +176,34 @@ export function loggerOn(
   };
 }
 
-/** Lines of one kind and peer, and warnings of one kind and machine, that are written in a window of the folder. */
+/** Lines of one kind that are written in a window of the folder, of one peer, or of one machine of a peer. */
 const mostOfPeer = 20;
-const mostWarnings = 200;
+/** Warnings of one kind and machine; lines of one kind about all machines of a peer, which may be a proxy of a farm. */
+const mostOfFarm = 200;
+
+interface KindLimit {
+  readonly by: LogFields;
+  readonly most: number;
+}
 
 /**
  * How many lines like this one are written, and by what they are told apart from others with the same message. Lines with
- * a field `peer` are those that a peer can cause at will, with words of its choice.
+ * a field `peer` are those that a peer can cause at will, with words of its choice: also with other names of machines.
  */
-function kindLimit(
-  level: LogLevel,
-  { peer, machine, hostname }: LogFields,
-): { readonly by: LogFields; readonly most: number } | undefined {
-  // Each connection has another port.
-  if (typeof peer === "string") return { by: { peer: peer.replace(/:\d+$/, "") }, most: mostOfPeer };
-  if (level !== "warn" && level !== "error") return undefined;
-  const by = machine ?? hostname;
-  return { by: by === undefined ? {} : { machine: by }, most: mostWarnings };
+function kindLimits(level: LogLevel, { peer, machine, hostname }: LogFields): readonly KindLimit[] {
+  // An id is another one each time a machine joins.
+  const name = hostname ?? machine;
+  if (typeof peer === "string") {
+    // Each connection has another port.
+    const address = peer.replace(/:\d+$/, "");
+    if (name === undefined) return [{ by: { peer: address }, most: mostOfPeer }];
+    return [
+      { by: { machine: name, peer: address }, most: mostOfPeer },
+      { by: { peer: address }, most: mostOfFarm },
+    ];
+  }
+  if (level !== "warn" && level !== "error") return [];
+  return [{ by: name === undefined ? {} : { machine: name }, most: mostOfFarm }];
 }
 
 /** What equal lines have in common; both formats begin with a time of fixed length. */

@@ -76,6 +76,28 @@ describe("equal lines", () => {
     expect(lines.at(-1)?.slice(24)).toBe("  WARN t: step is tried again machine=a leftOut=800");
   });
 
+  it("about a machine that joins again and again are twenty a minute, about others at one address 200 in all", () => {
+    const { lines, logger } = setup();
+    const seen = (machine: string, from: number): void => {
+      for (let i = from; i < from + 500; i++)
+        logger.info("machine joined", { machine, id: `id${i}`, peer: `10.0.0.1:${i}` });
+    };
+    seen("a", 0);
+    expect(lines).toHaveLength(20);
+    for (let i = 0; i < 5_000; i++)
+      logger.info("machine joined", { machine: `m${i}`, id: `id${i}`, peer: `10.0.0.1:${i}` });
+    logger.info("machine joined", { machine: "a", id: "id", peer: "10.0.0.2:1" });
+    const forgotten = "  INFO t: machine joined machine=a peer=10.0.0.1 leftOut=480";
+    expect(lines.map((line) => line.slice(24))).toContain(forgotten);
+    expect(lines).toHaveLength(202);
+    vi.advanceTimersByTime(60_000);
+    expect(lines.slice(202).map((line) => line.slice(24))).toEqual([
+      "  INFO t: machine joined peer=10.0.0.1 leftOut=4820",
+    ]);
+    seen("a", 500);
+    expect(lines).toHaveLength(223);
+  });
+
   it("are remembered up to a bound; what is forgotten is said before", () => {
     const written: string[] = [];
     const folder = new LineFolder({ remembered: 10, written: 1 });

@@ -12,14 +12,23 @@ const conflicts = new Set(["40001", "40P01", "55P03", "57014"]);
 const losses = new Set(["57P01", "57P02", "57P03", "53300", "25P03"]);
 /** invalid_password, invalid_authorization, invalid_catalog_name, insufficient_privilege. */
 const refusals = new Set(["28P01", "28000", "3D000", "42501"]);
+/** No way there: the network, or no descriptor or memory for a connection. */
 const networkCodes = new Set([
+  "EADDRNOTAVAIL",
+  "EAGAIN",
   "EAI_AGAIN",
   "ECONNABORTED",
   "ECONNREFUSED",
   "ECONNRESET",
+  "EHOSTDOWN",
   "EHOSTUNREACH",
+  "EMFILE",
+  "ENETDOWN",
   "ENETUNREACH",
+  "ENFILE",
+  "ENOBUFS",
   "ENOENT",
+  "ENOMEM",
   "ENOTFOUND",
   "EPIPE",
   "ETIMEDOUT",

@@ -8,6 +8,8 @@ import { createHash } from "node:crypto";
 import { constants } from "node:fs";
 import { type FileHandle, lstat, open, readlink } from "node:fs/promises";
 import { join } from "node:path";
+import { whenThereIsRoom } from "../async/index.js";
+import { isLackOfDescriptors } from "../errors.js";
 import type { StoreDir } from "../nix/path/store-path.js";
 
 const mostLinks = 40;
@@ -104,11 +106,14 @@ export class StorePlace {
     return path.startsWith(`${this.#storeDir}/`) ? path.slice(this.#storeDir.length + 1) : undefined;
   }
 
-  /** The bytes of a regular file of at most `limit` bytes. */
+  /**
+   * The bytes of a regular file of at most `limit` bytes.
+   * @throws the system's error when nothing can be opened for minutes; the signal's reason when it fires meanwhile
+   */
   async readSmall(relative: string, limit: number): Promise<SmallFile> {
     const path = await this.resolve(relative);
     if (path === undefined) return { kind: "absent" };
-    const read = await withRegularFile(path, async (file, size): Promise<SmallFile> => {
+    const read = await this.#withRegularFile(path, async (file, size): Promise<SmallFile> => {
       if (size > limit) return { kind: "unusable", reason: `the file is larger than ${limit} bytes` };
       const bytes = Buffer.alloc(size);
       let filled = 0;
@@ -124,7 +129,7 @@ export class StorePlace {
 
   /**
    * Size and hash of a physical file that `resolve` gave; undefined when it is not a regular one.
-   * @throws the signal's reason when it fires
+   * @throws the signal's reason when it fires; the system's error when nothing can be opened for minutes
    */
   hash(path: string): Promise<FileContents | undefined> {
     const known = this.#hashes.get(path);
@@ -135,7 +140,7 @@ export class StorePlace {
   }
 
   async #hash(path: string): Promise<FileContents | undefined> {
-    const contents = await withRegularFile(path, async (file, size): Promise<FileContents> => {
+    const contents = await this.#withRegularFile(path, async (file, size): Promise<FileContents> => {
       const hash = createHash("sha256");
       try {
         for await (const chunk of file.createReadStream({ autoClose: false, highWaterMark: 1 << 18 })) {
@@ -149,6 +154,17 @@ export class StorePlace {
     });
     this.#signal?.throwIfAborted();
     return contents;
+  }
+
+  /** A lack of descriptors says nothing about the file, whose lines would be lost by it. */
+  #withRegularFile<T>(
+    path: string,
+    use: (file: FileHandle, size: number) => Promise<T>,
+  ): Promise<T | undefined> {
+    return whenThereIsRoom(() => withRegularFile(path, use), {
+      passes: isLackOfDescriptors,
+      signal: this.#signal,
+    });
   }
 }
 
@@ -170,7 +186,8 @@ async function withRegularFile<T>(
     file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
     const facts = await file.stat();
     return facts.isFile() ? await use(file, facts.size) : undefined;
-  } catch {
+  } catch (error) {
+    if (isLackOfDescriptors(error)) throw error;
     return undefined;
   } finally {
     await file?.close().catch(() => undefined);

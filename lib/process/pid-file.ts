@@ -46,7 +46,11 @@ export async function acquirePidFile(path: string): Promise<() => Promise<void>>
       } catch (error) {
         if (!hasCode(error, "EEXIST")) throw error;
       }
-      const holder = await readFile(path, "utf8").catch(() => undefined);
+      const holder = await readFile(path, "utf8").catch((error: unknown) => {
+        // It was removed since; a file that cannot be read would be looked at without end.
+        if (hasCode(error, "ENOENT")) return undefined;
+        throw error;
+      });
       if (holder === undefined) continue;
       if (await isAlive(holder)) {
         throw new ProcessError(

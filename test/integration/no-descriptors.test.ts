@@ -1,45 +1,18 @@
 // Programs that have no file descriptor left for a while: what comes meanwhile waits or is refused, and work goes on.
-import { execFile } from "node:child_process";
-import { readdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
 import { expect, test } from "vitest";
-import type { Child } from "../support/child.js";
+import { withFewDescriptors } from "../support/few-descriptors.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
-const run = promisify(execFile);
 const pair = usePair(async () => ({
   databaseUrl: await testDatabase(),
   builders: [{ settings: { maxJobs: 8 } }],
 }));
-
-/** Takes the right to open anything from a process, and gives it back. */
-async function withoutDescriptors(child: Child, work: () => Promise<void>): Promise<void> {
-  const limit = (count: string): Promise<unknown> =>
-    run("prlimit", ["--pid", String(child.pid), `--nofile=${count}:`]);
-  const { stdout } = await run("prlimit", [
-    "--pid",
-    String(child.pid),
-    "--nofile",
-    "-o",
-    "SOFT",
-    "--noheadings",
-  ]);
-  // Every number up to the highest one may be in use, and no other can be had.
-  const open = (await readdir(`/proc/${child.pid}/fd`)).map(Number);
-  let free = 0;
-  while (open.includes(free)) free++;
-  await limit(String(free));
-  try {
-    await work();
-  } finally {
-    await limit(stdout.trim());
-  }
-}
 
 /** The log of the newest try and, where an upload had to be tried again, of the one that built. */
 async function logsOf(drv: string): Promise<string> {
@@ -73,7 +46,7 @@ test.each(["runner", "builder"] as const)(
     const early = await add(drvs.slice(0, 8));
     for (const id of early) await tables.waitBusy(id);
     const late: number[] = [];
-    await withoutDescriptors(which === "runner" ? runner : builder, async () => {
+    await withFewDescriptors(which === "runner" ? runner : builder, 0, async () => {
       // Eight builds end, eight more are queued, and more connections come than can be taken.
       late.push(...(await add(drvs.slice(8))));
       for (let count = 0; count < 50; count++) void answers();

@@ -59,6 +59,34 @@ test.each([
   }
 });
 
+test.each([
+  ["queue-runner", queueRunnerProgram],
+  ["hydra-builder", builderProgram],
+] as const)("%s with fewer files than it is loaded from", async (name, program) => {
+  const empty = join(folder, "empty.mjs");
+  await writeFile(empty, "");
+  let tried = 0;
+  for (const limit of [19, 20, 22, 25, 28, 32]) {
+    // Where Node cannot open a single file, no line of ours can be had.
+    const alone = startChild({
+      name: "empty",
+      command: "sh",
+      args: ["-c", `ulimit -n ${limit}; exec "$@"`, "sh", process.execPath, empty],
+      env: {},
+    });
+    if ((await alone.ended).code !== 0) continue;
+    tried++;
+    const { code, said } = await start(limit, program, []);
+    expect(said).toEqual([
+      expect.stringMatching(
+        new RegExp(`^${name}: (?:too few files can be open|at most ${limit} files can be open, but)`),
+      ),
+    ]);
+    expect(code).toBe(2);
+  }
+  expect(tried).toBeGreaterThan(1);
+});
+
 test.each(["rest", "grpc"])("a port of --%s-bind that is in use", async (which) => {
   const address = `127.0.0.1:${(holder.address() as AddressInfo).port}`;
   const other = which === "rest" ? "grpc" : "rest";

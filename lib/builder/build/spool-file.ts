@@ -1,25 +1,11 @@
 /** A temporary file without a name: written once from start to end, read in ranges while it grows. */
 import { type FileHandle, mkdtemp, open, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { backoffDelay, retry } from "../../async/index.js";
-import { isShortage } from "../../errors.js";
+import { whenThereIsRoom } from "../../async/index.js";
 import type { ByteStream } from "../../nix/store/store.js";
 import type { ObjectBody } from "../presigned/put-object.js";
 
 const readPiece = 262_144;
-
-/** How long a full disk, or a lack of file descriptors, is waited for, in milliseconds. */
-const patienceMs = 120_000;
-
-/** Others may be about to free what is lacking: the upload of a finished build waits rather than fails. */
-function whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
-  return retry(work, {
-    classify: (error) => (isShortage(error) ? "passing" : "final"),
-    delayMs: (failures) => backoffDelay(failures, { firstMs: 100, longestMs: 2_000 }),
-    budget: { totalMs: patienceMs, doubtfulTries: 1 },
-    ref: false,
-  });
-}
 
 /** A temporary file, unlinked as soon as it is open, so that nothing is left after a crash. */
 export class SpoolFile implements AsyncDisposable {

@@ -1,6 +1,6 @@
 /** The bytes between us and a daemon: a unix socket, or the pipes of a `nix-daemon --stdio` of our own. */
 
-import { spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { connect } from "node:net";
 import type { Readable, Writable } from "node:stream";
@@ -179,26 +179,29 @@ async function connectSocket(path: string, signal?: AbortSignal): Promise<Transp
 /** How long a daemon of ours may take to stop its builds after its input ended, in milliseconds. */
 const stopPatience = 5000;
 
-function spawnDaemon(address: Extract<StoreAddress, { kind: "spawn" }>): Transport {
-  const child = spawn("nix-daemon", ["--stdio", "--store", address.store], {
+async function spawnDaemon(address: Extract<StoreAddress, { kind: "spawn" }>): Promise<Transport> {
+  const child: ChildProcess = spawn("nix-daemon", ["--stdio", "--store", address.store], {
     env: { ...address.env, NIX_REMOTE: undefined },
     stdio: ["pipe", "pipe", "pipe"],
   });
+  const notStarted = (cause: unknown): DaemonError =>
+    new DaemonError("connect", "Cannot start nix-daemon; is Nix installed?", { cause });
+  const { stdin, stdout, stderr }: Partial<Pick<ChildProcess, "stdin" | "stdout" | "stderr">> = child;
+  if (!stdin || !stdout || !stderr) {
+    // Too many open files: there is not even a process, and its error comes a turn later.
+    throw notStarted(await new Promise((resolve) => void child.once("error", resolve)));
+  }
   let complaints = "";
-  child.stderr.on("data", (chunk: Buffer) => {
+  stderr.on("data", (chunk: Buffer) => {
     complaints = (complaints + chunk.toString()).slice(-4096);
   });
-  const transport = streamTransport(child.stdout, child.stdin, () => {
+  const transport = streamTransport(stdout, stdin, () => {
     // The end of its input stops the daemon and its builds; the rest is for one that hangs.
     const timer = setTimeout(() => child.kill("SIGKILL"), stopPatience);
     timer.unref();
     child.once("exit", () => clearTimeout(timer));
   });
-  child.once("error", (error) => {
-    transport.destroy(
-      new DaemonError("connect", "Cannot start nix-daemon; is Nix installed?", { cause: error }),
-    );
-  });
+  child.once("error", (error) => transport.destroy(notStarted(error)));
   child.once("exit", (code, killer) => {
     const how = killer === null ? `with code ${code}` : `by ${killer}`;
     const said = cleanDaemonText(complaints);

@@ -306,10 +306,13 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   }
 
   #load(): Promise<LoadedService> {
-    this.#service ??= import("./service.js").then((service) => ({
-      ...service,
-      client: service.createServiceClient(this.#connection),
-    }));
+    this.#service ??= import("./service.js").then(
+      (service) => ({ ...service, client: service.createServiceClient(this.#connection) }),
+      (error: unknown) => {
+        this.#service = undefined;
+        throw error;
+      },
+    );
     return this.#service;
   }
 

@@ -128,6 +128,7 @@ export class Adoption {
     this.#logger.info("running build not taken over", {
       drv: build.drv,
       hostname: session.join.hostname,
+      peer: session.peer,
       reason,
     });
     this.#sessions.send(session.id, { kind: "abort", buildId: build.buildId });

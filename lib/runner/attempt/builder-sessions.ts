@@ -112,7 +112,7 @@ export class BuilderSessions {
     const before = this.#open.get(id);
     this.#open.set(id, session);
     const running = join.running ?? [];
-    this.#machineEvents.joined(join);
+    this.#machineEvents.joined(join, session.peer);
     scheduler.addMachine(
       machineInfo(id, join),
       running.map((build) => attemptId(build.buildId)),
@@ -134,7 +134,8 @@ export class BuilderSessions {
     try {
       for await (const ping of tunnel.messages) this.#pinged(session, ping);
     } catch (error) {
-      logger.warn("tunnel broke", { machine: id, hostname: join.hostname, error });
+      const { peer } = session;
+      logger.warn("tunnel broke", { machine: id, hostname: join.hostname, peer, error });
     } finally {
       clearInterval(pings);
       clearTimeout(deadlinePassed);

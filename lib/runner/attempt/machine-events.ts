@@ -9,15 +9,16 @@ export class MachineEvents {
   readonly #events: EventEmitter;
   readonly #now: () => number;
   /** The scheduler names lost machines by id only. */
-  readonly #hostnames = new Map<MachineId, string>();
+  readonly #joined = new Map<MachineId, { readonly hostname: string; readonly peer: string | undefined }>();
 
   constructor(options: { readonly events: EventEmitter; readonly now: () => number }) {
     this.#events = options.events;
     this.#now = options.now;
   }
 
-  joined({ machineId: id, hostname, systems, maxJobs, running }: BuilderJoin): void {
-    this.#hostnames.set(machineId(id), hostname);
+  /** `peer`: address of its connection. */
+  joined({ machineId: id, hostname, systems, maxJobs, running }: BuilderJoin, peer?: string): void {
+    this.#joined.set(machineId(id), { hostname, peer });
     this.#events.emit({
       type: "machineJoined",
       at: this.#now(),
@@ -25,18 +26,25 @@ export class MachineEvents {
       systems,
       maxJobs,
       running: running?.length ?? 0,
+      ...(peer !== undefined && { peer }),
     });
   }
 
   left(id: MachineId, reason: MachineLossReason): void {
-    const hostname = this.hostnameOf(id);
-    this.#hostnames.delete(id);
-    this.#events.emit({ type: "machineLeft", at: this.#now(), machine: { id, hostname }, reason });
+    const { hostname = "", peer } = this.#joined.get(id) ?? {};
+    this.#joined.delete(id);
+    this.#events.emit({
+      type: "machineLeft",
+      at: this.#now(),
+      machine: { id, hostname },
+      reason,
+      ...(peer !== undefined && { peer }),
+    });
   }
 
   /** Empty for a machine that has left. */
   hostnameOf(id: MachineId): string {
-    return this.#hostnames.get(id) ?? "";
+    return this.#joined.get(id)?.hostname ?? "";
   }
 
   /** A machine was held or released. */

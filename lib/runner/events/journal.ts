@@ -33,17 +33,18 @@ export function writeJournal(events: Pick<EventBus, "on">, logger: Logger): void
   events.on("buildRemoved", (event) =>
     logger.info("build left the queue without a result", aboutBuild(event)),
   );
-  events.on("machineJoined", ({ machine, systems, maxJobs, running }) =>
+  events.on("machineJoined", ({ machine, systems, maxJobs, running, peer }) =>
     logger.info("machine joined", {
       machine: machine.hostname,
       id: machine.id,
       systems: systems.join(","),
       maxJobs,
       running,
+      peer,
     }),
   );
-  events.on("machineLeft", ({ machine, reason }) =>
-    logger.info("machine left", { machine: machine.hostname, id: machine.id, reason }),
+  events.on("machineLeft", ({ machine, reason, peer }) =>
+    logger.info("machine left", { machine: machine.hostname, id: machine.id, reason, peer }),
   );
   events.on("machineHeld", (event) =>
     logger.warn("machine is held: it gets no work for a while", holdOf(event)),

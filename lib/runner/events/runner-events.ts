@@ -182,6 +182,8 @@ export interface MachineJoined {
   readonly maxJobs: number;
   /** Builds that it had not stopped. */
   readonly running: number;
+  /** Address of its connection, which may be a proxy's. */
+  readonly peer?: string;
 }
 
 /** A machine is out of the pool. */
@@ -191,6 +193,8 @@ export interface MachineLeft {
   readonly machine: EventMachine;
   /** `removed`: its connection ended; `disconnected`: and it did not come back in time; `heartbeat`: it went silent. */
   readonly reason: MachineLossReason;
+  /** Address of the connection on which it joined. */
+  readonly peer?: string;
 }
 
 /** A machine gets no work for a while. */

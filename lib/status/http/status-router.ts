@@ -23,6 +23,10 @@ let loading: Promise<Routes> | undefined;
 function routes(): Promise<Routes> {
   loading ??= Promise.all([import("../routes.js"), import("../routes/api.js")]).then(
     ([{ findRoute }, { closeStreams }]) => ({ findRoute, closeStreams }),
+    (error: unknown) => {
+      loading = undefined;
+      throw error;
+    },
   );
   return loading;
 }

@@ -1,5 +1,6 @@
 /** The files that the live page loads: made by the build, read at the first request, sent compressed as they lie there. */
 import { readFile } from "node:fs/promises";
+import { isSystemError } from "../../errors.js";
 import { StatusError } from "../errors.js";
 import { accepts, type Reply } from "../http/http-reply.js";
 import type { StatusRequest } from "../http/status-request.js";
@@ -45,8 +46,9 @@ async function readManifest(): Promise<{ readonly folder: URL; readonly files: P
         folder,
         files: JSON.parse(await readFile(new URL("manifest.json", folder), "utf8")) as PageFiles,
       };
-    } catch {
+    } catch (error) {
       // Not there; one of the others is.
+      if (isSystemError(error) && error.code !== "ENOENT") throw error;
     }
   }
   throw new StatusError("internal", "the files of the live page are missing: run `npm run build`");

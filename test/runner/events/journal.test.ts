@@ -78,6 +78,7 @@ it("has a line for each end of a build, and for what happens to machines", async
         systems: ["x86_64-linux", "i686-linux"],
         maxJobs: 4,
         running: 0,
+        peer: "10.0.0.1:7",
       },
       {
         type: "machineHeld",
@@ -95,7 +96,7 @@ it("has a line for each end of a build, and for what happens to machines", async
   ).toEqual([
     `INFO t: build finished build=7 job=p:trunk:hello drv=${drv} machine=pine status=0 durationMs=9 cached=false`,
     `INFO t: build left the queue without a result build=7 job=p:trunk:hello drv=${drv}`,
-    'INFO t: machine joined machine=pine id=m-1 systems="x86_64-linux,i686-linux" maxJobs=4 running=0',
+    'INFO t: machine joined machine=pine id=m-1 systems="x86_64-linux,i686-linux" maxJobs=4 running=0 peer=10.0.0.1:7',
     `WARN t: machine is held: it gets no work for a while machine=pine fault=diskFull reason="no space" drv=${drv} failures=3 until=1970-01-01T00:01:00.000Z`,
     "INFO t: machine is released machine=pine because=trial",
     "INFO t: machine left machine=pine id=m-1 reason=heartbeat",
