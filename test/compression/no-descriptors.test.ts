@@ -1,37 +1,11 @@
 // Compression in a process that has few file descriptors left: it ends, well or with an error, and works again afterwards.
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { closeSync, openSync } from "node:fs";
-import { readdir } from "node:fs/promises";
-import { promisify } from "node:util";
 import { afterEach, expect, test } from "vitest";
 import { compress, decompress } from "../../lib/compression/index.js";
+import { leaveDescriptors } from "../support/few-descriptors.js";
 
-const run = promisify(execFile);
-const taken: number[] = [];
-
-async function limitDescriptors(count: string): Promise<void> {
-  await run("prlimit", ["--pid", String(process.pid), `--nofile=${count}:`]);
-}
-
-/** Leaves this process only so many descriptors that it can still open. */
-async function leave(free: number): Promise<void> {
-  const open = (await readdir("/proc/self/fd")).map(Number);
-  const limit = Math.max(...open) + 40;
-  await limitDescriptors(String(limit));
-  try {
-    for (;;) taken.push(openSync("/dev/null", "r"));
-  } catch {
-    for (const fd of taken.splice(-free, free)) closeSync(fd);
-  }
-}
-
-async function giveBack(): Promise<void> {
-  for (const fd of taken.splice(0)) closeSync(fd);
-  await limitDescriptors("1024");
-}
-
-afterEach(giveBack);
+let giveBack = async (): Promise<void> => undefined;
+afterEach(() => giveBack());
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
@@ -50,7 +24,7 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8, 9])(
   "a program that filters a stream with %i descriptors left gives all of it or an error",
   async (free) => {
     const data = randomBytes(400_000);
-    await leave(free);
+    giveBack = await leaveDescriptors(free);
     const packed = await ends(all(compress(once(data), { method: "zstd" })));
     await giveBack();
     if (typeof packed !== "string") {

@@ -1,5 +1,6 @@
 // Another process that can open only so many files more for a while.
 import { execFile } from "node:child_process";
+import { closeSync, openSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { promisify } from "node:util";
 
@@ -30,4 +31,23 @@ export async function withFewDescriptors(
   } finally {
     await limit(before);
   }
+}
+
+/** Leaves this process only so many descriptors that it can still open. Resolves to what gives the others back. */
+export async function leaveDescriptors(free: number): Promise<() => Promise<void>> {
+  const limit = (count: string): Promise<unknown> =>
+    run("prlimit", ["--pid", String(process.pid), `--nofile=${count}:`]);
+  const before = await limitOf(process.pid);
+  const open = (await readdir("/proc/self/fd")).map(Number);
+  await limit(String(Math.max(...open) + 40));
+  const taken: number[] = [];
+  try {
+    for (;;) taken.push(openSync("/dev/null", "r"));
+  } catch {
+    for (const fd of taken.splice(0, free)) closeSync(fd);
+  }
+  return async () => {
+    for (const fd of taken.splice(0)) closeSync(fd);
+    await limit(before);
+  };
 }
