@@ -25,7 +25,7 @@ export function answerVersion(rules: AdmissionRules, check: VersionCheck): Versi
   const serverVersion = rules.ownVersion();
   const compatible = check.version === serverVersion || rules.acceptedVersions().includes(check.version);
   if (!compatible) {
-    // Not as `hostname`: anybody may ask, under as many names as it likes, and these lines are limited together.
+    // Not as `hostname`: any peer may ask, under as many names as it likes, and these lines are limited together.
     rules.logger.warn("builder of another version turned away", {
       builder: check.hostname,
       version: check.version,
