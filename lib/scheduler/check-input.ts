@@ -116,7 +116,12 @@ export function checkMachine(method: string, info: unknown): void {
   checkMembers(`${owner}.${method}`, info, machineRules);
 }
 
-const loadRules: Rules = { load1: aNumber, buildDirFreePercent: aNumber, storeFreePercent: aNumber };
+const loadRules: Rules = {
+  load1: aNumber,
+  buildDirFreePercent: aNumber,
+  storeFreePercent: aNumber,
+  storeTrouble: optional(aText),
+};
 const isLoad = hasMembers(loadRules);
 
 /** See `checkSteps`. */

@@ -1,4 +1,5 @@
 // A nix-daemon that stands still for 25 s, under the runner and under the builder: builds wait for it, none is lost.
+import { basename } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { descendants, shellDerivation, type TestNixStore } from "../support/nix.js";
@@ -45,6 +46,16 @@ async function health(): Promise<Health> {
   return { ok: response.ok, codes: problems.map(({ code }) => code) };
 }
 
+/** The queue is read, and the machine without a store is why nothing of it is sent there. */
+async function getsNoWork(builds: readonly number[], drv: string): Promise<void> {
+  const why = async (): Promise<string> => {
+    const url = `${pair().statusUrl}/status/steps/${basename(drv)}/why`;
+    return (await fetch(url, { signal: AbortSignal.timeout(2_000) })).text();
+  };
+  await until("the machine to be why", async () => (await why()).includes("storeSilent"));
+  expect((await pair().tables.rows(builds)).BuildSteps).toEqual([]);
+}
+
 test.each(["runner", "builder"] as const)("of the %s", async (which) => {
   const { tables, runner } = pair();
   const builder = pair().builder();
@@ -65,7 +76,9 @@ test.each(["runner", "builder"] as const)("of the %s", async (which) => {
       timeoutMs: 15_000,
     });
     const late = await add(drvs.slice(4));
+    if (which === "builder") await getsNoWork(late, drvs[4] ?? "");
     await sleep(25_000 - (Date.now() - begun));
+    if (which === "builder") expect((await tables.rows(late)).BuildSteps).toEqual([]);
     early.push(...late);
   } finally {
     thaw();

@@ -219,4 +219,24 @@ describe("free functions", () => {
     world.scheduler.updateMachine(machineId("m"), load, world.now);
     expect(world.assign()).toHaveLength(1);
   });
+
+  it("a machine whose store is silent gets no work until it answers, and says why", () => {
+    const world = new World();
+    world.step("s");
+    world.build(1, "s");
+    world.machine("m");
+    const ping = (storeTrouble?: string): void =>
+      world.scheduler.updateMachine(machineId("m"), { ...load, storeTrouble }, world.now);
+    ping("no answer for 5 s");
+    expect(world.assign()).toEqual([]);
+    expect(world.why("s")).toEqual({
+      code: "machinesBusy",
+      machines: [
+        { machine: "m", hostname: "m", block: { kind: "storeSilent", reason: "no answer for 5 s" } },
+      ],
+      position: 1,
+    });
+    ping();
+    expect(world.assign()).toHaveLength(1);
+  });
 });

@@ -266,6 +266,7 @@ function machineLoad(ping: BuilderPing): MachineLoad {
     load1: ping.load1,
     buildDirFreePercent: ping.buildDirFreePercent,
     storeFreePercent: ping.storeFreePercent,
+    storeTrouble: ping.storeTrouble,
     pressure: ping.pressure && {
       cpuSomeAvg10: ping.pressure.cpuSome?.avg10,
       memFullAvg10: ping.pressure.memFull?.avg10,

@@ -68,7 +68,7 @@ const kinds = {
   "machine-store-silent": {
     part: "machines",
     advice:
-      "check that nix-daemon runs and answers on that machine; its builds wait for it or are tried elsewhere",
+      "check that nix-daemon runs and answers on that machine; it gets no work until then, its builds wait for it or are tried elsewhere",
     stopsRecording: false,
   },
   "steps-unsupported": {

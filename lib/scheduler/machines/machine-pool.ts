@@ -248,6 +248,8 @@ export class MachinePool {
       const { heldUntil: until, consecutiveFailures: failures, cause } = breaker;
       return { kind: "held", until, failures, fault: cause?.fault };
     }
+    const reason = machine.load?.storeTrouble;
+    if (reason !== undefined) return { kind: "storeSilent", reason };
     if (machine.onTrial && machine.jobs > 0) return { kind: "probing" };
     const blocked = diskBlock(machine) ?? this.#free(machine);
     if (blocked !== undefined) return blocked;

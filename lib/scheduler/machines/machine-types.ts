@@ -35,6 +35,8 @@ export interface MachineLoad {
   readonly buildDirFreePercent: number;
   readonly storeFreePercent: number;
   readonly pressure?: MachinePressure | undefined;
+  /** What is wrong with its store, in its builder's words: without it no build can begin there. Undefined: nothing. */
+  readonly storeTrouble?: string | undefined;
 }
 
 /** What order and free functions look at. */
@@ -76,6 +78,8 @@ export type MachineBlock =
   /** On trial after a hold: one job at a time, of steps that have not failed before, until one works. */
   | { readonly kind: "probing" }
   | { readonly kind: "draining" }
+  /** Its store does not answer its builder: it gets no work until it does. */
+  | { readonly kind: "storeSilent"; readonly reason: string }
   | { readonly kind: "disconnected"; readonly until: number }
   /** A rule of the operator's own says that it has no room. */
   | { readonly kind: "policy" }

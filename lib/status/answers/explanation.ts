@@ -81,6 +81,8 @@ export function blockJson(block: MachineBlock, time: (milliseconds: number) => J
         failures: block.failures,
         ...(block.fault === undefined ? {} : { fault: block.fault }),
       };
+    case "storeSilent":
+      return { kind, reason: block.reason };
     case "noPing":
     case "policy":
     case "probing":

@@ -62,6 +62,8 @@ export function blockWords(block: MachineBlock, now: number): string {
       return "on trial after a hold";
     case "draining":
       return "draining";
+    case "storeSilent":
+      return "Nix daemon does not answer";
     case "disconnected":
       return "connection lost";
     case "avoided":

@@ -54,6 +54,7 @@ export function machineState(view: MachineView, now: number): StateInWords {
     case "disconnected":
       return { state: "disconnected", words, until: block.until };
     case "noPing":
+    case "storeSilent":
       return { state: "silent", words, until: null };
     case "burst":
       return { state: "limited", words, until: block.until };

@@ -82,6 +82,7 @@ const block = named(
       },
       ["fault"],
     ),
+    shape({ kind: literal("storeSilent"), reason: text("What its builder says of it") }),
     shape({
       kind: choice({
         noPing: "no ping yet",

@@ -64,6 +64,7 @@ it.each([
   { kind: "held", until: time, failures: 3 },
   { kind: "held", until: time, failures: 3, fault: "diskFull" },
   { kind: "probing" },
+  { kind: "storeSilent", reason: "it hangs" },
   { kind: "draining" },
   { kind: "disconnected", until: time },
   { kind: "avoided" },

@@ -58,6 +58,7 @@ describe("why a step does not run", () => {
       ),
       "mac-0 held for 5 min 0 s after 3 failures, mac-1 too little space in the store (3.1, limit 5), mac-2 draining, and 2 more",
     ],
+    [busy({ kind: "storeSilent", reason: "hangs" }), "mac-0 Nix daemon does not answer"],
     [{ code: "nextInLine", position: 1 }, "next"],
     [{ code: "nextInLine", position: 7900 }, "place 7,900"],
     [{ code: "gated", gate: "upload" }, "waits for an upload"],
