@@ -43,9 +43,14 @@ for (const entrance of Object.keys(exports)) {
 console.log(counts.join(", "));
 `;
 
-/** The line that a program gets which wants an embedded PostgreSQL where there is none. */
+/** The line that a program gets which wants an embedded PostgreSQL where there is none: Debian's is hidden from it. */
 const wantPostgres = `
+import files from "node:fs/promises";
+import { syncBuiltinESMExports } from "node:module";
 import { openHydraDatabase } from "hydra-runner";
+const { readdir } = files;
+files.readdir = (folder, ...rest) => readdir(folder === "/usr/lib/postgresql" ? "/absent" : folder, ...rest);
+syncBuiltinESMExports();
 try {
   await openHydraDatabase({ url: "embedded:", dataDir: "data" });
 } catch (error) {

@@ -40,6 +40,11 @@ export const aStream: ArgumentRule = rule(
   "an async iterable of bytes",
   (value) => typeof value === "object" && value !== null && Symbol.asyncIterator in value,
 );
+/** What `for` takes, but not a string. */
+export const aSeries: ArgumentRule = rule(
+  "an iterable, such as a list",
+  (value) => typeof value === "object" && value !== null && Symbol.iterator in value,
+);
 /** A Nix store. */
 export const aStore: ArgumentRule = rule(
   "a Nix store: pass what openStore() resolves to",
@@ -132,3 +137,12 @@ export const aName: ArgumentRule = rule(
 );
 /** A list of strings. */
 export const someTexts: ArgumentRule = manyOf("a list of strings", (value) => typeof value === "string");
+
+/**
+ * For constructors that only a factory calls, which TypeScript makes private.
+ *
+ * @throws UsageError that names the factory
+ */
+export function checkMade(owner: string, factory: string, made: boolean): void {
+  if (!made) throw new UsageError(`${owner} has no public constructor: use ${factory}`);
+}

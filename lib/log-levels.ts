@@ -1,4 +1,5 @@
 /** Which lines a log has: a level for each target, which can be changed while the program runs. */
+import { aFunction, aText, checkArgument } from "./argument-checks.js";
 
 /** A log level, or nothing at all; from the fewest lines to the most. */
 export const filterLevels = ["off", "error", "warn", "info", "debug", "trace"] as const;
@@ -22,6 +23,8 @@ export class LogLevels {
 
   /** @throws what `read` throws for this text */
   constructor(read: FilterReader, text: string) {
+    checkArgument("LogLevels", "read", read, aFunction);
+    checkArgument("LogLevels", "text", text, aText);
     this.#read = read;
     this.#text = text;
     this.#levelOf = read(text);

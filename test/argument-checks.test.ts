@@ -3,6 +3,7 @@
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import {
+  BinaryCache,
   binaryCacheOn,
   FileCache,
   openBinaryCache,
@@ -12,21 +13,41 @@ import {
 } from "../lib/binary-cache/index.js";
 import { BuilderClient, runnerGateways } from "../lib/builder/index.js";
 import { compress, decompress, parseCompressionMethod } from "../lib/compression/index.js";
-import { defineBuilderConfig, defineQueueRunnerConfig } from "../lib/config/index.js";
-import { EmbeddedPostgres, HydraDatabase, openHydraDatabase } from "../lib/database/index.js";
+import {
+  defineBuilderConfig,
+  defineQueueRunnerConfig,
+  loadBuilderConfig,
+  loadQueueRunnerConfig,
+} from "../lib/config/index.js";
+import {
+  EmbeddedPostgres,
+  HydraDatabase,
+  Listener,
+  migrate,
+  OwnerLock,
+  openHydraDatabase,
+} from "../lib/database/index.js";
 import { HydraError } from "../lib/errors.js";
 import { createLogger, loggerOn } from "../lib/log.js";
 import {
+  computeDerivationPath,
   createHasher,
   decodeNix32,
+  derivationOutputPath,
   dumpPath,
   encodeNix32,
+  fillDeferredOutputs,
   findInListing,
   generateSecretKey,
   HashedStream,
   hashBytes,
+  hashDerivationModulo,
   isStorePath,
+  makeFixedOutputPath,
   makeHash,
+  makeOutputPath,
+  makeStorePath,
+  makeTextPath,
   newNarInfo,
   openStore,
   PublicKey,
@@ -39,7 +60,11 @@ import {
   parseNarInfo,
   parseStoreDir,
   parseStorePath,
+  printContentAddress,
+  printDerivation,
+  printHash,
   printStorePath,
+  resolveDerivation,
   restoreNar,
   Signer,
   storePathName,
@@ -87,6 +112,20 @@ const drain = async (source: AsyncIterable<unknown>): Promise<void> => {
   for await (const part of source) expect(part).toBeDefined();
 };
 async function* noBytes(): AsyncGenerator<Uint8Array> {}
+const derivation = parseDerivation(
+  dir,
+  "a",
+  Buffer.from('Derive([("out","","","")],[],[],"x86_64-linux","/bin/sh",[],[("out","")])'),
+);
+const hash = hashBytes("sha256", new Uint8Array());
+const cacheParts = {
+  uri: "file:///absent",
+  objects: new FileCache("/absent"),
+  settings: bucket,
+  storeDir: dir,
+  signers: [],
+};
+const silent = loggerOn(() => {});
 const trace = { formatVersion: 1, shares: {}, machines: [], steps: [], builds: [] } as never;
 
 /** What takes an argument, and which of the values above are right for it. */
@@ -222,6 +261,37 @@ const table: readonly (readonly [name: string, call: Call, right?: readonly stri
   ["replay", (value) => replay(value)],
   ["replay policy", (value) => replay(trace, value), ["undefined", "an object"]],
   ["exportTrace", (value) => exportTrace(value)],
+  ["printDerivation", (value) => printDerivation(dir, value)],
+  ["printDerivation options", (value) => printDerivation(dir, derivation, value), ["undefined", "an object"]],
+  ["computeDerivationPath", (value) => computeDerivationPath(dir, value)],
+  ["hashDerivationModulo", (value) => hashDerivationModulo(dir, derivation, value, true), ["a function"]],
+  ["resolveDerivation", (value) => resolveDerivation(dir, value, () => undefined)],
+  ["resolveDerivation lookup", (value) => resolveDerivation(dir, derivation, value), ["a function"]],
+  ["fillDeferredOutputs", (value) => fillDeferredOutputs(dir, value)],
+  ["derivationOutputPath", (value) => derivationOutputPath(dir, value, "out")],
+  ["printHash", (value) => printHash(value, "sri")],
+  ["printHash encoding", (value) => printHash(hash, value)],
+  ["makeStorePath hash", (value) => makeStorePath(dir, "text", value, "a")],
+  ["makeStorePath name", (value) => makeStorePath(dir, "text", hash, value), ["a string"]],
+  ["makeTextPath references", (value) => makeTextPath(dir, "a", hash, value), ["a list"]],
+  ["makeFixedOutputPath", (value) => makeFixedOutputPath(dir, "a", value)],
+  ["makeOutputPath", (value) => makeOutputPath(dir, hash, "a", value), ["a string"]],
+  ["printContentAddress", (value) => printContentAddress(value)],
+  ["BinaryCache objects", (value) => new BinaryCache({ ...cacheParts, objects: value })],
+  ["BinaryCache signers", (value) => new BinaryCache({ ...cacheParts, signers: value }), ["a list"]],
+  ["migrate", (value) => migrate(value, silent)],
+  ["Listener database", (value) => new Listener({ database: value })],
+  ["OwnerLock database", (value) => new OwnerLock({ database: value })],
+  [
+    "loadQueueRunnerConfig path",
+    (value) => loadQueueRunnerConfig({ path: value, explicit: false, env: {} }),
+    ["undefined", "a string"],
+  ],
+  [
+    "loadBuilderConfig path",
+    (value) => loadBuilderConfig({ path: value, explicit: false }),
+    ["undefined", "a string"],
+  ],
 ];
 
 describe.each(table.map(([name, call, right = []]) => ({ name, call, right })))(

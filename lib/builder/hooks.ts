@@ -2,6 +2,7 @@
  * What programs of one's own can attach to a builder: listeners of its builds and logs, another way to build, another
  * way to measure the machine. What a hook throws never reaches a build; it is a warning in the log, once for each hook.
  */
+import { anObject, aText, checkMembers, having } from "../argument-checks.js";
 import type { Logger } from "../log.js";
 import type { BasicDerivation } from "../nix/derivation/derivation.js";
 import type { StorePath } from "../nix/path/store-path.js";
@@ -77,8 +78,15 @@ export interface ExecutorJob {
 export type BuildExecutor = (job: ExecutorJob) => Promise<BuildResult>;
 
 /** Builds with the Nix daemon behind the builder's store; what a builder uses by default. */
-export const daemonExecutor: BuildExecutor = ({ drv, derivation, session, log, signal }) =>
-  session.build(drv, derivation, { signal, onLog: log });
+export const daemonExecutor: BuildExecutor = async (build) => {
+  checkMembers("daemonExecutor", build, {
+    drv: aText,
+    derivation: anObject,
+    session: having("a BuildSession", ["build"]),
+  });
+  const { drv, derivation, session, log, signal } = build;
+  return session.build(drv, derivation, { signal, onLog: log });
+};
 
 /** Hooks of a `BuilderClient`; each is optional. */
 export interface BuilderHooks {

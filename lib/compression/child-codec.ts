@@ -1,7 +1,9 @@
 /** Codecs that are programs: their standard input and output are the stream. */
+
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
+import { aText, checkArgument } from "../argument-checks.js";
 import type { Codec, InputState } from "./codec.js";
 import { CompressionError } from "./errors.js";
 import { openProgramOutput, type ProgramOutput } from "./program-output.js";
@@ -11,6 +13,7 @@ const programs = { path: "", found: new Map<string, boolean>() };
 
 /** Whether a program of that name is on PATH. Looked up once: this is asked for every log and NAR. */
 export function hasProgram(name: string): boolean {
+  checkArgument("hasProgram", "name", name, aText);
   const { PATH: path = "" } = process.env;
   if (programs.path !== path) Object.assign(programs, { path, found: new Map() });
   const known = programs.found.get(name);

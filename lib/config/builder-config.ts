@@ -1,6 +1,6 @@
 import { builderSettings } from "./builder-settings.js";
 import { checkValues } from "./check-file.js";
-import { loadFile } from "./load-file.js";
+import { checkLoadOptions, loadFile } from "./load-file.js";
 import { tell } from "./tell.js";
 import type { BuilderConfig, BuilderConfigInput, DefineOptions, Loaded, LoadOptions } from "./types.js";
 
@@ -35,6 +35,7 @@ function unsupported(source: string, { supportedFeatures, mandatoryFeatures }: B
  * @throws ConfigError with one line that names file and key
  */
 export async function loadBuilderConfig(options: LoadOptions = {}): Promise<Loaded<BuilderConfig>> {
+  checkLoadOptions("loadBuilderConfig", options);
   const { name, path, config, warnings } = await loadFile(options, builderSettings);
   return { config, path, warnings: [...warnings, ...warningsOf(name, config)] };
 }

@@ -1,5 +1,7 @@
 /** What a reload changes, and what of it has to wait for a restart. */
+
 import { isDeepStrictEqual } from "node:util";
+import { checkArgument, isObject } from "../argument-checks.js";
 import { builderSettings } from "./builder-settings.js";
 import { queueRunnerSettings } from "./queue-runner-settings.js";
 import { Secret } from "./secret.js";
@@ -28,11 +30,22 @@ function changesOf<T extends SettingTable>(
   return { live: changed.filter(isLive), atRestart: changed.filter((key) => !isLive(key)) };
 }
 
+/** @throws UsageError when one of them was not checked against the settings */
+function checkConfigs(owner: string, before: unknown, after: unknown, settings: SettingTable): void {
+  const rule = {
+    words: "a whole configuration: see defineQueueRunnerConfig() and defineBuilderConfig()",
+    accepts: (value: unknown) => isObject(value) && Object.keys(settings).every((key) => key in value),
+  };
+  checkArgument(owner, "before", before, rule);
+  checkArgument(owner, "after", after, rule);
+}
+
 /** Keys of the file whose value differs. A token file with new content counts as a change of its key. */
 export function configChanges(
   before: QueueRunnerConfig,
   after: QueueRunnerConfig,
 ): ConfigChanges<keyof typeof queueRunnerSettings> {
+  checkConfigs("configChanges", before, after, queueRunnerSettings);
   const same = (key: keyof QueueRunnerConfig): boolean =>
     isDeepStrictEqual(plain(before[key]), plain(after[key]));
   return changesOf(queueRunnerSettings, (key) => {
@@ -47,5 +60,6 @@ export function builderConfigChanges(
   before: BuilderConfig,
   after: BuilderConfig,
 ): ConfigChanges<keyof typeof builderSettings> {
+  checkConfigs("builderConfigChanges", before, after, builderSettings);
   return changesOf(builderSettings, (key) => isDeepStrictEqual(before[key], after[key]));
 }

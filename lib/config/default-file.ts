@@ -1,5 +1,7 @@
 /** A configuration file with every key at its default, made from the tables that check the files. */
+
 import type { Setting, SettingTable } from "./setting.js";
+import { checkSettingTable } from "./setting.js";
 
 const lineWidth = 100;
 
@@ -39,6 +41,7 @@ function entry(key: string, setting: Setting): string[] {
  * without a blank), so that the file as it stands means the defaults, also those of later versions. Tables come last.
  */
 export function defaultConfigFile(settings: SettingTable): string {
+  checkSettingTable("defaultConfigFile", settings);
   const entries = Object.entries(settings);
   const plain = entries.filter(([, setting]) => setting.kind !== "table");
   const tables = entries.filter(([, setting]) => setting.kind === "table");

@@ -1,8 +1,18 @@
 import { readFile } from "node:fs/promises";
+import { aFlag, anObject, aText, checkMembers, optional } from "../argument-checks.js";
 
 import { configError } from "./config-error.js";
 import type { SettingTable, ValuesOf } from "./setting.js";
 import type { Loaded, LoadOptions } from "./types.js";
+
+/** @throws UsageError that names the option */
+export function checkLoadOptions(owner: string, options: LoadOptions): void {
+  checkMembers(owner, options, {
+    path: optional(aText),
+    explicit: optional(aFlag),
+    env: optional(anObject),
+  });
+}
 
 /** File to read when none is given. */
 const defaultPath = "config.toml";

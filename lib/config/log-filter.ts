@@ -2,7 +2,7 @@
  * Log filters: comma-separated directives `level` or `target=level`, as operators write them into `RUST_LOG`. Spans
  * and fields in brackets are accepted and ignored.
  */
-import { aText, checkArgument } from "../argument-checks.js";
+import { aList, anObject, aText, checkArgument, checkMembers } from "../argument-checks.js";
 import { UsageError } from "../errors.js";
 import type { LogFormat } from "../log.js";
 import { type FilterLevel, filterLevels, type LevelOfTarget, LogLevels } from "../log-levels.js";
@@ -57,6 +57,8 @@ function normalTarget(target: string): string {
 
 /** The level of a target: that of the longest directive which is the target or a part of the path to it. */
 export function levelForTarget(filter: LogFilter, target: string): FilterLevel {
+  checkMembers("levelForTarget", filter, { level: aText, targets: aList });
+  checkArgument("levelForTarget", "target", target, aText);
   const wanted = normalTarget(target);
   const found = filter.targets.find(
     (entry) => wanted === entry.target || wanted.startsWith(`${entry.target}::`),
@@ -104,6 +106,8 @@ export function programLogLevels(
   program: string,
   env: Readonly<Record<string, string | undefined>>,
 ): LogLevels {
+  checkArgument("programLogLevels", "program", program, aText);
+  checkArgument("programLogLevels", "env", env, anObject);
   const { LOG_LEVEL: own, RUST_LOG: shared } = env;
   const read = (text: string): LevelOfTarget => readLogFilter(program, text);
   if (own !== undefined) {
@@ -130,11 +134,14 @@ export function programLogLevel(
   program: string,
   env: Readonly<Record<string, string | undefined>>,
 ): FilterLevel {
+  checkArgument("programLogLevel", "program", program, aText);
+  checkArgument("programLogLevel", "env", env, anObject);
   return programLogLevels(program, env).levelOf(program);
 }
 
 /** How a program writes its log by its environment: `LOG_FORMAT`, else text. @throws UsageError for another word */
 export function programLogFormat(env: Readonly<Record<string, string | undefined>>): LogFormat {
+  checkArgument("programLogFormat", "env", env, anObject);
   const format = env.LOG_FORMAT ?? "text";
   if (format === "text" || format === "json") return format;
   throw new UsageError(`LOG_FORMAT: ${JSON.stringify(format)} is not a log format; use text or json`);

@@ -1,5 +1,7 @@
 /** The reference of all keys, in Markdown, made from the tables that check the files. */
+
 import type { Setting, SettingTable } from "./setting.js";
+import { checkSettingTable } from "./setting.js";
 
 function limit(value: number): string {
   return Math.abs(value) === Number.MAX_SAFE_INTEGER ? "" : String(value);
@@ -53,6 +55,7 @@ function rows(settings: SettingTable, withLive: boolean, prefix = ""): string[] 
 
 /** A Markdown table of the settings; `withLive` adds the column that says when a changed value counts. */
 export function settingsTable(settings: SettingTable, withLive: boolean): string {
+  checkSettingTable("settingsTable", settings);
   const titles = ["Key", "Type", "Default", ...(withLive ? ["Live"] : []), "Meaning"];
   return [
     `| ${titles.join(" | ")} |`,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 
 import { checkValues } from "./check-file.js";
 import { ConfigError, keyError } from "./config-error.js";
-import { loadFile } from "./load-file.js";
+import { checkLoadOptions, loadFile } from "./load-file.js";
 import { queueRunnerSettings } from "./queue-runner-settings.js";
 import { checkReadable, readTokenFile } from "./read-secret-file.js";
 import { Secret } from "./secret.js";
@@ -144,6 +144,7 @@ function complete(file: string, values: Values, env: Environment): Completed {
  * @throws ConfigError with one line that names file and key
  */
 export async function loadQueueRunnerConfig(options: LoadOptions = {}): Promise<Loaded<QueueRunnerConfig>> {
+  checkLoadOptions("loadQueueRunnerConfig", options);
   const { name, path, config: values, warnings: noFile } = await loadFile(options, queueRunnerSettings);
   const { config, warnings } = complete(name, values, options.env ?? process.env);
   return { config, path, warnings: [...noFile, ...warnings] };

@@ -1,10 +1,12 @@
 import { inspect } from "node:util";
+import { aText, checkArgument } from "../argument-checks.js";
 
 /** A value that logs, dumps and JSON show as `[redacted]`; only `reveal()` returns it. */
 export class Secret {
   readonly #value: string;
 
   constructor(value: string) {
+    checkArgument("Secret", "value", value, aText);
     this.#value = value;
   }
 

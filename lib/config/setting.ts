@@ -1,4 +1,5 @@
 /** How one key of a configuration file is described; the checks and the reference manual are made from it. */
+import { checkArgument, isObject } from "../argument-checks.js";
 
 /** `yes`: at the next reload. `partly`: see the meaning. `no`: at the next start. */
 export type Live = "yes" | "partly" | "no";
@@ -64,3 +65,11 @@ type Plain<S extends Setting> = S extends { readonly kind: "integer" | "number" 
 export type ValuesOf<T extends SettingTable> = {
   readonly [K in keyof T]: Plain<T[K]> | (T[K]["default"] extends undefined ? undefined : never);
 };
+
+/** @throws UsageError when it is not a table of settings, such as `queueRunnerSettings` */
+export function checkSettingTable(owner: string, settings: SettingTable): void {
+  checkArgument(owner, "settings", settings, {
+    words: "a table of settings: queueRunnerSettings or builderSettings",
+    accepts: (value) => isObject(value) && Object.values(value).every((each) => isObject(each)),
+  });
+}

@@ -4,10 +4,12 @@
  * A host that begins with `/` once percent-encoding is undone is the folder of a Unix socket; an empty one means the
  * socket in the usual place. Parameters override what the rest of the address says, as in libpq.
  */
+
 import { existsSync, readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 import type { ConnectionOptions } from "node:tls";
 import type { ClientConfig } from "pg";
+import { anObject, aText, checkArgument } from "../argument-checks.js";
 import { UsageError } from "../errors.js";
 import { numericTypes } from "./numeric-types.js";
 
@@ -101,6 +103,8 @@ export function connectionSettings(
   url: string,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): ConnectionSettings {
+  checkArgument("connectionSettings", "url", url, aText);
+  checkArgument("connectionSettings", "env", env, anObject);
   const match = /^postgres(?:ql)?:\/\/([^/?#]*)(?:\/([^?#]*))?(?:\?([^#]*))?$/.exec(url);
   if (match === null) {
     throw new UsageError("the database URL is malformed; write postgres://user@host:port/database");

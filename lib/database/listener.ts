@@ -4,6 +4,7 @@
  * A notification that is sent while no connection listens is lost. So after each (re)connection, once all channels are
  * subscribed, `onResync` asks for a look at everything; a listener cannot miss anything for longer than an outage.
  */
+import { aLogger, anAmount, checkMembers, having, optional } from "../argument-checks.js";
 import { Backoff, pause } from "../async/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { DatabaseError } from "./errors.js";
@@ -45,6 +46,11 @@ export class Listener implements AsyncDisposable {
   #loop: Promise<void> | undefined;
 
   constructor(options: ListenerOptions) {
+    checkMembers("Listener", options, {
+      database: having("a HydraDatabase", ["connect"]),
+      logger: optional(aLogger),
+      checkIntervalMs: optional(anAmount),
+    });
     this.#database = options.database;
     this.#logger = options.logger ?? silentLogger;
     this.#checkIntervalMs = options.checkIntervalMs ?? 10_000;

@@ -1,5 +1,7 @@
 /** Creates Hydra's schema in an empty database, or checks that an existing schema is usable. */
+
 import { getTableConfig } from "drizzle-orm/pg-core";
+import { aLogger, checkArgument, having } from "../argument-checks.js";
 import { UsageError } from "../errors.js";
 import type { Logger } from "../log.js";
 import type { HydraDatabase } from "./hydra-database.js";
@@ -33,6 +35,8 @@ export async function migrate(
   database: Pick<HydraDatabase, "read" | "transaction">,
   logger: Logger,
 ): Promise<{ readonly created: boolean }> {
+  checkArgument("migrate", "database", database, having("a HydraDatabase", ["read", "transaction"]));
+  checkArgument("migrate", "logger", logger, aLogger);
   let created = false;
   let version = await database.read(readVersion);
   if (version === undefined) {

@@ -13,6 +13,7 @@
 import { randomInt } from "node:crypto";
 import { hostname } from "node:os";
 import type { Client } from "pg";
+import { aFunction, aLogger, anAmount, checkMembers, having, optional } from "../argument-checks.js";
 import { atMost, Backoff, pause, Silence, sleep, withSignal } from "../async/index.js";
 import { type Logger, silentLogger } from "../log.js";
 import { DatabaseError } from "./errors.js";
@@ -85,6 +86,13 @@ export class OwnerLock implements Fence, AsyncDisposable {
   #otherOwner: LockOwner | undefined;
 
   constructor(options: OwnerLockOptions) {
+    checkMembers("OwnerLock", options, {
+      database: having("a HydraDatabase", ["connect"]),
+      logger: optional(aLogger),
+      pollIntervalMs: optional(anAmount),
+      checkIntervalMs: optional(anAmount),
+      graceMs: optional(aFunction),
+    });
     this.#database = options.database;
     this.#logger = options.logger ?? silentLogger;
     this.#pollIntervalMs = options.pollIntervalMs ?? 1_000;

@@ -1,5 +1,7 @@
 /** How many files and connections the process may have open at once. */
+
 import { readFileSync } from "node:fs";
+import { anAmount, aText, checkArgument } from "../argument-checks.js";
 import { UsageError } from "../errors.js";
 
 /** What Node needs to load one of the programs, as it opens many modules at once. */
@@ -7,6 +9,7 @@ const filesOfProgram = 128;
 
 /** The soft limit in the text of `/proc/<pid>/limits`; undefined when there is none, or none is known. */
 export function openFilesLimit(limits: string): number | undefined {
+  checkArgument("openFilesLimit", "limits", limits, aText);
   const soft = /^Max open files\s+(\d+)\s/m.exec(limits)?.[1];
   return soft === undefined ? undefined : Number(soft);
 }
@@ -18,6 +21,8 @@ export function openFilesLimit(limits: string): number | undefined {
  * @throws UsageError in one line when the limit is lower
  */
 export function requireOpenFiles(needed: number, settings: string): void {
+  checkArgument("requireOpenFiles", "needed", needed, anAmount);
+  checkArgument("requireOpenFiles", "settings", settings, aText);
   let limits: string;
   try {
     limits = readFileSync("/proc/self/limits", "utf8");

@@ -1,5 +1,7 @@
 /** Listening sockets that the service manager opened for us: the `LISTEN_FDS` convention. */
+
 import { fstatSync } from "node:fs";
+import { anObject, checkArgument } from "../argument-checks.js";
 
 import { UsageError } from "../errors.js";
 
@@ -38,6 +40,7 @@ export function inheritedSockets(
   env: MutableEnvironment = process.env,
   options: InheritedSocketsOptions = {},
 ): ReadonlyMap<string, number> {
+  checkArgument("inheritedSockets", "env", env, anObject);
   const { names = ["rest", "grpc"], pid = process.pid, isSocket = isOpenSocket } = options;
   const { LISTEN_FDS, LISTEN_PID, LISTEN_FDNAMES, LISTEN_FDS_FIRST_FD } = env;
   for (const name of ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_FDS_FIRST_FD"]) delete env[name];

@@ -6,9 +6,11 @@
  * a descriptor it inherits from us, and we keep it. Where that program is missing (macOS) a file with our process id
  * stands in; it keeps out our own kind only.
  */
+
 import { spawn } from "node:child_process";
 import { type FileHandle, mkdir, open, readFile, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { aText, checkArgument, checkMembers, optional } from "../argument-checks.js";
 
 import { ProcessError } from "./errors.js";
 import { acquirePidFile } from "./pid-file.js";
@@ -82,6 +84,8 @@ async function lockOpenFile(
  * @throws ProcessError `locked` when someone else has it, `lock-unusable` when the file cannot be made or locked
  */
 export async function acquireLockFile(path: string, options: LockFileOptions = {}): Promise<LockFile> {
+  checkArgument("acquireLockFile", "path", path, aText);
+  checkMembers("acquireLockFile", options, { flockProgram: optional(aText) });
   const unusable = (cause: unknown): ProcessError =>
     new ProcessError("lock-unusable", `cannot lock ${path}; its folder must exist and be writable for us`, {
       cause,

@@ -1,4 +1,5 @@
 /** SIGUSR1 and SIGUSR2 as "say more" and "say less". */
+import { aLogger, checkArgument, having } from "../argument-checks.js";
 import type { Logger } from "../log.js";
 import type { LogLevels } from "../log-levels.js";
 
@@ -7,6 +8,8 @@ import type { LogLevels } from "../log-levels.js";
  * lasts, SIGUSR1 does not start Node's debugger.
  */
 export function onLogLevelSignals(levels: LogLevels, logger: Logger): Disposable {
+  checkArgument("onLogLevelSignals", "levels", levels, having("LogLevels", ["move"]));
+  checkArgument("onLogLevelSignals", "logger", logger, aLogger);
   const move = (by: 1 | -1): void => {
     levels.move(by);
     // Of the gravest level, so that it is seen whatever the level is now.

@@ -1,4 +1,5 @@
 /** SIGHUP as "read your configuration again". */
+import { aFunction, checkArgument } from "../argument-checks.js";
 
 /** A subscription to SIGHUP; disposing of it ends it. */
 export interface ReloadSignal extends Disposable {
@@ -14,6 +15,8 @@ export function onReloadSignal(
   reload: () => Promise<void> | void,
   onError: (error: unknown) => void,
 ): ReloadSignal {
+  checkArgument("onReloadSignal", "reload", reload, aFunction);
+  checkArgument("onReloadSignal", "onError", onError, aFunction);
   let running: Promise<void> | undefined;
   let next: Promise<void> | undefined;
 

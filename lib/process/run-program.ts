@@ -1,4 +1,5 @@
 /** The frame of a program's `main`: exit codes, and how errors look to the person in front of it. */
+import { aFunction, aText, checkArgument, checkMembers } from "../argument-checks.js";
 import { toError, UsageError } from "../errors.js";
 
 /** How a program is run. */
@@ -31,6 +32,8 @@ export async function runProgram(
   main: () => Promise<number | undefined> | Promise<void>,
   options: ProgramOptions,
 ): Promise<void> {
+  checkArgument("runProgram", "main", main, aFunction);
+  checkMembers("runProgram", options, { name: aText });
   let code: number;
   try {
     code = (await main()) ?? 0;

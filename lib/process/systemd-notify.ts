@@ -2,7 +2,18 @@
  * Messages to the service manager. Node has no datagram sockets of the Unix kind, so `systemd-notify` sends them; the
  * unit needs `NotifyAccess=all` for that, because the sender is our child.
  */
+
 import { execFile } from "node:child_process";
+import {
+  aLogger,
+  aNumber,
+  anAmount,
+  anObject,
+  aText,
+  checkArgument,
+  checkMembers,
+  optional,
+} from "../argument-checks.js";
 
 import { errorChain } from "../errors.js";
 import { type Logger, silentLogger } from "../log.js";
@@ -41,6 +52,11 @@ export interface NotifyOptions {
 
 /** The assignments of a message, in the order in which they are sent. */
 export function printServiceState(state: ServiceState): string[] {
+  checkMembers("printServiceState", state, {
+    status: optional(aText),
+    errno: optional(aNumber),
+    extendTimeoutMs: optional(anAmount),
+  });
   const { status, errno, extendTimeoutMs } = state;
   const lines: string[] = [];
   // CLOCK_MONOTONIC in µs, which is what Node's high-resolution clock reads.
@@ -59,6 +75,7 @@ export function printServiceState(state: ServiceState): string[] {
  * @throws ProcessError `notify-failed` when `systemd-notify` is not there or failed
  */
 export async function notifySystemd(state: ServiceState, options: NotifyOptions = {}): Promise<boolean> {
+  checkMembers("notifySystemd", options, { env: optional(anObject), timeoutMs: optional(anAmount) });
   const { env = process.env, waitForReceipt = true, timeoutMs = 10_000 } = options;
   const socket = env.NOTIFY_SOCKET;
   const assignments = printServiceState(state);
@@ -78,6 +95,7 @@ export async function notifySystemd(state: ServiceState, options: NotifyOptions 
 
 /** Time between two signs of life that `WatchdogSec=` asks for: half of it. Undefined = none wanted. */
 export function watchdogIntervalMs(env: Environment = process.env, pid = process.pid): number | undefined {
+  checkArgument("watchdogIntervalMs", "env", env, anObject);
   const { WATCHDOG_USEC, WATCHDOG_PID } = env;
   if (WATCHDOG_USEC === undefined || !/^\d+$/.test(WATCHDOG_USEC)) return undefined;
   if (WATCHDOG_PID !== undefined && WATCHDOG_PID !== "" && Number(WATCHDOG_PID) !== pid) return undefined;
@@ -103,6 +121,11 @@ export class SystemdNotifier implements AsyncDisposable {
   #resting: NodeJS.Timeout | undefined;
 
   constructor(options: NotifyOptions & { readonly logger?: Logger } = {}) {
+    checkMembers("SystemdNotifier", options, {
+      env: optional(anObject),
+      timeoutMs: optional(anAmount),
+      logger: optional(aLogger),
+    });
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
   }

@@ -3,6 +3,7 @@
  * in the name of a principal, never of a TCP connection, because a proxy may use another connection for each call and
  * may mix the calls of several builders on one.
  */
+import { anObject, aText, checkMembers } from "../argument-checks.js";
 
 /** Who makes a call, by the strongest proof that the server asks for. */
 export type Principal =
@@ -17,6 +18,7 @@ export type Principal =
 
 /** One text for each principal: a key for maps, and fit for log lines (it holds no secret). */
 export function principalKey(principal: Principal): string {
+  checkMembers("principalKey", principal, { kind: aText });
   switch (principal.kind) {
     case "token":
       return `token ${principal.name}`;
@@ -36,5 +38,6 @@ export function isSamePrincipal(one: Principal, other: Principal): boolean {
 
 /** The principal of a call: the context that each handler gets, or a tunnel. */
 export function principalOf(call: { readonly peer: { readonly principal: Principal } }): Principal {
+  checkMembers("principalOf", call, { peer: anObject });
   return call.peer.principal;
 }

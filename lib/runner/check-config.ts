@@ -1,8 +1,10 @@
 /**
  * What can be found out about the settings of the queue runner without any connection: addresses, files, programs.
  */
+
 import { stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { aFlag, anObject, aText, checkMembers, having, optional } from "../argument-checks.js";
 import { parseCacheUri } from "../binary-cache/index.js";
 import { hasProgram, missingProgram } from "../compression/index.js";
 import { nearestWord } from "../config/spelling.js";
@@ -33,6 +35,15 @@ export async function checkQueueRunnerConfig(
   config: QueueRunnerConfig,
   options: CheckConfigOptions,
 ): Promise<void> {
+  checkMembers("checkQueueRunnerConfig", config, {
+    dbUrl: having("a Secret: see defineQueueRunnerConfig()", ["reveal"]),
+    hydraDataDir: aText,
+  });
+  checkMembers("checkQueueRunnerConfig", options, {
+    file: aText,
+    strict: optional(aFlag),
+    env: optional(anObject),
+  });
   const { file, strict = false, env = process.env } = options;
   const url = config.dbUrl.reveal();
   const urlKey = env.HYDRA_DATABASE_URL === undefined ? `${file}: key 'dbUrl'` : "HYDRA_DATABASE_URL";

@@ -1,5 +1,5 @@
 /** Identities the scheduler speaks in. All are opaque to it; equality is all it needs. */
-import { aText, checkArgument } from "../argument-checks.js";
+import { aNumber, aText, checkArgument } from "../argument-checks.js";
 import type { Brand } from "../brand.js";
 
 /** Hydra's numeric build id. Lower means older, which decides ties between steps. */
@@ -15,11 +15,13 @@ export type StepId = Brand<string, "StepId">;
 
 /** Brands a number as it is in the database. */
 export function buildId(value: number): BuildId {
+  checkArgument("buildId", "value", value, aNumber);
   return value as BuildId;
 }
 
 /** Brands a number as it is in the database. */
 export function jobsetId(value: number): JobsetId {
+  checkArgument("jobsetId", "value", value, aNumber);
   return value as JobsetId;
 }
 

@@ -1,10 +1,19 @@
 /** Delays between tries. */
+import { anAmount, checkMembers } from "../argument-checks.js";
 import type { RetryOptions } from "./options.js";
 import type { Random } from "./random.js";
 
 /** When, and whether at all, a step is tried again. */
 export class RetryPolicy {
-  constructor(readonly options: RetryOptions) {}
+  constructor(readonly options: RetryOptions) {
+    checkMembers("RetryPolicy", options, {
+      maxTries: anAmount,
+      intervalMs: anAmount,
+      backoff: anAmount,
+      maxDelayMs: anAmount,
+      jitterMs: anAmount,
+    });
+  }
 
   /**
    * @param tries tries made so far, the failed one included

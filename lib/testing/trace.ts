@@ -1,4 +1,5 @@
 /** The history of a farm as data: what was queued when, what depends on what, how long it took, on which machines. */
+import { aList, checkMembers } from "../argument-checks.js";
 import { HydraError } from "../errors.js";
 
 /** A derivation that was built. */
@@ -136,6 +137,7 @@ const machine: Check<TraceMachine> = (value, where) => {
  * @throws TraceError naming the first one that does not
  */
 export function checkTrace(trace: Trace): Trace {
+  checkMembers("checkTrace", trace, { steps: aList, builds: aList });
   const drvs = new Set<string>();
   for (const { drv } of trace.steps) {
     if (drvs.has(drv)) throw new TraceError(`two steps are named ${drv}`);

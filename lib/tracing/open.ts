@@ -1,6 +1,8 @@
 /** Opens tracing as the environment asks for it: from events to the collector. */
+
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import { aFunction, aLogger, anObject, checkMade, checkMembers, optional } from "../argument-checks.js";
 import type { BuildEvent } from "../builder/index.js";
 import type { Logger } from "../log.js";
 import type { QueueRunner, RunnerEvent, TracedOrder } from "../runner/index.js";
@@ -73,6 +75,8 @@ function processAttributes(service: string): Attributes {
 }
 
 /** Undefined when the environment does not ask for traces, or in a way that cannot work, which is logged. */
+const openRules = { env: optional(anObject), logger: aLogger };
+
 async function openExporter(
   service: string,
   { env = process.env, logger }: OpenTracingOptions,
@@ -101,6 +105,7 @@ export class RunnerTracing implements AsyncDisposable {
   readonly #exporter: Exporter;
 
   private constructor(exporter: Exporter, frontendUrl: (() => string | undefined) | undefined) {
+    checkMade("RunnerTracing", "RunnerTracing.open()", exporter instanceof Exporter);
     this.#exporter = exporter;
     this.#spans = new RunnerSpans({ ...exporterParts(exporter), frontendUrl });
   }
@@ -113,6 +118,7 @@ export class RunnerTracing implements AsyncDisposable {
   static async open(
     options: OpenTracingOptions & { readonly frontendUrl?: (() => string | undefined) | undefined },
   ): Promise<RunnerTracing | undefined> {
+    checkMembers("RunnerTracing.open", options, { ...openRules, frontendUrl: optional(aFunction) });
     const exporter = await openExporter("hydra-queue-runner", options);
     return exporter && new RunnerTracing(exporter, options.frontendUrl);
   }
@@ -142,12 +148,14 @@ export class BuilderTracing implements AsyncDisposable {
   readonly #exporter: Exporter;
 
   private constructor(exporter: Exporter) {
+    checkMade("BuilderTracing", "BuilderTracing.open()", exporter instanceof Exporter);
     this.#exporter = exporter;
     this.#spans = new BuilderSpans(exporterParts(exporter));
   }
 
   /** As `RunnerTracing.open`. Dispose of it after the builder is closed. */
   static async open(options: OpenTracingOptions): Promise<BuilderTracing | undefined> {
+    checkMembers("BuilderTracing.open", options, openRules);
     const exporter = await openExporter("hydra-builder", options);
     return exporter && new BuilderTracing(exporter);
   }

@@ -1,4 +1,15 @@
 /** One binary cache: reads it, and writes store paths into it in the order that keeps it whole at every moment. */
+import {
+  aFunction,
+  aList,
+  aLogger,
+  anObject,
+  aText,
+  checkArgument,
+  checkMembers,
+  having,
+  optional,
+} from "../../argument-checks.js";
 import type { Silence } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { type NarInfo, parseNarInfo, printNarInfo } from "../../nix/cache/nar-info.js";
@@ -80,6 +91,15 @@ export class BinaryCache {
   readonly #writing = new Map<StorePath, Promise<"uploaded" | "present">>();
 
   constructor(options: BinaryCacheOptions) {
+    checkMembers("BinaryCache", options, {
+      uri: aText,
+      objects: having("an ObjectStore", ["head", "get", "put"]),
+      settings: anObject,
+      storeDir: aText,
+      signers: aList,
+      logger: optional(aLogger),
+      now: optional(aFunction),
+    });
     this.uri = options.uri;
     this.objects = options.objects;
     this.settings = options.settings;
@@ -389,5 +409,6 @@ export interface PresignedCache extends BinaryCache {
 
 /** Whether builders can upload into a cache with presigned URLs: it is in an S3 bucket. */
 export function isPresignedCache(cache: BinaryCache): cache is PresignedCache {
+  checkArgument("isPresignedCache", "cache", cache, anObject);
   return cache.presigned !== undefined;
 }

@@ -5,6 +5,7 @@
  * in parts that is not completed. Its bytes were decoded and hashed on the way, so it is what its key says,
  * whatever its sender wanted; whether the path is to be believed is for the caller of `commit` to decide.
  */
+import { aFunction, anObject, aText, checkMembers, having } from "../../argument-checks.js";
 import { atMost } from "../../async/index.js";
 import { outputSlice, usualWindow, ZstdFraming } from "../../compression/index.js";
 import type { Hash } from "../../nix/path/hash.js";
@@ -58,7 +59,14 @@ export class NarStage {
   #inspected = false;
   #ended = false;
 
-  constructor({ info, objects, key, form, listing, onEnd }: NarStageOptions) {
+  constructor(options: NarStageOptions) {
+    checkMembers("NarStage", options, {
+      info: anObject,
+      objects: having("an ObjectStore", ["put"]),
+      key: aText,
+      onEnd: aFunction,
+    });
+    const { info, objects, key, form, listing, onEnd } = options;
     this.#info = info;
     this.form = form;
     this.#onEnd = onEnd;

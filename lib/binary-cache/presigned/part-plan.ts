@@ -1,9 +1,11 @@
 /** How large the parts of an upload are, and how many a builder gets URLs for at first. */
+import { anAmount, checkArgument } from "../../argument-checks.js";
 
 const mebibyte = 2 ** 20;
 
 /** Sizes in bytes. Compression may make a NAR longer, so there are some URLs to spare. */
 export function partPlan(narSize: number): { readonly partSize: number; readonly parts: number } {
+  checkArgument("partPlan", "narSize", narSize, anAmount);
   const least = Math.ceil(narSize / 9000);
   const partSize =
     least <= 10 * mebibyte

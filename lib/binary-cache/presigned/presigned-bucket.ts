@@ -4,6 +4,7 @@
  * What was signed is remembered until the upload is completed or abandoned: a builder can complete only what it asked
  * for, and unfinished multipart uploads are aborted.
  */
+import { aLogger, anObject, checkArgument } from "../../argument-checks.js";
 import { mapLimited } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { NarInfo } from "../../nix/cache/nar-info.js";
@@ -38,6 +39,9 @@ export class PresignedBucket {
   readonly #signing = new Map<string, Set<Promise<unknown>>>();
 
   constructor(cache: PublishingCache, bucket: S3Uploader, logger: Logger) {
+    checkArgument("PresignedBucket", "cache", cache, anObject);
+    checkArgument("PresignedBucket", "bucket", bucket, anObject);
+    checkArgument("PresignedBucket", "logger", logger, aLogger);
     this.#cache = cache;
     this.bucket = bucket;
     this.#sent = new SentUploads(cache, bucket, logger);

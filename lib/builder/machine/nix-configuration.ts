@@ -1,7 +1,9 @@
 /** The settings of the local Nix that a runner wants to know, as `nix` itself reports them. */
+
 import { execFile } from "node:child_process";
 import { tmpdir } from "node:os";
 import { promisify } from "node:util";
+import { anObject, aSignal, aText, checkArgument, checkMembers, optional } from "../../argument-checks.js";
 import { errorChain } from "../../errors.js";
 import { BuilderError } from "../errors.js";
 
@@ -103,6 +105,11 @@ export function parseNixConfiguration(
 export async function readNixConfiguration(
   options: ReadNixConfigurationOptions = {},
 ): Promise<NixConfiguration> {
+  checkMembers("readNixConfiguration", options, {
+    program: optional(aText),
+    env: optional(anObject),
+    signal: optional(aSignal),
+  });
   const program = options.program ?? "nix";
   const nix = async (args: readonly string[]): Promise<string> => {
     const { stdout } = await run(program, [...args], {
@@ -143,6 +150,8 @@ export async function readNixConfiguration(
 
 /** Where Nix of this version (`2.30.1`) runs builds when `build-dir` is not set. */
 export function defaultBuildDir(nixVersion: string, stateDir: string): string {
+  checkArgument("defaultBuildDir", "nixVersion", nixVersion, aText);
+  checkArgument("defaultBuildDir", "stateDir", stateDir, aText);
   const [, major = "0", minor = "0"] = /(\d+)\.(\d+)/.exec(nixVersion) ?? [];
   const ownFolder = Number(major) > 2 || (Number(major) === 2 && Number(minor) >= 30);
   return ownFolder ? `${stateDir}/builds` : tmpdir();

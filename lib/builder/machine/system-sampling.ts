@@ -1,7 +1,9 @@
 /** The state of this machine: what it is made of (once) and how busy it is (each ping). */
+
 import { readFile, statfs } from "node:fs/promises";
 import { availableParallelism, freemem, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
+import { aText, checkMembers, optional } from "../../argument-checks.js";
 import type { PressureState } from "../../rpc/types.js";
 import {
   type CpuInfo,
@@ -61,6 +63,7 @@ async function samplePressure(proc: string): Promise<PressureState | undefined> 
  * "unknown".
  */
 export async function sampleSystem(options: SampleOptions): Promise<SystemSample> {
+  checkMembers("sampleSystem", options, { buildDir: aText, storeDir: aText, proc: optional(aText) });
   const proc = options.proc ?? "/proc";
   const [loadText, memoryText, pressure, buildDirFreePercent, storeFreePercent] = await Promise.all([
     text(join(proc, "loadavg")),

@@ -2,6 +2,7 @@
  * Decoding of zstd, by whatever this machine has: Node itself, the `zstd` program, or TypeScript. Bulk data go through
  * the program on every version of Node: it has a processor of its own, and its output comes in larger pieces.
  */
+import { anAmount, aSignal, aStream, checkArgument, checkMembers, optional } from "../../argument-checks.js";
 import { bounded } from "../bounded.js";
 import { bySize } from "../by-size.js";
 import { childCodec, hasProgram } from "../child-codec.js";
@@ -64,6 +65,8 @@ export function decodeZstdFrame(
   source: AsyncIterable<Uint8Array>,
   options: DecodeFrameOptions,
 ): AsyncGenerator<Uint8Array> {
+  checkArgument("decodeZstdFrame", "source", source, aStream);
+  checkMembers("decodeZstdFrame", options, { maxOutput: anAmount, signal: optional(aSignal) });
   return bounded(decodeUnbounded(source, options), options.maxOutput, "zstd");
 }
 

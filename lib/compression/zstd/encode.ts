@@ -1,4 +1,5 @@
 /** One zstd frame of a stream, for the wire. */
+import { aNumber, aSignal, aStream, checkArgument, checkMembers, optional } from "../../argument-checks.js";
 import { bySize } from "../by-size.js";
 import { childCodec, hasProgram } from "../child-codec.js";
 import { type Codec, runCodec } from "../codec.js";
@@ -24,6 +25,8 @@ export function zstdFrame(
   source: AsyncIterable<Uint8Array>,
   options: ZstdFrameOptions = {},
 ): AsyncGenerator<Uint8Array> {
+  checkArgument("zstdFrame", "source", source, aStream);
+  checkMembers("zstdFrame", options, { level: optional(aNumber), signal: optional(aSignal) });
   const { flushEachChunk = false, signal } = options;
   const level = clampLevel("zstd", options.level);
   if (!flushEachChunk && hasProgram("zstd")) {

@@ -4,6 +4,7 @@
  * Decoders disagree about truncated input and about frames with huge windows or blocks; this check rejects them
  * consistently.
  */
+import { anAmount, checkArgument } from "../../argument-checks.js";
 import { CompressionError } from "../errors.js";
 import {
   type FrameHeader,
@@ -32,6 +33,7 @@ export class ZstdFraming {
 
   /** `maximalWindow` in bytes; frames that need more are refused. */
   constructor(maximalWindow: number) {
+    checkArgument("ZstdFraming", "maximalWindow", maximalWindow, anAmount);
     this.#maximalWindow = maximalWindow;
   }
 

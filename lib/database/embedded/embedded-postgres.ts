@@ -9,7 +9,17 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { open, readFile, rm } from "node:fs/promises";
-import { aFlag, aLogger, anAmount, aSignal, aText, checkMembers, optional } from "../../argument-checks.js";
+import {
+  aFlag,
+  aLogger,
+  anAmount,
+  aSignal,
+  aText,
+  checkMade,
+  checkMembers,
+  isObject,
+  optional,
+} from "../../argument-checks.js";
 import { Backoff, pause } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { connectionSettings } from "../connection-settings.js";
@@ -60,6 +70,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
     programs: PostgresPrograms,
     launcher: Launcher,
   ) {
+    checkMade("EmbeddedPostgres", "EmbeddedPostgres.start()", isObject(launcher));
     this.#options = options;
     this.#logger = options.logger ?? silentLogger;
     this.#places = places;

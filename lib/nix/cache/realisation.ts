@@ -4,6 +4,9 @@
  * Two layouts in binary caches: `realisations/<drv>^<output>.doi` with key and value (what queue-runners write) and
  * `build-trace-v2/<drv>/<output>.doi` with the value alone (what Nix 2.35 and newer read).
  */
+
+import { aText, checkMembers, someTexts } from "../../argument-checks.js";
+import { checkRealisationKey } from "../argument-rules.js";
 import { NixFormatError } from "../errors.js";
 import { parseStorePath, type StorePath, storePathNameFault } from "../path/store-path.js";
 
@@ -27,17 +30,20 @@ export interface KeyedRealisation extends RealisationKey, RealisationValue {}
 export function realisationFingerprint(
   realisation: RealisationKey & Pick<RealisationValue, "outPath">,
 ): string {
+  checkMembers("realisationFingerprint", realisation, { drvPath: aText, outputName: aText, outPath: aText });
   const { drvPath, outputName, outPath } = realisation;
   return JSON.stringify({ key: { drvPath, outputName }, value: { outPath } });
 }
 
 /** Object name in a binary cache, layout of the queue-runner. */
 export function realisationObject(key: RealisationKey): string {
+  checkRealisationKey("realisationObject", key);
   return `realisations/${key.drvPath}^${key.outputName}.doi`;
 }
 
 /** Object name in a binary cache, layout of Nix 2.35 and newer. */
 export function buildTraceObject(key: RealisationKey): string {
+  checkRealisationKey("buildTraceObject", key);
   return `build-trace-v2/${key.drvPath}/${key.outputName}.doi`;
 }
 
@@ -51,12 +57,15 @@ function valueToJson(value: RealisationValue): unknown {
 
 /** Body of `realisations/…`. */
 export function printRealisation(realisation: KeyedRealisation): string {
+  checkRealisationKey("printRealisation", realisation);
+  checkMembers("printRealisation", realisation, { outPath: aText, signatures: someTexts });
   const { drvPath, outputName } = realisation;
   return JSON.stringify({ key: { drvPath, outputName }, value: valueToJson(realisation) });
 }
 
 /** Body of `build-trace-v2/…`. */
 export function printBuildTrace(value: RealisationValue): string {
+  checkMembers("printBuildTrace", value, { outPath: aText, signatures: someTexts });
   return JSON.stringify(valueToJson(value));
 }
 

@@ -1,16 +1,18 @@
 /** Signatures of store paths: ed25519 over a fingerprint, keys named as in `nix-store --generate-binary-cache-key`. */
 
-import {
-  createPrivateKey,
-  createPublicKey,
-  generateKeyPairSync,
-  type KeyObject,
-  sign,
-  verify,
-} from "node:crypto";
+import { createPrivateKey, createPublicKey, generateKeyPairSync, KeyObject, sign, verify } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { aList, aText, checkArgument, checkMembers } from "../../argument-checks.js";
+import {
+  aList,
+  anAmount,
+  aText,
+  checkArgument,
+  checkMade,
+  checkMembers,
+  someTexts,
+} from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
+import { aHash } from "../argument-rules.js";
 import { NixFormatError } from "../errors.js";
 import { printHash } from "../path/hash.js";
 import { compareStorePaths, printStorePath, type StoreDir } from "../path/store-path.js";
@@ -65,6 +67,13 @@ export function pathFingerprint(
   dir: StoreDir,
   info: Pick<ValidPathInfo, "path" | "narHash" | "narSize" | "references">,
 ): string {
+  checkArgument("pathFingerprint", "dir", dir, aText);
+  checkMembers("pathFingerprint", info, {
+    path: aText,
+    narHash: aHash,
+    narSize: anAmount,
+    references: someTexts,
+  });
   const references = [...info.references].sort(compareStorePaths).map((path) => printStorePath(dir, path));
   const path = printStorePath(dir, info.path);
   return `1;${path};${printHash(info.narHash, "nix32")};${info.narSize};${references.join(",")}`;
@@ -78,6 +87,7 @@ export class Signer {
   readonly #key: KeyObject;
 
   private constructor(keyName: string, publicKey: string, key: KeyObject) {
+    checkMade("Signer", "Signer.parse() or Signer.fromFile()", key instanceof KeyObject);
     this.keyName = keyName;
     this.publicKey = publicKey;
     this.#key = key;
@@ -128,6 +138,7 @@ export class PublicKey {
   readonly #key: KeyObject;
 
   private constructor(name: string, key: KeyObject) {
+    checkMade("PublicKey", "PublicKey.parse()", key instanceof KeyObject);
     this.name = name;
     this.#key = key;
   }

@@ -1,5 +1,16 @@
 /** A store behind a nix-daemon: each method is one or a few operations of the worker protocol. */
+
 import { join } from "node:path";
+import {
+  aLogger,
+  anAmount,
+  anObject,
+  aSignal,
+  aText,
+  checkMade,
+  checkMembers,
+  optional,
+} from "../../argument-checks.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { BasicDerivation, Derivation } from "../derivation/derivation.js";
 import { parseDerivation } from "../derivation/parser.js";
@@ -56,6 +67,18 @@ export interface DaemonStoreOptions {
   readonly logger?: Logger;
 }
 
+const storeRules = {
+  remote: optional(aText),
+  env: optional(anObject),
+  poolSize: optional(anAmount),
+  maxIdleMs: optional(anAmount),
+  maxAgeMs: optional(anAmount),
+  settings: optional(anObject),
+  pathInfoCacheSize: optional(anAmount),
+  logger: optional(aLogger),
+  signal: optional(aSignal),
+};
+
 /** Largest `.drv` file that is read. */
 const maxDerivationSize = 256 << 20;
 /** Paths per validity question, so that a huge set does not block daemon and client for long. */
@@ -78,6 +101,7 @@ export class DaemonStore implements Store {
     connections: DaemonConnections,
     cache: PathInfoCache,
   ) {
+    checkMade("DaemonStore", "DaemonStore.open()", connections instanceof DaemonConnections);
     this.storeDir = address.storeDir;
     this.realStoreDir = address.realStoreDir;
     this.stateDir = address.stateDir;
@@ -88,6 +112,7 @@ export class DaemonStore implements Store {
 
   /** Opens a store and one connection to it, which proves that the daemon answers. @throws DaemonError */
   static async open(options: DaemonStoreOptions & CancelOptions = {}): Promise<DaemonStore> {
+    checkMembers("DaemonStore.open", options, storeRules);
     const address = parseStoreUri(options.remote, options.env);
     const { logger = silentLogger } = options;
     const connections = new DaemonConnections(address, options);

@@ -1,4 +1,5 @@
 /** What can go wrong between us and a nix-daemon. */
+import { aSignal, checkArgument, someBytes } from "../../argument-checks.js";
 import { HydraError, toError } from "../../errors.js";
 
 /**
@@ -35,6 +36,7 @@ export class DaemonError extends HydraError {
 
 /** The error for a wait that `signal` ended. */
 export function abortError(signal: AbortSignal): DaemonError {
+  checkArgument("abortError", "signal", signal, aSignal);
   return new DaemonError("aborted", "The store operation was cancelled", { cause: toError(signal.reason) });
 }
 
@@ -52,6 +54,7 @@ const controlCharacters = /[^\t\n\u0020-\u007e\u0080-\ufffc\ufffe\uffff]/g;
  * or invalid UTF-8, no `error:` in front.
  */
 export function cleanDaemonText(raw: Uint8Array | string): string {
+  if (typeof raw !== "string") checkArgument("cleanDaemonText", "raw", raw, someBytes);
   const text = typeof raw === "string" ? raw : new TextDecoder().decode(raw);
   return text
     .replace(terminalEscapes, "")

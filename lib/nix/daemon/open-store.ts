@@ -1,6 +1,6 @@
 /** The way in: from a `NIX_REMOTE` value to a connected store. */
 
-import { anObject, aSignal, aText, checkMembers, optional } from "../../argument-checks.js";
+import { anObject, aSignal, aText, checkArgument, checkMembers, optional } from "../../argument-checks.js";
 import type { CancelOptions } from "../store/store.js";
 import { DaemonStore, type DaemonStoreOptions } from "./daemon-store.js";
 
@@ -17,6 +17,7 @@ export interface OpenStoreOptions extends Omit<DaemonStoreOptions, "remote">, Ca
  * @throws DaemonError `address`, `connect`
  */
 export async function openStore(remote?: string, options: OpenStoreOptions = {}): Promise<DaemonStore> {
+  checkArgument("openStore", "remote", remote, optional(aText));
   checkMembers("openStore", options, {
     storeDir: optional(aText),
     env: optional(anObject),

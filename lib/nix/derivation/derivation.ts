@@ -1,4 +1,5 @@
 /** Derivations: what is to be built, from what, by what. */
+import { checkDerivation } from "../argument-rules.js";
 import { type ByteString, byteStringFromText, byteStringToText } from "../path/byte-string.js";
 import {
   type ContentAddressMethodAlgorithm,
@@ -63,6 +64,7 @@ export function derivationOutputPath(
   derivation: BasicDerivation,
   output: string,
 ): StorePath | undefined {
+  checkDerivation("derivationOutputPath", "derivation", derivation, ["name", "outputs"]);
   const found = derivation.outputs.get(output);
   if (found?.kind === "inputAddressed" || found?.kind === "foreign") return found.path;
   if (found?.kind !== "caFixed") return undefined;
@@ -74,6 +76,7 @@ export function derivationOutputPath(
  * build that needs it, never answers it from an earlier one, and registers no realisation of it.
  */
 export function isImpure(derivation: Pick<BasicDerivation, "outputs">): boolean {
+  checkDerivation("isImpure", "derivation", derivation, ["outputs"]);
   for (const output of derivation.outputs.values()) {
     if (output.kind === "impure" || (output.kind === "foreign" && output.hash === "impure")) return true;
   }
@@ -87,6 +90,7 @@ const preferLocalName = byteStringFromText("preferLocalBuild");
 export function structuredAttributes(
   derivation: BasicDerivation,
 ): Readonly<Record<string, unknown>> | undefined {
+  checkDerivation("structuredAttributes", "derivation", derivation, ["env"]);
   const text = derivation.env.get(jsonName);
   if (text === undefined) return undefined;
   try {
@@ -110,6 +114,7 @@ function attributeWords(derivation: BasicDerivation, name: string): string[] {
 
 /** Features a machine must support; order and duplicates as written. */
 export function requiredSystemFeatures(derivation: BasicDerivation): string[] {
+  checkDerivation("requiredSystemFeatures", "derivation", derivation, ["env"]);
   const attributes = structuredAttributes(derivation);
   if (attributes === undefined) return attributeWords(derivation, "requiredSystemFeatures");
   const { requiredSystemFeatures: value } = attributes;
@@ -118,6 +123,7 @@ export function requiredSystemFeatures(derivation: BasicDerivation): string[] {
 
 /** The author thinks that sending this one elsewhere costs more than building it. */
 export function preferLocalBuild(derivation: BasicDerivation): boolean {
+  checkDerivation("preferLocalBuild", "derivation", derivation, ["env"]);
   const attributes = structuredAttributes(derivation);
   if (attributes !== undefined) {
     const { preferLocalBuild: wanted } = attributes;

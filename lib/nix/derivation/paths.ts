@@ -1,5 +1,7 @@
 /** Output paths of input-addressed derivations: the hash of a derivation "modulo" how its fixed inputs are fetched. */
 
+import { aFlag, aFunction, aText, checkArgument } from "../../argument-checks.js";
+import { aHash, checkBasicDerivation, checkDerivation } from "../argument-rules.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringFromText, byteStringToBytes } from "../path/byte-string.js";
 import { makeStorePath, outputPathName } from "../path/content-address.js";
@@ -34,6 +36,10 @@ export function hashDerivationModulo(
   inputModulo: (path: StorePath) => DerivationModulo,
   maskOutputs: boolean,
 ): DerivationModulo {
+  checkArgument("hashDerivationModulo", "dir", dir, aText);
+  checkDerivation("hashDerivationModulo", "drv", drv);
+  checkArgument("hashDerivationModulo", "inputModulo", inputModulo, aFunction);
+  checkArgument("hashDerivationModulo", "maskOutputs", maskOutputs, aFlag);
   const outputs = [...drv.outputs.values()];
   if (outputs.every(hasPromisedContents)) {
     const hashes = new Map<string, Hash>();
@@ -81,6 +87,10 @@ function hasPromisedContents(output: DerivationOutput): boolean {
 
 /** Path of one output from the masked hash of its derivation. */
 export function makeOutputPath(dir: StoreDir, modulo: Hash, drvName: string, output: string): StorePath {
+  checkArgument("makeOutputPath", "dir", dir, aText);
+  checkArgument("makeOutputPath", "modulo", modulo, aHash);
+  checkArgument("makeOutputPath", "drvName", drvName, aText);
+  checkArgument("makeOutputPath", "output", output, aText);
   return makeStorePath(dir, `output:${output}`, modulo, outputPathName(drvName, output));
 }
 
@@ -89,6 +99,8 @@ export function makeOutputPath(dir: StoreDir, modulo: Hash, drvName: string, out
  * and in the environment. Without deferred outputs the derivation is returned as it is.
  */
 export function fillDeferredOutputs(dir: StoreDir, basic: BasicDerivation): BasicDerivation {
+  checkArgument("fillDeferredOutputs", "dir", dir, aText);
+  checkBasicDerivation("fillDeferredOutputs", "basic", basic);
   const names = [...basic.outputs].filter(([, output]) => output.kind === "deferred").map(([name]) => name);
   if (names.length === 0) return basic;
   const text = printDerivation(dir, { ...basic, inputDerivations: new Map() }, { maskOutputs: true });

@@ -1,4 +1,6 @@
 /** Writes derivations as ATerm text. */
+import { aFlag, aText, checkArgument, checkMembers, optional } from "../../argument-checks.js";
+import { aMap, checkDerivation } from "../argument-rules.js";
 import { type ByteString, byteStringFromText, byteStringToBytes } from "../path/byte-string.js";
 import { makeTextPath, methodPrefix } from "../path/content-address.js";
 import { hashBytes, printHash } from "../path/hash.js";
@@ -81,6 +83,9 @@ export interface PrintOptions {
 
 /** The text of the `.drv` file, outputs, inputs and environment in byte order. */
 export function printDerivation(dir: StoreDir, drv: Derivation, options: PrintOptions = {}): ByteString {
+  checkArgument("printDerivation", "dir", dir, aText);
+  checkDerivation("printDerivation", "drv", drv);
+  checkMembers("printDerivation", options, { maskOutputs: optional(aFlag), inputs: optional(aMap) });
   const mask = options.maskOutputs === true;
   const outputs = [...drv.outputs].sort(byKey).map(([name, output]) => {
     const path = derivationOutputPath(dir, drv, name);
@@ -114,6 +119,8 @@ export function printDerivation(dir: StoreDir, drv: Derivation, options: PrintOp
 
 /** Store path of the `.drv` file itself. */
 export function computeDerivationPath(dir: StoreDir, drv: Derivation): StorePath {
+  checkArgument("computeDerivationPath", "dir", dir, aText);
+  checkDerivation("computeDerivationPath", "drv", drv);
   const text = byteStringToBytes(printDerivation(dir, drv));
   const references = [...drv.inputSources, ...drv.inputDerivations.keys()];
   return makeTextPath(dir, `${drv.name}.drv`, hashBytes("sha256", text), references);

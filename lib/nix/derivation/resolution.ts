@@ -1,5 +1,8 @@
 /** Resolution: input derivations become the store paths of their outputs, placeholders become those paths. */
+
 import { createHash } from "node:crypto";
+import { aFunction, aText, checkArgument, someTexts } from "../../argument-checks.js";
+import { checkDerivation } from "../argument-rules.js";
 import { type ByteString, byteStringFromText } from "../path/byte-string.js";
 import { outputPathName } from "../path/content-address.js";
 import { encodeNix32 } from "../path/nix32.js";
@@ -16,6 +19,7 @@ const sha256 = (text: string): Uint8Array => createHash("sha256").update(text, "
 
 /** What a build script sees in place of an output path of its own derivation that is not known yet. */
 export function outputPlaceholder(output: string): string {
+  checkArgument("outputPlaceholder", "output", output, aText);
   return `/${encodeNix32(sha256(`nix-output:${output}`))}`;
 }
 
@@ -38,6 +42,8 @@ function computedHash(parent: Uint8Array, output: string): Uint8Array {
 
 /** What a derivation has in place of an input's output path that is not known yet; more names follow dynamic inputs. */
 export function downstreamPlaceholder(drv: StorePath, outputs: readonly [string, ...string[]]): string {
+  checkArgument("downstreamPlaceholder", "drv", drv, aText);
+  checkArgument("downstreamPlaceholder", "outputs", outputs, someTexts);
   const [first, ...rest] = outputs;
   let hash = upstreamHash(drv, first);
   for (const output of rest) hash = computedHash(hash, output);
@@ -52,6 +58,7 @@ export interface OutputReference {
 
 /** All outputs a derivation needs of its input derivations. */
 export function inputReferences(derivation: Derivation): OutputReference[] {
+  checkDerivation("inputReferences", "derivation", derivation, ["inputDerivations"]);
   const references: OutputReference[] = [];
   for (const [drv, input] of derivation.inputDerivations) {
     const pending: { node: DerivedInput; prefix: readonly string[] }[] = [{ node: input, prefix: [] }];
@@ -78,6 +85,9 @@ export function resolveDerivation(
   derivation: Derivation,
   lookup: (drv: StorePath, outputs: readonly string[]) => StorePath | undefined,
 ): ResolutionResult {
+  checkArgument("resolveDerivation", "dir", dir, aText);
+  checkDerivation("resolveDerivation", "derivation", derivation);
+  checkArgument("resolveDerivation", "lookup", lookup, aFunction);
   const rewrites = new Map<string, string>();
   const sources = new Set(derivation.inputSources);
   const missing: OutputReference[] = [];

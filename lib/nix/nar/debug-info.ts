@@ -1,4 +1,5 @@
 /** Separate debug information in a store path, found by the build ids in file names. */
+import { anObject, aText, checkArgument } from "../../argument-checks.js";
 import { findInListing, type NarListing } from "./listing.js";
 
 /** One file with separate debug information. */
@@ -13,6 +14,7 @@ const folder = "lib/debug/.build-id";
 
 /** The files `lib/debug/.build-id/<2 hex>/<hex>.debug`, in order of their ids. */
 export function findDebugInfo(root: NarListing): DebugInfoFile[] {
+  checkArgument("findDebugInfo", "root", root, anObject);
   const found: DebugInfoFile[] = [];
   const ids = findInListing(root, folder);
   if (ids?.type !== "directory") return found;
@@ -31,5 +33,7 @@ export function findDebugInfo(root: NarListing): DebugInfoFile[] {
 
 /** Body of the object `debuginfo/<build id>`; `narUrl` is relative to the root of the cache. */
 export function printDebugInfoLink(narUrl: string, member: string): string {
+  checkArgument("printDebugInfoLink", "narUrl", narUrl, aText);
+  checkArgument("printDebugInfoLink", "member", member, aText);
   return JSON.stringify({ archive: `../${narUrl}`, member });
 }

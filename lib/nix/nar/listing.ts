@@ -1,6 +1,6 @@
 /** What is in a NAR, as binary caches publish it beside the NAR (`<hash>.ls`). */
 
-import { anObject, aText, checkArgument } from "../../argument-checks.js";
+import { anObject, aText, checkArgument, checkMembers } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringToText } from "../path/byte-string.js";
 import type { NarEvent } from "./parser.js";
@@ -103,6 +103,7 @@ function printLeaf(node: Exclude<NarListing, { readonly type: "directory" }>): s
  * with them a reader can fetch one file out of an uncompressed NAR. Trees of any depth are printed, without recursion.
  */
 export function printListing(root: NarListing): string {
+  checkMembers("printListing", root, { type: aText });
   const pieces: string[] = ['{"version":1,"root":'];
   /** What is still to be printed, last first. */
   const stack: (NarListing | string)[] = ["}", root];

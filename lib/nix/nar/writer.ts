@@ -2,7 +2,7 @@
 
 import { constants, type Stats } from "node:fs";
 import { lstat, open, readdir, readlink } from "node:fs/promises";
-import { aText, checkArgument } from "../../argument-checks.js";
+import { aSignal, aText, checkArgument, checkMembers, oneOf, optional } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 import { type ByteString, byteStringFromText, bytesToByteString } from "../path/byte-string.js";
 
@@ -56,6 +56,7 @@ export async function* dumpPath(
   path: string,
   options?: { readonly signal?: AbortSignal },
 ): AsyncGenerator<Uint8Array> {
+  checkMembers("dumpPath", options ?? {}, { signal: optional(aSignal) });
   checkArgument("dumpPath", "path", path, aText);
   yield* packed(dumpPieces(Buffer.from(path), options?.signal));
 }
@@ -154,6 +155,7 @@ export type NarTree =
 
 /** The NAR of a tree in memory. Names are UTF-8 texts. */
 export function* dumpTree(tree: NarTree): Generator<Uint8Array> {
+  checkMembers("dumpTree", tree, { kind: oneOf(["regular", "symlink", "directory"]) });
   yield narStrings("nix-archive-1");
   const stack: (NarTree | Uint8Array)[] = [tree];
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {

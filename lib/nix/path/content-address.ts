@@ -1,7 +1,8 @@
 /** Content addresses, and the store paths that follow from contents. */
 
 import { createHash } from "node:crypto";
-import { aText, checkArgument } from "../../argument-checks.js";
+import { aText, checkArgument, oneOf, someTexts } from "../../argument-checks.js";
+import { aContentAddress, aHash } from "../argument-rules.js";
 import { NixFormatError } from "../errors.js";
 import { type Hash, type HashAlgorithm, hashBytes, isHashAlgorithm, parseHash, printHash } from "./hash.js";
 import { encodeNix32 } from "./nix32.js";
@@ -42,8 +43,11 @@ const methodPrefixes: Readonly<Record<ContentAddressMethod, string>> = {
   git: "git:",
 };
 
+const aMethod = oneOf(Object.keys(methodPrefixes));
+
 /** `r:`, `text:`, `git:` or nothing, as in derivations and content addresses. */
 export function methodPrefix(method: ContentAddressMethod): string {
+  checkArgument("methodPrefix", "method", method, aMethod);
   return methodPrefixes[method];
 }
 
@@ -118,6 +122,7 @@ function splitAddress(body: string): {
 
 /** The text of an address, hashes in base 32: what `parseContentAddress` reads. */
 export function printContentAddress(ca: ContentAddress): string {
+  checkArgument("printContentAddress", "ca", ca, aContentAddress);
   if (ca.method === "foreign") return ca.text;
   const kind = ca.method === "text" ? "text:" : `fixed:${methodPrefix(ca.method)}`;
   return kind + printHash(ca.hash, "nix32");
@@ -136,6 +141,9 @@ function uncheckable(text: string): NixFormatError {
  * @throws NixFormatError `store-path` when the name cannot name a store path
  */
 export function makeStorePath(dir: StoreDir, type: string, innerHash: Hash, name: string): StorePath {
+  checkArgument("makeStorePath", "dir", dir, aText);
+  checkArgument("makeStorePath", "type", type, aText);
+  checkArgument("makeStorePath", "innerHash", innerHash, aHash);
   const fault = storePathNameFault(name);
   if (fault !== undefined)
     throw new NixFormatError("store-path", `'${name}' cannot name a store path: ${fault}`);
@@ -165,11 +173,16 @@ export function makeTextPath(
   contentHash: Hash,
   references: readonly StorePath[],
 ): StorePath {
+  checkArgument("makeTextPath", "dir", dir, aText);
+  checkArgument("makeTextPath", "contentHash", contentHash, aHash);
+  checkArgument("makeTextPath", "references", references, someTexts);
   return makeStorePath(dir, withReferences(dir, "text", references, false), contentHash, name);
 }
 
 /** Name of the store path of a derivation's output. */
 export function outputPathName(derivationName: string, output: string): string {
+  checkArgument("outputPathName", "derivationName", derivationName, aText);
+  checkArgument("outputPathName", "output", output, aText);
   return output === "out" ? derivationName : `${derivationName}-${output}`;
 }
 
@@ -187,6 +200,9 @@ export function makeFixedOutputPath(
   references: readonly StorePath[] = [],
   selfReference = false,
 ): StorePath {
+  checkArgument("makeFixedOutputPath", "dir", dir, aText);
+  checkArgument("makeFixedOutputPath", "ca", ca, aContentAddress);
+  checkArgument("makeFixedOutputPath", "references", references, someTexts);
   if (ca.method === "foreign") throw uncheckable(ca.text);
   if (ca.method === "text") return makeTextPath(dir, name, ca.hash, references);
   if (ca.method === "nixArchive" && ca.hash.algorithm === "sha256") {

@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { aStream, aText, checkArgument, oneOf, someBytes } from "../../argument-checks.js";
+import { aHash } from "../argument-rules.js";
 import { NixFormatError } from "../errors.js";
 import { decodeNix32, encodeNix32, nix32Length } from "./nix32.js";
 
@@ -25,8 +26,12 @@ const digestSizes: Readonly<Record<HashAlgorithm, number>> = {
   blake3: 32,
 };
 
+const anAlgorithm = oneOf(Object.keys(digestSizes));
+const anEncoding = oneOf(["nix32", "base16", "base64", "sri"] satisfies readonly HashEncoding[]);
+
 /** Bytes of a digest. */
 export function digestSize(algorithm: HashAlgorithm): number {
+  checkArgument("digestSize", "algorithm", algorithm, anAlgorithm);
   return digestSizes[algorithm];
 }
 
@@ -91,6 +96,8 @@ export function parseHash(text: string, expected?: HashAlgorithm): Hash {
 
 /** `withAlgorithm` puts `<algo>:` in front (SRI always carries `<algo>-`). */
 export function printHash(hash: Hash, encoding: HashEncoding, withAlgorithm = true): string {
+  checkArgument("printHash", "hash", hash, aHash);
+  checkArgument("printHash", "encoding", encoding, anEncoding);
   const bytes = Buffer.from(hash.digest.buffer, hash.digest.byteOffset, hash.digest.byteLength);
   if (encoding === "sri") return `${hash.algorithm}-${bytes.toString("base64")}`;
   const prefix = withAlgorithm ? `${hash.algorithm}:` : "";
@@ -100,6 +107,8 @@ export function printHash(hash: Hash, encoding: HashEncoding, withAlgorithm = tr
 
 /** Whether algorithm and digest are the same. */
 export function hashesEqual(a: Hash, b: Hash): boolean {
+  checkArgument("hashesEqual", "a", a, aHash);
+  checkArgument("hashesEqual", "b", b, aHash);
   return a.algorithm === b.algorithm && Buffer.compare(a.digest, b.digest) === 0;
 }
 

@@ -1,5 +1,5 @@
 /** Nix's base 32: no `e o t u`, digits from the last byte to the first. */
-import { aText, checkArgument, someBytes } from "../../argument-checks.js";
+import { anAmount, aText, checkArgument, someBytes } from "../../argument-checks.js";
 import { NixFormatError } from "../errors.js";
 
 const alphabet = "0123456789abcdfghijklmnpqrsvwxyz";
@@ -7,6 +7,7 @@ const values = new Map(Array.from(alphabet).map((letter, value) => [letter, valu
 
 /** Characters that `bytes` bytes take. */
 export function nix32Length(bytes: number): number {
+  checkArgument("nix32Length", "bytes", bytes, anAmount);
   return Math.ceil((bytes * 8) / 5);
 }
 

@@ -99,10 +99,13 @@ export function derivationName(drv: StorePath): string {
 
 /** Whether a path is that of a derivation, by its name. */
 export function isDerivationPath(path: StorePath): boolean {
+  checkArgument("isDerivationPath", "path", path, aText);
   return path.endsWith(".drv");
 }
 
 /** Bytewise, the order of references everywhere. */
 export function compareStorePaths(a: StorePath, b: StorePath): number {
+  checkArgument("compareStorePaths", "a", a, aText);
+  checkArgument("compareStorePaths", "b", b, aText);
   return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,5 +1,7 @@
 /** Walks the references of store paths. */
 
+import { aFunction, aList, aSeries, checkArgument, having } from "../../argument-checks.js";
+import { aMap } from "../argument-rules.js";
 import type { StorePath } from "../path/store-path.js";
 import type { ValidPathInfo } from "./path-info.js";
 import type { PathInfoCache } from "./path-info-cache.js";
@@ -16,6 +18,9 @@ export async function computeClosure(
   query: QueryPathInfos,
   cache: PathInfoCache,
 ): Promise<ValidPathInfo[]> {
+  checkArgument("computeClosure", "roots", roots, aList);
+  checkArgument("computeClosure", "query", query, aFunction);
+  checkArgument("computeClosure", "cache", cache, having("a PathInfoCache", ["get", "put"]));
   const known = new Map<StorePath, ValidPathInfo>();
   const paths = roots.map((root) => (typeof root === "string" ? root : root.path));
   const seen = new Set(paths);
@@ -52,6 +57,8 @@ export function dependenciesFirst<Info extends Pick<ValidPathInfo, "path" | "ref
   roots: Iterable<StorePath>,
   infos: ReadonlyMap<StorePath, Info>,
 ): Info[] {
+  checkArgument("dependenciesFirst", "roots", roots, aSeries);
+  checkArgument("dependenciesFirst", "infos", infos, aMap);
   const ordered: Info[] = [];
   const visited = new Set<StorePath>();
   const stack: { readonly info: Info; next: number }[] = [];

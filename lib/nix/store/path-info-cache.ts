@@ -1,4 +1,5 @@
 /** Remembers path infos, least recently used ones fall out. */
+import { anAmount, checkArgument } from "../../argument-checks.js";
 import { BoundedMap } from "../../async/index.js";
 import type { StorePath } from "../path/store-path.js";
 import type { ValidPathInfo } from "./path-info.js";
@@ -12,6 +13,7 @@ export class PathInfoCache {
 
   /** `capacity`: infos kept at most; default 50 000. */
   constructor(capacity = 50_000) {
+    checkArgument("PathInfoCache", "capacity", capacity, anAmount);
     this.#infos = new BoundedMap({ capacity, evictBy: "use" });
   }
 

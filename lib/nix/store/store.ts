@@ -3,6 +3,7 @@
  *
  * Nothing here buffers a NAR: contents go through as `AsyncIterable<Uint8Array>` with backpressure.
  */
+import { checkArgument, oneOf } from "../../argument-checks.js";
 import type { BasicDerivation, Derivation } from "../derivation/derivation.js";
 import type { StoreDir, StorePath } from "../path/store-path.js";
 import type { ValidPathInfo } from "./path-info.js";
@@ -62,6 +63,7 @@ export interface BuildResult {
 
 /** Whether the build produced (or found) its outputs. */
 export function buildSucceeded(status: BuildStatus): boolean {
+  checkArgument("buildSucceeded", "status", status, oneOf(buildStatuses));
   return (
     status === "built" ||
     status === "substituted" ||

@@ -1,4 +1,5 @@
 /** Log text on the wire: one zstd frame, flushed so that the runner can show each line as it comes. */
+import { anAmount, aStream, checkArgument, checkMembers } from "../../argument-checks.js";
 import { CompressionError, decodeZstdFrame, usualWindow, zstdFrame } from "../../compression/index.js";
 import { RpcError } from "../errors.js";
 import { asCallErrors } from "./frame-error.js";
@@ -8,6 +9,7 @@ const level = 3;
 
 /** What was given so far can be decoded as soon as it has arrived. Yields a frame for no text, too. */
 export function encodeLog(chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  checkArgument("encodeLog", "chunks", chunks, aStream);
   return zstdFrame(chunks, { level, flushEachChunk: true });
 }
 
@@ -21,6 +23,8 @@ export async function* decodeLog(
   chunks: AsyncIterable<Uint8Array>,
   options: { readonly maxBytes: number },
 ): AsyncGenerator<Uint8Array, undefined> {
+  checkArgument("decodeLog", "chunks", chunks, aStream);
+  checkMembers("decodeLog", options, { maxBytes: anAmount });
   const iterator = chunks[Symbol.asyncIterator]();
   let bytes = 0;
   // Without `return`: the decoder may stop early, and the rest is still to be taken.

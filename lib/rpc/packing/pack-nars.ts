@@ -1,4 +1,5 @@
 /** Many NARs into one stream. */
+import { aFunction, aList, checkArgument } from "../../argument-checks.js";
 import { zstdFrame } from "../../compression/index.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { RpcError } from "../errors.js";
@@ -18,6 +19,8 @@ export function packNars(
   infos: readonly ValidPathInfo[],
   narOf: (info: ValidPathInfo) => AsyncIterable<Uint8Array>,
 ): NarStream {
+  checkArgument("packNars", "infos", infos, aList);
+  checkArgument("packNars", "narOf", narOf, aFunction);
   return { infos, chunks: zstdFrame(concatenated(infos, narOf), { level }) };
 }
 

@@ -1,4 +1,5 @@
 /** One stream back into NARs. */
+import { aList, aStream, checkMembers, oneOf, optional } from "../../argument-checks.js";
 import { decodeZstdFrame, type PieceUse, usualWindow } from "../../compression/index.js";
 import { ByteReader } from "../../nix/nar/byte-reader.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
@@ -31,8 +32,11 @@ const maxPiece = 1024 * 1024;
  */
 export async function* unpackNars(
   stream: NarStream,
-  { pieces = "kept" }: UnpackOptions = {},
+  options: UnpackOptions = {},
 ): AsyncGenerator<UnpackedNar, undefined> {
+  checkMembers("unpackNars", stream, { infos: aList, chunks: aStream });
+  checkMembers("unpackNars", options, { pieces: optional(oneOf(["kept", "lent"])) });
+  const { pieces = "kept" } = options;
   const promised = stream.infos.reduce((sum, { narSize }) => sum + narSize, 0);
   const decoded = decodeZstdFrame(stream.chunks, {
     // One byte more shows that there are more.

@@ -2,7 +2,7 @@
 
 import { lstat, unlink } from "node:fs/promises";
 import { type AddressInfo, connect, type Server } from "node:net";
-import { aText, checkArgument } from "../../argument-checks.js";
+import { anObject, aText, checkArgument } from "../../argument-checks.js";
 import { isSystemError, toError, UsageError } from "../../errors.js";
 
 /** Where a server listens. */
@@ -87,6 +87,7 @@ export async function listen(server: Server, options: ListenerOptions): Promise<
 
 /** The error of a place that was chosen: which setting, which address, and why not. */
 export function cannotListen(options: ListenerOptions, cause: unknown): UsageError {
+  checkArgument("cannotListen", "options", options, anObject);
   const { setting } = options;
   const place =
     setting === undefined ? `cannot listen on ${describe(options)}` : `${setting} ${describe(options)}`;

@@ -12,7 +12,10 @@ import {
   aLogger,
   anObject,
   aText,
+  checkArgument,
+  checkMade,
   checkMembers,
+  isObject,
   listOf,
   optional,
 } from "../../argument-checks.js";
@@ -94,11 +97,9 @@ export class RunnerServer {
   readonly #tunnels = new Set<ServerTunnel>();
   #tokens: TokenList | undefined;
 
-  private constructor(
-    options: RunnerServerOptions,
-    tokens: TokenList | undefined,
-    { http2, createListener }: Late,
-  ) {
+  private constructor(options: RunnerServerOptions, tokens: TokenList | undefined, late: Late) {
+    checkMade("RunnerServer", "RunnerServer.start()", isObject(late) && "createListener" in late);
+    const { http2, createListener } = late;
     const { logger = silentLogger } = options;
     const machines = new MachineRegistry();
     this.#options = options;
@@ -241,6 +242,7 @@ export class RunnerServer {
 
 /** @throws UsageError when certificate, key and authority cannot be used together */
 export function checkTls(tls: ServerTlsOptions): void {
+  checkArgument("checkTls", "tls", tls, anObject);
   try {
     createSecureContext(secureContext(tls));
   } catch (cause) {

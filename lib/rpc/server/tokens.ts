@@ -3,9 +3,11 @@
  *
  * A file that cannot be read or is empty is an error, never an open door.
  */
+
 import { createHash, timingSafeEqual } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename } from "node:path";
+import { checkArgument, checkMade, someTexts } from "../../argument-checks.js";
 import { UsageError } from "../../errors.js";
 
 /** Whose token a call came with. */
@@ -30,6 +32,7 @@ export class TokenList {
   readonly #tokens: readonly Token[];
 
   private constructor(tokens: readonly Token[]) {
+    checkMade("TokenList", "TokenList.load()", Array.isArray(tokens));
     this.#tokens = tokens;
   }
 
@@ -39,6 +42,7 @@ export class TokenList {
    * @throws UsageError `secret-file` naming the file
    */
   static async load(paths: readonly string[]): Promise<TokenList> {
+    checkArgument("TokenList.load", "paths", paths, someTexts);
     const tokens = await Promise.all(paths.map(readToken));
     const isShared = ({ name, digest }: Token): boolean =>
       tokens.some((other) => other.name === name && !timingSafeEqual(other.digest, digest));

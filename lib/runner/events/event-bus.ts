@@ -5,6 +5,7 @@
  * nothing that it does can disturb the change that it hears of. Listeners that throw, reject or are slow harm only
  * themselves.
  */
+import { aLogger, checkArgument } from "../../argument-checks.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { EventQueue, type EventStream, type EventStreamOptions } from "./event-stream.js";
 import type { RunnerEvent, RunnerEventName, RunnerEvents } from "./runner-events.js";
@@ -38,6 +39,7 @@ export class EventBus {
   #closed = false;
 
   constructor(logger: Logger = silentLogger) {
+    checkArgument("EventBus", "logger", logger, aLogger);
     this.#logger = logger;
   }
 

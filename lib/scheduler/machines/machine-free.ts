@@ -1,4 +1,5 @@
 /** Whether a machine has room for another step, by its job limit or by the load it reports. */
+import { checkedMachine } from "./checked-machine.js";
 import type {
   MachineBlock,
   MachineFree,
@@ -8,15 +9,17 @@ import type {
 } from "./machine-types.js";
 
 /** Fewer jobs than `maxJobs`. */
-export const staticFree: MachineFree = ({ info, jobs }) =>
-  jobs < info.maxJobs ? undefined : { kind: "full", jobs, maxJobs: info.maxJobs };
+export const staticFree: MachineFree = (machine) => {
+  const { info, jobs } = checkedMachine("staticFree", machine);
+  return jobs < info.maxJobs ? undefined : { kind: "full", jobs, maxJobs: info.maxJobs };
+};
 
 /**
  * Pressure below the machine's thresholds, or load where the kernel reports no CPU pressure; and not too many recent
  * attempts, because the figures lag behind what was just started.
  */
 export const dynamicFree: MachineFree = (machine) => {
-  const { info, load } = machine;
+  const { info, load } = checkedMachine("dynamicFree", machine);
   if (load !== undefined) {
     const { cpuSomeAvg10, memFullAvg10, ioFullAvg10 } = load.pressure ?? {};
     const over =

@@ -4,6 +4,7 @@
  * A step is charged with its expected duration when it starts and corrected when it ends, so that a burst of
  * assignments is already fair. Time is counted by the *start* of a step, and split evenly among the step's jobsets.
  */
+import { aFunction, checkArgument } from "../../argument-checks.js";
 import { SchedulerError } from "../errors.js";
 import type { JobsetId } from "../ids.js";
 import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
@@ -119,6 +120,7 @@ export class JobsetShares {
   readonly #rekey: (jobsets: readonly Jobset[], change: () => void) => void;
 
   constructor(rekey: (jobsets: readonly Jobset[], change: () => void) => void) {
+    checkArgument("JobsetShares", "rekey", rekey, aFunction);
     this.#rekey = rekey;
   }
 

@@ -4,6 +4,7 @@
  * All orders agree on the first two keys: global priority (larger first) and lowest share used (smaller first). They
  * differ in what decides after that.
  */
+import { checkArgument, oneOf } from "../../argument-checks.js";
 import type { JobsetId, StepId } from "../ids.js";
 import type { StepOrderName } from "../options.js";
 import type { StepKeys } from "./step-keys.js";
@@ -124,6 +125,7 @@ const orders: Readonly<Record<StepOrderName, StepOrder>> = {
 
 /** The order of that name. */
 export function stepOrder(name: StepOrderName): StepOrder {
+  checkArgument("stepOrder", "name", name, oneOf(Object.keys(orders)));
   return orders[name];
 }
 

@@ -1,7 +1,15 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo, ListenOptions } from "node:net";
-import { aFunction, aLogger, anObject, checkMembers, optional } from "../../argument-checks.js";
+import {
+  aFunction,
+  aLogger,
+  anObject,
+  checkMade,
+  checkMembers,
+  isObject,
+  optional,
+} from "../../argument-checks.js";
 
 import { type Logger, silentLogger } from "../../log.js";
 
@@ -30,6 +38,7 @@ export class StatusServer implements AsyncDisposable {
   readonly #server: Server;
 
   private constructor(server: Server) {
+    checkMade("StatusServer", "StatusServer.listen()", isObject(server));
     this.#server = server;
   }
 

@@ -1,6 +1,8 @@
 /** The runner's own counters and histograms, and those of the process. */
+
 import { createRequire } from "node:module";
 import type { Counter, Histogram, Registry } from "prom-client";
+import { aFlag, checkMembers, optional } from "../../argument-checks.js";
 import { type CounterName, counterFamilies, metricPrefix } from "./counters.js";
 import type { Family, Sample } from "./exposition.js";
 
@@ -76,6 +78,7 @@ export class Metrics {
   readonly #requestSeconds: Histogram<"route">;
 
   constructor(options: MetricsOptions = {}) {
+    checkMembers("Metrics", options, { runtime: optional(aFlag) });
     const { Counter, Histogram, Registry } = prometheus();
     this.registry = new Registry();
     this.#values = Object.fromEntries(Object.keys(counterFamilies).map((name) => [name, 0])) as Record<

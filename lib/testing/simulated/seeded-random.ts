@@ -1,8 +1,10 @@
 /** Seeded random numbers (mulberry32), so that a seed replays a whole history. */
+import { aNumber, checkArgument } from "../../argument-checks.js";
 export class SeededRandom {
   #state: number;
 
   constructor(seed: number) {
+    checkArgument("SeededRandom", "seed", seed, aNumber);
     this.#state = seed >>> 0;
   }
 
