@@ -126,6 +126,13 @@ const cacheParts = {
   signers: [],
 };
 const silent = loggerOn(() => {});
+const key = (): Signer => Signer.parse(generateSecretKey("test-1"));
+const runner = (): QueueRunner =>
+  new QueueRunner({
+    config: defineQueueRunnerConfig(),
+    store,
+    grpc: { kind: "tcp", host: "::1", port: 0 },
+  });
 const trace = { formatVersion: 1, shares: {}, machines: [], steps: [], builds: [] } as never;
 
 /** What takes an argument, and which of the values above are right for it. */
@@ -292,6 +299,34 @@ const table: readonly (readonly [name: string, call: Call, right?: readonly stri
     (value) => loadBuilderConfig({ path: value, explicit: false }),
     ["undefined", "a string"],
   ],
+  ["QueueRunner.on name", (value) => runner().on(value, () => {})],
+  ["QueueRunner.on listener", (value) => runner().on("stepFinished", value), ["a function"]],
+  ["QueueRunner.events", (value) => runner().events(value), ["undefined", "an object"]],
+  ["QueueRunner.events names", (value) => runner().events({ names: value }), ["undefined", "a list"]],
+  ["QueueRunner.why", (value) => runner().why(value)],
+  ["QueueRunner.enqueue", (value) => runner().enqueue(value)],
+  ["QueueRunner.enqueue jobset", (value) => runner().enqueue({ drv: "a.drv", jobset: value })],
+  ["QueueRunner.cancel", (value) => runner().cancel(value)],
+  ["QueueRunner.drain", (value) => runner().drain(value)],
+  ["BinaryCache.narInfo", (value) => new BinaryCache(cacheParts).narInfo(value), ["a string"]],
+  ["BinaryCache.uploadPath", (value) => new BinaryCache(cacheParts).uploadPath(value, () => noBytes())],
+  [
+    "BinaryCache.uploadClosure",
+    (value) => new BinaryCache(cacheParts).uploadClosure(value, () => noBytes()),
+    ["a list"],
+  ],
+  [
+    "BinaryCache.uploadClosure openNar",
+    (value) => new BinaryCache(cacheParts).uploadClosure([], value),
+    ["a function"],
+  ],
+  ["BinaryCache.copyClosure", (value) => new BinaryCache(cacheParts).copyClosure(value, [])],
+  ["FileCache.get", (value) => new FileCache("/absent").get(value), ["a string"]],
+  ["FileCache.put", (value) => new FileCache("/absent").put("a", value, { contentType: "text/plain" })],
+  ["Signer.sign", (value) => key().sign(value), ["a string"]],
+  ["Signer.signPath", (value) => key().signPath(dir, value)],
+  ["PublicKey.verifies", (value) => PublicKey.parse(key().publicKey).verifies("a", value), ["a string"]],
+  ["HostNames.has", (value) => new HostNames().has(value), ["undefined", "a string"]],
 ];
 
 describe.each(table.map(([name, call, right = []]) => ({ name, call, right })))(

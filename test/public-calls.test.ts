@@ -29,6 +29,7 @@ const takesAnything: Readonly<Record<string, string>> = {
   isHashAlgorithm: "a question about any text: the answer is no",
   isStorePath: "a question about any text: the answer is no",
   keepHeapSmall: "has no arguments",
+  loadDecoders: "has no arguments",
   requireFilesToLoad: "has no arguments",
   shutdownSignals: "has no arguments; ends with the process",
   "new ListingBuilder": "has no arguments",

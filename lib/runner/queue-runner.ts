@@ -1,5 +1,14 @@
 /** The queue runner as an embedder sees it: its life is `life.ts`, its questions and orders are those of the status API. */
+
 import type { AddressInfo } from "node:net";
+import {
+  type ArgumentRule,
+  aNumber,
+  anAmount,
+  aText,
+  checkArgument,
+  checkMembers,
+} from "../argument-checks.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import { UsageError } from "../errors.js";
 import type { ServerTlsOptions } from "../rpc/index.js";
@@ -15,6 +24,11 @@ import type {
 import { type RunnerExit, RunnerLife } from "./life.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { derivationOf, type EnqueueRequest, jobsetIdOf, switchMachine } from "./service/requests.js";
+
+const aJobset: ArgumentRule = {
+  words: "the id of a jobset, or its name: 'project:jobset'",
+  accepts: (value) => aText.accepts(value) || aNumber.accepts(value),
+};
 
 /** A queue runner; `start` it once, `close` it at the end. */
 export class QueueRunner implements AsyncDisposable {
@@ -111,6 +125,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `bad-request` when `drv` is neither base name nor path of a derivation
    */
   async why(drv: string): Promise<StepExplanation> {
+    checkArgument("QueueRunner.why", "drv", drv, aText);
     const { source } = this.#life.opened;
     return source.whyNotRunning(derivationOf(source.storeDir, drv));
   }
@@ -120,7 +135,9 @@ export class QueueRunner implements AsyncDisposable {
    *
    * @throws StatusError `not-found` when the derivation or the jobset does not exist, `bad-request`, `unavailable`
    */
-  async enqueue({ drv, jobset }: EnqueueRequest): Promise<number> {
+  async enqueue(request: EnqueueRequest): Promise<number> {
+    checkMembers("QueueRunner.enqueue", request, { drv: aText, jobset: aJobset });
+    const { drv, jobset } = request;
     const { source, database } = this.#life.opened;
     const path = derivationOf(source.storeDir, drv);
     return source.submitBuild({ drv: path, jobsetId: await jobsetIdOf(database, jobset) });
@@ -132,6 +149,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found`, `conflict` when it is finished, `unavailable`
    */
   async cancel(build: number): Promise<void> {
+    checkArgument("QueueRunner.cancel", "build", build, anAmount);
     await this.#life.opened.source.cancelBuild(build);
   }
 
@@ -141,6 +159,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found`, `conflict` when it is finished, `unavailable`
    */
   async bump(build: number): Promise<void> {
+    checkArgument("QueueRunner.bump", "build", build, anAmount);
     await this.#life.opened.source.bumpBuild(build);
   }
 
@@ -150,6 +169,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found` when it is not connected, `unavailable`
    */
   async drain(machine: string): Promise<readonly string[]> {
+    checkArgument("QueueRunner.drain", "machine", machine, aText);
     return switchMachine(this.#life.opened.source, "drainMachine", machine);
   }
 
@@ -159,6 +179,7 @@ export class QueueRunner implements AsyncDisposable {
    * @throws StatusError `not-found` when it is not connected, `unavailable`
    */
   async resume(machine: string): Promise<readonly string[]> {
+    checkArgument("QueueRunner.resume", "machine", machine, aText);
     return switchMachine(this.#life.opened.source, "resumeMachine", machine);
   }
 

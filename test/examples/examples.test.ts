@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { runnerEventNames } from "../../lib/testing/farm/farm-runner.js";
+import { runnerEventNames } from "../../lib/runner/events/event-names.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const read = (path: string): Promise<string> => readFile(join(root, path), "utf8");

@@ -3,12 +3,17 @@ import {
   aFunction,
   aList,
   aLogger,
+  anAmount,
   anObject,
+  aSeries,
   aText,
   checkArgument,
   checkMembers,
+  hasMembers,
   having,
+  manyOf,
   optional,
+  someTexts,
 } from "../../argument-checks.js";
 import type { Silence } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
@@ -66,6 +71,8 @@ export interface UploadOptions extends ReadOptions {
   /** Awaited after everything else is written and before the narinfo makes the path visible. */
   readonly beforePublish?: (() => Promise<void>) | undefined;
 }
+
+const manyPaths = manyOf("a list of path infos", hasMembers({ path: aText }));
 
 /**
  * One binary cache, in a folder or a bucket. A narinfo is written only after everything it promises, so readers never
@@ -151,11 +158,13 @@ export class BinaryCache {
 
   /** Asks for many paths, 50 at a time. Never throws but for `signal`. */
   hasNarInfos(paths: Iterable<StorePath>, options: ReadOptions = {}): Promise<Map<StorePath, Presence>> {
+    checkArgument("BinaryCache.hasNarInfos", "paths", paths, aSeries);
     return queryPresence(this.objects, this.#presence, paths, { ...options, logger: this.#logger });
   }
 
   /** @throws BinaryCacheError, NixFormatError */
   async narInfo(path: StorePath, options: ReadOptions = {}): Promise<NarInfo | undefined> {
+    checkArgument("BinaryCache.narInfo", "path", path, aText);
     const text = await this.#smallObjects.read(narInfoKey(path), this.settings.narinfoCompression, options);
     if (text === undefined) {
       this.#presence.forget(path);
@@ -181,6 +190,12 @@ export class BinaryCache {
     info: Pick<NarInfo, "path" | "url" | "compression" | "narSize">,
     options: ReadOptions = {},
   ): AsyncGenerator<Uint8Array> {
+    checkMembers("BinaryCache.openNar", info, {
+      path: aText,
+      url: aText,
+      compression: aText,
+      narSize: anAmount,
+    });
     return this.#nars.open(info, options);
   }
 
@@ -190,6 +205,7 @@ export class BinaryCache {
    * the cache keeps its NARs in another way, or the same NAR is staged already.
    */
   stageNar(info: ValidPathInfo): NarStage | undefined {
+    checkMembers("BinaryCache.stageNar", info, { path: aText, narHash: anObject });
     const key = narKey(info.narHash, this.settings.compression);
     return this.#nars.stage(info, key, { listing: this.#listings.wanted });
   }
@@ -204,6 +220,7 @@ export class BinaryCache {
     info: Pick<ValidPathInfo, "narHash">,
     options: ReadOptions = {},
   ): Promise<AsyncIterable<Uint8Array> | undefined> {
+    checkMembers("BinaryCache.openFrame", info, { narHash: anObject });
     if (this.settings.kind !== "file") return undefined;
     return this.#nars.openFrame(narKey(info.narHash, this.settings.compression), options);
   }
@@ -219,6 +236,9 @@ export class BinaryCache {
     openNar: OpenNar,
     options: UploadOptions = {},
   ): Promise<"uploaded" | "present"> {
+    checkMembers("BinaryCache.uploadPath", info, { path: aText });
+    checkArgument("BinaryCache.uploadPath", "openNar", openNar, aFunction);
+    checkArgument("BinaryCache.uploadPath", "options", options, anObject);
     return this.#once(info.path, () => this.#upload(info, openNar, options), options);
   }
 
@@ -232,6 +252,9 @@ export class BinaryCache {
     openNar: OpenNar,
     options: UploadOptions & { readonly concurrency?: number | undefined } = {},
   ): Promise<{ readonly uploaded: readonly StorePath[] }> {
+    checkArgument("BinaryCache.uploadClosure", "closure", closure, manyPaths);
+    checkArgument("BinaryCache.uploadClosure", "openNar", openNar, aFunction);
+    checkMembers("BinaryCache.uploadClosure", options, { concurrency: optional(anAmount) });
     const present = await this.hasNarInfos(
       closure.map(({ path }) => path),
       options,
@@ -260,6 +283,9 @@ export class BinaryCache {
     paths: readonly StorePath[],
     options: UploadOptions = {},
   ): Promise<{ readonly copied: readonly StorePath[] }> {
+    checkArgument("BinaryCache.copyClosure", "from", from, having("a BinaryCache", ["narInfo", "openNar"]));
+    checkArgument("BinaryCache.copyClosure", "paths", paths, someTexts);
+    checkArgument("BinaryCache.copyClosure", "options", options, anObject);
     const wanted = await closureToCopy(from, this, paths, options);
     const target: CopyTarget = {
       objects: this.objects,
@@ -294,6 +320,11 @@ export class BinaryCache {
     realisation: RealisationKey & { readonly outPath: StorePath },
     options: ReadOptions = {},
   ): Promise<void> {
+    checkMembers("BinaryCache.putRealisation", realisation, {
+      drvPath: aText,
+      outputName: aText,
+      outPath: aText,
+    });
     return writeRealisation(this.objects, this.signers, realisation, options);
   }
 

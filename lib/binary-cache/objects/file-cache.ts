@@ -5,7 +5,7 @@ import { createReadStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
-import { aText, checkArgument } from "../../argument-checks.js";
+import { anObject, aStream, aText, checkArgument } from "../../argument-checks.js";
 import { isSystemError, toError } from "../../errors.js";
 import { BinaryCacheError } from "../errors.js";
 import { oneChunk } from "./byte-streams.js";
@@ -53,6 +53,8 @@ export class FileCache implements ObjectStore {
     body: Uint8Array | AsyncIterable<Uint8Array>,
     options: PutOptions,
   ): Promise<"written" | "present"> {
+    if (!(body instanceof Uint8Array)) checkArgument("FileCache.put", "body", body, aStream);
+    checkArgument("FileCache.put", "options", options, anObject);
     const started = performance.now();
     const target = this.#path(key);
     // Not made of the object's name, which may be as long as names can be.
@@ -107,6 +109,7 @@ export class FileCache implements ObjectStore {
   }
 
   #path(key: string): string {
+    checkArgument("FileCache", "key", key, aText);
     if (key.split("/").some((part) => part === "" || part === "." || part === ".." || part.includes("\0"))) {
       throw new BinaryCacheError("missing", `'${key.slice(0, 300)}' cannot be an object of a cache`, {
         store: this.name,

@@ -128,6 +128,7 @@ export class Signer {
 
   /** What is known of a path, with a signature of this key besides those it has. */
   signPath<Info extends ValidPathInfo>(dir: StoreDir, info: Info): Info {
+    checkMembers("Signer.signPath", info, { signatures: someTexts });
     return { ...info, signatures: [...info.signatures, this.sign(pathFingerprint(dir, info))] };
   }
 }
@@ -151,6 +152,8 @@ export class PublicKey {
 
   /** Whether `signature` (`<name>:<base64>`) is this key's over `text`. */
   verifies(text: string, signature: string): boolean {
+    checkArgument("PublicKey.verifies", "text", text, aText);
+    checkArgument("PublicKey.verifies", "signature", signature, aText);
     const colon = signature.indexOf(":");
     if (signature.slice(0, Math.max(0, colon)) !== this.name) return false;
     const bytes = Buffer.from(signature.slice(colon + 1), "base64");

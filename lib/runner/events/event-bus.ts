@@ -5,8 +5,19 @@
  * nothing that it does can disturb the change that it hears of. Listeners that throw, reject or are slow harm only
  * themselves.
  */
-import { aLogger, checkArgument } from "../../argument-checks.js";
+import {
+  aFunction,
+  aLogger,
+  anAmount,
+  aSignal,
+  checkArgument,
+  checkMembers,
+  manyOf,
+  oneOf,
+  optional,
+} from "../../argument-checks.js";
 import { type Logger, silentLogger } from "../../log.js";
+import { runnerEventNames } from "./event-names.js";
 import { EventQueue, type EventStream, type EventStreamOptions } from "./event-stream.js";
 import type { RunnerEvent, RunnerEventName, RunnerEvents } from "./runner-events.js";
 
@@ -29,6 +40,9 @@ interface Subscription {
   readonly names: ReadonlySet<RunnerEventName> | undefined;
   readonly deliver: (event: RunnerEvent) => void;
 }
+
+const anEventName = oneOf(runnerEventNames);
+const eventNames = manyOf(`a list of names of events: ${runnerEventNames.join(", ")}`, anEventName.accepts);
 
 /** The events of one runner. */
 export class EventBus {
@@ -54,6 +68,8 @@ export class EventBus {
    * once for each listener. A listener with 1,000 pending promises misses events until some of them settle.
    */
   on<Name extends RunnerEventName>(name: Name, listener: RunnerListener<Name>): Unsubscribe {
+    checkArgument("QueueRunner.on", "name", name, anEventName);
+    checkArgument("QueueRunner.on", "listener", listener, aFunction);
     const guarded = new GuardedListener(name, listener as (event: RunnerEvent) => unknown, this.#logger);
     return this.#subscribe({
       names: new Set<RunnerEventName>([name]),
@@ -65,6 +81,11 @@ export class EventBus {
   events<Name extends RunnerEventName = RunnerEventName>(
     options: EventStreamOptions<Name> = {},
   ): EventStream<Name> {
+    checkMembers("QueueRunner.events", options, {
+      signal: optional(aSignal),
+      names: optional(eventNames),
+      limit: optional(anAmount),
+    });
     const { signal, names, limit = defaultLimit } = options;
     const left = (): void => {
       unsubscribe();

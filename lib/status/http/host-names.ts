@@ -6,7 +6,7 @@
 import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
-import { aList, aText, checkMembers, optional } from "../../argument-checks.js";
+import { aList, aText, checkArgument, checkMembers, optional } from "../../argument-checks.js";
 
 /** `Host` without port and brackets, in lower case and without the final dot. Undefined: not a host. */
 export function hostOf(header: string): string | undefined {
@@ -79,6 +79,7 @@ export class HostNames {
 
   /** Whether a `Host` header names this server. One without `Host` (HTTP/1.0) does not come from a browser. */
   has(header: string | undefined): boolean {
+    checkArgument("HostNames.has", "header", header, optional(aText));
     if (header === undefined || this.#names.has("*")) return true;
     const host = hostOf(header);
     if (host === undefined) return false;

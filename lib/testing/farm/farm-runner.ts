@@ -1,4 +1,5 @@
 /** One life of the runner's process in a simulated farm: the real parts, assembled as in production, with simulated edges. */
+
 import type { BinaryCache } from "../../binary-cache/index.js";
 import type { QueueRunnerConfig } from "../../config/types.js";
 import type { Logger } from "../../log.js";
@@ -7,12 +8,8 @@ import type { StorePath } from "../../nix/index.js";
 import type { RunnerServiceHandlers } from "../../rpc/index.js";
 import { assemble, type RunnerParts } from "../../runner/assembly.js";
 import { takeOver } from "../../runner/attempt/takeover.js";
-import {
-  EventBus,
-  type EventEmitter,
-  type RunnerEvent,
-  type RunnerEventName,
-} from "../../runner/events/index.js";
+import { runnerEventNames } from "../../runner/events/event-names.js";
+import { EventBus, type EventEmitter, type RunnerEvent } from "../../runner/events/index.js";
 import type { EdgesOptions, RunnerEdges } from "../../runner/outputs/edges.js";
 import { Uploads } from "../../runner/outputs/uploads/uploads.js";
 import type { RunnerPolicies } from "../../runner/policies.js";
@@ -46,26 +43,6 @@ export interface FarmRunnerOptions {
 
 /** Of the data folder, which outlives the process. */
 const attemptKey = new Uint8Array(32).fill(7);
-
-const named: Readonly<Record<RunnerEventName, true>> = {
-  stepStarted: true,
-  stepProgress: true,
-  stepFinished: true,
-  stepRetried: true,
-  stepRecorded: true,
-  buildStarted: true,
-  buildFinished: true,
-  buildRemoved: true,
-  machineJoined: true,
-  machineLeft: true,
-  machineHeld: true,
-  machineReleased: true,
-  uploadRetried: true,
-  uploadFinished: true,
-  problem: true,
-};
-/** All that can happen. */
-export const runnerEventNames = Object.keys(named) as RunnerEventName[];
 
 /** The process from its start to its death. */
 export class FarmRunner {

@@ -3,6 +3,7 @@ import type { BinaryCache } from "../../binary-cache/index.js";
 import { defineQueueRunnerConfig } from "../../config/index.js";
 import { toError } from "../../errors.js";
 import { silentLogger } from "../../log.js";
+import { runnerEventNames } from "../../runner/events/event-names.js";
 import {
   EventBus,
   type RunnerEvent,
@@ -20,7 +21,7 @@ import { storeDir } from "../simulated/store-paths.js";
 import { VirtualTime } from "../simulated/virtual-time.js";
 import { FarmDatabase, FarmStore } from "./farm-edges.js";
 import { FarmMachine } from "./farm-machine.js";
-import { FarmRunner, runnerEventNames } from "./farm-runner.js";
+import { FarmRunner } from "./farm-runner.js";
 import {
   type SimulatedFarmOptions,
   type SimulatedMachine,
