@@ -1,5 +1,7 @@
 /** Seeded random numbers (mulberry32), so that a seed replays a whole history. */
 import { aNumber, checkArgument } from "../../argument-checks.js";
+
+/** The same seed gives the same numbers. */
 export class SeededRandom {
   #state: number;
 
