@@ -114,6 +114,22 @@ export function checkMembers(
     checkArgument(owner, `option '${name}'`, options[name], one);
 }
 
+/**
+ * For options that would do nothing, such as misspelt ones; `known` has the names of all.
+ *
+ * @throws UsageError that names the first unknown option, and all there are
+ */
+export function checkNoOthers(
+  owner: string,
+  options: object,
+  known: Readonly<Record<string, unknown>>,
+): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || Object.hasOwn(known, name)) continue;
+    throw new UsageError(`${owner}: unknown option '${name}'; there are ${Object.keys(known).join(", ")}`);
+  }
+}
+
 /** Whether a value has all these members, as `checkMembers` wants them; for many values of one shape. */
 export function hasMembers(rules: Readonly<Record<string, ArgumentRule>>): (value: unknown) => boolean {
   const entries = Object.entries(rules);

@@ -127,11 +127,12 @@ const cacheParts = {
 };
 const silent = loggerOn(() => {});
 const key = (): Signer => Signer.parse(generateSecretKey("test-1"));
+const grpc = { kind: "tcp", host: "::1", port: 0 } as const;
 const runner = (): QueueRunner =>
   new QueueRunner({
     config: defineQueueRunnerConfig(),
     store,
-    grpc: { kind: "tcp", host: "::1", port: 0 },
+    grpc,
   });
 const trace = { formatVersion: 1, shares: {}, machines: [], steps: [], builds: [] } as never;
 
@@ -357,4 +358,20 @@ it("says whose option it is and what it must be", () => {
   expect(() => createLogger(undefined as never)).toThrow(
     "createLogger: pass an object with at least { target }",
   );
+});
+
+it("refuses an option that it does not know, which would do nothing", () => {
+  const misspelt = { stepOrdr: () => 0 } as never;
+  for (const make of [
+    () => new Scheduler(misspelt),
+    () => replay(trace, misspelt),
+    () => new BuilderClient({ settings, gateways, store, ...(misspelt as object) }),
+    () => new QueueRunner({ config: defineQueueRunnerConfig(), store, grpc, ...(misspelt as object) }),
+  ])
+    expect(make).toThrow(
+      /^(Scheduler|replay|BuilderClient|QueueRunner): unknown option 'stepOrdr'; there are /,
+    );
+  expect(
+    () => new QueueRunner({ config: defineQueueRunnerConfig(), store, grpc, caches: [5 as never] }),
+  ).toThrow("QueueRunner: option 'caches' must be a list of binary caches");
 });

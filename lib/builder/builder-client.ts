@@ -12,6 +12,7 @@ import {
   aStore,
   aText,
   checkMembers,
+  checkNoOthers,
   having,
   isObject,
   listOf,
@@ -56,6 +57,32 @@ const builderSettings: ArgumentRule = {
   accepts: (value) => isObject(value) && typeof value.maxJobs === "number",
 };
 
+const optionRules = {
+  settings: builderSettings,
+  gateways: listOf("a list of gateways, not empty: see runnerGateways()", having("", ["connect"])),
+  store: aStore,
+  hostname: optional(aText),
+  version: optional(aText),
+  env: optional(anObject),
+  nixConfiguration: optional(anObject),
+  defaultBuildDir: optional(aText),
+  resumable: optional(aFunction),
+  reconnectDelayMs: optional(anObject),
+  reconnectTimeoutMs: optional(anAmount),
+  maxActiveBuilds: optional(anAmount),
+  silenceLimitMs: optional(anAmount),
+  spoolDirectory: optional(aText),
+  logger: optional(aLogger),
+  onActivity: optional(aFunction),
+  onLog: optional(aFunction),
+  onBuild: optional(aFunction),
+  traceReport: optional(aFunction),
+  executor: optional(aFunction),
+  sampleSystem: optional(aFunction),
+  clock: optional(aFunction),
+  random: optional(aFunction),
+} satisfies Record<keyof BuilderClientOptions, ArgumentRule>;
+
 /**
  * One build machine.
  *
@@ -84,28 +111,8 @@ export class BuilderClient implements AsyncDisposable {
   #finish: (exit: BuilderExit) => void = () => {};
 
   constructor(options: BuilderClientOptions) {
-    checkMembers("BuilderClient", options, {
-      settings: builderSettings,
-      gateways: listOf("a list of gateways, not empty: see runnerGateways()", having("", ["connect"])),
-      store: aStore,
-      hostname: optional(aText),
-      version: optional(aText),
-      env: optional(anObject),
-      resumable: optional(aFunction),
-      reconnectTimeoutMs: optional(anAmount),
-      maxActiveBuilds: optional(anAmount),
-      silenceLimitMs: optional(anAmount),
-      spoolDirectory: optional(aText),
-      logger: optional(aLogger),
-      onActivity: optional(aFunction),
-      onLog: optional(aFunction),
-      onBuild: optional(aFunction),
-      traceReport: optional(aFunction),
-      executor: optional(aFunction),
-      sampleSystem: optional(aFunction),
-      clock: optional(aFunction),
-      random: optional(aFunction),
-    });
+    checkMembers("BuilderClient", options, optionRules);
+    checkNoOthers("BuilderClient", options, optionRules);
     const { settings, logger = silentLogger } = options;
     this.#options = options;
     this.#settings = settings;

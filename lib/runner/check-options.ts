@@ -2,11 +2,26 @@
  * What callers without a type checker may get wrong when they make a `QueueRunner`: each fault is an error that names
  * the option and what to pass.
  */
-import { aFunction, aLogger, checkArgument, isObject, logMethods, optional } from "../argument-checks.js";
+import {
+  aFlag,
+  aFunction,
+  aLogger,
+  aText,
+  checkArgument,
+  checkMembers,
+  checkNoOthers,
+  having,
+  isObject,
+  logMethods,
+  manyOf,
+  optional,
+} from "../argument-checks.js";
 import { queueRunnerSettings } from "../config/queue-runner-settings.js";
 import { Secret } from "../config/secret.js";
 import { UsageError } from "../errors.js";
 import type { QueueRunnerOptions } from "./options.js";
+
+const cacheRule = having("a BinaryCache", ["narInfo", "uploadPath"]);
 
 const functions = [
   "machineOrder",
@@ -18,6 +33,36 @@ const functions = [
   "now",
   "random",
 ] as const;
+
+const names = {
+  config: true,
+  store: true,
+  rest: true,
+  grpc: true,
+  tls: true,
+  disableQueueMonitor: true,
+  logger: true,
+  logLevels: true,
+  version: true,
+  now: true,
+  random: true,
+  machineOrder: true,
+  machineFree: true,
+  stepOrder: true,
+  onLog: true,
+  onResult: true,
+  caches: true,
+  traceOrder: true,
+} satisfies Record<keyof QueueRunnerOptions, true>;
+
+const rules = {
+  disableQueueMonitor: optional(aFlag),
+  logLevels: optional(having("LogLevels", ["move"])),
+  version: optional(aText),
+  caches: optional(
+    manyOf("a list of binary caches: see openBinaryCache() and binaryCacheOn()", cacheRule.accepts),
+  ),
+};
 
 /** @throws UsageError that names the option */
 export function checkOptions(options: QueueRunnerOptions): void {
@@ -40,6 +85,8 @@ export function checkOptions(options: QueueRunnerOptions): void {
   for (const name of functions) {
     checkArgument("QueueRunner", `option '${name}'`, given[name], optional(aFunction));
   }
+  checkMembers("QueueRunner", given, rules);
+  checkNoOthers("QueueRunner", given, names);
 }
 
 function checkConfig(config: unknown): void {

@@ -60,6 +60,7 @@ export type {
   MachineBlock,
   MachineFree,
   MachineFreeName,
+  MachineFreeRule,
   MachineInfo,
   MachineLoad,
   MachineOrder,

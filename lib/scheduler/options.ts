@@ -4,13 +4,14 @@ import {
   aFunction,
   anAmount,
   checkMembers,
+  checkNoOthers,
   isObject,
   oneOf,
   optional,
 } from "../argument-checks.js";
 import type {
-  MachineFree,
   MachineFreeName,
+  MachineFreeRule,
   MachineOrder,
   MachineOrderName,
 } from "./machines/machine-types.js";
@@ -77,7 +78,7 @@ export interface SchedulerOptions {
   /** A name, or your own function. @default "BogomipsWithSpeedFactor" */
   readonly machineOrder: MachineOrderName | MachineOrder;
   /** @default "Static" */
-  readonly machineFree: MachineFreeName | MachineFree;
+  readonly machineFree: MachineFreeName | MachineFreeRule;
   readonly retry: RetryOptions;
   readonly breaker: BreakerOptions;
   readonly deadlines: DeadlineOptions;
@@ -143,12 +144,17 @@ const amounts = (group: object): ArgumentRule => ({
     isObject(value) && Object.keys(group).every((name) => optional(anAmount).accepts(value[name])),
 });
 
-const rules = {
+/** What the three rules may be: names, or own functions. */
+export const policyRules = {
   stepOrder: optional(oneOf(["Legacy", "WithRdeps", "WithCriticalPath"], aFunction)),
   machineOrder: optional(
     oneOf(["SpeedFactorOnly", "CpuCoreCountWithSpeedFactor", "BogomipsWithSpeedFactor"], aFunction),
   ),
   machineFree: optional(oneOf(["Dynamic", "DynamicWithMaxJobLimit", "Static"], aFunction)),
+};
+
+const rules = {
+  ...policyRules,
   retry: optional(amounts(defaultOptions.retry)),
   breaker: optional(amounts(defaultOptions.breaker)),
   deadlines: optional(amounts(defaultOptions.deadlines)),
@@ -169,6 +175,7 @@ const rules = {
 export function mergeOptions(base: SchedulerOptions, change: SchedulerOptionsInput): SchedulerOptions {
   checkMembers("Scheduler", base, rules);
   checkMembers("Scheduler", change, rules);
+  checkNoOthers("Scheduler", change, rules);
   return {
     stepOrder: change.stepOrder ?? base.stepOrder,
     machineOrder: change.machineOrder ?? base.machineOrder,

@@ -5,7 +5,7 @@
 import { errorChain } from "../errors.js";
 import { machineFree } from "./machines/machine-free.js";
 import { machineOrder } from "./machines/machine-order.js";
-import type { MachineFree, MachineOrder } from "./machines/machine-types.js";
+import type { MachineBlock, MachineFree, MachineOrder, MachineState } from "./machines/machine-types.js";
 import { namedDefaults, type SchedulerOptions } from "./options.js";
 import { compareSteps, type StepOrder, stepOrder } from "./queue/step-order.js";
 
@@ -51,7 +51,12 @@ export function machineOrderOf({ machineOrder: rule }: SchedulerOptions, failed:
 export function machineFreeOf({ machineFree: rule }: SchedulerOptions, failed: PolicyFailed): MachineFree {
   if (typeof rule !== "function") return machineFree(rule);
   const fallback = machineFree(namedDefaults.machineFree);
-  const block = guarded("machineFree", rule, isBlock, failed);
+  const ask = (machine: MachineState): MachineBlock | undefined => {
+    const answer = rule(machine);
+    if (typeof answer !== "boolean") return answer;
+    return answer ? undefined : { kind: "policy" };
+  };
+  const block = guarded("machineFree", ask, isBlock, failed);
   return (machine) => block(() => fallback(machine), machine);
 }
 

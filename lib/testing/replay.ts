@@ -2,7 +2,21 @@
  * What a policy would have done: a trace is scheduled again in virtual time, by the real scheduler, under any order and
  * on any fleet.
  */
-import { aFunction, aList, anObject, checkMembers, optional } from "../argument-checks.js";
+
+import {
+  type ArgumentRule,
+  aFunction,
+  aList,
+  anAmount,
+  anObject,
+  aText,
+  checkArgument,
+  checkMembers,
+  checkNoOthers,
+  optional,
+  someTexts,
+} from "../argument-checks.js";
+import { UsageError } from "../errors.js";
 import {
   type Assignment,
   type AttemptId,
@@ -14,14 +28,29 @@ import {
   type MachineInfo,
   machineId,
   type NewStep,
+  type PolicyNotice,
   Scheduler,
   type SchedulerOptionsInput,
   type StepId,
   stepId,
 } from "../scheduler/index.js";
+import { policyRules } from "../scheduler/options.js";
 import { addTo } from "./grouped.js";
 import { TimeQueue } from "./time-queue.js";
 import { checkTrace, type Trace, type TraceBuild, type TraceMachine, type TraceStep } from "./trace.js";
+
+const policyOptions = {
+  ...policyRules,
+  machines: optional(aList),
+  durationMs: optional(aFunction),
+} satisfies Record<keyof ReplayPolicy, ArgumentRule>;
+const machineRules = {
+  hostname: aText,
+  systems: someTexts,
+  features: someTexts,
+  maxJobs: anAmount,
+  speedFactor: optional(anAmount),
+} satisfies Record<keyof TraceMachine, ArgumentRule>;
 
 /** The policy and fleet to try. What is not given is as in a runner without configuration, and as in the trace. */
 export interface ReplayPolicy
@@ -72,6 +101,11 @@ export interface ReplayReport {
   readonly jobsets: ReadonlyMap<string, JobsetReplay>;
   /** By host name. */
   readonly machines: ReadonlyMap<string, MachineReplay>;
+  /**
+   * Own rules that threw or gave no usable answer, and why. The default replaced them from then on, so the report does not
+   * tell what they would have done. Usually empty.
+   */
+  readonly broken: readonly PolicyNotice[];
 }
 
 /** A machine as the scheduler takes it, with room for everything but jobs. */
@@ -195,18 +229,24 @@ class Replay {
   readonly #readyAt = new Map<StepId, number>();
   readonly #done = new Set<StepId>();
   readonly #waitingBuilds = new Map<StepId, TraceBuild[]>();
+  readonly #broken: PolicyNotice[] = [];
   #attempts = 0;
   #ended = 0;
 
   constructor(trace: Trace, policy: ReplayPolicy) {
     const { stepOrder, machineOrder, machineFree, machines = trace.machines } = policy;
-    this.#scheduler = new Scheduler({
-      ...(stepOrder === undefined ? {} : { stepOrder }),
-      ...(machineOrder === undefined ? {} : { machineOrder }),
-      ...(machineFree === undefined ? {} : { machineFree }),
-      deadlines: { acknowledgeMs: 0, heartbeatMs: 0, uploadMs: 0 },
-      defaultTimeout: 0,
-    });
+    this.#scheduler = new Scheduler(
+      {
+        ...(stepOrder === undefined ? {} : { stepOrder }),
+        ...(machineOrder === undefined ? {} : { machineOrder }),
+        ...(machineFree === undefined ? {} : { machineFree }),
+        deadlines: { acknowledgeMs: 0, heartbeatMs: 0, uploadMs: 0 },
+        defaultTimeout: 0,
+      },
+      (notice) => {
+        if (notice.kind === "policyFailed") this.#broken.push(notice);
+      },
+    );
     this.#steps = new Map(trace.steps.map((step) => [step.drv, step]));
     this.#fleet = new Map(machines.map((machine) => [machineId(machine.hostname), machine]));
     this.#durationMs = policy.durationMs ?? ((step) => step.durationMs);
@@ -243,7 +283,9 @@ class Replay {
       }
     }
     const { steps } = this.#scheduler.sizes();
-    if (steps !== 0) throw new Error(`${steps} steps were never built`);
+    if (steps !== 0) {
+      throw new UsageError(`replay: ${steps} steps were never built: 'machineFree' let no machine have them`);
+    }
     return this.#report(makespanMs);
   }
 
@@ -296,6 +338,7 @@ class Replay {
     if (info === undefined || host === undefined)
       throw new Error(`${step} went to ${machine}, which is not known`);
     const took = this.#durationMs(info, host);
+    checkArgument("replay", "what 'durationMs' returns", took, anAmount);
     const use = this.#machines.get(machine);
     if (use !== undefined) {
       use.steps++;
@@ -340,6 +383,7 @@ class Replay {
       unsupported: [...this.#unsupported].toSorted(),
       jobsets: new Map(jobsets),
       machines: new Map(machines),
+      broken: this.#broken,
     };
   }
 }
@@ -348,10 +392,14 @@ class Replay {
  * Schedules a trace again under a policy. Deterministic: equal arguments give equal reports. Costs about the time that the
  * scheduler needs for as many steps (tens of thousands a second).
  *
- * @throws TraceError when the trace names steps that it does not have
+ * @throws TraceError when the trace names steps that it does not have; UsageError for a policy that cannot be used: one
+ *   that lets steps have no machine, or a `durationMs` that returns no amount
  */
 export function replay(trace: Trace, policy: ReplayPolicy = {}): ReplayReport {
   checkMembers("replay", trace, { steps: aList, builds: aList, machines: aList, shares: anObject });
-  checkMembers("replay", policy, { machines: optional(aList), durationMs: optional(aFunction) });
+  checkMembers("replay", policy, policyOptions);
+  checkNoOthers("replay", policy, policyOptions);
+  for (const [index, machine] of (policy.machines ?? []).entries())
+    checkMembers(`replay: machine ${index}`, machine, machineRules);
   return new Replay(checkTrace(trace), policy).run();
 }

@@ -93,6 +93,49 @@ describe("a replay", () => {
     expect(started).toEqual(["c", "b", "a"]);
   });
 
+  it("says which own rules failed, as the rest of the replay is the default's", () => {
+    const parts = trace({ steps: [step("a", 1), step("b", 1)], builds: [build(1, "a"), build(2, "b")] });
+    expect(replay(parts).broken).toEqual([]);
+    expect(replay(parts, { stepOrder: () => Number.NaN }).broken).toEqual([
+      { kind: "policyFailed", policy: "stepOrder", reason: expect.stringContaining("NaN") },
+    ]);
+    const failing = (): never => {
+      throw new Error("sorry");
+    };
+    expect(replay(parts, { machineOrder: failing }).broken).toEqual([
+      { kind: "policyFailed", policy: "machineOrder", reason: "sorry" },
+    ]);
+  });
+
+  it("takes a rule of capacity as a queue runner takes it", () => {
+    const parts = trace({
+      machines: [machine("m", 4)],
+      steps: [step("a", 10), step("b", 10)],
+      builds: [build(1, "a"), build(2, "b")],
+    });
+    expect(replay(parts)).toMatchObject({ makespanMs: 10 });
+    const oneByOne = replay(parts, { machineFree: ({ jobs }) => jobs < 1 });
+    expect(oneByOne).toMatchObject({ makespanMs: 20, broken: [] });
+  });
+
+  it("names what of a policy cannot be used", () => {
+    const parts = trace({ steps: [step("a", 1)], builds: [build(1, "a")] });
+    const wrong: readonly (readonly [policy: object, says: string])[] = [
+      [{ durationMs: () => Number.NaN }, "replay: what 'durationMs' returns must be a number, 0 or more"],
+      [
+        { machineFree: () => false },
+        "replay: 1 steps were never built: 'machineFree' let no machine have them",
+      ],
+      [{ stepOrdr: () => 0 }, "replay: unknown option 'stepOrdr'; there are stepOrder"],
+      [{ machines: [{ hostname: "m" }] }, "replay: machine 0: option 'systems' must be a list of strings"],
+      [{ machineOrder: "Fastest" }, "option 'machineOrder' must be a function or one of 'SpeedFactorOnly'"],
+    ];
+    for (const [policy, says] of wrong)
+      expect(() => replay(parts, policy)).toThrow(
+        expect.objectContaining({ code: "usage", message: expect.stringContaining(says) }),
+      );
+  });
+
   it("leaves out what the fleet cannot run, and what needs it", () => {
     const report = replay(
       trace({

@@ -95,6 +95,9 @@ export type MachineOrder = (machine: MachineState) => number;
 /** Undefined when the machine has capacity. */
 export type MachineFree = (machine: MachineState) => MachineBlock | undefined;
 
+/** An own rule instead: why the machine has no capacity, undefined when it has some; or just whether it has some. */
+export type MachineFreeRule = (machine: MachineState) => MachineBlock | undefined | boolean;
+
 /** Names of `machine-order.ts`, as in the configuration. */
 export type MachineOrderName = "SpeedFactorOnly" | "CpuCoreCountWithSpeedFactor" | "BogomipsWithSpeedFactor";
 /** Names of `machine-free.ts`, as in the configuration. */

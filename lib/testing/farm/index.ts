@@ -1,7 +1,33 @@
 /** A simulated farm; what it is made of is loaded with the first one. */
-import { aFunction, aList, aNumber, anObject, checkMembers, optional } from "../../argument-checks.js";
+import {
+  type ArgumentRule,
+  aFunction,
+  aList,
+  aLogger,
+  aNumber,
+  anObject,
+  checkMembers,
+  checkNoOthers,
+  optional,
+} from "../../argument-checks.js";
 import type { SimulatedFarm } from "./farm.js";
 import type { SimulatedFarmOptions } from "./options.js";
+
+const optionRules = {
+  packages: anObject,
+  machines: optional(aList),
+  config: optional(anObject),
+  shares: optional(anObject),
+  caches: optional(aList),
+  machineOrder: optional(aFunction),
+  machineFree: optional(aFunction),
+  stepOrder: optional(aFunction),
+  onLog: optional(aFunction),
+  onResult: optional(aFunction),
+  seed: optional(aNumber),
+  startAt: optional(aNumber),
+  logger: optional(aLogger),
+} satisfies Record<keyof SimulatedFarmOptions, ArgumentRule>;
 
 /**
  * Opens a farm that lives in virtual time: the real runner, with a simulated database, store, wire and machines. It needs
@@ -22,14 +48,8 @@ import type { SimulatedFarmOptions } from "./options.js";
  * @throws SimulationError `bad-farm` for packages and machines that cannot be; ConfigError for settings that cannot
  */
 export async function simulateFarm(options: SimulatedFarmOptions): Promise<SimulatedFarm> {
-  checkMembers("simulateFarm", options, {
-    packages: anObject,
-    machines: optional(aList),
-    caches: optional(aList),
-    onLog: optional(aFunction),
-    onResult: optional(aFunction),
-    seed: optional(aNumber),
-  });
+  checkMembers("simulateFarm", options, optionRules);
+  checkNoOthers("simulateFarm", options, optionRules);
   const { SimulatedFarm: Farm } = await import("./farm.js");
   return new Farm(options);
 }
