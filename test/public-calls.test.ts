@@ -98,12 +98,15 @@ async function publicCalls(): Promise<PublicCall[]> {
   return [...found.values()].flat();
 }
 
-/** What was thrown, or "taken". A generator runs up to its first value. */
+/** What was thrown, or "taken". A generator runs up to its first value; what holds something lets go of it. */
 async function outcomeOf({ call, arity }: PublicCall, value: unknown): Promise<unknown> {
   try {
     const result = await call(...Array.from({ length: Math.max(1, arity) }, () => value));
-    if (typeof result === "object" && result !== null && "next" in result && isCallable(result.next))
-      await result.next();
+    if (typeof result !== "object" || result === null) return "taken";
+    if ("next" in result && isCallable(result.next)) await result.next();
+    if ("return" in result && isCallable(result.return)) await result.return();
+    if (Symbol.asyncDispose in result && isCallable(result[Symbol.asyncDispose]))
+      await Reflect.apply(result[Symbol.asyncDispose] as AnyCall, result, []);
     return "taken";
   } catch (error) {
     return error;
