@@ -324,7 +324,6 @@ describe("waiting", () => {
     "lib/runner/attempt/builder-sessions.ts": "pings, and the end of a grace",
     "lib/runner/attempt/dispatcher.ts": "the scheduler's next event",
     "lib/runner/attempt/results.ts": "answers are forgotten",
-    "lib/runner/recording/progress.ts": "pause between two batches",
     "lib/status/http/status-server.ts": "connections that do not close are cut",
   };
 

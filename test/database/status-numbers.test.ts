@@ -27,7 +27,7 @@ const number = String.raw`[(\[]?\s*\d{1,2}\b(?![\w.])`;
 const bare: readonly RegExp[] = [
   // TypeScript and SQL: assigned, compared, in a list, as a default.
   new RegExp(
-    String.raw`\b(?:\w*Status|status|buildstatus)\??\s*(?:[=!]==|=|<>|!=|:|\bIN\b)\s*${number}`,
+    String.raw`\b(?:\w*Status|status|buildstatus|exhausted)\??\s*(?:[=!]==|=|<>|!=|:|\bIN\b)\s*${number}`,
     "g",
   ),
   new RegExp(String.raw`\bstatus(?:es)?\b[^\n;,{}]*\?\?\s*${number}`, "gi"),
@@ -101,6 +101,7 @@ describe("Hydra's numbers", () => {
       "let status: 0 | 6 = 0;",
       "readonly status: 0 | 6;",
       "status = 6;",
+      "return { ...trouble, exhausted: 3 };",
       "const s = statuses.get(id) ?? 4;",
       "if (3 === row.status) {}",
       "WHERE s.status = 3 AND b.buildstatus IN (0, 6)",

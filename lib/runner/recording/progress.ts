@@ -1,7 +1,9 @@
 /** How far running steps are, written now and then: of several reports about one step only the furthest counts. */
+import { sleep, turn } from "../../async/index.js";
 import { type SqlSession, type StepKey, setBusy } from "../../database/recording/index.js";
 import type { Logger } from "../../log.js";
 
+/** Milliseconds between two batches. */
 const pauseMs = 100;
 
 /** The progress that is not written yet. */
@@ -23,7 +25,7 @@ export class Progress {
     this.#pending.set(id, { build: key.build, stepNumber: key.stepNumber, busy });
     if (this.#active) return;
     this.#active = true;
-    setImmediate(() => void this.#write());
+    void this.#writeAll();
   }
 
   /** The step is over: nothing more is to be said of it. */
@@ -31,19 +33,19 @@ export class Progress {
     this.#pending.delete(`${key.build}/${key.stepNumber}`);
   }
 
-  async #write(): Promise<void> {
-    const steps = [...this.#pending.values()];
-    this.#pending = new Map();
-    if (steps.length === 0) {
-      this.#active = false;
-      return;
+  /** Writes batch after batch until there is nothing to write. */
+  async #writeAll(): Promise<void> {
+    await turn();
+    while (this.#pending.size > 0) {
+      const steps = [...this.#pending.values()];
+      this.#pending = new Map();
+      try {
+        await this.#transaction((session) => setBusy(session, steps));
+      } catch (error) {
+        this.#logger.debug("progress of steps not written", { steps: steps.length, error });
+      }
+      await sleep(pauseMs, { ref: false });
     }
-    try {
-      await this.#transaction((session) => setBusy(session, steps));
-    } catch (error) {
-      this.#logger.debug("progress of steps not written", { steps: steps.length, error });
-    }
-    const timer = setTimeout(() => void this.#write(), pauseMs);
-    timer.unref();
+    this.#active = false;
   }
 }
