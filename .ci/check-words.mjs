@@ -25,11 +25,16 @@ const words = [
   [/\bas long as it lives\b/i, "until it is closed"],
   [/\btakes? in\b/i, "ingests, accepts"],
   [/\blooks? again\b/i, "checks again"],
+  [/\b(?:say|said|tells?|told) of\b|\bsays of (?!how\b)/i, "reports about, declares, announces"],
+  [/\bof no use\b/i, "useless, does not work, does not help"],
+  [/\band the like\b/i, "such as …"],
+  [/\bof one's own\b/i, "custom, your own"],
+  [/\bcan(?:not)? be had\b/i, "can be fetched"],
 ];
 
 function filesOf(folder) {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile() && /\.(?:ts|md|toml)$/.test(entry.name))
+    .filter((entry) => entry.isFile() && /\.(?:tsx?|md|toml)$/.test(entry.name))
     .map((entry) => relative(root, join(entry.parentPath, entry.name)))
     .filter((path) => !skipped.test(path));
 }

@@ -1,4 +1,4 @@
-/** What the kernel says of processes: memory and CPU time. Linux. */
+/** What the kernel reports about processes: memory and CPU time. Linux. */
 import { readFileSync } from "node:fs";
 
 /** Resident memory in MB (10⁶ bytes). */

@@ -1,5 +1,5 @@
 /**
- * A farm of one's own in one process: machine and step order, events, a log hook, a sink of results, the status API in
+ * Your own farm in one process: machine and step order, events, a log hook, a sink of results, the status API in
  * Express and Hono, a builder, and an embedded PostgreSQL. Builds the given derivations and prints what it saw.
  */
 import { mkdtemp } from "node:fs/promises";

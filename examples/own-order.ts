@@ -1,4 +1,4 @@
-// A scheduler with an order of one's own: what most others wait for goes first.
+// A scheduler with a custom order: what most others wait for goes first.
 import { attemptId, jobsetId, newBuild, newMachine, newStep, Scheduler } from "hydra-runner/scheduler";
 
 const scheduler = new Scheduler({

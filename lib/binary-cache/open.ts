@@ -78,7 +78,7 @@ export async function openBinaryCache(uri: string, options: OpenCacheOptions = {
 }
 
 /**
- * A binary cache on an object store of one's own. `parameters`: those of a cache URI, such as
+ * A binary cache on a custom object store. `parameters`: those of a cache URI, such as
  * `compression=zstd&secret-key=/etc/key`. Otherwise as `openBinaryCache`.
  *
  * @throws BinaryCacheError (`settings`, `wrong-store`), UsageError for a key file that cannot be used
@@ -120,7 +120,7 @@ async function confirm(
     signal?.throwIfAborted();
     if (error instanceof UsageError || (error instanceof BinaryCacheError && error.code === "wrong-store"))
       throw error;
-    logger.warn("the binary cache does not answer as it should", { cache: cache.name, error });
+    logger.warn("the binary cache could not be checked", { cache: cache.name, error });
   }
   return cache;
 }

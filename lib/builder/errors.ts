@@ -2,7 +2,7 @@
 import { HydraError } from "../errors.js";
 
 /**
- * - `incompatible-version`: the runner does not take builders of our version (exit code 65)
+ * - `incompatible-version`: the runner does not accept builders with our version (exit code 65)
  * - `store-dir-mismatch`: the runner's store has another store folder
  * - `unauthorized`: the runner refused our token or certificate
  * - `join-rejected`: the runner does not want this machine as it describes itself
@@ -21,7 +21,7 @@ export type BuilderErrorCode =
   | "runner-lost"
   | "closed";
 
-/** Why a builder cannot join or has ended; retrying with the same settings is of no use. */
+/** Why a builder cannot join or has ended; retrying with the same settings does not help. */
 export class BuilderError extends HydraError {
   readonly code: BuilderErrorCode;
 

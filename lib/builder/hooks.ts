@@ -1,5 +1,5 @@
 /**
- * What programs of one's own can attach to a builder: listeners of its builds and logs, another way to build, another
+ * What your own programs can attach to a builder: listeners of its builds and logs, another way to build, another
  * way to measure the machine. What a hook throws never reaches a build; it is a warning in the log, once for each hook.
  */
 import { anObject, aText, checkMembers, having } from "../argument-checks.js";

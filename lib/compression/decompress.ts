@@ -75,7 +75,7 @@ function decoded(
   }
 }
 
-/** Programs differ in what they say of no input at all. */
+/** Programs differ in how they treat empty input. */
 async function* notEmpty(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
   let empty = true;
   for await (const chunk of source) {

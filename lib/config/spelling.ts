@@ -20,7 +20,7 @@ function editDistance(left: string, right: string): number {
   return last[right.length] ?? 0;
 }
 
-/** Names of the predecessor's keys and the like, which no edit distance finds. */
+/** Names that no edit distance finds, such as the predecessor's keys. */
 const formerNames: Readonly<Record<string, string>> = { tokenlistpath: "tokenPaths" };
 
 /** Undefined when nothing is near. Other ways of joining words (`max_retries`, `max-retries`) are near. */

@@ -1,4 +1,4 @@
-/** What can be said of store addresses without opening the stores. */
+/** What can be checked about store addresses without opening the stores. */
 
 const knownPrefixes = ["s3://", "file://", "ssh://", "/"] as const;
 

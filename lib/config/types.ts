@@ -59,7 +59,7 @@ export type BuilderConfigInput = InputOf<BuilderConfig>;
 
 /** What a configuration in code is completed with. */
 export interface DefineOptions {
-  /** Where `HYDRA_DATABASE_URL`, `LOGNAME` and the like come from. Default `process.env`. */
+  /** Where environment variables such as `HYDRA_DATABASE_URL` and `LOGNAME` come from. Default `process.env`. */
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Gets one line for each thing that is accepted but will not do what was meant. Default: a warning of the process. */
   readonly onWarning?: (line: string) => void;

@@ -39,7 +39,7 @@ function splitAuthority(authority: string): { user: string; password: string; ho
   const colon = login.indexOf(":");
   const [, bracketed, plain = "", port = ""] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d*))?$/.exec(place) ?? [];
   if (bracketed === undefined && plain === "" && port === "" && place !== "" && place !== ":") {
-    throw new UsageError("the database URL names no single host and port");
+    throw new UsageError("the database URL must name exactly one host and port");
   }
   return {
     user: decode(colon < 0 ? login : login.slice(0, colon)),

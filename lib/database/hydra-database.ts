@@ -43,7 +43,7 @@ export interface HydraDatabaseOptions {
   readonly settings: ConnectionSettings;
   /** Size of the pool; connections are opened when needed. */
   readonly maxConnections: number;
-  /** Told of each repetition of a transaction or query. */
+  /** Called whenever a transaction or query is repeated. */
   readonly onRetry?: ((error: unknown) => void) | undefined;
   /** Runs after the pool is closed: stops a server of our own. */
   readonly onClosed?: (() => Promise<void>) | undefined;

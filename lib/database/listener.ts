@@ -1,5 +1,5 @@
 /**
- * Hears what Hydra's other programs say of the queue.
+ * Listens to what Hydra's other programs announce about the queue.
  *
  * A notification that is sent while no connection listens is lost. So after each (re)connection, once all channels are
  * subscribed, `onResync` asks for a look at everything; a listener cannot miss anything for longer than an outage.

@@ -4,7 +4,7 @@ import { driver } from "./driver.js";
 
 function parseInt8(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is beyond the numbers we can hold`);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`${text} is too large to be represented exactly`);
   return value;
 }
 

@@ -22,7 +22,7 @@ export interface OpenHydraDatabaseOptions {
   readonly logger?: Logger | undefined;
   /** Ends the waiting for a database that is down. */
   readonly signal?: AbortSignal | undefined;
-  /** Told of each repetition of a transaction or query. */
+  /** Called whenever a transaction or query is repeated. */
   readonly onRetry?: ((error: unknown) => void) | undefined;
 }
 
@@ -132,7 +132,7 @@ async function makeUsable(
       signal?.throwIfAborted();
       const lost = error instanceof DatabaseError ? error.code === "unavailable" : false;
       if (!lost && failureKind(error) !== "lost") throw error;
-      logger.warn("the database went away while its tables were looked at", { error });
+      logger.warn("the connection was lost while the schema was being checked", { error });
     }
   }
 }

@@ -257,7 +257,8 @@ export class OwnerLock implements Fence, AsyncDisposable {
   async #own(client: Client): Promise<void> {
     const { rows } = await client.query<{ pid: number }>("SELECT pg_backend_pid() AS pid");
     const pid = rows[0]?.pid;
-    if (pid === undefined) throw new DatabaseError("unavailable", "the server does not say who we are");
+    if (pid === undefined)
+      throw new DatabaseError("unavailable", "the server did not return our backend process id");
     this.#released.signal.throwIfAborted();
     this.#standby = undefined;
     this.#ownership = { client, pid };

@@ -79,7 +79,7 @@ export async function runTransaction<T>(
     const kind = error instanceof DatabaseError ? "lost" : failureKind(error);
     if (kind === "conflict") {
       if (tries >= conflictTries) {
-        throw new DatabaseError("conflict", `a transaction collided ${tries} times with others`, {
+        throw new DatabaseError("conflict", `a transaction conflicted with others ${tries} times`, {
           cause: error,
         });
       }
@@ -127,7 +127,7 @@ async function attempt<T>(
     const { command } = await client.query("COMMIT");
     // The server answers COMMIT of a failed transaction with a silent ROLLBACK.
     if (command !== "COMMIT") {
-      throw new DatabaseError("conflict", "a transaction went on after an error and was rolled back");
+      throw new DatabaseError("conflict", "a transaction continued after an error and was rolled back");
     }
     return { kind: "done", value };
   } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * What a build says of itself in the `nix-support` folder of its outputs: products, metrics, release name, failure.
+ * What a build declares about itself in the `nix-support` folder of its outputs: products, metrics, release name, failure.
  *
  * In this room live the text formats and the reading of them from a store, for the builder's reports and for the
  * runner's own look at outputs that exist already. It knows store paths and the report's types, nothing else.

@@ -1,5 +1,5 @@
 /**
- * What a build says of itself in the `nix-support` folder of its outputs: products, metrics, release name, and whether
+ * What a build declares about itself in the `nix-support` folder of its outputs: products, metrics, release name, and whether
  * it "succeeded with failure".
  *
  * The files were written by the build, so nothing in them is believed: a product must lie in a store path, and what its
@@ -34,7 +34,7 @@ export interface NixSupportPlace {
   readonly realStoreDir: string;
 }
 
-/** What one output says of itself, and what of it did not count. */
+/** What one output declares, and which lines of it were ignored. */
 export interface NixSupportReport extends NixSupport {
   /** Lines and files that were left out, with the reason; a bounded number for each file. Empty when all counted. */
   readonly dropped: readonly DroppedLine[];

@@ -40,7 +40,7 @@ export { DaemonStore, type DaemonStoreOptions } from "./daemon/daemon-store.js";
 export { abortError, cleanDaemonText, DaemonError, type DaemonErrorCode } from "./daemon/error.js";
 /** Opens a store by its `NIX_REMOTE` address: the usual way to get one. */
 export { type OpenStoreOptions, openStore } from "./daemon/open-store.js";
-/** What a daemon says of itself in the handshake. */
+/** What a daemon reports about itself in the handshake. */
 export type { ServerInfo } from "./daemon/protocol/handshake.js";
 /** Values of operations that only a daemon has. */
 export type { CollectedGarbage, GarbageCollection, GcRoot } from "./daemon/protocol/operations.js";
@@ -48,7 +48,7 @@ export type { CollectedGarbage, GarbageCollection, GcRoot } from "./daemon/proto
 export { type Environment, parseStoreUri, type StoreAddress, type StorePlaces } from "./daemon/store-uri.js";
 /** A path with its contents, for adding many at once. */
 export type { PathToAdd } from "./daemon/upload-bodies.js";
-/** A derivation, and what its environment says of how it is built. */
+/** A derivation, and what its environment says about how it is built. */
 export {
   type BasicDerivation,
   type Derivation,

@@ -37,7 +37,7 @@ export interface RunningBuild {
   readonly ageMs: number;
 }
 
-/** What a builder says of itself. Numbers are finite and not negative. */
+/** What a builder reports about itself. Numbers are finite and not negative. */
 export interface BuilderJoin {
   readonly machineId: string;
   readonly systems: readonly string[];
@@ -97,7 +97,7 @@ export interface BuilderPing {
   readonly currentSubstitutingPathCount: number;
   readonly currentUploadingPathCount: number;
   readonly currentDownloadingPathCount: number;
-  /** Why the Nix daemon of the machine is of no use at present; absent when it works, and from builders that do not say it. */
+  /** Why the Nix daemon of the machine does not work at present; absent when it works, and from builders that do not report it. */
   readonly storeTrouble?: string | undefined;
 }
 

@@ -186,7 +186,7 @@ export class RunnerLife {
       await this.#activate(opened);
     } catch (error) {
       if (this.#abort.signal.aborted) return;
-      this.#logger.error("could not take the database over", { error });
+      this.#logger.error("could not take over the database", { error });
       this.#finish({ reason: "lockLost", exitCode: 1 });
     }
   }

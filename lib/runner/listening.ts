@@ -96,7 +96,7 @@ export class RunnerListeners {
     const tokens = this.#options.config().tokenPaths !== undefined;
     const clientCertificates = tls?.clientCa !== undefined;
     if (!isOpenToEverybody(this.grpcAddress, { tokens, clientCertificates })) return;
-    logger.warn("everybody who reaches the port of the builders can join; see docs/security.md", {
+    logger.warn("anyone who can reach the port for builders can join; see docs/security.md", {
       grpc: this.grpcAddress,
     });
   }

@@ -146,7 +146,11 @@ async function attemptIds(path: string, logger: Logger): Promise<AttemptIds> {
     return new AttemptIds(await loadAttemptKey(path));
   } catch (error) {
     const consequence = "builds that run at the next restart are built again";
-    logger.warn("the key of attempts cannot be read or made", { path, consequence, error });
+    logger.warn("the key that authenticates attempt ids cannot be read or created", {
+      path,
+      consequence,
+      error,
+    });
     return new AttemptIds(newAttemptKey());
   }
 }

@@ -27,7 +27,7 @@ export async function tryToOwn(
     } catch (error) {
       const kind = failureKind(error);
       if (kind !== "lost" && kind !== "conflict") throw error;
-      logger.warn("the database does not say who owns it; asking again", { error });
+      logger.warn("cannot find out who owns the database; asking again", { error });
     }
     await backoff.wait(signal);
   }

@@ -53,7 +53,7 @@ export class Policies {
   /** The scheduler got no usable answer; give it new options soon. */
   failed({ policy, reason }: PolicyNotice): void {
     this.#failed.add(policy);
-    this.#logger.error("an own rule failed; the one of the configuration is used from now on", {
+    this.#logger.error("a custom rule failed; the configured one is used from now on", {
       policy,
       reason,
     });
@@ -67,7 +67,8 @@ export class Policies {
 function asFreeFunction(rule: NonNullable<RunnerPolicies["machineFree"]>) {
   return (machine: MachineState) => {
     const free: unknown = rule(machine);
-    if (typeof free !== "boolean") throw new TypeError(`it gave ${String(free)} instead of true or false`);
+    if (typeof free !== "boolean")
+      throw new TypeError(`it returned ${String(free)} instead of true or false`);
     return free ? undefined : ({ kind: "policy" } as const);
   };
 }

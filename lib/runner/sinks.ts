@@ -96,7 +96,7 @@ async function feed(
     try {
       await sink(result);
     } catch (error) {
-      logger.error("a result could not be given to the sink", { build: result.build, error });
+      logger.error("the sink did not take a result", { build: result.build, error });
     }
   }
 }

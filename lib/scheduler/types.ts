@@ -140,7 +140,7 @@ export type AttemptOutcome =
   | { readonly kind: "failed"; readonly status: FailureStatus; readonly reason?: string | undefined }
   /**
    * May be tried again; uses up a try. `exhausted`: the status of the step when no try is left, `failed` for a failure
-   * of its own that may pass, `aborted` for trouble around it. What it says of the machine is another matter.
+   * of its own that may pass, `aborted` for trouble around it. What it proves about the machine is a separate question (`evidence`).
    */
   | {
       readonly kind: "retryable";

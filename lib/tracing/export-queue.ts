@@ -141,7 +141,7 @@ export class ExportQueue {
     }
     this.#refusalSaid = false;
     if (rejected > 0 && this.#rejected === 0) {
-      logger.warn("the collector did not want some spans; further ones are only counted", {
+      logger.warn("the collector rejected some spans; further rejections are only counted", {
         endpoint,
         spans: rejected,
         reason: message,
@@ -162,7 +162,7 @@ export class ExportQueue {
     this.#failures++;
     if (this.#failures === 1) {
       this.#droppedBefore = this.#dropped;
-      if (!this.#closing) logger.warn("traces cannot be sent; tried again", { endpoint, reason });
+      if (!this.#closing) logger.warn("traces cannot be sent; trying again", { endpoint, reason });
     }
     if (this.#closing) return;
     const own = backoffDelay(this.#failures, { firstMs: firstPauseMs, longestMs: longestPauseMs });

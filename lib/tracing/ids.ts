@@ -33,7 +33,7 @@ export function newTraceId(): string {
   return randomBytes(traceBytes).toString("hex");
 }
 
-/** A span of its own. */
+/** The id of a new span. */
 export function newSpanId(): string {
   return randomBytes(spanBytes).toString("hex");
 }

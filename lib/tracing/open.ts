@@ -85,7 +85,7 @@ async function openExporter(
   for (const warning of warnings) logger.warn(warning);
   if (settings === undefined) return undefined;
   const { collector, samplerName } = settings;
-  logger.info("traces are sent", { endpoint: printEndpoint(collector.endpoint), sampler: samplerName });
+  logger.info("sending traces", { endpoint: printEndpoint(collector.endpoint), sampler: samplerName });
   return new Exporter(settings, service, logger);
 }
 

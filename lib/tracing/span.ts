@@ -10,7 +10,7 @@ export interface SpanContext {
   readonly sampled: boolean;
 }
 
-/** The span above, and whether it is of another process. */
+/** The parent span, and whether it belongs to another process. */
 export interface ParentContext extends SpanContext {
   readonly remote: boolean;
 }

@@ -79,6 +79,6 @@ it("uses own rules in place of named ones until they fail", () => {
   expect(after.stepOrder).toBe("Legacy");
   expect(after.machineOrder).toBe(machineOrder);
   expect(lines).toEqual([
-    expect.stringMatching(/ERROR.*own rule failed.*policy=stepOrder reason="it gave NaN"/),
+    expect.stringMatching(/ERROR.*custom rule failed.*policy=stepOrder reason="it gave NaN"/),
   ]);
 });

@@ -112,7 +112,7 @@ describe("a collector that is away", () => {
     await until("the second try", async () => collector.requests.length >= 2);
     expect(queue.dropped).toBe(30);
     expect(lines).toHaveLength(1);
-    expect(lines[0]).toMatch(/^WARN t: traces cannot be sent; tried again endpoint="the collector" reason=/);
+    expect(lines[0]).toMatch(/^WARN t: traces cannot be sent; trying again endpoint="the collector" reason=/);
     collector.misbehaviour = undefined;
     await until("those that waited", async () => collector.spans.length === 20, { timeoutMs: 20_000 });
     await until("the end", async () => lines.length === 2);

@@ -315,7 +315,7 @@ export class BinaryCache {
     return this.#logs.put(drv, log, options);
   }
 
-  /** States, signed with our keys, where an output is; in the layout of queue-runners and in that of newer Nix. */
+  /** Writes the realisation of an output, signed with our keys, in the layout of queue-runners and in that of newer Nix. */
   putRealisation(
     realisation: RealisationKey & { readonly outPath: StorePath },
     options: ReadOptions = {},
@@ -366,7 +366,7 @@ export class BinaryCache {
       if (there === undefined || hashesEqual(there.narHash, narHash)) continue;
       throw new BinaryCacheError(
         "mismatch",
-        `${path} is in ${this.name} already, from another build that gave other contents`,
+        `${path} is in ${this.name} already, from another build with different contents`,
         { store: this.name, key: narInfoKey(path) },
       );
     }
@@ -424,7 +424,7 @@ export class BinaryCache {
     const { inspection, fileHash, fileSize } = stored;
     const { listing, listingFault } = inspection;
     if (listingFault !== undefined) {
-      this.#logger.warn("no listing can be made of a path", { path: info.path, error: listingFault });
+      this.#logger.warn("cannot make the listing of a path", { path: info.path, error: listingFault });
     }
     if (listing !== undefined) await this.#listings.put(info.path, url, listing, options);
     await options.beforePublish?.();

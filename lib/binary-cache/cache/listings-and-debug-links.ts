@@ -1,4 +1,4 @@
-/** What a binary cache says of the inside of a path: its listing, and where separate debug information is. */
+/** What a binary cache publishes about the contents of a path: its listing, and where separate debug information is. */
 import { mapLimited } from "../../async/index.js";
 import { findDebugInfo, printDebugInfoLink } from "../../nix/nar/debug-info.js";
 import { type NarListing, printListing } from "../../nix/nar/listing.js";

@@ -144,7 +144,7 @@ export class NarStage {
   async discard(): Promise<void> {
     if (!this.#ended) {
       this.#end();
-      const reason = new Error("the staged NAR is not wanted");
+      const reason = new Error("the staged NAR is no longer needed");
       this.#queue.fail(reason);
       this.#abort.abort(reason);
     }

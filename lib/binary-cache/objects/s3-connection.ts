@@ -39,7 +39,7 @@ const defaultIdleMs = 60_000;
 const maxTries = 5;
 /** An answer to a small request that takes longer counts as silence, in milliseconds. */
 const tolerateMs = 3_000;
-/** What the server does all by itself (copies, putting parts together) may take long, in milliseconds. */
+/** Milliseconds that are tolerated for what the server does alone: copies, completing a multipart upload. */
 const ownWorkMs = 60_000;
 /** Bytes in a millisecond of the slowest network that is not called silent. */
 const slowestRate = 100;
@@ -179,7 +179,7 @@ class RetriesOfAnswered implements RetryStrategy {
     const tries = token.getRetryCount() + 1;
     const isSilent = error instanceof Error && error.name === "TimeoutError";
     if (isSilent || tries >= maxTries || errorType === "CLIENT_ERROR") {
-      return Promise.reject(new Error("the request is not made again"));
+      return Promise.reject(new Error("the request is not retried"));
     }
     const first = errorType === "THROTTLING" ? 500 : 100;
     return Promise.resolve(retryToken(tries, Math.random() * Math.min(20_000, first * 2 ** (tries - 1))));

@@ -39,7 +39,7 @@ export interface ActiveBuildsOptions {
   readonly onActivity: ((drvs: readonly StorePath[]) => void) | undefined;
 }
 
-/** Answers that mean "I do not know this build": saying it again, or otherwise, is of no use. */
+/** Answers that mean "I do not know this build": reporting it again, or in other words, does not help. */
 const unknownBuild = new Set(["not-found", "already-exists", "aborted", "failed-precondition"]);
 
 /** The builds of one builder. Orders for a derivation that is being built already join that build. */
@@ -185,7 +185,7 @@ export class ActiveBuilds {
       }
     } catch (error) {
       if (signal.aborted) return;
-      this.#logger.error("a build ended in an unforeseen way", { drv: build.drv, error });
+      this.#logger.error("a build ended with an unexpected error", { drv: build.drv, error });
       if (build.settled) return;
       build.settled = true;
       const reason = errorReport(error);
@@ -211,7 +211,7 @@ export class ActiveBuilds {
       this.#logger.info("build reported", { drv, state, error: outcome.error });
     } catch (error) {
       signal.throwIfAborted();
-      this.#logger.error("a report was not taken", { drv, state, error });
+      this.#logger.error("the runner did not accept the report of a build", { drv, state, error });
       const retryable = state === "success" && !(error instanceof RpcError && unknownBuild.has(error.code));
       // The runner may have trouble with this very report; a failure that is to be tried again may get through.
       if (retryable) {

@@ -34,7 +34,7 @@ const newline = Uint8Array.of(0x0a);
 /** Lines that a log says to be ignored; each output brings a bounded number of them. */
 const mostNotes = 200;
 
-/** What the log says of a line that has no effect. */
+/** What the log tells about a line that has no effect. */
 function notCounted(line: DroppedLine): string {
   return `hydra-builder: ignored ${printDroppedLine(line)}`;
 }

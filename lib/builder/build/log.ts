@@ -78,7 +78,7 @@ export class BuildLog {
     const { deadlineMs, signal } = this.#options;
     this.#spool.end(this.#omitted > 0 ? this.#gap() : undefined);
     const timer = setTimeout(
-      () => this.#stop.abort(new Error("the runner did not take it in time")),
+      () => this.#stop.abort(new Error("the runner did not accept the rest of the log in time")),
       deadlineMs,
     );
     try {

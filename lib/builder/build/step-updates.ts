@@ -81,7 +81,7 @@ export class StepUpdates {
         );
       } catch (error) {
         if (signal.aborted) return;
-        logger.debug("a status was not taken", { status, error });
+        logger.debug("the runner did not accept a status update", { status, error });
       }
     }
   }

@@ -48,7 +48,7 @@ export async function runnerGateways(options: RunnerGatewaysOptions): Promise<Ru
     connectRunner({ endpoint: address, tls });
     if (tls !== undefined && !address.startsWith("https://")) {
       throw new UsageError(
-        `${address} would be spoken to in clear text although certificates are given; use https://`,
+        `certificates are given, but the connection to ${address} would not be encrypted; use https://`,
       );
     }
   }
@@ -69,7 +69,7 @@ async function readTls(files: CredentialFiles): Promise<ClientTlsOptions | undef
     throw new UsageError("a client certificate and its key must be given together");
   }
   if (certificate !== undefined && (ca === undefined || serverName === undefined)) {
-    throw new UsageError("a client certificate needs the runner's authority and domain name as well");
+    throw new UsageError("a client certificate also needs the runner's CA certificate and domain name");
   }
   if (ca === undefined && serverName === undefined) return undefined;
   const read = (path: string | undefined) => (path === undefined ? undefined : readText(path));

@@ -22,7 +22,7 @@ export interface ThisMachineOptions
   readonly logger: Logger;
 }
 
-/** What it says of itself, and how busy it is. */
+/** What it reports about itself, and how busy it is. */
 export class ThisMachine {
   readonly #description: Omit<MachineDescription, "settings">;
   readonly #store: BuilderClientOptions["store"];
@@ -71,7 +71,7 @@ export class ThisMachine {
     return this.#watch.subscribe(listener);
   }
 
-  /** What it joins with, under that id. */
+  /** What it reports when it joins, under that id. */
   join(machineId: string): BuilderJoin {
     return joinMessage(machineId, { ...this.#description, settings: this.#settings() });
   }

@@ -33,7 +33,7 @@ export async function checkVersion(
   if (!answer.compatible) {
     throw new BuilderError(
       "incompatible-version",
-      `the runner has API version ${answer.serverVersion} and does not take builders of ${check.version}; set protocolVersion to the runner's when the two are known to fit`,
+      `the runner has API version ${answer.serverVersion} and does not accept builders with version ${check.version}; set protocolVersion to the runner's if the two are known to be compatible`,
     );
   }
   return answer.serverVersion;
@@ -42,7 +42,7 @@ export async function checkVersion(
 /**
  * Opens the tunnel.
  *
- * @throws BuilderError `join-rejected`, `unauthorized`: retrying is of no use; RpcError
+ * @throws BuilderError `join-rejected`, `unauthorized`: retrying does not help; RpcError
  */
 export async function join(
   api: RunnerApi,
@@ -109,7 +109,7 @@ export async function stay(options: StayOptions): Promise<string> {
     try {
       tunnel.sendPing(await options.ping());
     } catch (error) {
-      logger.warn("a ping could not be made", { error });
+      logger.warn("the load of this machine cannot be measured; no ping is sent", { error });
     } finally {
       sampling = false;
     }

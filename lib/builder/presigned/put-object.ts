@@ -82,7 +82,7 @@ export async function putObject(
   );
 }
 
-/** What stores say of a URL that has expired. */
+/** What stores answer for a URL that has expired. */
 function isRefusal({ status }: PutError): boolean {
   return status === 401 || status === 403;
 }
@@ -106,7 +106,7 @@ async function putOnce(url: string, body: ObjectBody, options: PutOptions): Prom
     timeout: idleLimit,
     signal: options.signal,
   });
-  request.on("timeout", () => request.destroy(new Error(`nothing happened for ${idleLimit / 1000} s`)));
+  request.on("timeout", () => request.destroy(new Error(`no data was exchanged for ${idleLimit / 1000} s`)));
   const answered = new Promise<{ readonly status: number; readonly etag: string | undefined }>(
     (resolve, reject) => {
       request.on("error", reject);

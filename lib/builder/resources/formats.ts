@@ -1,4 +1,4 @@
-/** What Linux says of a process and of a control group. Text that is not understood is `undefined`, never a guess. */
+/** What Linux reports about a process and about a control group. Text that is not understood is `undefined`, never a guess. */
 
 /** `/proc/<pid>/stat`, the fields that tell what a process has cost. Times in milliseconds. */
 export interface ProcessStat {

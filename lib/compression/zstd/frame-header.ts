@@ -30,7 +30,7 @@ export interface BlockHeader {
   readonly kind: "raw" | "repeated" | "compressed";
   /** Bytes in the frame after the header. */
   readonly payload: number;
-  /** What it says of its size: bytes of output for `repeated`, else the payload. */
+  /** The size it declares: bytes of output for `repeated`, else the payload. */
   readonly size: number;
 }
 

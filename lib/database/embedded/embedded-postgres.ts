@@ -161,9 +161,13 @@ export class EmbeddedPostgres implements AsyncDisposable {
         if (await this.#launch(deadline)) return;
       }
       if (Date.now() > deadline) {
-        throw new DatabaseError("embedded", `our own PostgreSQL does not start; see ${this.#places.log}`, {
-          cause: new Error(await this.#lastLines()),
-        });
+        throw new DatabaseError(
+          "embedded",
+          `the embedded PostgreSQL does not start; see ${this.#places.log}`,
+          {
+            cause: new Error(await this.#lastLines()),
+          },
+        );
       }
       await pause(100, { signal: this.#abort.signal });
     }
@@ -238,14 +242,14 @@ export class EmbeddedPostgres implements AsyncDisposable {
     while (!signal.aborted) {
       await this.#untilGone(signal);
       if (signal.aborted) return;
-      this.#logger.warn("our own PostgreSQL is gone; starting it again");
+      this.#logger.warn("the embedded PostgreSQL has exited; starting it again");
       this.#child = undefined;
       try {
         await this.#up();
         backoff.reset();
       } catch (error) {
         if (signal.aborted) return;
-        this.#logger.error("our own PostgreSQL does not come up", { error });
+        this.#logger.error("the embedded PostgreSQL does not start", { error });
         await backoff.wait(signal).catch(() => {});
       }
     }

@@ -1,4 +1,4 @@
-/** The server's main process as the file system and /proc tell of it, and stopping it from outside. */
+/** The server's main process as the file system and /proc show it, and stopping it from outside. */
 
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";

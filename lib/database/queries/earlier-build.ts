@@ -1,4 +1,4 @@
-/** What an earlier build said of outputs that exist already. */
+/** What an earlier build recorded about outputs that exist already. */
 import { asc, eq } from "drizzle-orm";
 import { isStorePath, type StorePath } from "../../nix/path/store-path.js";
 import { drizzleOn } from "../drizzle-session.js";

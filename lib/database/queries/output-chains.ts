@@ -54,7 +54,7 @@ export async function resolveOutputChains(
     for (const { index } of wanted) current[index] = undefined;
     for (const { nr, path } of rows) {
       const link = wanted[nr - 1];
-      // Rows of a runner with another store folder are of no use here.
+      // Rows of a runner with another store folder are useless here.
       if (link !== undefined && path.startsWith(`${storeDir}/`)) current[link.index] = path;
     }
   }

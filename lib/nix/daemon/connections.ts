@@ -90,7 +90,7 @@ export class DaemonConnections {
     return this.#sessions.session(settings, options);
   }
 
-  /** A connection of one's own, with settings of its own. */
+  /** A connection for one caller, with its own settings. */
   async dedicate(settings: StoreSettings | undefined, options: CancelOptions): Promise<DedicatedConnection> {
     const connection = await connect(this.#address, { settings, ...cancel(options.signal) });
     if (this.#closed) {

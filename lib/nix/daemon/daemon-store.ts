@@ -89,7 +89,7 @@ export class DaemonStore implements Store {
   readonly storeDir: StoreDir;
   readonly realStoreDir: string;
   readonly stateDir: string;
-  /** What the daemon said of itself when the store was opened. */
+  /** What the daemon reported about itself when the store was opened. */
   readonly server: ServerInfo;
   readonly #connections: DaemonConnections;
   readonly #cache: PathInfoCache;

@@ -1,9 +1,9 @@
 /**
- * Which trouble of the machine a text of Nix tells of. For errors that Nix itself raises around a build; a script's own
+ * Which trouble of the machine a text of Nix reports. For errors that Nix itself raises around a build; a script's own
  * output is left out as far as Nix quotes it.
  */
 
-/** What a text can tell of. */
+/** What a text can report. */
 export type MachineTrouble = "daemon" | "untrusted" | "diskFull" | "sandbox";
 
 /** Words of Nix around names that the derivation has chosen: these say nothing about the machine. */
@@ -20,7 +20,7 @@ const patterns: Readonly<Record<MachineTrouble, RegExp>> = {
     /connect(?:ing)? to (?:the )?(?:nix[- ])?(?:daemon|socket)|[Cc]onnection (?:refused|reset)|[Bb]roken pipe|unexpected (?:end[- ]of[- ]file|EOF)|daemon disconnected|cannot open connection to remote store/,
 };
 
-/** The first trouble that a line of the text tells of; undefined when none does. */
+/** The first trouble that a line of the text reports; undefined when none does. */
 export function machineTroubleIn(text: string): MachineTrouble | undefined {
   if (chosenByDerivation.test(text)) return undefined;
   // Nix puts lines of a build's log behind `>`.

@@ -90,14 +90,14 @@ export class NarBoundary {
     if (word === undefined) return;
     if (!this.#started) {
       if (word !== "nix-archive-1")
-        throw new DaemonError("protocol", "The nix-daemon sent something else than a NAR");
+        throw new DaemonError("protocol", "The nix-daemon sent something other than a NAR");
       this.#started = true;
       return;
     }
     switch (word) {
       case "(":
         if (++this.#depth > maxDepth)
-          throw new DaemonError("protocol", "The nix-daemon sent a NAR that is too deep");
+          throw new DaemonError("protocol", "The nix-daemon sent a NAR that is nested too deeply");
         break;
       case ")":
         this.#done = --this.#depth <= 0;

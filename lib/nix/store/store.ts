@@ -106,7 +106,7 @@ export interface BuildOptions extends StoreSettings, CancelOptions {
   onLog?(line: Uint8Array, complete: boolean): void | Promise<void>;
   /**
    * Called with the result while the build's connection (and with it the temporary roots on its outputs) is still
-   * open: the place to take one's own roots.
+   * open: the place to add your own roots.
    */
   onResult?(result: BuildResult): void | Promise<void>;
   readonly mode?: BuildMode;

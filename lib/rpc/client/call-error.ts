@@ -25,13 +25,16 @@ export async function callError(
   return new RpcError(status, thrown.rawMessage, { cause: thrown });
 }
 
-/** The library says of bytes that it cannot read as an answer what it would say of a request; only the runner can find fault with ours. */
+/**
+ * The library gives an answer that it cannot decode the status of a malformed request. Only the runner can find a request
+ * malformed, and its answer carries `grpc-status`.
+ */
 function statusOf({ code, metadata }: ConnectError): RpcStatus {
   const status = rpcStatusOf(code);
   return status === "invalid-argument" && !metadata.has("grpc-status") ? "internal" : status;
 }
 
-/** What Node says of a stream that the other side refused, or that came after its GOAWAY. */
+/** What Node reports for a stream that the other side refused, or that came after its GOAWAY. */
 function isRefusedStream(cause: unknown): boolean {
   return cause instanceof Error && cause.message.includes("NGHTTP2_REFUSED_STREAM");
 }

@@ -1,4 +1,4 @@
-/** How long a call may live: until its caller gives up, its deadline is over, or its work is done. */
+/** How long a call may live: until its caller gives up, its deadline has passed, or its work is done. */
 import { RpcError } from "../errors.js";
 import type { CallOptions } from "../types.js";
 

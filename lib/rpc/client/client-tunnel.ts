@@ -27,7 +27,7 @@ export class ClientTunnel implements BuilderTunnel {
   readonly closed: Promise<string>;
   readonly #options: ClientTunnelOptions;
   readonly #ended = new AbortController();
-  /** The latest only: an older one is of no use any more. */
+  /** Only the latest: older ones are outdated. */
   #ping: BuilderPing | undefined;
   #wake: () => void = () => {};
   #tellClosed: (reason: string) => void = () => {};
@@ -126,7 +126,7 @@ export class ClientTunnel implements BuilderTunnel {
       return orderFromWire(message);
     } catch (thrown) {
       const error = RpcError.from(thrown);
-      this.#options.logger.error("unreadable order of the runner", { error });
+      this.#options.logger.error("unreadable order from the runner", { error });
       if (message.message.case === "build") {
         this.#options.onUnreadableBuild(message.message.value.buildId, error);
       }

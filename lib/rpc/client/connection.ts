@@ -52,7 +52,7 @@ export class ClientConnection {
 
   /** Why the connection is over; undefined while it is not. */
   get lost(): RpcError | undefined {
-    // Streams may tell of it before the session does.
+    // Streams may report it before the session does.
     if (this.#current?.destroyed === true && !this.#isReplaceable())
       this.#lose("the connection to the runner was lost");
     return this.#lost;

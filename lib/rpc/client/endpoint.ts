@@ -57,7 +57,7 @@ export function parseEndpoint(text: string, tls: ClientTlsOptions | undefined): 
 function unixPath(text: string): string | undefined {
   if (text.startsWith("unix:")) {
     const path = text.slice("unix:".length).replace(/^\/\/(?=\/)/, "");
-    if (!path.startsWith("/")) throw new UsageError(`${JSON.stringify(text)}: an absolute path is wanted`);
+    if (!path.startsWith("/")) throw new UsageError(`${JSON.stringify(text)}: the path must be absolute`);
     return path;
   }
   return text.startsWith("/") ? text : undefined;

@@ -1,4 +1,4 @@
-/** Join and ping messages: what a builder says of its machine. */
+/** Join and ping messages: what a builder reports about its machine. */
 import { create } from "@bufbuild/protobuf";
 import * as wire from "../gen/runner/v1/streaming_pb.js";
 import type { BuilderJoin, BuilderPing, Pressure, PressureState } from "../types.js";
@@ -106,7 +106,7 @@ function pressureStateToWire(state: PressureState): wire.PressureState {
   return message;
 }
 
-/** Characters of what a machine says of its trouble: it is shown to people. */
+/** Longest reason, in characters, that a machine gives for its trouble: it is shown to people. */
 const longestTrouble = 300;
 
 /** Free space that could not be told (an empty file system gives NaN) counts as none. */

@@ -42,7 +42,7 @@ export async function* unpackNars(
     // One byte more shows that there are more.
     maxOutput: promised + 1,
     maxWindow: usualWindow,
-    // A decoder that is fast but not live is good enough: half a NAR is of no use.
+    // A decoder that is fast but not live is good enough: half a NAR is useless.
     live: false,
     pieces,
   });

@@ -15,7 +15,7 @@ export function isDecodedAtOnce(bytes: Uint8Array): boolean {
 }
 
 /**
- * A message that is small enough to be decoded at once; it is not checked how small it is.
+ * Decodes a message synchronously. For small messages: the size is not checked.
  *
  * @throws RpcError `internal` for bytes that are not such a message
  */

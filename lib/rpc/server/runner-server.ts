@@ -50,7 +50,7 @@ export interface RunnerServerOptions {
   /** Files with one token each. Absent: no check; empty: everybody is refused. */
   readonly tokenPaths?: readonly string[] | undefined;
   readonly logger?: Logger | undefined;
-  /** Told of every call of the service when it is over. */
+  /** Called after every call of the service. */
   readonly onCall?: ((call: RpcCallRecord) => void) | undefined;
   /** Default: always. */
   readonly healthy?: (() => boolean) | undefined;
@@ -246,7 +246,7 @@ export function checkTls(tls: ServerTlsOptions): void {
   try {
     createSecureContext(secureContext(tls));
   } catch (cause) {
-    throw new UsageError("TLS: certificate, key or authority cannot be used", { cause });
+    throw new UsageError("TLS: the certificate, key or CA certificate cannot be used", { cause });
   }
 }
 

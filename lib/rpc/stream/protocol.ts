@@ -35,7 +35,7 @@ export function decodeGrpcMessage(text: string): string {
  * Whether a stream that ended was really ended by the peer. A reset looks like a clean end to the reader, whatever
  * its code; but a stream that is only half closed is not closed yet.
  *
- * Ask before closing one's own side.
+ * Check this before closing our own side.
  */
 export async function isEndedByPeer(stream: Http2Stream): Promise<boolean> {
   // Node ends a stream that it resets first, and the reset comes in a packet of its own.

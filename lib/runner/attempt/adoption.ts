@@ -3,7 +3,7 @@
  *
  * A build is adopted when it was given to this machine, a row says that its host was building it, the machine can build its
  * step, and the step is wanted and free.
- * One that is not wanted is aborted, but not before the queue is in memory and the session's adoption deadline is over: a
+ * One that is not wanted is aborted, but not before the queue is in memory and the session's adoption deadline has passed: a
  * step may become known a little later, when another one is resolved to it.
  */
 import { errorChain } from "../../errors.js";
@@ -125,7 +125,7 @@ export class Adoption {
 
   #refuse(session: BuilderSession, resumed: ResumedBuild, reason: string): void {
     const { build } = resumed;
-    this.#logger.info("running build not taken over", {
+    this.#logger.info("resumed build not adopted", {
       drv: build.drv,
       hostname: session.join.hostname,
       peer: session.peer,

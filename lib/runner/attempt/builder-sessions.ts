@@ -49,7 +49,7 @@ export interface BuilderSessionsOptions {
   readonly adoptionGraceMs?: number;
 }
 
-/** A machine whose Nix daemon is of no use, and why, in the words of its builder. */
+/** A machine whose Nix daemon does not work, and why, in the words of its builder. */
 export interface StoreTrouble {
   readonly hostname: string;
   readonly reason: string;
@@ -76,7 +76,7 @@ export class BuilderSessions {
   readonly #open = new Map<MachineId, OpenSession>();
   /** Those that came with builds which are not settled yet. Few: each dispatch round looks at all of them. */
   readonly #resuming = new Set<OpenSession>();
-  /** Machines whose builders say that their Nix daemon is of no use. Few: the health watch looks at all of them. */
+  /** Machines whose builders report that their Nix daemon does not work. Few: the health watch looks at all of them. */
   readonly #storeTroubles = new Map<MachineId, StoreTrouble>();
   /** Builds whose machine left while they were being adopted, by attempt; it may be back before that is done. */
   readonly #adopting = new Map<string, ResumedBuild>();
@@ -194,7 +194,7 @@ export class BuilderSessions {
     return this.#resuming;
   }
 
-  /** Machines whose builders say at present that their Nix daemon is of no use. */
+  /** Machines whose builders report at present that their Nix daemon does not work. */
   storeTroubles(): readonly StoreTrouble[] {
     return [...this.#storeTroubles.values()];
   }

@@ -111,7 +111,7 @@ export class AttemptLauncher {
       attempt.row = this.#recorder.stepStarted(attempt);
       await attempt.row;
     } catch (error) {
-      this.#logger.warn("running build could not be taken over", { drv, error });
+      this.#logger.warn("resumed build could not be adopted", { drv, error });
       await this.#giveUp(assignment, error);
     }
   }

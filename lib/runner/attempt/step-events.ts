@@ -133,7 +133,7 @@ export class StepEvents {
     });
   }
 
-  /** What `ended` told of is in the database. */
+  /** The outcome that `ended` announced is in the database. */
   recorded(attempt: Attempt): void {
     const at = this.#now();
     const ms = Math.max(0, at - (attempt.endedAt ?? at));

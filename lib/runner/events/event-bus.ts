@@ -94,7 +94,7 @@ export class EventBus {
     };
     const stream = new EventQueue(limit, {
       left,
-      dropping: () => this.#logger.warn("a reader of events is too slow and misses some", { limit }),
+      dropping: () => this.#logger.warn("a reader of events is too slow and misses events", { limit }),
     });
     const aborted = (): void => void stream.return();
     const unsubscribe = this.#subscribe({

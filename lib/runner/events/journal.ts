@@ -178,7 +178,7 @@ class UploadLines {
         }
         case "failed":
           // The queue says it as an error, with all paths.
-          this.#logger.debug("upload failed for good", { ...fields, reason: last.outcome.reason });
+          this.#logger.debug("upload failed permanently", { ...fields, reason: last.outcome.reason });
           break;
       }
     }

@@ -87,7 +87,7 @@ export class GraphGrowth {
     });
   }
 
-  /** The outputs of a gated step cannot be had: what is below it is added, and it is built. */
+  /** The outputs of a gated step cannot be copied, so it is built: the steps below it are added. */
   buildAfterAll(facts: StepFacts): Promise<void> {
     const what = "what is below a derivation cannot be read";
     return this.#retryWhileWanted(stepId(facts.drv), what, () => this.#buildAfterAll(facts));

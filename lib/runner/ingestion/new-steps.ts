@@ -1,4 +1,4 @@
-/** Steps as the scheduler gets them: facts of the derivation, and what the rows tell of earlier tries. */
+/** Steps as the scheduler gets them: facts of the derivation, and what the rows record about earlier tries. */
 import type { HydraDatabase } from "../../database/index.js";
 import type { Logger } from "../../log.js";
 import { printStorePath, type StorePath } from "../../nix/path/store-path.js";
@@ -18,7 +18,7 @@ export interface StepHistoriesOptions {
   readonly now: () => number;
 }
 
-/** What the rows tell of steps that are new here. */
+/** What the rows record about steps that are new here. */
 export class StepHistories {
   readonly #options: StepHistoriesOptions;
   /** By `system/name`. */
@@ -42,7 +42,7 @@ export class StepHistories {
       database
         .stepDurations(facts.map((step) => ({ name: step.name, system: step.system })))
         .catch((error: unknown) => {
-          logger.debug("no history of durations", { error });
+          logger.debug("durations of earlier builds are not available", { error });
           return new Map<string, number>();
         }),
       database.earlierTries(printed),

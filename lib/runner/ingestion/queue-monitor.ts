@@ -150,7 +150,10 @@ export class QueueMonitor {
     try {
       await this.#ingestNow(ids);
     } catch (error) {
-      this.#logger.debug("builds cannot be looked at again; a pass does it", { builds: ids.length, error });
+      this.#logger.debug("released builds cannot be checked again now; the next queue pass will do it", {
+        builds: ids.length,
+        error,
+      });
       this.trigger();
     }
   }

@@ -17,7 +17,7 @@ export interface OutputEvidence {
   readonly uploadMode: UploadMode;
 }
 
-/** What evidence alone can say of one derivation. */
+/** What evidence alone can prove about one derivation. */
 export type EvidenceVerdict =
   /** All outputs are there; nothing has to wait for it. */
   | { readonly kind: "complete"; readonly facts: StepFacts }

@@ -1,4 +1,4 @@
-/** What `nix-support` files say without effect, in the runner's log. */
+/** Logs the lines of `nix-support` files that were ignored. */
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
 import { type NixSupportReport, printDroppedLine } from "../../nix-support/index.js";

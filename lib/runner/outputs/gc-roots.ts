@@ -45,7 +45,7 @@ export class GcRoots {
         try {
           await this.#make(path);
         } catch (error) {
-          this.#logger.warn("garbage-collector root cannot be made", { path, error });
+          this.#logger.warn("garbage-collector root cannot be created", { path, error });
           if (isShortage(error)) this.#tasks.start(() => this.#makeLater(path));
         }
       }),
@@ -67,9 +67,9 @@ export class GcRoots {
         budget: { totalMs: patienceMs, doubtfulTries: 1 },
         ref: false,
       });
-      this.#logger.info("garbage-collector root made after all", { path });
+      this.#logger.info("garbage-collector root created after a retry", { path });
     } catch (error) {
-      this.#logger.error("garbage-collector root could not be made", { path, error });
+      this.#logger.error("garbage-collector root could not be created", { path, error });
     }
   }
 }

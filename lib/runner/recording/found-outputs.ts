@@ -49,7 +49,7 @@ export class FoundOutputs {
           this.#write(session, chunk, account, nowMs),
         );
       } catch (error) {
-        this.#logger.warn("outputs that were found are not recorded", { steps: chunk.length, error });
+        this.#logger.warn("outputs that were found could not be recorded", { steps: chunk.length, error });
       }
     }
   }

@@ -28,7 +28,7 @@ export class Progress {
     void this.#writeAll();
   }
 
-  /** The step is over: nothing more is to be said of it. */
+  /** The step is over: its progress is not written any more. */
   drop(key: StepKey): void {
     this.#pending.delete(`${key.build}/${key.stepNumber}`);
   }

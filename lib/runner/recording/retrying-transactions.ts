@@ -80,7 +80,7 @@ export class RetryingTransactions {
       signal,
       onRetry: ({ error, failures }) => {
         this.#failures++;
-        logger.warn("recording has to be repeated", { what, tries: failures, error });
+        logger.warn("recording failed; trying again", { what, tries: failures, error });
         // Collisions of transactions are settled by the second try; faults of the data are not the database's.
         if (failures > 1 && troubleOf(error) === "passing")
           problems?.begin({ code: "database-refuses", cause: error });

@@ -79,7 +79,7 @@ export class StepCosts {
     if (this.#failing) return;
     this.#failing = true;
     this.#logger.warn(
-      "what steps used could not be kept; `recordResources = false` turns it off (said again when it has worked meanwhile)",
+      "the resources that steps used could not be recorded; `recordResources = false` turns this off (logged again only after it has worked)",
       { error },
     );
   }

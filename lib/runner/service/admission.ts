@@ -26,7 +26,7 @@ export function answerVersion(rules: AdmissionRules, check: VersionCheck): Versi
   const compatible = check.version === serverVersion || rules.acceptedVersions().includes(check.version);
   if (!compatible) {
     // Not as `hostname`: any peer may ask, under as many names as it likes, and these lines are limited together.
-    rules.logger.warn("builder of another version turned away", {
+    rules.logger.warn("builder with an incompatible version rejected", {
       builder: check.hostname,
       version: check.version,
     });

@@ -60,7 +60,7 @@ export class LogIntake {
         await onLog?.({ drv, build: assignment.build, machine, try: assignment.tries + 1, offset, bytes });
       } catch (error) {
         works = false;
-        logger.error("the sink of logs failed; it gets no more of this log", { drv, machine, error });
+        logger.error("the log sink failed; it gets no more of this log", { drv, machine, error });
       }
     };
   }

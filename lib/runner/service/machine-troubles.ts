@@ -10,7 +10,7 @@ export interface MachineFacts {
   readonly machines: number;
   /** Those of them that are held. */
   readonly held: readonly Pick<MachineView, "info" | "disabledUntil" | "consecutiveFailures">[];
-  /** Machines whose Nix daemon is of no use, and why, in the words of their builders. */
+  /** Machines whose Nix daemon does not work, and why, in the words of their builders. */
   readonly storeTroubles: readonly { readonly hostname: string; readonly reason: string }[];
   readonly reasons: Pick<ReasonCounts, "unsupported">;
   /** Milliseconds since the epoch. */

@@ -1,4 +1,4 @@
-/** Whether everybody who reaches the port of the builders may join as one. */
+/** Whether anyone who can reach the port for builders may join as one. */
 import { type AddressInfo, BlockList } from "node:net";
 
 const loopback = new BlockList();

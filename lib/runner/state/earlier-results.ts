@@ -34,6 +34,6 @@ export async function recallResults(options: {
       ),
     );
   } catch (error) {
-    logger.warn("the last results of earlier are not shown", { error });
+    logger.warn("the results of earlier builds cannot be read; the live page starts without them", { error });
   }
 }

@@ -18,7 +18,7 @@ export interface MachinePoolHooks {
   classRemoved(cls: MachineClass): void;
   /** Some queue that found no machine in this class may find one now. */
   opened(cls: MachineClass): void;
-  /** A machine was held or released, or an own rule failed. */
+  /** A machine was held or released, or a custom rule failed. */
   noticed(notice: SchedulerNotice): void;
 }
 

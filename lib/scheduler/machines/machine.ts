@@ -20,7 +20,7 @@ export interface StartedJob {
   readonly startedAt: number;
 }
 
-/** A connected machine: what it said of itself, its work, and its results. */
+/** A connected machine: what it reported about itself, its work, and its results. */
 export class Machine implements MachineState, HeapItem {
   /** Place among the free machines of its class; -1 while it takes no work. */
   heapIndex = -1;

@@ -10,7 +10,7 @@ import type { StepOrderName } from "../options.js";
 import type { StepKeys } from "./step-keys.js";
 
 /**
- * A step as an order of one's own sees it, as it was when it entered its queue; it enters again when any of this
+ * A step as a custom order sees it, as it was when it entered its queue; it enters again when any of this
  * changes.
  */
 export interface OrderedStep {
@@ -40,7 +40,7 @@ export interface OrderedStep {
   readonly sequence: number;
 }
 
-/** A jobset as an order of one's own sees it. */
+/** A jobset as a custom order sees it. */
 export interface OrderedJobset {
   readonly id: JobsetId;
   readonly project: string;
@@ -50,7 +50,7 @@ export interface OrderedJobset {
 }
 
 /**
- * An order of one's own: negative when `a` goes first, positive when `b` does, 0 when the older one does. It decides
+ * A custom order: negative when `a` goes first, positive when `b` does, 0 when the older one does. It decides
  * alone, instead of priorities and shares. It must be pure and consistent (what goes before what goes before `c` goes
  * before `c`), and is asked O(log n) times for each step that enters a queue of n.
  */
@@ -58,7 +58,7 @@ export type StepComparator = (a: OrderedStep, b: OrderedStep) => number;
 
 /** What orders look at. */
 export interface RankedStep {
-  /** What an order of one's own sees of it; kept while it is in a queue with such an order. */
+  /** What a custom order sees of it; kept while it is in a queue with such an order. */
   ordered: OrderedStep | undefined;
   describe(): OrderedStep;
   readonly keys: StepKeys;

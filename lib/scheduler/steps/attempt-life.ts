@@ -233,7 +233,7 @@ function proveSound(machine: Machine): void {
 
 type Retryable = Extract<AttemptOutcome, { readonly kind: "retryable" }>;
 
-/** What a failed try says of its machine, and of those where the step failed before. */
+/** What a failed try proves about its machine, and about those where the step failed before. */
 function weigh(
   core: Core,
   { step, machine }: Attempt,

@@ -23,7 +23,7 @@ function reasonOfQueue(core: SettledCore, queue: ReadyQueue<Step>): ReasonCode {
   return core.pool.pick(queue) === undefined ? "machinesBusy" : "nextInLine";
 }
 
-/** One step with what a list says of it; undefined for an unknown id. */
+/** One step as a list shows it; undefined for an unknown id. */
 export function stepRow(core: SettledCore, id: StepId): StepRow | undefined {
   const step = core.graph.find(id);
   return step === undefined ? undefined : rowOf(core, step);

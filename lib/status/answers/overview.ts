@@ -9,7 +9,7 @@ import { queueLength } from "./runner-report.js";
 import { type JsonObject, problemJson } from "./shapes.js";
 import { explanationWords, resultWords } from "./words.js";
 
-/** Rows of a list that the page shows; the counts tell of the rest. */
+/** Rows of a list that the page shows; the counts include the rest. */
 const shownRows = 25;
 /** Steps of a queue whose reason is looked up: finding a place costs as much as the steps before it. */
 const explainedRows = 10;

@@ -113,7 +113,7 @@ export class LiveEvents {
     for (const client of this.#clients) client.push(text);
   }
 
-  /** What no event tells of, such as builds that were queued. */
+  /** Changes without an event, such as builds that were queued. */
   #countsNow(): string {
     const { builds, steps } = this.#source.counts();
     return JSON.stringify([builds, steps, this.#source.reasonCounts(), this.#source.health().state]);

@@ -1,4 +1,4 @@
-/** The status API inside of servers of one's own, by Node's interface and by that of the Fetch standard. */
+/** The status API inside your own server, by Node's interface and by that of the Fetch standard. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import type { StatusSource } from "../types.js";

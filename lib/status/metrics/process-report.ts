@@ -1,4 +1,4 @@
-/** What the kernel says of this process: procfs and, where there is one, its version 2 control group. */
+/** What the kernel reports about this process: procfs and, where there is one, its version 2 control group. */
 import { readFileSync } from "node:fs";
 
 import type { Json, JsonObject } from "../answers/shapes.js";

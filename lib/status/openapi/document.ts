@@ -27,7 +27,7 @@ const meanings: Readonly<Record<number, string>> = {
   503: "Not now: the database does not answer, or the runner is not active",
 };
 
-const description = `What a queue runner says of itself, and takes orders by.
+const description = `The state of a queue runner, and actions on it.
 
 Each \`GET\` route answers \`HEAD\` too. Answers that are made in one piece have an \`ETag\`; long ones are compressed where
 the client accepts \`gzip\`. Refusals are JSON: below \`/api/\` with a \`code\`, which does not change between versions.

@@ -1,4 +1,4 @@
-/** Routes that tell of the whole runner, in the form that Hydra's front-end and monitoring know. */
+/** Routes that report on the whole runner, in the form that Hydra's front-end and monitoring know. */
 import type { StepView } from "../../scheduler/index.js";
 import { explanationJson } from "../answers/explanation.js";
 import { overviewJson } from "../answers/overview.js";

@@ -42,7 +42,7 @@ export interface AnswerAbout {
 /** Groups of routes. */
 export type RouteGroup = "page" | "live data" | "actions" | "status" | "monitoring";
 
-/** What `/openapi.json` says of a route. */
+/** What `/openapi.json` documents about a route. */
 export interface RouteAbout {
   /** Unique. */
   readonly id: string;

@@ -1,4 +1,4 @@
-/** What a machine says of itself that has nothing to do and room for everything. */
+/** The ping of a machine that has nothing to do and room for everything. */
 import type { BuilderPing } from "../../rpc/types.js";
 
 /** A ping of that machine. */

@@ -53,7 +53,7 @@ export class SimulatedDatabase {
   /** What waits for the database to thaw. */
   readonly #frozen: (() => void)[] = [];
   faults: DatabaseFaults = noDatabaseFaults;
-  /** What Hydra says of every build. */
+  /** What Hydra records about every build. */
   limits: BuildLimits = { maxSilent: 60, timeout: 90 };
   transactions = 0;
   /** A rule that a commit broke. */

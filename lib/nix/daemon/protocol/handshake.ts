@@ -7,7 +7,7 @@ import type { WireReader } from "./reader.js";
 import { readStderr } from "./stderr.js";
 import { WireWriter } from "./writer.js";
 
-/** What the daemon said of itself in the handshake. */
+/** What the daemon reported about itself in the handshake. */
 export interface ServerInfo {
   /** The agreed minor version of protocol 1: the smaller of the daemon's and ours. */
   readonly minor: number;

@@ -192,7 +192,7 @@ export const addPermRoot = (path: StorePath, link: string): Operation<void> => (
 
 /** A root of the garbage collector. */
 export interface GcRoot {
-  /** A file, or `{temp:<pid>}`, `{censored}` and the like. */
+  /** A file, or a placeholder such as `{temp:<pid>}` or `{censored}`. */
   readonly link: string;
   readonly path: StorePath;
 }

@@ -42,7 +42,7 @@ export interface PresignedUploadsOptions {
 /** An attempt stays with the bucket it began with, also when the configuration or its jobsets change. */
 interface Begun {
   readonly cache: PresignedCache;
-  /** Of its uploads. An attempt that is adopted again has the same identifier and is another owner. */
+  /** Owner of its uploads. An attempt that is adopted again keeps its identifier and gets another owner. */
   readonly owner: string;
   /** What an earlier runner knew of the attempt is being read. */
   restoring: Promise<void> | undefined;

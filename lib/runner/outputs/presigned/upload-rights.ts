@@ -1,6 +1,6 @@
 /**
- * What builders may publish with presigned uploads: what they say of a path is signed, so it must be theirs to say, or be
- * known already.
+ * What builders may publish with presigned uploads: what they state about a path is signed, so the path must be an output of
+ * theirs, or be known already.
  */
 import type { NarInfo } from "../../../nix/cache/nar-info.js";
 import { hashesEqual } from "../../../nix/path/hash.js";
@@ -15,7 +15,7 @@ import { isAddressed, isNarHash, makes, mayMake } from "../arriving/addressed.js
 export interface UploadRightsOptions {
   /** Without unproven paths. */
   readonly store: Pick<RunnerStore, "storeDir" | "queryPathInfos">;
-  /** What our caches say of a path. */
+  /** What our caches know about a path. */
   readonly publishedInfos: (path: StorePath) => AsyncIterable<ValidPathInfo>;
 }
 

@@ -44,7 +44,7 @@ export class UploadEvents {
     this.#events.emit({ type: "uploadRetried", at, ...about(job), store, ms, reason });
   }
 
-  /** An upload is over. Nothing is said of one that no cache was tried for. */
+  /** An upload is over. There is no event for one that no cache was tried for. */
   done(job: UploadJob, error: Error | undefined): void {
     const upload = this.#open.get(job.id);
     if (upload === undefined) return;

@@ -156,7 +156,7 @@ export class Uploads {
         if (frame !== undefined) return frame;
       } catch (error) {
         signal.throwIfAborted();
-        this.#logger.debug("a NAR is sent from the store", { path: info.path, error });
+        this.#logger.debug("sending a NAR from the store", { path: info.path, error });
       }
     }
     return undefined;
@@ -265,7 +265,7 @@ export class Uploads {
     return this.#targets.presigned(this.#targets.destination(attempt.jobsets));
   }
 
-  /** What each of the caches says of a path. @throws BinaryCacheError, NixFormatError */
+  /** What each of the caches knows about a path. @throws BinaryCacheError, NixFormatError */
   async *publishedInfos(path: StorePath): AsyncGenerator<ValidPathInfo> {
     for (const cache of this.#targets.all) {
       const info = await cache.narInfo(path);

@@ -31,7 +31,7 @@ export function hrefOf(path: string): string {
   return root.pathname + path.replace(/^\//, "");
 }
 
-/** `/steps/{drv}` and the like, with each part encoded. */
+/** The address of a view, such as `/steps/{drv}`, with each part encoded. */
 export function pathOf(...parts: readonly (string | number)[]): string {
   return `/${parts.map((part) => encodeURIComponent(part)).join("/")}`;
 }

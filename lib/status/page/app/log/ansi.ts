@@ -156,7 +156,7 @@ class Cells {
 }
 
 const escapeSign = "\u001b";
-/** Bells, tabs' kin and the like, which a terminal does not show. Tabs, carriage returns and backspaces stay. */
+/** Control characters that a terminal does not show, such as bells. Tabs, carriage returns and backspaces stay. */
 const unseen = /[^\P{Cc}\t\r\b]/gu;
 
 interface Part {
