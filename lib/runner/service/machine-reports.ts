@@ -1,6 +1,5 @@
 /** The connected builders as the status API shows them. */
-import type { PressureState } from "../../rpc/types.js";
-import type { MachinePressures, MachineReport } from "../../status/index.js";
+import type { MachineReport } from "../../status/index.js";
 import type { BuilderSession, BuilderSessions } from "../attempt/builder-sessions.js";
 import type { AttemptRegistry } from "../state/attempts.js";
 import type { RunnerCounters } from "../state/counters.js";
@@ -41,19 +40,8 @@ function described(session: BuilderSession): Omit<MachineReport, "view" | "times
     load5: lastPing?.load5 ?? 0,
     load15: lastPing?.load15 ?? 0,
     memoryUsedBytes: lastPing?.memUsage ?? 0,
-    pressure: lastPing?.pressure && pressures(lastPing.pressure),
+    pressure: lastPing?.pressure,
     uploadingPaths: lastPing?.currentUploadingPathCount ?? 0,
     downloadingPaths: lastPing?.currentDownloadingPathCount ?? 0,
-  };
-}
-
-function pressures(state: PressureState): MachinePressures {
-  return {
-    cpuSome: state.cpuSome,
-    memSome: state.memSome,
-    memFull: state.memFull,
-    ioSome: state.ioSome,
-    ioFull: state.ioFull,
-    irqFull: state.irqFull,
   };
 }
