@@ -387,6 +387,19 @@ describe("documents", () => {
     );
     expect(wrong).toEqual([]);
   });
+
+  it("quote lines of the journal as they are", () => {
+    const code = [...files, ...sources("bin")]
+      .map((path) => readFileSync(join(root, path), "utf8"))
+      .join("\n");
+    const text = readFileSync(join(root, "docs/troubleshooting.md"), "utf8");
+    const quoted = [
+      ...text.matchAll(/`((?:problem|steps?|machine|uploads?|settings|builds?|unusable) [^`]*)`/g),
+    ];
+    const lines = quoted.map(([, line = ""]) => line.split(/ (?:…|\w+=)/)[0] ?? "");
+    expect(lines.length).toBeGreaterThan(10);
+    expect(lines.filter((line) => !code.includes(`"${line}`))).toEqual([]);
+  });
 });
 
 /** What a check of `.ci` complains about; it prints nothing when all is well. */

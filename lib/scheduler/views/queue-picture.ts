@@ -29,7 +29,7 @@ export function stepRow(core: SettledCore, id: StepId): StepRow | undefined {
   return step === undefined ? undefined : rowOf(core, step);
 }
 
-/** One step with what a list says of it. */
+/** One step as a list shows it. */
 export function rowOf(core: SettledCore, step: Step): StepRow {
   const { keys, bucket, attempt } = step;
   return {
