@@ -82,7 +82,7 @@ const block = named(
       },
       ["fault"],
     ),
-    shape({ kind: literal("storeSilent"), reason: text("What its builder says of it") }),
+    shape({ kind: literal("storeSilent"), reason: text("Why, as its builder reports") }),
     shape({
       kind: choice({
         noPing: "no ping yet",
