@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { expect, it } from "vitest";
 import { sendFrames } from "../../lib/nix/daemon/frames.js";
 import { type NarStream, packNars, unpackNars } from "../../lib/rpc/index.js";
-import { gathered } from "../../lib/rpc/stream/index.js";
+import { type BulkEvents, gathered } from "../../lib/rpc/stream/index.js";
 import { file, sample } from "../binary-cache/samples.js";
 
 const mebibytes = 16;
@@ -19,13 +19,32 @@ async function piecesOf(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array[]
   return pieces;
 }
 
+/** Payload as it comes from a connection, some frames at a time. */
+function arriving(frames: AsyncIterator<Uint8Array>, atOnce: number): BulkEvents {
+  const waiting: Uint8Array[] = [];
+  return {
+    take: () => {
+      const bytes = waiting.shift();
+      return bytes && { kind: "data", bytes };
+    },
+    more: async () => {
+      while (waiting.length < atOnce) {
+        const next = await frames.next();
+        if (next.done === true) break;
+        waiting.push(next.value);
+      }
+      return waiting.length > 0;
+    },
+  };
+}
+
 function packed(): NarStream {
   return packNars([large.info], () => cut(large.nar, 65_536));
 }
 
 it("what is received comes in pieces of 256 KiB, whatever the frames of the connection", async () => {
   for (const size of [1_000, 16_384, 65_536]) {
-    const pieces = await piecesOf(gathered(cut(large.nar, size)));
+    const pieces = await piecesOf(gathered(arriving(cut(large.nar, size), 1)));
     expect(pieces.length).toBeLessThanOrEqual(4 * mebibytes + 2);
     expect(Buffer.concat(pieces).equals(large.nar)).toBe(true);
   }
@@ -39,9 +58,23 @@ it("large pieces are passed on as they are", async () => {
     yield second;
   }
   const pieces: Uint8Array[] = [];
-  for await (const piece of gathered(source())) pieces.push(piece);
+  for await (const piece of gathered(arriving(source(), 1)).lent()) pieces.push(piece);
   expect(pieces[0]).toBe(first);
   expect(pieces[1]).toBe(second);
+});
+
+it("what is received is put together in one buffer for those who do not keep it", async () => {
+  const buffers = new Set<ArrayBufferLike>();
+  const pieces: Uint8Array[] = [];
+  for await (const piece of gathered(arriving(cut(large.nar, 16_384), 20)).lent()) {
+    if (piece.buffer !== large.nar.buffer) buffers.add(piece.buffer);
+    pieces.push(Buffer.from(piece));
+  }
+  expect(Buffer.concat(pieces).equals(large.nar)).toBe(true);
+  expect(buffers.size).toBe(1);
+  const kept: Uint8Array[] = [];
+  for await (const piece of gathered(arriving(cut(large.nar, 16_384), 20))) kept.push(piece);
+  expect(Buffer.concat(kept).equals(large.nar)).toBe(true);
 });
 
 it("packing and unpacking: at most 16 pieces a MiB each, and lent pieces lie in few buffers", async () => {

@@ -72,7 +72,7 @@ export class NarStage {
     this.#onEnd = onEnd;
     this.#inspection = new NarInspection(info, { listing });
     this.#written = objects
-      .put(key, this.#queue.pieces(), {
+      .put(key, this.#queue, {
         contentType: contentTypes.nar,
         ifAbsent: true,
         sizeHint: info.narSize,

@@ -1,14 +1,18 @@
 /** Bytes on their way from who produces them to who writes them, put together into pieces that are worth a write. */
 
+import type { ReusedPieces } from "../objects/object-store.js";
+
 /** Bytes of a piece. */
 const pieceSize = 512 * 1024;
 /** Full pieces that may wait. */
 const mostWaiting = 2;
 
 /** One writer, one reader. The reader is not at the end before the writer says so. */
-export class PieceQueue {
+export class PieceQueue implements ReusedPieces {
   readonly #full: Uint8Array[] = [];
-  #piece = Buffer.alloc(0);
+  /** Whole buffers that were given back. */
+  readonly #free: Uint8Array[] = [];
+  #piece: Uint8Array = new Uint8Array(0);
   #filled = 0;
   #state: "open" | "ended" | "failed" = "open";
   #failure: Error | undefined;
@@ -53,8 +57,12 @@ export class PieceQueue {
     this.#wakeWriter();
   }
 
-  /** For the reader, which may keep the pieces. @throws what `fail` was given */
-  async *pieces(): AsyncGenerator<Uint8Array> {
+  release(piece: Uint8Array): void {
+    if (piece.length === pieceSize && this.#free.length < mostWaiting) this.#free.push(piece);
+  }
+
+  /** For the reader, which may keep the pieces that it does not release. @throws what `fail` was given */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
     for (;;) {
       const next = this.#full.shift();
       if (next !== undefined) {
@@ -71,13 +79,13 @@ export class PieceQueue {
   }
 
   #begin(): void {
-    this.#piece = Buffer.allocUnsafeSlow(pieceSize);
+    this.#piece = this.#free.pop() ?? Buffer.allocUnsafeSlow(pieceSize);
     this.#filled = 0;
   }
 
   #finish(): void {
     if (this.#filled > 0) this.#full.push(this.#piece.subarray(0, this.#filled));
-    this.#piece = Buffer.alloc(0);
+    this.#piece = new Uint8Array(0);
     this.#filled = 0;
     this.#wakeReader();
   }

@@ -1,16 +1,26 @@
 /** Objects as files below a folder, as Nix lays out `file://` caches. */
 
 import { randomUUID } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { anObject, aStream, aText, checkArgument } from "../../argument-checks.js";
+import { lendingStream } from "../../compression/index.js";
 import { isSystemError, toError } from "../../errors.js";
 import { BinaryCacheError } from "../errors.js";
 import { oneChunk } from "./byte-streams.js";
-import type { ObjectFacts, ObjectStore, PutOptions, ReadOptions, StoredObject } from "./object-store.js";
+import {
+  type ObjectFacts,
+  type ObjectStore,
+  type PutOptions,
+  type ReadOptions,
+  releasePiece,
+  type StoredObject,
+} from "./object-store.js";
 import { TrafficCounters } from "./traffic.js";
+
+/** Bytes that are read at once. */
+const readSize = 256 * 1024;
 
 /**
  * Objects as files. A file appears under its name only when it is complete and on disk; the key is the path below the
@@ -39,13 +49,31 @@ export class FileCache implements ObjectStore {
     const file = await this.#guard(key, () => open(path, "r"));
     if (file === undefined) return undefined;
     const { size } = await file.stat();
-    const body = createReadStream(path, {
-      fd: file,
-      highWaterMark: 262_144,
-      ...(options?.signal === undefined ? {} : { signal: options.signal }),
-    });
-    body.once("close", () => this.traffic.get(body.bytesRead, performance.now() - started));
+    const body = lendingStream(() =>
+      this.#contents(file, Math.min(size, readSize), { started, signal: options?.signal }),
+    );
     return { size, contentEncoding: undefined, body };
+  }
+
+  async *#contents(
+    file: FileHandle,
+    atOnce: number,
+    { started, signal }: { readonly started: number; readonly signal: AbortSignal | undefined },
+  ): AsyncGenerator<Uint8Array> {
+    let bytes = 0;
+    try {
+      const buffer = Buffer.allocUnsafeSlow(Math.max(1, atOnce));
+      for (;;) {
+        signal?.throwIfAborted();
+        const { bytesRead } = await file.read(buffer, 0, buffer.length);
+        if (bytesRead === 0) return;
+        bytes += bytesRead;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+      this.traffic.get(bytes, performance.now() - started);
+    }
   }
 
   async put(
@@ -64,11 +92,13 @@ export class FileCache implements ObjectStore {
       const file = await this.#create(temporary);
       try {
         const sync = new EarlySync(file);
-        for await (const chunk of body instanceof Uint8Array ? oneChunk(body) : body) {
+        const chunks = body instanceof Uint8Array ? oneChunk(body) : body;
+        for await (const chunk of chunks) {
           options.signal?.throwIfAborted();
           await file.appendFile(chunk);
           bytes += chunk.length;
           sync.wrote(chunk.length);
+          releasePiece(chunks, chunk);
         }
         await sync.ended();
         // A name must not outlive a power cut without its contents: a narinfo may point to it.

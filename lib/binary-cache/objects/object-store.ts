@@ -27,6 +27,20 @@ export interface PutOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A body whose pieces are filled again once they are given back: a fresh buffer for each costs more than writing it. */
+export interface ReusedPieces extends AsyncIterable<Uint8Array> {
+  /** The reader is done with `piece`. One that is never given back is the reader's. */
+  release(piece: Uint8Array): void;
+}
+
+/** Gives `piece` back to `body`, if that wants it. */
+export function releasePiece(
+  body: AsyncIterable<Uint8Array> & Partial<Pick<ReusedPieces, "release">>,
+  piece: Uint8Array,
+): void {
+  body.release?.(piece);
+}
+
 /** `signal` aborts the request and rejects with its reason. */
 export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;

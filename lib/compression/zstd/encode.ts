@@ -2,7 +2,7 @@
 import { aNumber, aSignal, aStream, checkArgument, checkMembers, optional } from "../../argument-checks.js";
 import { bySize } from "../by-size.js";
 import { childCodec, hasProgram } from "../child-codec.js";
-import { type Codec, runCodec } from "../codec.js";
+import { type Codec, type PieceUse, runCodec } from "../codec.js";
 import { passThrough, smallZstd, zstdArguments } from "../compress.js";
 import { clampLevel } from "../method.js";
 import { nativeZstd, transformCodec } from "../zlib-codec.js";
@@ -12,6 +12,8 @@ export interface ZstdFrameOptions {
   readonly level?: number | undefined;
   /** Everything given so far can be decoded after each chunk; for live logs. Default false. */
   readonly flushEachChunk?: boolean | undefined;
+  /** `lent`: pieces may be overwritten once the next one is asked for, which saves a copy. Default `kept`. */
+  readonly pieces?: PieceUse | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -27,11 +29,11 @@ export function zstdFrame(
 ): AsyncGenerator<Uint8Array> {
   checkArgument("zstdFrame", "source", source, aStream);
   checkMembers("zstdFrame", options, { level: optional(aNumber), signal: optional(aSignal) });
-  const { flushEachChunk = false, signal } = options;
+  const { flushEachChunk = false, pieces, signal } = options;
   const level = clampLevel("zstd", options.level);
   if (!flushEachChunk && hasProgram("zstd")) {
     const large = (all: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
-      runCodec(all, (state) => childCodec("zstd", zstdArguments(level, false), state), signal);
+      runCodec(all, (state) => childCodec("zstd", zstdArguments(level, false), state), signal, pieces);
     return bySize(source, { small: (all) => smallZstd(all, level, signal), large }, signal);
   }
   const native = nativeZstd;

@@ -2,8 +2,16 @@
 
 import type { ClientHttp2Stream } from "node:http2";
 import { withSignal } from "../../async/index.js";
+import type { LendingStream } from "../../compression/index.js";
 import { RpcError } from "../errors.js";
-import { type BulkEvent, BulkReader, gathered, maxMessageBytes, messageFrame } from "../stream/index.js";
+import {
+  type BulkEvents,
+  BulkReader,
+  gathered,
+  maxMessageBytes,
+  messageFrame,
+  nextEvent,
+} from "../stream/index.js";
 import type { CallOptions } from "../types.js";
 import { Answer } from "./answer.js";
 import { type BulkChannel, cancel, openBulkStream } from "./bulk-stream.js";
@@ -14,7 +22,7 @@ export interface Download {
   /** Field 1 of the first message. */
   readonly head: Uint8Array;
   /** Ends only if the runner said that all is well. Leaving early cancels the call. */
-  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly chunks: LendingStream;
 }
 
 /** @throws RpcError */
@@ -35,43 +43,39 @@ export async function download(
     stream = await openBulkStream(channel, method, scope, options);
     const answer = new Answer(stream, channel.connection);
     stream.end(messageFrame(request));
-    const next = eventsOf(stream, answer, scope.signal);
-    const event = await next();
+    const events = eventsOf(stream, answer, scope.signal);
+    const event = await nextEvent(events);
     if (event?.kind !== "head") throw new RpcError("internal", "the answer does not start with a header");
-    return { head: event.bytes, chunks: gathered(payload(next, end)) };
+    return { head: event.bytes, chunks: gathered(events, end) };
   } catch (error) {
     end();
     throw RpcError.from(error);
   }
 }
 
-function eventsOf(
-  stream: ClientHttp2Stream,
-  answer: Answer,
-  signal: AbortSignal,
-): () => Promise<BulkEvent | undefined> {
+function eventsOf(stream: ClientHttp2Stream, answer: Answer, signal: AbortSignal): BulkEvents {
   const reader = new BulkReader(stream, { maxMessageBytes, checkEnd: () => answer.status });
-  return async () => {
-    try {
-      return await withSignal(reader.next(), signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      // A stream that broke says less than the status; after anything else the stream goes on, without us.
-      if (stream.closed || stream.destroyed) await answer.status;
-      throw answer.failure ?? error;
-    }
+  const reasonOf = (error: unknown): unknown => {
+    signal.throwIfAborted();
+    return answer.failure ?? error;
   };
-}
-
-async function* payload(
-  next: () => Promise<BulkEvent | undefined>,
-  end: () => void,
-): AsyncGenerator<Uint8Array, undefined> {
-  try {
-    for (let event = await next(); event !== undefined; event = await next()) {
-      if (event.kind === "data") yield event.bytes;
-    }
-  } finally {
-    end();
-  }
+  return {
+    take: () => {
+      try {
+        return reader.take();
+      } catch (error) {
+        throw reasonOf(error);
+      }
+    },
+    more: async () => {
+      try {
+        return await withSignal(reader.more(), signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        // A stream that broke says less than the status; after anything else the stream goes on, without us.
+        if (stream.closed || stream.destroyed) await answer.status;
+        throw reasonOf(error);
+      }
+    },
+  };
 }

@@ -6,8 +6,9 @@
 
 import type { ClientHttp2Stream } from "node:http2";
 import { withSignal } from "../../async/index.js";
+import { isLending, lentPieces } from "../../compression/index.js";
 import { RpcError } from "../errors.js";
-import { bulkHead, bulkPieceBytes, messageFrame, writeWithPressure } from "../stream/index.js";
+import { bulkHead, bulkPieceBytes, messageFrame, writeThrough, writeWithPressure } from "../stream/index.js";
 import type { CallOptions } from "../types.js";
 import { Answer } from "./answer.js";
 import { type BulkChannel, breakOff, openBulkStream } from "./bulk-stream.js";
@@ -29,7 +30,7 @@ const over = new RpcError("cancelled", "the call is over");
 /** Resolves when the runner has all of it. @throws RpcError; what the source throws becomes `internal` */
 export async function upload(channel: BulkChannel, what: Upload, options: CallOptions = {}): Promise<void> {
   const scope = new CallScope(options);
-  const source = what.chunks[Symbol.asyncIterator]();
+  const source = lentPieces(what.chunks)[Symbol.asyncIterator]();
   const halt = new AbortController();
   let stream: ClientHttp2Stream | undefined;
   let done = false;
@@ -58,13 +59,14 @@ export async function upload(channel: BulkChannel, what: Upload, options: CallOp
 /** True when everything was sent; false when the stream was closed before, for which its status gives the reason. */
 async function send(
   stream: ClientHttp2Stream,
-  { first, head }: Upload,
+  { first, head, chunks }: Upload,
   source: AsyncIterator<Uint8Array>,
   halt: AbortSignal,
 ): Promise<boolean> {
+  const put = isLending(chunks) ? writeThrough : writeWithPressure;
   const write = async (pieces: readonly Uint8Array[]): Promise<boolean> => {
     try {
-      await writeWithPressure(stream, pieces);
+      await put(stream, pieces);
       return true;
     } catch {
       return false;

@@ -1,6 +1,6 @@
 /** Many NARs into one stream. */
 import { aFunction, aList, checkArgument } from "../../argument-checks.js";
-import { zstdFrame } from "../../compression/index.js";
+import { lendingStream, zstdFrame } from "../../compression/index.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { RpcError } from "../errors.js";
 import type { NarStream } from "../types.js";
@@ -21,7 +21,10 @@ export function packNars(
 ): NarStream {
   checkArgument("packNars", "infos", infos, aList);
   checkArgument("packNars", "narOf", narOf, aFunction);
-  return { infos, chunks: zstdFrame(concatenated(infos, narOf), { level }) };
+  return {
+    infos,
+    chunks: lendingStream(() => zstdFrame(concatenated(infos, narOf), { level, pieces: "lent" })),
+  };
 }
 
 async function* concatenated(

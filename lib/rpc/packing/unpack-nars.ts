@@ -1,6 +1,6 @@
 /** One stream back into NARs. */
 import { aList, aStream, checkMembers, oneOf, optional } from "../../argument-checks.js";
-import { decodeZstdFrame, type PieceUse, usualWindow } from "../../compression/index.js";
+import { decodeZstdFrame, lentPieces, type PieceUse, usualWindow } from "../../compression/index.js";
 import { ByteReader } from "../../nix/nar/byte-reader.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { RpcError } from "../errors.js";
@@ -38,7 +38,7 @@ export async function* unpackNars(
   checkMembers("unpackNars", options, { pieces: optional(oneOf(["kept", "lent"])) });
   const { pieces = "kept" } = options;
   const promised = stream.infos.reduce((sum, { narSize }) => sum + narSize, 0);
-  const decoded = decodeZstdFrame(stream.chunks, {
+  const decoded = decodeZstdFrame(lentPieces(stream.chunks), {
     // One byte more shows that there are more.
     maxOutput: promised + 1,
     maxWindow: usualWindow,

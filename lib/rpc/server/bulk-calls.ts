@@ -6,6 +6,7 @@
  */
 import { create, toBinary } from "@bufbuild/protobuf";
 import { withSignal } from "../../async/index.js";
+import { isLending, lentPieces } from "../../compression/index.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { pathInfoFromWire, pathInfoToWire, storePathFromWire, storePathsFromWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
@@ -18,6 +19,8 @@ import {
   gathered,
   isEndedByPeer,
   maxMessageBytes,
+  nextEvent,
+  payloadOf,
 } from "../stream/index.js";
 import type { RunnerServiceHandlers } from "../types.js";
 import { decode } from "./decode.js";
@@ -63,7 +66,7 @@ export class BulkCalls {
     const first: Uint8Array[] = [];
     let drv: StorePath | undefined;
     while (drv === undefined) {
-      const event = await reader.next();
+      const event = await nextEvent(reader);
       if (event === undefined) throw new RpcError("internal", "the log stream is empty");
       if (event.kind === "end")
         throw new RpcError("invalid-argument", "drv: is missing in the first log chunk");
@@ -74,21 +77,21 @@ export class BulkCalls {
       } else drv = storePathFromWire(await decode(StorePathSchema, event.bytes), "drv");
     }
     call.hold.arrived();
-    const chunks = concat(first, reader.payload());
+    const chunks = concat(first, payloadOf(reader));
     await this.#options.handlers.buildLog({ drv, chunks }, call);
     await sendMessage(call, new Uint8Array(0));
   }
 
   async #buildResult(call: ServerCall): Promise<void> {
     const reader = readerOf(call, maxMessageBytes);
-    const event = await reader.next();
+    const event = await nextEvent(reader);
     if (event === undefined) throw new RpcError("internal", "the stream of store paths is empty");
     if (event.kind !== "head")
       throw new RpcError("internal", "the stream of store paths does not start with a header");
     call.hold.arrived();
     const { pathInfos } = await decode(AddToStoreHeaderSchema, event.bytes);
     const infos = pathInfos.map((info, index) => pathInfoFromWire(info, `path_infos[${index}]`));
-    await this.#options.handlers.buildResult({ infos, chunks: gathered(reader.payload()) }, call);
+    await this.#options.handlers.buildResult({ infos, chunks: gathered(reader) }, call);
     await sendMessage(call, new Uint8Array(0));
   }
 
@@ -103,14 +106,15 @@ export class BulkCalls {
     const request = create(AddToStoreRequestSchema, { content: { case: "header", value: header } });
     await sendMessage(call, toBinary(AddToStoreRequestSchema, request));
     call.hold.release();
-    const iterator = chunks[Symbol.asyncIterator]();
+    const use = isLending(chunks) ? "lent" : "kept";
+    const iterator = lentPieces(chunks)[Symbol.asyncIterator]();
     try {
       for (;;) {
         const result = await withSignal(iterator.next(), call.signal);
         if (result.done === true) break;
         for (let at = 0; at < result.value.length; at += bulkPieceBytes) {
           const piece = result.value.subarray(at, at + bulkPieceBytes);
-          await sendPieces(call, [bulkHead(piece.length), piece]);
+          await sendPieces(call, [bulkHead(piece.length), piece], use);
         }
       }
     } finally {

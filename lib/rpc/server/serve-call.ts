@@ -10,6 +10,7 @@ import {
   type ServerHttp2Stream,
 } from "node:http2";
 import { withSignal } from "../../async/index.js";
+import type { PieceUse } from "../../compression/index.js";
 import { RpcError } from "../errors.js";
 import { principalKey } from "../principal.js";
 import {
@@ -17,6 +18,7 @@ import {
   maxMessageBytes,
   messageFrame,
   readMessages,
+  writeThrough,
   writeWithPressure,
 } from "../stream/index.js";
 import type { CallContext, Peer } from "../types.js";
@@ -145,10 +147,14 @@ export async function sendMessage(call: ServerCall, message: Uint8Array): Promis
   await sendPieces(call, [messageFrame(message)]);
 }
 
-/** Sends pieces of messages, waiting while the peer does not read. */
-export async function sendPieces(call: ServerCall, pieces: readonly Uint8Array[]): Promise<void> {
+/** Sends pieces of messages, waiting while the peer does not read; those that are lent until they have been sent. */
+export async function sendPieces(
+  call: ServerCall,
+  pieces: readonly Uint8Array[],
+  use: PieceUse = "kept",
+): Promise<void> {
   for (const piece of pieces) call.meter.bytesOut += piece.length;
-  await writeWithPressure(call.stream, pieces);
+  await (use === "lent" ? writeThrough : writeWithPressure)(call.stream, pieces);
 }
 
 function checkEncoding(encoding: string | string[] | undefined): void {

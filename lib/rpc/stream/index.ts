@@ -2,7 +2,6 @@
  * gRPC on bare HTTP/2 streams for the calls that carry bulk bytes: framing, parsing and backpressure, for both ends.
  * Nothing here knows what the bytes mean.
  */
-export type { BulkEvent } from "./bulk-parser.js";
 export { checkRequestEnd } from "./envelope.js";
 export { bulkHead, messageFrame } from "./frame.js";
 export { gathered } from "./gathered.js";
@@ -16,5 +15,5 @@ export {
   maxMessageBytes,
   servicePath,
 } from "./protocol.js";
-export { BulkReader } from "./reader.js";
-export { writeWithPressure } from "./writer.js";
+export { type BulkEvents, BulkReader, nextEvent, payloadOf } from "./reader.js";
+export { writeThrough, writeWithPressure } from "./writer.js";

@@ -1,8 +1,8 @@
 /** Reads the messages of a call that carries whole messages, one after the other; those of a tunnel: `message-assembler`. */
 import type { Http2Stream } from "node:http2";
 import { RpcError } from "../errors.js";
-import { chunksOf } from "./chunks.js";
 import { checkRequestEnd, envelopeBytes, messageSize } from "./envelope.js";
+import { framesOf } from "./incoming.js";
 import { MessageBuffer } from "./message-buffer.js";
 
 /** Limits of the messages, and where their bytes are counted. */
@@ -31,20 +31,24 @@ export async function* readMessages(
   let envelopeLength = 0;
   let message: MessageBuffer | undefined;
   try {
-    for await (const bytes of chunksOf(stream, { signal: options.signal })) {
-      for (let at = 0; at < bytes.length; ) {
-        if (message === undefined) {
-          envelope[envelopeLength++] = bytes[at++] ?? 0;
-          if (envelopeLength < envelopeBytes) continue;
-          envelopeLength = 0;
-          message = new MessageBuffer(messageSize(envelope, options.maxBytes), options.onGrow);
-        } else at += message.take(bytes.subarray(at));
-        if (message.missing > 0) continue;
-        options.onPiece?.(0, false);
-        yield message.bytes;
-        message = undefined;
+    for await (const frames of framesOf(stream, { signal: options.signal })) {
+      let received = 0;
+      for (const bytes of frames) {
+        received += bytes.length;
+        for (let at = 0; at < bytes.length; ) {
+          if (message === undefined) {
+            envelope[envelopeLength++] = bytes[at++] ?? 0;
+            if (envelopeLength < envelopeBytes) continue;
+            envelopeLength = 0;
+            message = new MessageBuffer(messageSize(envelope, options.maxBytes), options.onGrow);
+          } else at += message.take(bytes.subarray(at));
+          if (message.missing > 0) continue;
+          options.onPiece?.(0, false);
+          yield message.bytes;
+          message = undefined;
+        }
       }
-      options.onPiece?.(bytes.length, message !== undefined || envelopeLength > 0);
+      options.onPiece?.(received, message !== undefined || envelopeLength > 0);
     }
   } catch (error) {
     if (error instanceof RpcError) throw error;

@@ -6,6 +6,32 @@ function broken(): RpcError {
   return new RpcError("cancelled", "the stream was closed by the peer");
 }
 
+/**
+ * Resolves when the pieces are with the system, and may be overwritten. Meanwhile the
+ * caller's source can make the next ones.
+ *
+ * @throws RpcError `cancelled` when the stream closes
+ */
+export async function writeThrough(stream: Http2Stream, pieces: readonly Uint8Array[]): Promise<void> {
+  if (stream.closed || stream.destroyed || stream.writableEnded) throw broken();
+  await new Promise<void>((resolve, reject) => {
+    const onClose = (): void => settle(() => reject(broken()));
+    const settle = (then: () => void): void => {
+      stream.off("close", onClose);
+      stream.off("aborted", onClose);
+      then();
+    };
+    stream.once("close", onClose);
+    stream.once("aborted", onClose);
+    stream.cork();
+    for (const [index, piece] of pieces.entries()) {
+      if (index < pieces.length - 1) stream.write(piece);
+      else stream.write(piece, (error) => settle(error ? () => reject(broken()) : resolve));
+    }
+    stream.uncork();
+  });
+}
+
 /** Resolves when there is room for more. @throws RpcError `cancelled` when the stream closes */
 export async function writeWithPressure(stream: Http2Stream, pieces: readonly Uint8Array[]): Promise<void> {
   if (stream.closed || stream.destroyed || stream.writableEnded) throw broken();

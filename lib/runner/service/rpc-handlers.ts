@@ -4,6 +4,7 @@
  * Thin on purpose: what a call means is up to `Results`, `BuilderSessions`, `LogIntake` and the store. `admission.ts` says
  * who may join; `CallGuard` finds the machine or attempt that a call is about, and refuses calls about those of others.
  */
+import { lendingStream, lentPieces } from "../../compression/index.js";
 import { stepBusy, stepStatus } from "../../database/status-numbers.js";
 import type { StorePath, ValidPathInfo } from "../../nix/index.js";
 import {
@@ -174,9 +175,9 @@ async function sendPaths(
   if (only === undefined || others.length > 0) return packed;
   // A single path may lie in a cache just as it is sent. It is opened when it is read, and not before.
   async function* chunks(info: ValidPathInfo): AsyncGenerator<Uint8Array> {
-    yield* (await uploads.openFrame(info, signal)) ?? packed.chunks;
+    yield* lentPieces((await uploads.openFrame(info, signal)) ?? packed.chunks);
   }
-  return { infos, chunks: chunks(only) };
+  return { infos, chunks: lendingStream(() => chunks(only)) };
 }
 
 async function* counted(

@@ -4,6 +4,7 @@
  * never are, no cache shows anything of it.
  */
 import type { BinaryCache, NarStage } from "../../../binary-cache/index.js";
+import { lentPieces } from "../../../compression/index.js";
 import type { StorePath } from "../../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../../nix/store/path-info.js";
 import type { NarStream } from "../../../rpc/index.js";
@@ -43,7 +44,7 @@ export class StagedOutputs {
     if (stages.length === 0) return undefined;
     this.#stages.set(attempt.id, own.set(path, stages));
     return {
-      chunks: stages.reduce((chunks, stage) => stage.received(chunks), stream.chunks),
+      chunks: stages.reduce((chunks, stage) => stage.received(chunks), lentPieces(stream.chunks)),
       pass: (nar) => stages.reduce((passed, stage) => stage.decoded(passed), nar),
       over: (arrived) => {
         // The attempt may have ended meanwhile.

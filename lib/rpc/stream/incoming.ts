@@ -8,28 +8,28 @@ import { turn } from "../../async/index.js";
 
 /** Bytes that are taken from the stream before they are asked for. */
 const mostWaiting = 512 * 1024;
-const none = new Uint8Array(0);
 
 /** How a stream is read. */
 export interface ChunkOptions {
   /** Tells that the stream is over. Default: its close does. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * Yield what comes in one turn of the event loop at once: a connection delivers frames of 16 KiB, and a promise for each
-   * would cost more than what is done with them. Default false.
+   * Wait for the end of the turn of the event loop before what has come is yielded: a connection delivers frames of
+   * 16 KiB, and a promise for each would cost more than what is done with them. Default false.
    */
   readonly bulk?: boolean;
 }
 
 /**
- * Yields up to the end of the stream. A reset can look like an end: ask who ended it.
+ * Yields what has come, frame by frame as it was received and never nothing, up to the end of the stream. A reset can
+ * look like an end: ask who ended it.
  *
  * @throws the error of the stream, or one that says that it broke off
  */
-export async function* chunksOf(
+export async function* framesOf(
   stream: Http2Stream,
   { signal, bulk = false }: ChunkOptions = {},
-): AsyncGenerator<Uint8Array, undefined> {
+): AsyncGenerator<readonly Uint8Array[], undefined> {
   let ended = stream.readableEnded;
   let over = signal?.aborted ?? stream.destroyed;
   let frames: Uint8Array[] = [];
@@ -63,15 +63,14 @@ export async function* chunksOf(
       // A stream that came to its end may be gone before all of it was taken.
       if (frames.length > 0 && (ended || !(over || stream.destroyed))) {
         if (bulk && !paused && !ended) await turn();
-        const [first = none, ...others] = frames;
-        const chunk = others.length === 0 ? first : Buffer.concat(frames, waiting);
+        const taken = frames;
         frames = [];
         waiting = 0;
         if (paused) {
           paused = false;
           stream.resume();
         }
-        yield chunk;
+        yield taken;
       } else if (ended) return undefined;
       else if (over) throw stream.errored ?? new Error("the stream was closed");
       else {
