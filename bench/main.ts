@@ -24,6 +24,7 @@ const parts: Readonly<Record<string, () => Promise<{ readonly run: Benchmark }>>
   ingestion: () => import("./ingestion.js"),
   dispatch: () => import("./dispatch.js"),
   status: () => import("./status.js"),
+  watched: () => import("./watched.js"),
   fleet: () => import("./fleet.js"),
   transfer: () => import("./transfer.js"),
   upload: () => import("./upload.js"),

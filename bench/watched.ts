@@ -1,0 +1,94 @@
+/**
+ * What an open page costs the farm: 200 trivial builds, and builds one at a time, with and without a page open, in
+ * rounds that take turns; a ratio is taken within its round. Medians of the rounds are printed, and what one page takes of
+ * a core of an idle runner.
+ *
+ * `watched [rounds] [pages]`
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import type { Pair } from "../test/support/pair.js";
+import { atMost, type Benchmark } from "./benchmark.js";
+import { median, trivialExpressions, withFarm } from "./farm.js";
+import { cpuMs } from "./processes.js";
+
+const count = 200;
+const alone = 20;
+const warmUp = 2;
+const restMs = 10_000;
+
+async function withPages<T>(pair: Pair, pages: number, work: () => Promise<T>): Promise<T> {
+  const script = fileURLToPath(new URL("open-page.js", import.meta.url));
+  const open: ChildProcess[] = Array.from({ length: pages }, () =>
+    spawn(process.execPath, [script, pair.statusUrl], { stdio: ["ignore", "ignore", "inherit"] }),
+  );
+  try {
+    // Started, and their first answers made.
+    await sleep(2_000);
+    return await work();
+  } finally {
+    const ended = open.map((page) => once(page, "exit"));
+    for (const page of open) page.kill();
+    await Promise.all(ended);
+  }
+}
+
+/** Seconds that the builds take: all at once, and one after the other. */
+async function round(pair: Pair, salt: string): Promise<{ readonly many: number; readonly one: number }> {
+  const drvs = await pair.instantiate(...trivialExpressions(count + alone, salt));
+  const seconds = async (some: readonly string[]): Promise<number> => {
+    const started = performance.now();
+    const ids = await pair.tables.addBuilds(some.map((drv) => ({ drv, jobsetId: pair.jobsetId })));
+    await pair.tables.waitFinished(ids, 120_000);
+    return (performance.now() - started) / 1000;
+  };
+  const many = await seconds(drvs.slice(0, count));
+  const each: number[] = [];
+  for (const drv of drvs.slice(count)) each.push(await seconds([drv]));
+  return { many, one: median(each) };
+}
+
+/** Part of a core that the runner takes while nothing happens. */
+async function idlePart(pair: Pair): Promise<number> {
+  const { pid } = pair.runner;
+  const before = cpuMs(pid);
+  await sleep(restMs);
+  return (cpuMs(pid) - before) / restMs;
+}
+
+export const run: Benchmark = async ([rounds = "5", pageCount = "1"]) =>
+  withFarm({ builders: [{ settings: { maxJobs: 8 } }] }, async (pair) => {
+    const pages = Number(pageCount);
+    const many: number[] = [];
+    const one: number[] = [];
+    for (let n = 0; n < warmUp + Number(rounds); n++) {
+      const without = (): ReturnType<typeof round> => round(pair, `unwatched${n}`);
+      const open = (): ReturnType<typeof round> => withPages(pair, pages, () => round(pair, `watched${n}`));
+      // Which is first changes, so that neither has the warmer machine.
+      const first = n % 2 === 0 ? await without() : await open();
+      const second = n % 2 === 0 ? await open() : await without();
+      if (n < warmUp) continue;
+      const [bare, watched] = n % 2 === 0 ? [first, second] : [second, first];
+      many.push(watched.many / bare.many);
+      one.push(watched.one / bare.one);
+    }
+    const idle = await idlePart(pair);
+    const watched = await withPages(pair, pages, () => idlePart(pair));
+    return [
+      {
+        figure: `${count} builds, pages open: ${pages}`,
+        value: median(many),
+        unit: "×",
+        goal: atMost(1.03),
+      },
+      { figure: `a lone build, pages open: ${pages}`, value: median(one), unit: "×", goal: atMost(1.03) },
+      {
+        figure: "a page of an idle runner, of a core",
+        value: ((watched - idle) / pages) * 100,
+        unit: "%",
+        goal: atMost(2),
+      },
+    ];
+  });
