@@ -6,6 +6,7 @@ import {
   aFlag,
   aFunction,
   aLogger,
+  anObject,
   aText,
   checkArgument,
   checkMembers,
@@ -20,6 +21,7 @@ import { queueRunnerSettings } from "../config/queue-runner-settings.js";
 import { Secret } from "../config/secret.js";
 import { UsageError } from "../errors.js";
 import type { QueueRunnerOptions } from "./options.js";
+import { notifierMethods } from "./sinks.js";
 
 const cacheRule = having("a BinaryCache", ["narInfo", "uploadPath"]);
 
@@ -51,11 +53,16 @@ const names = {
   stepOrder: true,
   onLog: true,
   onResult: true,
+  notifier: true,
   caches: true,
   traceOrder: true,
 } satisfies Record<keyof QueueRunnerOptions, true>;
 
+/** Methods that notifiers have; each is optional. */
+const notifierRules = Object.fromEntries(notifierMethods.map((name) => [name, optional(aFunction)]));
+
 const rules = {
+  notifier: optional(anObject),
   disableQueueMonitor: optional(aFlag),
   logLevels: optional(having("LogLevels", ["move"])),
   version: optional(aText),
@@ -86,6 +93,9 @@ export function checkOptions(options: QueueRunnerOptions): void {
     checkArgument("QueueRunner", `option '${name}'`, given[name], optional(aFunction));
   }
   checkMembers("QueueRunner", given, rules);
+  if (isObject(given.notifier)) {
+    checkMembers("QueueRunner: option 'notifier'", given.notifier, notifierRules);
+  }
   checkNoOthers("QueueRunner", given, names);
 }
 

@@ -36,4 +36,4 @@ export { QueueRunner } from "./queue-runner.js";
 /** What `QueueRunner.enqueue` takes. */
 export type { EnqueueRequest } from "./service/requests.js";
 /** Own code that takes part. */
-export type { LogChunk, RunnerSinks, TracedOrder } from "./sinks.js";
+export type { LogChunk, Notifier, RunnerSinks, TracedOrder } from "./sinks.js";

@@ -26,7 +26,7 @@ import type { RunnerListeners } from "./listening.js";
 import type { OpenedRunner } from "./opening.js";
 import type { QueueRunnerOptions } from "./options.js";
 import { ownerAnswers, ownFolder, ownLockFile, tryToOwn } from "./ownership.js";
-import { ResultFeed } from "./sinks.js";
+import { NotifierFeed, notifiersOf } from "./sinks.js";
 import { recallResults } from "./state/earlier-results.js";
 import { Problems } from "./state/problems.js";
 
@@ -59,7 +59,7 @@ export class RunnerLife {
   /** Aborts when running steps are drained or given back, before the database is given up. */
   readonly #stopped = new AbortController();
   readonly #startedAt: number;
-  readonly #results: ResultFeed | undefined;
+  readonly #notifiers: readonly NotifierFeed[];
   #config: QueueRunnerConfig;
   #state: RunnerState = "starting";
   #opened: OpenedRunner | undefined;
@@ -78,8 +78,9 @@ export class RunnerLife {
     this.#startedAt = this.#now();
     this.problems = new Problems({ now: this.#now });
     this.events = new EventBus(this.#logger);
-    const { onResult } = options;
-    this.#results = onResult && new ResultFeed(this.events, onResult, this.#logger);
+    this.#notifiers = notifiersOf(options).map(
+      (notifier) => new NotifierFeed(this.events, notifier, this.#logger),
+    );
     this.finished = new Promise((resolve) => {
       this.#finish = resolve;
     });
@@ -261,7 +262,7 @@ export class RunnerLife {
       await atMost(opened.database.close(), databaseCloseMs);
     }
     this.events.close();
-    await this.#results?.close();
+    await Promise.all(this.#notifiers.map((one) => one.close()));
     this.#finish({ reason: "closed", exitCode: 0 });
   }
 

@@ -144,9 +144,10 @@ export class QueueRunner implements AsyncDisposable {
   }
 
   /**
-   * Cancels a build as Hydra's front-end does; what runs for it alone is stopped a moment later.
+   * Cancels a build as Hydra's front-end does; what runs for it alone is stopped a moment later. Cancelling it again does
+   * nothing.
    *
-   * @throws StatusError `not-found`, `conflict` when it is finished, `unavailable`
+   * @throws StatusError `not-found`, `conflict` when it has another result, `unavailable`
    */
   async cancel(build: number): Promise<void> {
     checkArgument("QueueRunner.cancel", "build", build, anAmount);

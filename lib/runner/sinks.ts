@@ -3,7 +3,14 @@ import { atMost } from "../async/index.js";
 import type { BinaryCache } from "../binary-cache/index.js";
 import type { Logger } from "../log.js";
 import type { StorePath } from "../nix/path/store-path.js";
-import type { BuildFinished, EventBus, EventTry } from "./events/index.js";
+import type {
+  BuildFinished,
+  BuildStarted,
+  EventBus,
+  EventStream,
+  EventTry,
+  StepFinished,
+} from "./events/index.js";
 
 /** A part of a build log. */
 export interface LogChunk {
@@ -26,6 +33,23 @@ export interface TracedOrder extends EventTry {
   readonly attempt: string;
 }
 
+/**
+ * Own code that is notified of what Hydra's front-end is notified of. The methods are called one at a time, in order; the
+ * next when the returned promise settles. An error is logged and the notification not given again. Up to 10,000 wait, the
+ * oldest are dropped beyond that, which the log says; closing waits for them for ten seconds.
+ */
+export interface Notifier {
+  /** The first step of a build runs, and the database has it. */
+  buildStarted?(event: BuildStarted): unknown;
+  /** A step is over; for failed ones, after the last try. */
+  stepFinished?(event: StepFinished): unknown;
+  /** The result of a build is in the database. */
+  buildFinished?(event: BuildFinished): unknown;
+}
+
+/** Names of what a notifier may hear of. */
+export const notifierMethods = ["buildStarted", "stepFinished", "buildFinished"] as const;
+
 /** Own code beside the log store, the front-end's notifications and the configured caches. */
 export interface RunnerSinks {
   /**
@@ -33,12 +57,10 @@ export interface RunnerSinks {
    * settles: a slow sink slows the log, and in the end the build. One that fails gets no more of that log; the log says it.
    */
   readonly onLog?: ((chunk: LogChunk) => unknown) | undefined;
-  /**
-   * Gets the result of every build, one at a time in order, after it is in the database; the next when the returned
-   * promise settles. An error is logged and the result not given again. Up to 10,000 results wait, the oldest are dropped
-   * beyond that; closing waits for them for ten seconds.
-   */
+  /** Gets the result of every build, after it is in the database: a `notifier` with nothing but `buildFinished`. */
   readonly onResult?: ((result: BuildFinished) => unknown) | undefined;
+  /** Notified besides Hydra's front-end, of builds and steps. */
+  readonly notifier?: Notifier | undefined;
   /**
    * Binary caches that outputs go to besides those of `remoteStoreAddr`; see `binaryCacheOn`. Their names must differ.
    * The runner does not close them.
@@ -70,33 +92,73 @@ export function guardedTraceOrder(
   };
 }
 
-const resultsKept = 10_000;
-const lastResultsMs = 10_000;
+const notificationsKept = 10_000;
+const lastNotificationsMs = 10_000;
 
-/** Gives results to a sink, one after the other. */
-export class ResultFeed {
+/** Notifies one notifier of one thing after the other. */
+export class NotifierFeed {
+  readonly #notifier: Notifier;
+  readonly #logger: Logger;
+  readonly #stream: EventStream<(typeof notifierMethods)[number]>;
   readonly #fed: Promise<void>;
+  #happened = 0;
+  #given = 0;
 
-  constructor(events: EventBus, sink: NonNullable<RunnerSinks["onResult"]>, logger: Logger) {
-    this.#fed = feed(events, sink, logger);
+  constructor(events: EventBus, notifier: Notifier, logger: Logger) {
+    this.#notifier = notifier;
+    this.#logger = logger;
+    const names = notifierMethods.filter((name) => notifier[name] !== undefined);
+    for (const name of names) events.on(name, () => void this.#happened++);
+    this.#stream = events.events({ names, limit: notificationsKept });
+    this.#fed = this.#feed();
   }
 
-  /** Waits for the last results, within reason; call it after the events have ended. */
+  /** Notifications that have not been given yet. */
+  get waiting(): number {
+    return this.#happened - this.#given - this.#stream.dropped;
+  }
+
+  /** Waits for the last notifications, within reason; call it after the events have ended. */
   async close(): Promise<void> {
-    await atMost(this.#fed, lastResultsMs);
+    await atMost(this.#fed, lastNotificationsMs);
+  }
+
+  async #feed(): Promise<void> {
+    for await (const event of this.#stream) {
+      try {
+        await notify(this.#notifier, event);
+      } catch (error) {
+        this.#report(event, error);
+      }
+      this.#given++;
+    }
+  }
+
+  #report(event: BuildStarted | StepFinished | BuildFinished, error: unknown): void {
+    if (event.type === "buildFinished")
+      this.#logger.error("the sink did not take a result", { build: event.build, error });
+    else this.#logger.error("the notifier did not take a notification", { of: event.type, error });
   }
 }
 
-async function feed(
-  events: EventBus,
-  sink: NonNullable<RunnerSinks["onResult"]>,
-  logger: Logger,
-): Promise<void> {
-  for await (const result of events.events({ names: ["buildFinished"], limit: resultsKept })) {
-    try {
-      await sink(result);
-    } catch (error) {
-      logger.error("the sink did not take a result", { build: result.build, error });
-    }
+function notify(notifier: Notifier, event: BuildStarted | StepFinished | BuildFinished): unknown {
+  switch (event.type) {
+    case "buildStarted":
+      return notifier.buildStarted?.(event);
+    case "stepFinished":
+      return notifier.stepFinished?.(event);
+    case "buildFinished":
+      return notifier.buildFinished?.(event);
   }
+}
+
+/** The notifiers that sinks amount to. */
+export function notifiersOf({
+  onResult,
+  notifier,
+}: Pick<RunnerSinks, "onResult" | "notifier">): readonly Notifier[] {
+  return [
+    ...(onResult === undefined ? [] : [{ buildFinished: onResult }]),
+    ...(notifier === undefined ? [] : [notifier]),
+  ];
 }

@@ -200,9 +200,9 @@ export interface StatusSource {
   submitBuild(request: NewBuildRequest): Promise<number>;
   /** Loads one unfinished build and resolves when it is ingested; does nothing for an unknown or finished one. */
   buildOne(id: number): Promise<void>;
-  /** Cancels a build. Throws `StatusError` `not-found`, or `conflict` when it is finished. */
+  /** Cancels a build. Throws `StatusError` `not-found`, or `conflict` when it has another result. */
   cancelBuild(id: number): Promise<void>;
-  /** Moves a build to the front of the queue. Throws `StatusError` as `cancelBuild`. */
+  /** Moves a build to the front of the queue. Throws `StatusError` `not-found`, or `conflict` when it is finished. */
   bumpBuild(id: number): Promise<void>;
   /** `drv` is the base name of a derivation. */
   whyNotRunning(drv: string): Promise<StepExplanation>;

@@ -3,9 +3,9 @@ import { expect, it } from "vitest";
 import { defineQueueRunnerConfig } from "../../lib/config/index.js";
 import { createLogger } from "../../lib/log.js";
 import { parseStorePath } from "../../lib/nix/path/store-path.js";
-import { type BuildFinished, EventBus } from "../../lib/runner/events/index.js";
+import { type BuildFinished, type BuildStarted, EventBus } from "../../lib/runner/events/index.js";
 import { Policies } from "../../lib/runner/policies.js";
-import { ResultFeed } from "../../lib/runner/sinks.js";
+import { NotifierFeed } from "../../lib/runner/sinks.js";
 
 const result = (build: number): BuildFinished => ({
   type: "buildFinished",
@@ -31,14 +31,16 @@ it("gives results one at a time, in order, and goes on after an error", async ()
   const bus = new EventBus(logger);
   const taken: number[] = [];
   let atOnce = 0;
-  const feed = new ResultFeed(
+  const feed = new NotifierFeed(
     bus,
-    async ({ build }) => {
-      expect(++atOnce).toBe(1);
-      await new Promise((resolve) => setImmediate(resolve));
-      atOnce--;
-      if (build === 2) throw new Error("the webhook is down");
-      taken.push(build);
+    {
+      buildFinished: async ({ build }) => {
+        expect(++atOnce).toBe(1);
+        await new Promise((resolve) => setImmediate(resolve));
+        atOnce--;
+        if (build === 2) throw new Error("the webhook is down");
+        taken.push(build);
+      },
     },
     logger,
   );
@@ -49,6 +51,36 @@ it("gives results one at a time, in order, and goes on after an error", async ()
   expect(taken).toEqual([1, 3, 4, 5]);
   expect(lines).toHaveLength(1);
   expect(lines[0]).toMatch(/ERROR.*result.*build=2.*the webhook is down/);
+});
+
+it("notifies an own notifier of what it has methods for, in order", async () => {
+  const { lines, logger } = setup();
+  const bus = new EventBus(logger);
+  class Journal {
+    readonly told: string[] = [];
+    async buildStarted({ build }: BuildStarted): Promise<void> {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.told.push(`started ${build}`);
+      if (build === 3) throw new Error("full");
+    }
+    buildFinished({ build }: BuildFinished): void {
+      this.told.push(`finished ${build}`);
+    }
+  }
+  const notifier = new Journal();
+  const feed = new NotifierFeed(bus, notifier, logger);
+  for (const build of [2, 3]) {
+    const { project, jobset, job, drv, queuedAt } = result(build);
+    bus.emit({ type: "buildStarted", at: 1, build, project, jobset, job, drv, queuedAt });
+    bus.emit(result(build));
+  }
+  await Promise.resolve();
+  expect(feed.waiting).toBe(4);
+  bus.close();
+  await feed.close();
+  expect(feed.waiting).toBe(0);
+  expect(notifier.told).toEqual(["started 2", "finished 2", "started 3", "finished 3"]);
+  expect(lines).toEqual([expect.stringMatching(/ERROR.*notification.*of=buildStarted.*full/)]);
 });
 
 it("uses own rules in place of named ones until they fail", () => {

@@ -11,7 +11,7 @@ import {
   type RunnerListener,
   type Unsubscribe,
 } from "../../runner/events/index.js";
-import { ResultFeed } from "../../runner/sinks.js";
+import { NotifierFeed, notifiersOf } from "../../runner/sinks.js";
 import { type KnownDerivation, makeDerivations } from "../simulated/derivations.js";
 import { MemoryJournal } from "../simulated/memory-journal.js";
 import { SeededRandom } from "../simulated/seeded-random.js";
@@ -53,7 +53,7 @@ export class SimulatedFarm implements AsyncDisposable {
   readonly #store: SimulatedStore;
   readonly #bus: EventBus;
   readonly #uploads = new MemoryJournal();
-  readonly #results: ResultFeed | undefined;
+  readonly #notifiers: readonly NotifierFeed[];
   readonly #machines = new Map<string, FarmMachine>();
   #joined = 0;
   #runner: FarmRunner | undefined;
@@ -61,13 +61,12 @@ export class SimulatedFarm implements AsyncDisposable {
   /** Calls of `after` whose time has not come. */
   #planned = 0;
   /** Results that were not yet given to the sink. */
-  #undelivered = 0;
   #failure: Error | undefined;
   #closed = false;
 
   /** @throws SimulationError `bad-farm` for packages and machines that cannot be; `ConfigError` for settings that cannot */
   constructor(options: SimulatedFarmOptions) {
-    const { seed = 1, packages, startAt = 1_700_000_000_000, machines = [], onResult } = options;
+    const { seed = 1, packages, startAt = 1_700_000_000_000, machines = [] } = options;
     const logger = options.logger ?? silentLogger;
     this.#options = options;
     checkCaches(options.caches ?? []);
@@ -87,17 +86,7 @@ export class SimulatedFarm implements AsyncDisposable {
     for (const name of runnerEventNames) {
       this.#bus.on(name, (event: RunnerEvent) => void events.push(event));
     }
-    if (onResult !== undefined) {
-      this.#bus.on("buildFinished", () => void this.#undelivered++);
-      const deliver: typeof onResult = async (result) => {
-        try {
-          await onResult(result);
-        } finally {
-          this.#undelivered--;
-        }
-      };
-      this.#results = new ResultFeed(this.#bus, deliver, logger);
-    }
+    this.#notifiers = notifiersOf(options).map((one) => new NotifierFeed(this.#bus, one, logger));
     this.#time.after(0, () => this.#startRunner());
     for (const machine of machines) this.join(machine);
   }
@@ -246,11 +235,11 @@ export class SimulatedFarm implements AsyncDisposable {
       this.#runner = undefined;
       for (const machine of this.#machines.values()) machine.leave();
       this.#bus.close();
-      const results = { over: this.#results === undefined };
-      void this.#results?.close().finally(() => {
-        results.over = true;
+      const notifications = { over: false };
+      void Promise.all(this.#notifiers.map((one) => one.close())).finally(() => {
+        notifications.over = true;
       });
-      while (!results.over) await this.#time.next();
+      while (!notifications.over) await this.#time.next();
       this.#time.dropProcessTimers();
     });
   }
@@ -296,7 +285,7 @@ export class SimulatedFarm implements AsyncDisposable {
   #isAtRest(): boolean {
     return (
       this.#planned === 0 &&
-      this.#undelivered === 0 &&
+      this.#notifiers.every(({ waiting }) => waiting === 0) &&
       this.#runner?.idle === true &&
       this.#database.unfinished().length === 0 &&
       !this.#database.hasBusyRow()

@@ -24,6 +24,7 @@ const optionRules = {
   stepOrder: optional(aFunction),
   onLog: optional(aFunction),
   onResult: optional(aFunction),
+  notifier: optional(anObject),
   seed: optional(aNumber),
   startAt: optional(aNumber),
   logger: optional(aLogger),

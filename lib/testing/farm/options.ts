@@ -74,7 +74,7 @@ export interface SimulatedMachine {
 /** Packages, machines, settings and own code of a simulated farm. */
 export interface SimulatedFarmOptions
   extends RunnerPolicies,
-    Pick<RunnerSinks, "onLog" | "onResult" | "caches"> {
+    Pick<RunnerSinks, "onLog" | "onResult" | "notifier" | "caches"> {
   /** Decides everything that is left to chance: the same seed and the same calls give the same history. Default 1. */
   readonly seed?: number | undefined;
   /** By name. */
