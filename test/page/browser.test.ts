@@ -1,13 +1,14 @@
 /**
  * The live page in a real browser, in front of a simulated farm: what an operator finds by keyboard alone, what updates
- * leave in place, that nothing becomes markup, and that axe-core has no complaint. Keeps screenshots in `.tmp/page`.
+ * leave in place, that nothing becomes markup, and that axe-core has no complaint.
  *
  * Needs Chromium (Debian's package `chromium`); without it the tests are left out, and one line says so.
- * `HYDRA_PAGE_TESTS=all` shows every view in every state, size and scheme to axe-core; without it a part of them.
+ * `HYDRA_PAGE_TESTS=all` shows every view in every state, size and scheme to axe-core, and keeps screenshots in
+ * `.tmp/page`; without it axe-core sees a part of them.
  */
 import { mkdirSync } from "node:fs";
 import axe from "axe-core";
-import type { Browser, Page } from "playwright-core";
+import type { Browser, BrowserContext, Page, PageScreenshotOptions } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { hasChromium, isThorough, launchChromium } from "../support/chromium.js";
 import { bigLog, longestTaskMs } from "./big-log.js";
@@ -37,10 +38,19 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
   let browser: Browser;
   const open: AsyncDisposable[] = [];
   beforeAll(async () => {
-    mkdirSync(screenshots, { recursive: true });
+    if (isThorough) mkdirSync(screenshots, { recursive: true });
     browser = await launchChromium();
   });
   afterAll(() => browser?.close());
+  // One for each kind of screen, as a context is dear. Each farm has an origin of its own, and so its own storage.
+  const contexts = new Map<string, Promise<BrowserContext>>();
+  function contextOf(width: number, colorScheme: "light" | "dark"): Promise<BrowserContext> {
+    const key = `${width} ${colorScheme}`;
+    const context =
+      contexts.get(key) ?? browser.newContext({ viewport: { width, height: 900 }, colorScheme });
+    contexts.set(key, context);
+    return context;
+  }
   afterEach(async () => {
     for (const one of open.splice(0).reverse()) await one[Symbol.asyncDispose]();
   });
@@ -60,9 +70,9 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
   ): Promise<Visit> {
     const server = await serveFarm(new SimulatedFarm(state));
     open.push(server);
-    const context = await browser.newContext({ viewport: { width: size, height: 900 }, colorScheme });
-    open.push({ [Symbol.asyncDispose]: () => context.close() });
+    const context = await contextOf(size, colorScheme);
     const page = await context.newPage();
+    open.push({ [Symbol.asyncDispose]: () => page.close() });
     page.setDefaultTimeout(60_000);
     const complaints: string[] = [];
     page.on("pageerror", (error) => complaints.push(error.message));
@@ -72,6 +82,11 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
     await page.goto(server.url + path);
     await page.locator("h1").waitFor();
     return { page, server, complaints };
+  }
+
+  /** For those who look at the page; nothing is checked by it. */
+  async function keepPicture(page: Page, name: string, options: PageScreenshotOptions = {}): Promise<void> {
+    if (isThorough) await page.screenshot({ ...options, path: `${screenshots}/${name}.png` });
   }
 
   const focusedText = (page: Page): Promise<string> =>
@@ -137,7 +152,7 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
     const last = page.locator(".log-line").last();
     await page.locator(".log-line", { hasText: "4002" }).waitFor();
     expect(await last.textContent()).toContain("make: *** [all] Error 2");
-    await page.screenshot({ path: `${screenshots}/log-end.png` });
+    await keepPicture(page, "log-end");
   });
 
   it("shows a log as a terminal does, finds in it, and links to its lines", async () => {
@@ -218,7 +233,7 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
     await page.getByText(/No answer since \d\d:\d\d:\d\d, trying again/).waitFor();
     // An answer that was on its way may show it as there once more.
     await page.locator(".page.gone").waitFor();
-    await page.screenshot({ path: `${screenshots}/gone.png` });
+    await keepPicture(page, "gone");
     server.silence(false);
     await page.getByText(/data as of/).waitFor();
     await page.locator(".page:not(.gone)").waitFor();
@@ -369,18 +384,16 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
           ...violations.map((text) => `${name}: ${text}`),
           ...(over > 0 ? [`${name}: ${over} pixels too wide`] : []),
         );
-        await page.screenshot({
-          path: `${screenshots}/${state}-${name.replace(" ", "-")}-${size}-${scheme}.png`,
-        });
+        await keepPicture(page, `${state}-${name.replace(" ", "-")}-${size}-${scheme}`);
       }
       expect(found).toEqual([]);
       expect(complaints).toEqual([]);
-      if (state !== "busy" || scheme !== "light") return;
+      if (!isThorough || state !== "busy" || scheme !== "light") return;
       // The picture of the README: copy it to docs/images/overview.png when the page has changed.
       await page.goto(server.url);
       await page.locator("main h1").waitFor();
       const clip = { x: 0, y: 0, width: size, height: 690 };
-      await page.screenshot({ path: `${screenshots}/overview.png`, clip });
+      await keepPicture(page, "overview", { clip });
     },
   );
 });

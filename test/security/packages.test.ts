@@ -57,8 +57,8 @@ const attacks: Readonly<Record<string, Attack>> = {
     products: 1,
     metrics: 1,
   },
-  "10,000 lines that name one file of 64 MiB": {
-    script: `/bin/busybox dd if=/dev/zero of=$out/big bs=1M count=64
+  "10,000 lines that name one file of 8 MiB": {
+    script: `/bin/busybox dd if=/dev/zero of=$out/big bs=1M count=8
       export out; ${awk('while (n++ < 10001) print "file x " ENVIRON["out"] "/big"')} > $s/hydra-build-products`,
     said: /ignored nix-support\/hydra-build-products, line 10001: more than 10000 products/,
     products: 10_000,
