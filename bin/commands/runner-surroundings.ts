@@ -60,7 +60,7 @@ export async function tlsOptions(flags: QueueRunnerFlags): Promise<ServerTlsOpti
   };
 }
 
-/** Files and connections: of the program itself, and of what it serves at the least. */
+/** Files and connections that the program needs: its own, and a minimum for what it serves. */
 export function openFilesOf({ maxDbConnections, concurrentUploadLimit }: QueueRunnerConfig): number {
   const ownFiles = 64;
   const builders = 32;

@@ -249,7 +249,7 @@ export type MachineLossReason = "removed" | "heartbeat" | "disconnected";
 /** News that nothing has to be done about. */
 export type SchedulerNotice = MachineNotice | PolicyNotice;
 
-/** News of a machine's standing, for the log: nothing has to be done. */
+/** A machine was held or released, for the log: nothing has to be done. */
 export type MachineNotice =
   /** It gets no work until `until`. */
   | {

@@ -27,14 +27,9 @@ export {
   SimulationError,
 } from "./farm/options.js";
 /** What a policy would have done with a trace. */
-export {
-  type JobsetReplay,
-  type MachineReplay,
-  type ReplayPolicy,
-  type ReplayReport,
-  replay,
-  type Waits,
-} from "./replay.js";
+export { type ReplayPolicy, replay } from "./replay.js";
+/** What a replay found. */
+export type { JobsetReplay, MachineReplay, ReplayReport, Waits } from "./replay-report.js";
 /** Chance that is the same for the same seed. */
 export { SeededRandom } from "./simulated/seeded-random.js";
 /** What is wrong with a simulated database. */

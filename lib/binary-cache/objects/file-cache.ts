@@ -171,7 +171,7 @@ export class FileCache implements ObjectStore {
 /** Bytes after which what was written is sent to the disk, while more is being written. */
 const syncEvery = 16 << 20;
 
-/** Spares the end of a long file the wait for all of it to reach the disk. */
+/** Syncs a long file while it is written, so that its end does not wait for all of it to reach the disk. */
 class EarlySync {
   readonly #file: FileHandle;
   #unsynced = 0;

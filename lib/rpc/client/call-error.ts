@@ -6,7 +6,7 @@ import type { ClientConnection } from "./connection.js";
 /** Codes the library makes up when a connection fails under a call. */
 const vague: ReadonlySet<RpcStatus> = new Set<RpcStatus>(["cancelled", "aborted", "internal", "unknown"]);
 
-/** Takes a moment when the connection may be to blame. */
+/** May wait a moment to find out whether the connection is to blame. */
 export async function callError(
   thrown: unknown,
   connection: ClientConnection,

@@ -301,7 +301,7 @@ function isConnection({ fault }: SeenFault): boolean {
   return fault === "connection" || fault === "daemon";
 }
 
-/** What failing builds say may be wrong; where only this machine can build, it is better than none. */
+/** How serious a fault is. Failing builds prove little, and where only this machine can build it is better than none. */
 function severityOf(seen: SeenFault, hasSubstitute: boolean): Severity {
   if (hasSubstitute) return "hold";
   return isConnection(seen) ? "holdBriefly" : "count";

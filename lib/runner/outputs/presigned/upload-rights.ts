@@ -49,7 +49,7 @@ export class UploadRights {
   }
 }
 
-/** All that a signature covers. */
+/** Whether two path infos agree in everything that a signature covers. */
 function isSame(one: ValidPathInfo, other: ValidPathInfo): boolean {
   const references = new Set(one.references);
   return (
