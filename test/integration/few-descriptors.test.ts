@@ -8,6 +8,8 @@ import { usePair } from "../support/pair.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
+const ascending = (a: unknown, b: unknown): number => Number(a) - Number(b);
+
 const pair = usePair(async () => ({
   databaseUrl: await testDatabase(),
   builders: [{ settings: { maxJobs: 8 } }],
@@ -58,8 +60,12 @@ test.each(["runner", "builder"] as const)(
     );
     // Nothing that a build says of itself was lost.
     const succeeded = ids.filter((_, index) => index % 4 !== 3);
-    expect(rows.BuildProducts.map(({ build }) => build).sort()).toEqual([...succeeded].sort());
-    expect(rows.BuildMetrics.map(({ build }) => build).sort()).toEqual([...succeeded].sort());
+    expect(rows.BuildProducts.map(({ build }) => build).sort(ascending)).toEqual(
+      [...succeeded].sort(ascending),
+    );
+    expect(rows.BuildMetrics.map(({ build }) => build).sort(ascending)).toEqual(
+      [...succeeded].sort(ascending),
+    );
     expect(await tables.busySteps()).toEqual([]);
     expect(runner.running && builder.running).toBe(true);
   },
