@@ -20,11 +20,12 @@ export async function openBulkStream(
   channel: BulkChannel,
   method: string,
   scope: CallScope,
-  { timeoutMs }: CallOptions,
+  { timeoutMs, headers }: CallOptions & { readonly headers?: OutgoingHttpHeaders | undefined },
 ): Promise<ClientHttp2Stream> {
   scope.signal.throwIfAborted();
   const opening = channel.connection.request("POST", channel.pathOf(method), {
     ...channel.headers,
+    ...headers,
     ...(timeoutMs === undefined ? {} : { "grpc-timeout": timeoutHeader(timeoutMs) }),
   });
   const stream = await withSignal(opening, scope.signal).catch((error: unknown) => {

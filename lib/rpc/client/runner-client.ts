@@ -1,15 +1,15 @@
 /**
  * The builder's client of a runner: one HTTP/2 connection, opened at the first call.
  *
- * Single-message calls and the tunnel go through the gRPC library, bulk calls through the codec of `../stream`.
+ * gRPC is spoken on bare streams, with the codecs of `../stream`.
  */
 
-import type { CallOptions as LibraryOptions } from "@connectrpc/connect";
+import type { OutgoingHttpHeaders } from "node:http2";
+import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
 import { aLogger, anObject, aText, checkMembers, optional } from "../../argument-checks.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { RpcError, UnprocessedCallError } from "../errors.js";
-import type { AddToStoreHeader } from "../gen/runner/v1/streaming_pb.js";
 import { servicePath } from "../stream/index.js";
 import type * as api from "../types.js";
 import type { BulkChannel } from "./bulk-stream.js";
@@ -19,7 +19,7 @@ import { ClientConnection } from "./connection.js";
 import { download } from "./download.js";
 import { type ClientTlsOptions, parseEndpoint } from "./endpoint.js";
 import { retried } from "./retry.js";
-import type { ServiceClient } from "./service.js";
+import { callError, exchange, unary } from "./unary.js";
 import { upload } from "./upload.js";
 
 /** Where the runner is, and how to talk to it. */
@@ -52,7 +52,15 @@ const maxUnprocessed = 20;
 const mebibyte = 1024 * 1024;
 
 type Service = typeof import("./service.js");
-type LoadedService = Service & { readonly client: ServiceClient };
+
+/** A call of one message each way. */
+interface Call<I extends DescMessage, O extends DescMessage> {
+  readonly method: string;
+  readonly input: I;
+  readonly output: O;
+  readonly message: MessageShape<I>;
+  readonly headers?: OutgoingHttpHeaders;
+}
 
 /** Makes a client; nothing is sent before its first call. @throws UsageError for an endpoint that is none */
 export function connectRunner(options: RunnerClientOptions): RunnerClient {
@@ -69,7 +77,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   readonly #storeDir: StoreDir;
   readonly #connection: ClientConnection;
   readonly #headers: Readonly<Record<string, string>>;
-  #service: Promise<LoadedService> | undefined;
+  #service: Promise<Service> | undefined;
   readonly #bulk: BulkChannel;
   readonly #tunnels = new Set<ClientTunnel>();
 
@@ -114,10 +122,11 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
    * store directories differ
    */
   async checkVersion(check: api.VersionCheck, options?: api.CallOptions): Promise<api.VersionAnswer> {
-    const { client, create, wire } = await this.#load();
-    const request = create(wire.VersionCheckRequestSchema, check);
+    const { create, wire } = await this.#load();
+    const [input, output] = [wire.VersionCheckRequestSchema, wire.VersionCheckResponseSchema];
+    const message = create(input, check);
     const { compatible, serverVersion } = await this.#call(
-      (library) => client.checkVersion(request, library),
+      { method: "CheckVersion", input, output, message },
       options,
     );
     return { compatible, serverVersion };
@@ -128,12 +137,12 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
    * @throws RpcError with the runner's reason when it refuses
    */
   async openTunnel(join: api.BuilderJoin, options: api.CallOptions = {}): Promise<api.BuilderTunnel> {
-    const { callError, client, ClientTunnel, convert } = await this.#load();
+    const { ClientTunnel, convert } = await this.#load();
     const message = convert.joinToWire(join);
-    const headers = new Headers(this.#headers);
-    if (join.running !== undefined) {
-      headers.set(convert.runningBuildsHeader, convert.runningBuildsToHeader(join.running));
-    }
+    const headers =
+      join.running === undefined
+        ? {}
+        : { [convert.runningBuildsHeader]: convert.runningBuildsToHeader(join.running) };
     const tunnel = new ClientTunnel({
       logger: this.#logger,
       errorOf: (thrown) => callError(thrown, this.#connection, scope.signal),
@@ -152,7 +161,9 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     });
     try {
       scope.signal.throwIfAborted();
-      await tunnel.join(client.openTunnel(tunnel.requests(message), { headers, signal: tunnel.signal }));
+      const { signal } = tunnel;
+      const requests = tunnel.requests(message);
+      await tunnel.join(exchange(this.#bulk, { method: "OpenTunnel", headers, requests, signal }));
       joining.end();
       return tunnel;
     } catch (error) {
@@ -164,9 +175,10 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
 
   /** Reports what a running build does. Not retried. @throws RpcError */
   async buildStepUpdate(update: api.StepUpdate, options?: api.CallOptions): Promise<void> {
-    const { client, convert } = await this.#load();
-    const request = convert.stepUpdateToWire(update);
-    await this.#call((library) => client.buildStepUpdate(request, library), options);
+    const { convert, wire } = await this.#load();
+    const [input, output] = [wire.StepUpdateSchema, wire.EmptySchema];
+    const message = convert.stepUpdateToWire(update);
+    await this.#call({ method: "BuildStepUpdate", input, output, message }, options);
   }
 
   /** The closure of the paths in the runner's store, references before referrers. @throws RpcError */
@@ -174,24 +186,26 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     paths: readonly StorePath[],
     options?: api.CallOptions,
   ): Promise<readonly StorePath[]> {
-    const { client, convert, create, StorePathsSchema } = await this.#load();
-    const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
-    const answer = await this.#call((library) => client.fetchRequisites(request, library), options);
+    const { convert, create, StorePathsSchema: input, wire } = await this.#load();
+    const message = create(input, { paths: paths.map(convert.storePathToWire) });
+    const output = wire.RequisitesResponseSchema;
+    const answer = await this.#call({ method: "FetchRequisites", input, output, message }, options);
     return convert.storePathsFromWire(answer.requisites, "requisites");
   }
 
   /** Whether the runner's store has a path, so that it need not be sent. @throws RpcError */
   async hasPath(path: StorePath, options?: api.CallOptions): Promise<boolean> {
-    const { client, convert } = await this.#load();
-    const request = convert.storePathToWire(path);
-    return (await this.#call((library) => client.hasPath(request, library), options)).hasPath;
+    const { convert, StorePathSchema: input, wire } = await this.#load();
+    const message = convert.storePathToWire(path);
+    const output = wire.HasPathResponseSchema;
+    return (await this.#call({ method: "HasPath", input, output, message }, options)).hasPath;
   }
 
   /**
    * Downloads NARs. Resolves with their path infos; leaving `chunks` early cancels the call. @throws RpcError
    */
   async fetchPaths(paths: readonly StorePath[], options?: api.CallOptions): Promise<api.NarStream> {
-    const { convert, create, StorePathsSchema, toBinary, ...service } = await this.#load();
+    const { convert, create, fromBinary, StorePathsSchema, toBinary, wire } = await this.#load();
     const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
     const { head, chunks } = await download(
       this.#bulk,
@@ -199,7 +213,10 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
       toBinary(StorePathsSchema, request),
       options,
     );
-    const { pathInfos } = decodeHeader(service, head);
+    const { pathInfos } = decodedBy(
+      () => fromBinary(wire.AddToStoreHeaderSchema, head),
+      "header of store paths",
+    );
     return {
       infos: pathInfos.map((info, index) => convert.pathInfoFromWire(info, `path_infos[${index}]`)),
       chunks,
@@ -238,12 +255,11 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     request: api.PresignedUrlsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.PresignedNar[]> {
-    const { client, convert } = await this.#load();
+    const { convert, wire } = await this.#load();
+    const [input, output] = [wire.PresignedUrlRequestSchema, wire.PresignedUrlResponseSchema];
     const message = convert.presignedRequestToWire(request);
-    return this.#retried(
-      "RequestPresignedUrl",
-      async (library) => convert.presignedNarsFromWire(await client.requestPresignedUrl(message, library)),
-      options,
+    return convert.presignedNarsFromWire(
+      await this.#retried({ method: "RequestPresignedUrl", input, output, message }, options),
     );
   }
 
@@ -252,13 +268,11 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     request: api.MultipartPartsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.MultipartPart[]> {
-    const { client, convert } = await this.#load();
+    const { convert, wire } = await this.#load();
+    const [input, output] = [wire.MultipartPartsRequestSchema, wire.MultipartPartsResponseSchema];
     const message = convert.partsRequestToWire(request);
-    return this.#retried(
-      "RequestMultipartParts",
-      async (library) => convert.partsFromWire((await client.requestMultipartParts(message, library)).parts),
-      options,
-    );
+    const answer = await this.#retried({ method: "RequestMultipartParts", input, output, message }, options);
+    return convert.partsFromWire(answer.parts);
   }
 
   /** Reports that a NAR is in the cache. Retried. @throws RpcError of the last try */
@@ -266,33 +280,26 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     uploaded: api.PresignedUploadComplete,
     options?: api.CallOptions,
   ): Promise<void> {
-    const { client, convert } = await this.#load();
+    const { convert, wire } = await this.#load();
+    const [input, output] = [wire.PresignedUploadCompleteSchema, wire.EmptySchema];
     const message = convert.uploadCompleteToWire(this.#storeDir, uploaded);
-    await this.#retried(
-      "NotifyPresignedUploadComplete",
-      (library) => client.notifyPresignedUploadComplete(message, library),
-      options,
-    );
+    await this.#retried({ method: "NotifyPresignedUploadComplete", input, output, message }, options);
   }
 
   /** Reports the outcome of a build. Retried. @throws RpcError of the last try */
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
-    const { client, convert } = await this.#load();
+    const { convert, wire } = await this.#load();
+    const [input, output] = [wire.BuildResultInfoSchema, wire.EmptySchema];
     const message = convert.completionToWire(completion);
     const { cause, ignoredLines, resources } = completion;
     const traceparent = convert.traceparentOf(completion.traceparent);
     const headers = {
-      ...this.#headers,
       ...(cause === undefined ? {} : { [convert.failureCauseHeader]: convert.failureCauseToHeader(cause) }),
       ...(resources === undefined ? {} : { [convert.resourcesHeader]: convert.resourcesToHeader(resources) }),
       ...(traceparent === undefined ? {} : { [convert.traceparentHeader]: traceparent }),
       ...(ignoredLines === undefined ? {} : { [convert.ignoredLinesHeader]: String(ignoredLines) }),
     };
-    await this.#retried(
-      "CompleteBuild",
-      (library) => client.completeBuild(message, { ...library, headers }),
-      options,
-    );
+    await this.#retried({ method: "CompleteBuild", input, output, message, headers }, options);
   }
 
   /** Ends the connection at once; what is still running ends with `unavailable`. */
@@ -305,57 +312,47 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     await this.close();
   }
 
-  #load(): Promise<LoadedService> {
-    this.#service ??= import("./service.js").then(
-      (service) => ({ ...service, client: service.createServiceClient(this.#connection) }),
-      (error: unknown) => {
-        this.#service = undefined;
-        throw error;
-      },
-    );
+  #load(): Promise<Service> {
+    this.#service ??= import("./service.js").catch((error: unknown) => {
+      this.#service = undefined;
+      throw error;
+    });
     return this.#service;
   }
 
-  async #call<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions = {}): Promise<T> {
+  /** One message each way. @throws RpcError */
+  async #call<I extends DescMessage, O extends DescMessage>(
+    call: Call<I, O>,
+    options: api.CallOptions = {},
+  ): Promise<MessageShape<O>> {
+    const { fromBinary, toBinary } = await this.#load();
+    const { method, input, output, message, headers } = call;
+    const request = toBinary(input, message);
     for (let unprocessed = 0; ; unprocessed++) {
       try {
-        return await this.#callOnce(run, options);
+        const answer = await unary(this.#bulk, { method, request, headers }, options);
+        return decodedBy(() => fromBinary(output, answer), output.typeName);
       } catch (error) {
         if (!(error instanceof UnprocessedCallError) || unprocessed === maxUnprocessed) throw error;
       }
     }
   }
 
-  async #callOnce<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions): Promise<T> {
-    const scope = new CallScope(options);
-    const { timeoutMs } = options;
-    try {
-      scope.signal.throwIfAborted();
-      return await run({
-        headers: this.#headers,
-        signal: scope.signal,
-        ...(timeoutMs === undefined ? {} : { timeoutMs }),
-      });
-    } catch (error) {
-      const { callError } = await this.#load();
-      throw await callError(error, this.#connection, scope.signal);
-    } finally {
-      scope.end();
-    }
-  }
-
-  #retried<T>(
-    method: string,
-    run: (library: LibraryOptions) => Promise<T>,
+  #retried<I extends DescMessage, O extends DescMessage>(
+    call: Call<I, O>,
     options: api.CallOptions | undefined,
-  ): Promise<T> {
-    return retried(() => this.#call(run, options), {
+  ): Promise<MessageShape<O>> {
+    return retried(() => this.#call(call, options), {
       delaysMs: this.#options.retryDelaysMs ?? [3_000, 6_000, 12_000],
       random: this.#options.random ?? Math.random,
       signal: options?.signal,
       worthwhile: () => this.#connection.lost === undefined,
       onRetry: (error, delayMs) =>
-        this.#logger.warn("call is tried again", { method, error, delayMs: Math.round(delayMs) }),
+        this.#logger.warn("call is tried again", {
+          method: call.method,
+          error,
+          delayMs: Math.round(delayMs),
+        }),
     });
   }
 
@@ -380,13 +377,11 @@ function signals(options: api.CallOptions): AbortSignal[] {
   return options.signal === undefined ? [] : [options.signal];
 }
 
-function decodeHeader(
-  { fromBinary, wire }: Pick<Service, "fromBinary" | "wire">,
-  bytes: Uint8Array,
-): AddToStoreHeader {
+/** @throws RpcError `internal` for what does not decode */
+function decodedBy<T>(decode: () => T, what: string): T {
   try {
-    return fromBinary(wire.AddToStoreHeaderSchema, bytes);
+    return decode();
   } catch (cause) {
-    throw new RpcError("internal", "undecodable header of store paths", { cause });
+    throw new RpcError("internal", `undecodable ${what}`, { cause });
   }
 }
