@@ -18,7 +18,7 @@ export { type DecompressOptions, decompress } from "./decompress.js";
 /** What codecs throw. */
 export { CompressionError, type CompressionErrorCode } from "./errors.js";
 /** Streams that use their buffers again. */
-export { isLending, type LendingStream, lendingStream, lentPieces } from "./lending.js";
+export { isLending, type LendingStream, lendingStream, lentPieces, type MayLend } from "./lending.js";
 /** The compression methods, their names, file extensions and levels. */
 export {
   type CompressionMethod,

@@ -7,8 +7,8 @@ export interface LendingStream extends AsyncIterable<Uint8Array> {
   lent(): AsyncIterable<Uint8Array>;
 }
 
-/** Something that may be a `LendingStream`. */
-type MayLend = AsyncIterable<Uint8Array> & Partial<Pick<LendingStream, "lent">>;
+/** A stream of bytes that may be a `LendingStream`. */
+export type MayLend = AsyncIterable<Uint8Array> & Partial<Pick<LendingStream, "lent">>;
 
 /** For readers that are done with a piece when they ask for the next: what `stream` lends, else the stream itself. */
 export function lentPieces(stream: MayLend): AsyncIterable<Uint8Array> {
