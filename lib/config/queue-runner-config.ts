@@ -8,7 +8,7 @@ import { queueRunnerSettings } from "./queue-runner-settings.js";
 import { checkReadable, readTokenFile } from "./read-secret-file.js";
 import { Secret } from "./secret.js";
 import type { ValuesOf } from "./setting.js";
-import { isStoreAddress, keyFiles, printableAddress } from "./store-addresses.js";
+import { isStoreAddress, keyFiles, printableAddress, storeAddressForms } from "./store-addresses.js";
 import { tell } from "./tell.js";
 import type {
   DefineOptions,
@@ -95,7 +95,7 @@ function complete(file: string, values: Values, env: Environment): Completed {
   for (const address of values.remoteStoreAddr) {
     if (usable.includes(address)) continue;
     warnings.push(
-      `${file}: key 'remoteStoreAddr': '${printableAddress(address)}' is ignored; it must begin with s3://, file://, ssh:// or /`,
+      `${file}: key 'remoteStoreAddr': '${printableAddress(address)}' is ignored; it must begin with ${storeAddressForms}`,
     );
   }
   if (values.usePresignedUploads && !(usable[0] ?? "").startsWith("s3://")) {

@@ -1,6 +1,8 @@
 /** What can be checked about store addresses without opening the stores. */
 
 const knownPrefixes = ["s3://", "file://", "ssh://", "/"] as const;
+/** The beginnings of addresses, for messages. */
+export const storeAddressForms = knownPrefixes.join(", ").replace(/, ([^,]*)$/, " or $1");
 
 /** One of the forms outputs can be copied to. */
 export function isStoreAddress(address: string): boolean {

@@ -15,12 +15,17 @@ import { type FailureStatus, failureStatus } from "../../lib/scheduler/index.js"
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
+/** Where Hydra's numbers are read or written. */
+const rooms = ["database", "runner", "scheduler", "status/answers", "status/api", "testing/simulated"];
+
 /** Written once, then frozen: SQL of the schema itself, and the two modules that give the numbers their names. */
 const homes = [
   "lib/database/migrations/",
   "lib/database/schema/",
   "lib/database/status-numbers.ts",
   "lib/scheduler/types.ts",
+  // Recognizes statements by their text.
+  "lib/testing/simulated/statements.ts",
 ];
 
 const number = String.raw`[(\[]?\s*\d{1,2}\b(?![\w.])`;
@@ -82,7 +87,7 @@ describe("Hydra's numbers", () => {
   });
 
   it("have their names wherever they are compared or assigned", () => {
-    const files = ["database", "runner", "scheduler"].flatMap((room) =>
+    const files = rooms.flatMap((room) =>
       readdirSync(join(root, "lib", room), { recursive: true, withFileTypes: true })
         .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
         .map((entry) => relative(root, join(entry.parentPath, entry.name))),

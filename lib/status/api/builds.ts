@@ -1,5 +1,5 @@
 /** `GET /api/builds/{id}` and `GET /api/steps/{drv}`: what became of it, or what holds it up. */
-import { blockWords, count, explanationWords, resultWords, spanWords } from "../answers/words.js";
+import { blockWords, count, explanationWords, resultWords, spanWords, succeeded } from "../answers/words.js";
 import { StatusError } from "../errors.js";
 import type { StatusSource } from "../types.js";
 import { blockersOf, graphOf, stateOf, type Walk, walk } from "./graph.js";
@@ -102,7 +102,7 @@ function endedWords(build: BuildRecord, error: string | undefined): string {
       ? ""
       : ` after ${spanWords(build.stoppedAt - build.startedAt)}`;
   const from = build.cached ? ", as it was known already" : span;
-  const because = build.status === 0 || error === undefined ? "" : `: ${error.split("\n")[0]}`;
+  const because = build.status === succeeded || error === undefined ? "" : `: ${error.split("\n")[0]}`;
   return `${result}${from}${because}`;
 }
 
@@ -154,7 +154,7 @@ export async function buildAnswer(
     finished: build.finished,
     status: build.status ?? null,
     words: build.finished ? endedWords(build, error) : waitingWords(blockedBy, steps, now),
-    error: build.finished && build.status !== 0 ? (error ?? null) : null,
+    error: build.finished && build.status !== succeeded ? (error ?? null) : null,
     priority: build.priority,
     globalPriority: build.globalPriority,
     queuedAt: build.queuedAt,
@@ -234,7 +234,9 @@ function endedStepWords(status: number, last: ApiTry | undefined): string {
       ? ""
       : ` after ${spanWords(last.stoppedAt - last.startedAt)}`;
   const because =
-    status === 0 || last?.error === null || last === undefined ? "" : `: ${last.error.split("\n")[0]}`;
+    status === succeeded || last?.error === null || last === undefined
+      ? ""
+      : `: ${last.error.split("\n")[0]}`;
   return `${resultWords(status)}${machine}${span}${because}`;
 }
 

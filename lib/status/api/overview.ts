@@ -3,7 +3,7 @@ import { BoundedMap } from "../../async/index.js";
 import type { ReasonCounts, SystemView } from "../../scheduler/index.js";
 import { noReasons } from "../../scheduler/views/views.js";
 import { compareText } from "../answers/encoding.js";
-import { explanationWords, resultWords } from "../answers/words.js";
+import { explanationWords, resultWords, succeeded } from "../answers/words.js";
 import type { MachineReport, RecentBuild, StatusSource } from "../types.js";
 import { runningSteps, type TryNumbers } from "./running.js";
 import type { ApiSource } from "./source.js";
@@ -163,13 +163,13 @@ export class Overview {
 
   async #results(now: number): Promise<ApiResult[]> {
     const isFresh = ({ status, finishedAt }: RecentBuild): boolean =>
-      status !== 0 && now - finishedAt < freshMs;
+      status !== succeeded && now - finishedAt < freshMs;
     const recent = this.#source.recentBuilds();
     const builds = [...recent.filter(isFresh), ...recent.filter((build) => !isFresh(build))].slice(
       0,
       shownRows,
     );
-    const failed = builds.filter(({ status }) => status !== 0).map(({ id }) => id);
+    const failed = builds.filter(({ status }) => status !== succeeded).map(({ id }) => id);
     await this.#learnErrors(failed.filter((id) => !this.#errors.has(id)));
     return builds.map((build) => ({
       build: build.id,
@@ -179,7 +179,7 @@ export class Overview {
       drv: build.drvPath,
       status: build.status,
       result: resultWords(build.status),
-      error: build.status === 0 ? null : firstLine(this.#errors.get(build.id)),
+      error: build.status === succeeded ? null : firstLine(this.#errors.get(build.id)),
       machine: build.machine ?? null,
       cached: build.cached,
       durationMs: build.durationMs,

@@ -1,6 +1,6 @@
 /** What the runner asks the simulated database, answered from its tables. */
 import type { EarlierTries, UnfinishedBuild } from "../../database/index.js";
-import { givenBackMessage, machineLeftMessage } from "../../database/index.js";
+import { givenBackMessage, machineLeftMessage, stepStatus } from "../../database/index.js";
 import type { StepRow, Tables } from "./tables.js";
 
 /** A jobset of the simulated database. */
@@ -86,7 +86,7 @@ function isTry(tables: Tables, row: StepRow): boolean {
   const build = tables.builds.get(row.build);
   const stopTime = row.stopTime ?? -1;
   return (
-    row.status === 3 &&
+    row.status === stepStatus.aborted &&
     row.type === 0 &&
     row.busy === 0 &&
     row.propagatedFrom === undefined &&
@@ -111,10 +111,16 @@ export function followOutputs(
 function link(tables: Tables, drvPath: string, name: string, storeDir: string): string | undefined {
   const rows = [...tables.steps.values()].sort((a, b) => b.build - a.build || b.stepnr - a.stepnr);
   for (const row of rows) {
-    if (row.drvPath !== drvPath || (row.status !== 0 && row.status !== 13)) continue;
+    if (
+      row.drvPath !== drvPath ||
+      (row.status !== stepStatus.succeeded && row.status !== stepStatus.resolved)
+    )
+      continue;
     const resolved = rows.find(
       (other) =>
-        row.status === 13 && other.status === 0 && other.drvPath === `${storeDir}/${row.resolvedDrvPath}`,
+        row.status === stepStatus.resolved &&
+        other.status === stepStatus.succeeded &&
+        other.drvPath === `${storeDir}/${row.resolvedDrvPath}`,
     );
     const path = resolved?.outputs.get(name) ?? row.outputs.get(name);
     if (path !== undefined) return path;

@@ -1,4 +1,4 @@
-import { DatabaseError, type QueueChannel } from "../../database/index.js";
+import { buildStatus, DatabaseError, type QueueChannel } from "../../database/index.js";
 import type { RunnerDatabase } from "../../runner/context.js";
 import type { ProcessLife } from "./process-life.js";
 import {
@@ -109,7 +109,13 @@ export class SimulatedDatabase {
 
   cancel(row: BuildRow): void {
     const now = this.seconds;
-    Object.assign(row, { finished: true, status: 4, cached: false, startTime: now, stopTime: now });
+    Object.assign(row, {
+      finished: true,
+      status: buildStatus.cancelled,
+      cached: false,
+      startTime: now,
+      stopTime: now,
+    });
     this.notify("builds_cancelled");
   }
 
