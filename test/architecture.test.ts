@@ -213,6 +213,8 @@ describe("packages", () => {
     "@aws-sdk/client-s3": "binary-cache",
     "@aws-sdk/s3-request-presigner": "binary-cache",
     "@bufbuild/protobuf": "rpc",
+    "@connectrpc/connect": "rpc",
+    "@connectrpc/connect-node": "rpc",
     "@toondepauw/node-zstd": "compression",
     "drizzle-orm": "database",
     pg: "database",

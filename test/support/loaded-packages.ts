@@ -22,6 +22,7 @@ export function recordLoading(file: string): Readonly<Record<string, string>> {
 const families: readonly (readonly [RegExp, string])[] = [
   [/^@(?:aws-sdk|aws|smithy)\//, "@aws-sdk"],
   [/^(?:pg|pg-.*|postgres-.*|pgpass|split2|xtend)$/, "pg"],
+  [/^(?:@connectrpc|@bufbuild)\//, "@connectrpc"],
   [/^(?:prom-client|bintrees|tdigest|@opentelemetry\/api)$/, "prom-client"],
 ];
 

@@ -32,7 +32,7 @@ export class Answer {
       });
       stream.once("close", () => {
         if (stream.rstCode === constants.NGHTTP2_REFUSED_STREAM) fail(new UnprocessedCallError({ cause }));
-        else void connection.blame().then((lost) => fail(lost ?? errorOfClose(stream.rstCode, cause)));
+        else void connection.blame().then((lost) => fail(lost ?? errorOfReset(stream.rstCode, cause)));
       });
     });
     this.status.catch(() => {});
@@ -68,8 +68,7 @@ function errorOfHttp(status: number): RpcError {
   return new RpcError(names[status] ?? "unknown", `HTTP status ${status} instead of an answer`);
 }
 
-function errorOfClose(code: number | undefined, cause: Error | undefined): RpcError {
-  if (cause instanceof RpcError) return cause;
+function errorOfReset(code: number | undefined, cause: Error | undefined): RpcError {
   const names: Readonly<Record<number, RpcStatus>> = {
     [constants.NGHTTP2_NO_ERROR]: "unknown",
     [constants.NGHTTP2_CANCEL]: "cancelled",

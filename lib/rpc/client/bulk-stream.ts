@@ -20,12 +20,11 @@ export async function openBulkStream(
   channel: BulkChannel,
   method: string,
   scope: CallScope,
-  { timeoutMs, headers }: CallOptions & { readonly headers?: OutgoingHttpHeaders | undefined },
+  { timeoutMs }: CallOptions,
 ): Promise<ClientHttp2Stream> {
   scope.signal.throwIfAborted();
   const opening = channel.connection.request("POST", channel.pathOf(method), {
     ...channel.headers,
-    ...headers,
     ...(timeoutMs === undefined ? {} : { "grpc-timeout": timeoutHeader(timeoutMs) }),
   });
   const stream = await withSignal(opening, scope.signal).catch((error: unknown) => {

@@ -1,21 +1,21 @@
 /** The builder's end of the tunnel. */
 
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import type { Logger } from "../../log.js";
 import { orderFromWire, pingToWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
 import {
+  type BuilderRequest,
   BuilderRequestSchema,
   type JoinMessage,
   type RunnerRequest,
-  RunnerRequestSchema,
 } from "../gen/runner/v1/streaming_pb.js";
 import type { BuilderPing, BuilderTunnel, RunnerOrder } from "../types.js";
 
 /** What a tunnel needs of its client. */
 export interface ClientTunnelOptions {
   readonly logger: Logger;
-  /** Turns what the call throws into what callers see. */
+  /** Turns what the library throws into what callers see. */
   readonly errorOf: (thrown: unknown) => Promise<RpcError>;
   /** A build order that cannot be read: its runner waits for a report on this id. */
   readonly onUnreadableBuild: (buildId: string, error: RpcError) => void;
@@ -31,7 +31,7 @@ export class ClientTunnel implements BuilderTunnel {
   #ping: BuilderPing | undefined;
   #wake: () => void = () => {};
   #tellClosed: (reason: string) => void = () => {};
-  #answers: AsyncIterator<Uint8Array> | undefined;
+  #answers: AsyncIterator<RunnerRequest> | undefined;
   #first: RunnerOrder | undefined;
 
   constructor(options: ClientTunnelOptions) {
@@ -47,21 +47,14 @@ export class ClientTunnel implements BuilderTunnel {
     return this.#ended.signal;
   }
 
-  /** What goes up, encoded: the join at once, then pings until the tunnel is over. */
-  async *requests(join: JoinMessage): AsyncGenerator<Uint8Array, undefined> {
-    yield toBinary(
-      BuilderRequestSchema,
-      create(BuilderRequestSchema, { message: { case: "join", value: join } }),
-    );
+  /** What goes up: the join at once, then pings until the tunnel is over. */
+  async *requests(join: JoinMessage): AsyncGenerator<BuilderRequest, undefined> {
+    yield create(BuilderRequestSchema, { message: { case: "join", value: join } });
     while (!this.signal.aborted) {
       const ping = this.#ping;
       this.#ping = undefined;
       if (ping !== undefined) {
-        const value = pingToWire(ping);
-        yield toBinary(
-          BuilderRequestSchema,
-          create(BuilderRequestSchema, { message: { case: "ping", value } }),
-        );
+        yield create(BuilderRequestSchema, { message: { case: "ping", value: pingToWire(ping) } });
         continue;
       }
       await new Promise<void>((resolve) => {
@@ -72,12 +65,12 @@ export class ClientTunnel implements BuilderTunnel {
   }
 
   /** Resolves when the runner has taken the join. @throws RpcError */
-  async join(answers: AsyncIterable<Uint8Array>): Promise<void> {
+  async join(answers: AsyncIterable<RunnerRequest>): Promise<void> {
     this.#answers = answers[Symbol.asyncIterator]();
     try {
       const answer = await this.#answers.next();
       if (answer.done === true) throw new RpcError("unavailable", "the runner ended the tunnel at once");
-      this.#first = this.#orderOf(decoded(answer.value));
+      this.#first = this.#orderOf(answer.value);
       if (this.#first?.kind !== "joinResponse") {
         throw new RpcError("internal", "the runner did not answer the join");
       }
@@ -112,7 +105,7 @@ export class ClientTunnel implements BuilderTunnel {
       while (!this.signal.aborted) {
         const result = await answers.next();
         if (result.done === true) break;
-        const order = this.#orderOf(decoded(result.value));
+        const order = this.#orderOf(result.value);
         if (order !== undefined) yield order;
       }
       this.#end("the runner ended the tunnel");
@@ -122,7 +115,7 @@ export class ClientTunnel implements BuilderTunnel {
       this.#end(error.message);
       throw error;
     } finally {
-      // A consumer that stops reading has left.
+      // A consumer that stops reading has left; the library would keep the call open.
       this.close();
     }
     return undefined;
@@ -139,14 +132,5 @@ export class ClientTunnel implements BuilderTunnel {
       }
       return undefined;
     }
-  }
-}
-
-/** @throws RpcError `internal` */
-function decoded(bytes: Uint8Array): RunnerRequest {
-  try {
-    return fromBinary(RunnerRequestSchema, bytes);
-  } catch (cause) {
-    throw new RpcError("internal", "undecodable message of the runner", { cause });
   }
 }

@@ -36,7 +36,7 @@ export interface ConnectionOptions {
 
 /** An HTTP/2 connection, opened at the first call, and replaced when it takes no more calls while a tunnel is open. */
 export class ClientConnection {
-  /** Origin of the endpoint. */
+  /** What the gRPC library compares request URLs with. */
   readonly authority: string;
   readonly #options: ConnectionOptions;
   #session: Promise<ClientHttp2Session> | undefined;
@@ -95,6 +95,9 @@ export class ClientConnection {
     });
     return stream;
   }
+
+  /** For the gRPC library, whose own keep-alive asks for it. */
+  notifyResponseByteRead(): void {}
 
   /** Lets nothing finish: what runs ends with `unavailable`. */
   async close(): Promise<void> {

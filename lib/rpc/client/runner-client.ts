@@ -1,15 +1,15 @@
 /**
  * The builder's client of a runner: one HTTP/2 connection, opened at the first call.
  *
- * gRPC is spoken on bare streams, with the codecs of `../stream`.
+ * Single-message calls and the tunnel go through the gRPC library, bulk calls through the codec of `../stream`.
  */
 
-import type { OutgoingHttpHeaders } from "node:http2";
-import type { DescMessage, MessageShape } from "@bufbuild/protobuf";
+import type { CallOptions as LibraryOptions } from "@connectrpc/connect";
 import { aLogger, anObject, aText, checkMembers, optional } from "../../argument-checks.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { RpcError, UnprocessedCallError } from "../errors.js";
+import type { AddToStoreHeader } from "../gen/runner/v1/streaming_pb.js";
 import { servicePath } from "../stream/index.js";
 import type * as api from "../types.js";
 import type { BulkChannel } from "./bulk-stream.js";
@@ -19,7 +19,7 @@ import { ClientConnection } from "./connection.js";
 import { download } from "./download.js";
 import { type ClientTlsOptions, parseEndpoint } from "./endpoint.js";
 import { retried } from "./retry.js";
-import { callError, exchange, unary } from "./unary.js";
+import type { ServiceClient } from "./service.js";
 import { upload } from "./upload.js";
 
 /** Where the runner is, and how to talk to it. */
@@ -52,15 +52,7 @@ const maxUnprocessed = 20;
 const mebibyte = 1024 * 1024;
 
 type Service = typeof import("./service.js");
-
-/** A call of one message each way. */
-interface Call<I extends DescMessage, O extends DescMessage> {
-  readonly method: string;
-  readonly input: I;
-  readonly output: O;
-  readonly message: MessageShape<I>;
-  readonly headers?: OutgoingHttpHeaders;
-}
+type LoadedService = Service & { readonly client: ServiceClient };
 
 /** Makes a client; nothing is sent before its first call. @throws UsageError for an endpoint that is none */
 export function connectRunner(options: RunnerClientOptions): RunnerClient {
@@ -77,7 +69,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   readonly #storeDir: StoreDir;
   readonly #connection: ClientConnection;
   readonly #headers: Readonly<Record<string, string>>;
-  #service: Promise<Service> | undefined;
+  #service: Promise<LoadedService> | undefined;
   readonly #bulk: BulkChannel;
   readonly #tunnels = new Set<ClientTunnel>();
 
@@ -122,11 +114,10 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
    * store directories differ
    */
   async checkVersion(check: api.VersionCheck, options?: api.CallOptions): Promise<api.VersionAnswer> {
-    const { create, wire } = await this.#load();
-    const [input, output] = [wire.VersionCheckRequestSchema, wire.VersionCheckResponseSchema];
-    const message = create(input, check);
+    const { client, create, wire } = await this.#load();
+    const request = create(wire.VersionCheckRequestSchema, check);
     const { compatible, serverVersion } = await this.#call(
-      { method: "CheckVersion", input, output, message },
+      (library) => client.checkVersion(request, library),
       options,
     );
     return { compatible, serverVersion };
@@ -137,12 +128,12 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
    * @throws RpcError with the runner's reason when it refuses
    */
   async openTunnel(join: api.BuilderJoin, options: api.CallOptions = {}): Promise<api.BuilderTunnel> {
-    const { ClientTunnel, convert } = await this.#load();
+    const { callError, client, ClientTunnel, convert } = await this.#load();
     const message = convert.joinToWire(join);
-    const headers =
-      join.running === undefined
-        ? {}
-        : { [convert.runningBuildsHeader]: convert.runningBuildsToHeader(join.running) };
+    const headers = new Headers(this.#headers);
+    if (join.running !== undefined) {
+      headers.set(convert.runningBuildsHeader, convert.runningBuildsToHeader(join.running));
+    }
     const tunnel = new ClientTunnel({
       logger: this.#logger,
       errorOf: (thrown) => callError(thrown, this.#connection, scope.signal),
@@ -161,9 +152,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     });
     try {
       scope.signal.throwIfAborted();
-      const { signal } = tunnel;
-      const requests = tunnel.requests(message);
-      await tunnel.join(exchange(this.#bulk, { method: "OpenTunnel", headers, requests, signal }));
+      await tunnel.join(client.openTunnel(tunnel.requests(message), { headers, signal: tunnel.signal }));
       joining.end();
       return tunnel;
     } catch (error) {
@@ -175,10 +164,9 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
 
   /** Reports what a running build does. Not retried. @throws RpcError */
   async buildStepUpdate(update: api.StepUpdate, options?: api.CallOptions): Promise<void> {
-    const { convert, wire } = await this.#load();
-    const [input, output] = [wire.StepUpdateSchema, wire.EmptySchema];
-    const message = convert.stepUpdateToWire(update);
-    await this.#call({ method: "BuildStepUpdate", input, output, message }, options);
+    const { client, convert } = await this.#load();
+    const request = convert.stepUpdateToWire(update);
+    await this.#call((library) => client.buildStepUpdate(request, library), options);
   }
 
   /** The closure of the paths in the runner's store, references before referrers. @throws RpcError */
@@ -186,26 +174,24 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     paths: readonly StorePath[],
     options?: api.CallOptions,
   ): Promise<readonly StorePath[]> {
-    const { convert, create, StorePathsSchema: input, wire } = await this.#load();
-    const message = create(input, { paths: paths.map(convert.storePathToWire) });
-    const output = wire.RequisitesResponseSchema;
-    const answer = await this.#call({ method: "FetchRequisites", input, output, message }, options);
+    const { client, convert, create, StorePathsSchema } = await this.#load();
+    const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
+    const answer = await this.#call((library) => client.fetchRequisites(request, library), options);
     return convert.storePathsFromWire(answer.requisites, "requisites");
   }
 
   /** Whether the runner's store has a path, so that it need not be sent. @throws RpcError */
   async hasPath(path: StorePath, options?: api.CallOptions): Promise<boolean> {
-    const { convert, StorePathSchema: input, wire } = await this.#load();
-    const message = convert.storePathToWire(path);
-    const output = wire.HasPathResponseSchema;
-    return (await this.#call({ method: "HasPath", input, output, message }, options)).hasPath;
+    const { client, convert } = await this.#load();
+    const request = convert.storePathToWire(path);
+    return (await this.#call((library) => client.hasPath(request, library), options)).hasPath;
   }
 
   /**
    * Downloads NARs. Resolves with their path infos; leaving `chunks` early cancels the call. @throws RpcError
    */
   async fetchPaths(paths: readonly StorePath[], options?: api.CallOptions): Promise<api.NarStream> {
-    const { convert, create, fromBinary, StorePathsSchema, toBinary, wire } = await this.#load();
+    const { convert, create, StorePathsSchema, toBinary, ...service } = await this.#load();
     const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
     const { head, chunks } = await download(
       this.#bulk,
@@ -213,10 +199,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
       toBinary(StorePathsSchema, request),
       options,
     );
-    const { pathInfos } = decodedBy(
-      () => fromBinary(wire.AddToStoreHeaderSchema, head),
-      "header of store paths",
-    );
+    const { pathInfos } = decodeHeader(service, head);
     return {
       infos: pathInfos.map((info, index) => convert.pathInfoFromWire(info, `path_infos[${index}]`)),
       chunks,
@@ -255,11 +238,12 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     request: api.PresignedUrlsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.PresignedNar[]> {
-    const { convert, wire } = await this.#load();
-    const [input, output] = [wire.PresignedUrlRequestSchema, wire.PresignedUrlResponseSchema];
+    const { client, convert } = await this.#load();
     const message = convert.presignedRequestToWire(request);
-    return convert.presignedNarsFromWire(
-      await this.#retried({ method: "RequestPresignedUrl", input, output, message }, options),
+    return this.#retried(
+      "RequestPresignedUrl",
+      async (library) => convert.presignedNarsFromWire(await client.requestPresignedUrl(message, library)),
+      options,
     );
   }
 
@@ -268,11 +252,13 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     request: api.MultipartPartsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.MultipartPart[]> {
-    const { convert, wire } = await this.#load();
-    const [input, output] = [wire.MultipartPartsRequestSchema, wire.MultipartPartsResponseSchema];
+    const { client, convert } = await this.#load();
     const message = convert.partsRequestToWire(request);
-    const answer = await this.#retried({ method: "RequestMultipartParts", input, output, message }, options);
-    return convert.partsFromWire(answer.parts);
+    return this.#retried(
+      "RequestMultipartParts",
+      async (library) => convert.partsFromWire((await client.requestMultipartParts(message, library)).parts),
+      options,
+    );
   }
 
   /** Reports that a NAR is in the cache. Retried. @throws RpcError of the last try */
@@ -280,26 +266,33 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     uploaded: api.PresignedUploadComplete,
     options?: api.CallOptions,
   ): Promise<void> {
-    const { convert, wire } = await this.#load();
-    const [input, output] = [wire.PresignedUploadCompleteSchema, wire.EmptySchema];
+    const { client, convert } = await this.#load();
     const message = convert.uploadCompleteToWire(this.#storeDir, uploaded);
-    await this.#retried({ method: "NotifyPresignedUploadComplete", input, output, message }, options);
+    await this.#retried(
+      "NotifyPresignedUploadComplete",
+      (library) => client.notifyPresignedUploadComplete(message, library),
+      options,
+    );
   }
 
   /** Reports the outcome of a build. Retried. @throws RpcError of the last try */
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
-    const { convert, wire } = await this.#load();
-    const [input, output] = [wire.BuildResultInfoSchema, wire.EmptySchema];
+    const { client, convert } = await this.#load();
     const message = convert.completionToWire(completion);
     const { cause, ignoredLines, resources } = completion;
     const traceparent = convert.traceparentOf(completion.traceparent);
     const headers = {
+      ...this.#headers,
       ...(cause === undefined ? {} : { [convert.failureCauseHeader]: convert.failureCauseToHeader(cause) }),
       ...(resources === undefined ? {} : { [convert.resourcesHeader]: convert.resourcesToHeader(resources) }),
       ...(traceparent === undefined ? {} : { [convert.traceparentHeader]: traceparent }),
       ...(ignoredLines === undefined ? {} : { [convert.ignoredLinesHeader]: String(ignoredLines) }),
     };
-    await this.#retried({ method: "CompleteBuild", input, output, message, headers }, options);
+    await this.#retried(
+      "CompleteBuild",
+      (library) => client.completeBuild(message, { ...library, headers }),
+      options,
+    );
   }
 
   /** Ends the connection at once; what is still running ends with `unavailable`. */
@@ -312,47 +305,57 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     await this.close();
   }
 
-  #load(): Promise<Service> {
-    this.#service ??= import("./service.js").catch((error: unknown) => {
-      this.#service = undefined;
-      throw error;
-    });
+  #load(): Promise<LoadedService> {
+    this.#service ??= import("./service.js").then(
+      (service) => ({ ...service, client: service.createServiceClient(this.#connection) }),
+      (error: unknown) => {
+        this.#service = undefined;
+        throw error;
+      },
+    );
     return this.#service;
   }
 
-  /** One message each way. @throws RpcError */
-  async #call<I extends DescMessage, O extends DescMessage>(
-    call: Call<I, O>,
-    options: api.CallOptions = {},
-  ): Promise<MessageShape<O>> {
-    const { fromBinary, toBinary } = await this.#load();
-    const { method, input, output, message, headers } = call;
-    const request = toBinary(input, message);
+  async #call<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions = {}): Promise<T> {
     for (let unprocessed = 0; ; unprocessed++) {
       try {
-        const answer = await unary(this.#bulk, { method, request, headers }, options);
-        return decodedBy(() => fromBinary(output, answer), output.typeName);
+        return await this.#callOnce(run, options);
       } catch (error) {
         if (!(error instanceof UnprocessedCallError) || unprocessed === maxUnprocessed) throw error;
       }
     }
   }
 
-  #retried<I extends DescMessage, O extends DescMessage>(
-    call: Call<I, O>,
+  async #callOnce<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions): Promise<T> {
+    const scope = new CallScope(options);
+    const { timeoutMs } = options;
+    try {
+      scope.signal.throwIfAborted();
+      return await run({
+        headers: this.#headers,
+        signal: scope.signal,
+        ...(timeoutMs === undefined ? {} : { timeoutMs }),
+      });
+    } catch (error) {
+      const { callError } = await this.#load();
+      throw await callError(error, this.#connection, scope.signal);
+    } finally {
+      scope.end();
+    }
+  }
+
+  #retried<T>(
+    method: string,
+    run: (library: LibraryOptions) => Promise<T>,
     options: api.CallOptions | undefined,
-  ): Promise<MessageShape<O>> {
-    return retried(() => this.#call(call, options), {
+  ): Promise<T> {
+    return retried(() => this.#call(run, options), {
       delaysMs: this.#options.retryDelaysMs ?? [3_000, 6_000, 12_000],
       random: this.#options.random ?? Math.random,
       signal: options?.signal,
       worthwhile: () => this.#connection.lost === undefined,
       onRetry: (error, delayMs) =>
-        this.#logger.warn("call is tried again", {
-          method: call.method,
-          error,
-          delayMs: Math.round(delayMs),
-        }),
+        this.#logger.warn("call is tried again", { method, error, delayMs: Math.round(delayMs) }),
     });
   }
 
@@ -377,11 +380,13 @@ function signals(options: api.CallOptions): AbortSignal[] {
   return options.signal === undefined ? [] : [options.signal];
 }
 
-/** @throws RpcError `internal` for what does not decode */
-function decodedBy<T>(decode: () => T, what: string): T {
+function decodeHeader(
+  { fromBinary, wire }: Pick<Service, "fromBinary" | "wire">,
+  bytes: Uint8Array,
+): AddToStoreHeader {
   try {
-    return decode();
+    return fromBinary(wire.AddToStoreHeaderSchema, bytes);
   } catch (cause) {
-    throw new RpcError("internal", `undecodable ${what}`, { cause });
+    throw new RpcError("internal", "undecodable header of store paths", { cause });
   }
 }

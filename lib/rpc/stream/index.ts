@@ -5,7 +5,6 @@
 export { checkRequestEnd } from "./envelope.js";
 export { bulkHead, messageFrame } from "./frame.js";
 export { gathered } from "./gathered.js";
-export { framesOf } from "./incoming.js";
 export { MessageAssembler } from "./message-assembler.js";
 export { readMessages } from "./message-reader.js";
 export {
