@@ -11,6 +11,7 @@ import {
   anObject,
   aStore,
   aText,
+  checkArgument,
   checkMembers,
   checkNoOthers,
   having,
@@ -178,6 +179,7 @@ export class BuilderClient implements AsyncDisposable {
    * costs nothing: the runner takes builders back, or no build is in progress. Else they count the next time (`later`).
    */
   reload(settings: BuilderSettings): "now" | "later" {
+    checkArgument("BuilderClient.reload", "settings", settings, builderSettings);
     this.#settings = settings;
     if (this.#draining || !(this.#link.resumable || (this.#work?.builds.drvs.length ?? 0) === 0))
       return "later";

@@ -6,6 +6,7 @@
  * then hang up, and because what it still has to say cannot be told from the next answer.
  */
 
+import { HydraError, toError, UsageError } from "../../errors.js";
 import type { StoreDir } from "../path/store-path.js";
 import type { ByteStream, CancelOptions, StoreSettings } from "../store/store.js";
 import { abortError, DaemonError } from "./error.js";
@@ -166,12 +167,13 @@ export class DaemonConnection {
   upload<T>(operation: Operation<T>, body: ByteStream, options: RunOptions = {}): Promise<T> {
     requireSupport(operation, this.server.minor);
     return this.exclusively(options.signal, async ({ transport }) => {
+      // First of all: when it throws, nothing may be under way whose failure would have no one to take it.
+      const head = this.#encode([operation]);
       // The daemon may log, fail or succeed while data is still on its way, and stalls when its messages are not read.
       const progress = { answered: false };
       const answer = this.#answer(operation, options.handlers).finally(() => {
         progress.answered = true;
       });
-      const head = this.#encode([operation]);
       const sending = sendFrames(transport, body, () => progress.answered, head).catch((error: unknown) => {
         // Without the end of the body the daemon would wait indefinitely, and with it mistake half for the whole.
         this.#transport.destroy();
@@ -264,7 +266,13 @@ export class DaemonConnection {
 
   #write(writer: WireWriter, operation: Operation<unknown>): void {
     writer.u64(operationCode[operation.name]);
-    operation.write(writer, this.#context);
+    try {
+      operation.write(writer, this.#context);
+    } catch (cause) {
+      if (cause instanceof HydraError) throw cause;
+      const why = toError(cause).message;
+      throw new UsageError(`${operation.name}: an argument is not what it must be: ${why}`, { cause });
+    }
   }
 
   #encode(operations: readonly Operation<unknown>[]): Uint8Array {

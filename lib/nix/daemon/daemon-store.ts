@@ -6,12 +6,20 @@ import {
   anAmount,
   anObject,
   aSignal,
+  aStream,
   aText,
+  checkArgument,
   checkMade,
   checkMembers,
+  hasMembers,
+  manyOf,
+  oneOf,
   optional,
+  someBytes,
+  someTexts,
 } from "../../argument-checks.js";
 import { type Logger, silentLogger } from "../../log.js";
+import { aHash, checkBasicDerivation } from "../argument-rules.js";
 import type { BasicDerivation, Derivation } from "../derivation/derivation.js";
 import { parseDerivation } from "../derivation/parser.js";
 import type { ByteString } from "../path/byte-string.js";
@@ -66,6 +74,8 @@ export interface DaemonStoreOptions {
   readonly pathInfoCacheSize?: number;
   readonly logger?: Logger;
 }
+
+const someTargets = manyOf("a list of targets", hasMembers({ kind: oneOf(["opaque", "built"]) }));
 
 const storeRules = {
   remote: optional(aText),
@@ -153,6 +163,7 @@ export class DaemonStore implements Store {
     paths: readonly StorePath[],
     options: CancelOptions = {},
   ): Promise<Map<StorePath, ValidPathInfo>> {
+    checkArgument("Store.queryPathInfos", "paths", paths, someTexts);
     const infos = await this.#connections.pipeline(
       [...new Set(paths)].map(operations.queryPathInfo),
       options,
@@ -168,6 +179,7 @@ export class DaemonStore implements Store {
     paths: readonly StorePath[],
     options: CancelOptions & { readonly substitute?: boolean } = {},
   ): Promise<Set<StorePath>> {
+    checkArgument("Store.queryValidPaths", "paths", paths, someTexts);
     const valid = new Set<StorePath>();
     for (let at = 0; at < paths.length; at += validityBatch) {
       const batch = paths.slice(at, at + validityBatch);
@@ -230,6 +242,13 @@ export class DaemonStore implements Store {
   }
 
   addToStoreNar(info: ValidPathInfo, nar: ByteStream, options: AddToStoreOptions = {}): Promise<void> {
+    checkMembers("Store.addToStoreNar", info, {
+      path: aText,
+      narHash: aHash,
+      narSize: anAmount,
+      references: someTexts,
+    });
+    checkArgument("Store.addToStoreNar", "nar", nar, aStream);
     const { repair = false, checkSignatures = false } = options;
     const operation = operations.addToStoreNar(info, repair, checkSignatures);
     return this.#connections.upload(operation, exactly(nar, info.narSize), options);
@@ -240,6 +259,8 @@ export class DaemonStore implements Store {
     count: number,
     options: AddToStoreOptions = {},
   ): Promise<void> {
+    checkArgument("Store.addMultipleToStore", "items", items, aStream);
+    checkArgument("Store.addMultipleToStore", "count", count, anAmount);
     const { repair = false, checkSignatures = false } = options;
     return this.#connections.use(
       (connection) =>
@@ -258,6 +279,9 @@ export class DaemonStore implements Store {
     references: readonly StorePath[],
     options: CancelOptions & { readonly repair?: boolean } = {},
   ): Promise<StorePath> {
+    checkArgument("Store.addTextToStore", "name", name, aText);
+    checkArgument("Store.addTextToStore", "contents", contents, someBytes);
+    checkArgument("Store.addTextToStore", "references", references, someTexts);
     const operation = operations.addToStore(name, "text:sha256", references, options.repair ?? false);
     const info = await this.#connections.upload(operation, once(contents), options);
     return info.path;
@@ -269,6 +293,8 @@ export class DaemonStore implements Store {
 
   /** Stores a build's log next to those of the daemon's own builds. Trusted users only. */
   addBuildLog(drvPath: StorePath, log: ByteStream, options: CancelOptions = {}): Promise<void> {
+    checkArgument("Store.addBuildLog", "drvPath", drvPath, aText);
+    checkArgument("Store.addBuildLog", "log", log, aStream);
     return this.#connections.upload(operations.addBuildLog(drvPath), log, options);
   }
 
@@ -283,6 +309,8 @@ export class DaemonStore implements Store {
   }
 
   async addPermRoot(path: StorePath, link: string, options: CancelOptions = {}): Promise<void> {
+    checkArgument("Store.addPermRoot", "path", path, aText);
+    checkArgument("Store.addPermRoot", "link", link, aText);
     // Untrusted users may not ask for it, so for them it is as if the daemon could not.
     if (this.server.minor >= 36 && this.server.trust === "trusted") {
       await this.#connections.run(operations.addPermRoot(path, link), options);
@@ -320,19 +348,24 @@ export class DaemonStore implements Store {
   }
 
   async rootsSession(options: CancelOptions = {}): Promise<RootsSession> {
+    checkMembers("Store.rootsSession", options, { signal: optional(aSignal) });
     const { connection, release } = await this.#connections.dedicate(undefined, options);
     return new DaemonRootsSession(connection, release);
   }
 
   async buildSession(settings: StoreSettings, options: CancelOptions = {}): Promise<BuildSession> {
+    checkArgument("Store.buildSession", "settings", settings, anObject);
     return this.#connections.session(settings, options);
   }
 
   queryRealisation(id: DrvOutputId, options: CancelOptions = {}): Promise<Realisation | undefined> {
+    checkMembers("Store.queryRealisation", id, { outputName: aText });
     return this.#connections.run(operations.queryRealisation(id), options);
   }
 
   registerDrvOutput(id: DrvOutputId, realisation: Realisation, options: CancelOptions = {}): Promise<void> {
+    checkMembers("Store.registerDrvOutput", id, { outputName: aText });
+    checkMembers("Store.registerDrvOutput", realisation, { outPath: aText, signatures: someTexts });
     return this.#connections.run(operations.registerDrvOutput(id, realisation), options);
   }
 
@@ -344,6 +377,7 @@ export class DaemonStore implements Store {
   }
 
   queryMissing(targets: readonly DerivedPath[], options: CancelOptions = {}): Promise<MissingPaths> {
+    checkArgument("Store.queryMissing", "targets", targets, someTargets);
     return this.#connections.run(operations.queryMissing(targets), options);
   }
 
@@ -352,6 +386,8 @@ export class DaemonStore implements Store {
     drv: BasicDerivation,
     options: BuildOptions = {},
   ): Promise<BuildResult> {
+    checkArgument("Store.buildDerivation", "drvPath", drvPath, aText);
+    checkBasicDerivation("Store.buildDerivation", "drv", drv);
     const operation = operations.buildDerivation(drvPath, drv, options.mode);
     return this.#connections.withDedicated(options, options, (connection) =>
       runBuild(connection, operation, options, (result) => options.onResult?.(result)),
@@ -362,6 +398,7 @@ export class DaemonStore implements Store {
     targets: readonly DerivedPath[],
     options: BuildOptions = {},
   ): Promise<{ readonly target: DerivedPath; readonly result: BuildResult }[]> {
+    checkArgument("Store.buildPaths", "targets", targets, someTargets);
     const operation = operations.buildPathsWithResults(targets, options.mode);
     return this.#connections.withDedicated(options, options, async (connection) => {
       const results = await runBuild(connection, operation, options, async (answers) => {

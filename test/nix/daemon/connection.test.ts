@@ -4,9 +4,10 @@ import { describe, expect, it } from "vitest";
 import { matchBuildResults } from "../../../lib/nix/daemon/build.js";
 import { DaemonConnection } from "../../../lib/nix/daemon/connection.js";
 import { clientMagic, serverMagic, stderrCode } from "../../../lib/nix/daemon/protocol/numbers.js";
-import { isValidPath, queryAllValidPaths } from "../../../lib/nix/daemon/protocol/operations.js";
+import { addToStore, isValidPath, queryAllValidPaths } from "../../../lib/nix/daemon/protocol/operations.js";
 import { WireWriter } from "../../../lib/nix/daemon/protocol/writer.js";
 import { streamTransport } from "../../../lib/nix/daemon/transport.js";
+import { once } from "../../../lib/nix/daemon/upload-bodies.js";
 import { defaultStoreDir, parseStorePath } from "../../../lib/nix/path/store-path.js";
 import type { BuildResult } from "../../../lib/nix/store/store.js";
 
@@ -74,6 +75,23 @@ describe("a connection", () => {
     const connection = await opened;
     expect(await connection.run(isValidPath(path))).toBe(true);
     expect(connection.usable).toBe(false);
+  });
+
+  it("refuses an upload that cannot be written, and leaves no failure behind", async () => {
+    const unhandled: unknown[] = [];
+    const note = (error: unknown): void => void unhandled.push(error);
+    process.on("unhandledRejection", note);
+    const { opened } = connect(() => {});
+    const connection = await opened;
+    const operation = addToStore("a", "text:sha256", 5 as never, false);
+    await expect(connection.upload(operation, once(new Uint8Array()))).rejects.toMatchObject({
+      code: "usage",
+      message: expect.stringContaining("addToStore"),
+    });
+    expect(connection.closed).toBe(true);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("unhandledRejection", note);
+    expect(unhandled).toEqual([]);
   });
 
   it("says that it was lost when the daemon hangs up in the middle", async () => {
