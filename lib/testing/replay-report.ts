@@ -29,7 +29,7 @@ export interface MachineReplay {
 
 /** The result of a replay. */
 export interface ReplayReport {
-  /** Milliseconds from the begin of the trace to the end of the last step. */
+  /** Milliseconds from the moment the first build is queued to the end of the last step; 0 without builds. */
   readonly makespanMs: number;
   /** Steps that were carried out. */
   readonly steps: number;

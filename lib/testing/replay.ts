@@ -171,6 +171,8 @@ class Replay {
   readonly #done = new Set<StepId>();
   readonly #waitingBuilds = new Map<StepId, TraceBuild[]>();
   readonly #broken: PolicyNotice[] = [];
+  /** When the first build is queued; the time before tells nothing of the policy. */
+  readonly #begin: number;
   #attempts = 0;
   #ended = 0;
 
@@ -207,6 +209,7 @@ class Replay {
     }
     const arrivals = new Map<number, TraceBuild[]>();
     for (const build of trace.builds) addTo(arrivals, build.queuedMs, build);
+    this.#begin = trace.builds.reduce((first, { queuedMs }) => Math.min(first, queuedMs), Infinity);
     for (const [at, builds] of arrivals) this.#agenda.push(at, { kind: "queued", builds });
   }
 
@@ -217,7 +220,7 @@ class Replay {
       if (value.kind === "queued") this.#queue(value.builds, at);
       else {
         this.#end(value.step, value.attempt, at);
-        makespanMs = at;
+        makespanMs = at - this.#begin;
       }
       for (const assignment of this.#scheduler.assign(at, () => attemptId(`a${this.#attempts++}`))) {
         this.#start(assignment, at);

@@ -107,6 +107,15 @@ describe("a replay", () => {
     ]);
   });
 
+  it("begins with the first build: a trace may begin long before", () => {
+    const day = 86_400_000;
+    const report = replay(
+      trace({ steps: [step("a", 10), step("b", 10)], builds: [build(1, "a", day), build(2, "b", day + 10)] }),
+    );
+    expect(report.makespanMs).toBe(20);
+    expect(report.machines.get("m")).toEqual({ steps: 2, busyMs: 20, use: 1 });
+  });
+
   it("takes a rule of capacity as a queue runner takes it", () => {
     const parts = trace({
       machines: [machine("m", 4)],
