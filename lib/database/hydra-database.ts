@@ -61,6 +61,9 @@ function queries(): Promise<Queries> {
   return import("./queries/index.js");
 }
 
+/** Unfinished builds that are not read in one answer. */
+const longQueue = 1_000;
+
 /** A connection that broke while idle is noticed by its next query; a few fresh ones then suffice. */
 const readTries = 4;
 const idleTimeoutMs = 60_000;
@@ -79,6 +82,8 @@ export class HydraDatabase implements AsyncDisposable {
   readonly #pool: Pool;
   readonly #onRetry: (error: unknown) => void;
   readonly #closed = new AbortController();
+  /** As it was when it was read last. */
+  #queueIsLong = false;
   readonly #onClosed: () => Promise<void>;
   #fence: Fence | undefined;
   #closing: Promise<void> | undefined;
@@ -197,10 +202,18 @@ export class HydraDatabase implements AsyncDisposable {
   }
 
   /** What can change for an unfinished build, of all of them, the most urgent ones first; in many small answers. */
-  unfinishedBuildDigest(): Promise<BuildDigest[]> {
-    return this.transaction(async (transaction) => (await queries()).unfinishedBuildDigest(transaction), {
-      idempotent: true,
-    });
+  async unfinishedBuildDigest(): Promise<BuildDigest[]> {
+    // A transaction is five round trips, which a build that is alone would wait for.
+    const short = this.#queueIsLong
+      ? undefined
+      : await this.#ask((loaded, session) => loaded.shortBuildDigest(session));
+    const builds =
+      short ??
+      (await this.transaction(async (transaction) => (await queries()).unfinishedBuildDigest(transaction), {
+        idempotent: true,
+      }));
+    this.#queueIsLong = builds.length > longQueue;
+    return builds;
   }
 
   /** All jobsets with their scheduling shares. */

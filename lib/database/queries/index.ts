@@ -26,4 +26,4 @@ export { stepDurations } from "./step-durations.js";
 export { stepResources } from "./step-resources.js";
 export { stepState } from "./step-state.js";
 export { submitBuild } from "./submit-build.js";
-export { unfinishedBuildDigest, unfinishedBuilds } from "./unfinished-builds.js";
+export { shortBuildDigest, unfinishedBuildDigest, unfinishedBuilds } from "./unfinished-builds.js";

@@ -72,17 +72,23 @@ export async function unfinishedBuilds(
 /** Rows of one answer: few enough that taking them in does not hold up anything else. */
 const digestPart = 2_000;
 
+const digest = `
+  SELECT id, globalpriority AS "globalPriority", priority, drvpath AS "drvPath"
+    FROM builds WHERE finished = 0 ORDER BY globalpriority DESC, priority DESC, id`;
+
+/** As `unfinishedBuildDigest`, in one statement; undefined when there are too many for that. */
+export async function shortBuildDigest(session: Session): Promise<BuildDigest[] | undefined> {
+  const { rows } = await session.query<BuildDigest>(`${digest} LIMIT ${digestPart + 1}`);
+  return rows.length > digestPart ? undefined : [...rows];
+}
+
 /** The most urgent ones first. */
 export async function unfinishedBuildDigest(transaction: Transaction): Promise<BuildDigest[]> {
-  await transaction.query(
-    `DECLARE digest NO SCROLL CURSOR FOR
-       SELECT id, globalpriority AS "globalPriority", priority, drvpath AS "drvPath"
-         FROM builds WHERE finished = 0 ORDER BY globalpriority DESC, priority DESC, id`,
-  );
-  const digest: BuildDigest[] = [];
+  await transaction.query(`DECLARE digest NO SCROLL CURSOR FOR ${digest}`);
+  const builds: BuildDigest[] = [];
   for (;;) {
     const { rows } = await transaction.query<BuildDigest>(`FETCH ${digestPart} FROM digest`);
-    for (const row of rows) digest.push(row);
-    if (rows.length < digestPart) return digest;
+    for (const row of rows) builds.push(row);
+    if (rows.length < digestPart) return builds;
   }
 }
