@@ -39,7 +39,8 @@ export default defineConfig({
           name: "integration",
           globalSetup,
           include: ["test/integration/**/*.test.ts", "test/security/**/*.test.ts"],
-          setupFiles: ["test/support/warnings.ts", "test/support/end-of-file.ts"],
+          // Beside that of every project.
+          setupFiles: ["test/support/end-of-file.ts"],
           testTimeout: 300_000,
           maxWorkers: 4,
         },

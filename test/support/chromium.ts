@@ -12,6 +12,32 @@ export const hasChromium = program !== undefined;
 /** Everything is done, not only what each run of the tests shows: all views in all states, and figures for the documents. */
 export const isThorough = process.env.HYDRA_PAGE_TESTS === "all";
 
+/** Chromium heeds the last `--disable-features` only, so those that Playwright switches off are here as well. */
+const withoutFeatures = [
+  // Of Playwright.
+  "AvoidUnnecessaryBeforeUnloadCheckSync",
+  "DestroyProfileOnBrowserClose",
+  "HttpsUpgrades",
+  "HttpsFirstBalancedModeAutoEnable",
+  "LensOverlay",
+  "MediaRouter",
+  "PaintHolding",
+  "ThirdPartyStoragePartitioning",
+  "AvoidCorsURLLoaderRestartOnRedirect",
+  "OptimizationHints",
+  "NetworkTimeServiceQuerying",
+  "AimEnabled",
+  "PreconnectToSearch",
+  // The browser's own buttons, which nobody sees, are pages: each window draws them, in a process of its own.
+  "InitialWebUI",
+  "WebUIReloadButton",
+  "WebUIToolbar",
+  "WebUILocationBar",
+  "WebUIOmniboxPopup",
+  "PreloadTopChromeWebUI",
+];
+
 export function launchChromium(): Promise<Browser> {
-  return chromium.launch({ executablePath: program ?? "", args: ["--no-sandbox", "--disable-gpu"] });
+  const args = ["--no-sandbox", "--disable-gpu", `--disable-features=${withoutFeatures.join(",")}`];
+  return chromium.launch({ executablePath: program ?? "", args });
 }
