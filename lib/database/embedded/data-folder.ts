@@ -60,7 +60,7 @@ async function checkVersion(
   if (own === version) return;
   throw new DatabaseError(
     "embedded",
-    `${places.data} belongs to PostgreSQL ${version}, but the programs are of ${own === undefined ? "an unknown version" : `version ${own}`};` +
+    `${places.data} is of PostgreSQL ${version}, the programs are of ${own ?? "an unknown version"};` +
       " dump it with the old programs, or remove it to start with an empty database",
   );
 }
