@@ -5,7 +5,12 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import * as fc from "fast-check";
 import { afterEach, describe, expect, it } from "vitest";
 import { StorePathsSchema } from "../../lib/rpc/gen/nix/store/v1/store_pb.js";
-import { RunnerServer, type RunnerServerOptions, type RunnerServiceHandlers } from "../../lib/rpc/index.js";
+import {
+  connectRunner,
+  RunnerServer,
+  type RunnerServerOptions,
+  type RunnerServiceHandlers,
+} from "../../lib/rpc/index.js";
 import { deadlineOf } from "../../lib/rpc/server/deadline.js";
 import { MessageBudget } from "../../lib/rpc/server/message-budget.js";
 import { MessageBuffer } from "../../lib/rpc/stream/message-buffer.js";
@@ -69,6 +74,64 @@ async function statusOf(stream: http2.ClientHttp2Stream): Promise<unknown> {
 
 const exhausted = "8";
 const outOfRange = "11";
+
+describe("calls at a time", () => {
+  const limitOf = (session: http2.ClientHttp2Session): number | undefined =>
+    session.remoteSettings.maxConcurrentStreams;
+
+  const joinable: Partial<RunnerServiceHandlers> = {
+    hasPath: () => Promise.resolve(true),
+    openTunnel: async ({ machineId }, tunnel) => {
+      tunnel.send({ kind: "joinResponse", machineId, maxConcurrentDownloads: 1 });
+      await tunnel.closed;
+    },
+  };
+
+  /** A connection on which a call was answered. */
+  async function used(port: number): Promise<http2.ClientHttp2Session> {
+    const session = connect(port);
+    const stream = call(session, "HasPath");
+    stream.end(helloMessage);
+    expect(await statusOf(stream)).toBe("0");
+    return session;
+  }
+
+  it("are 32 for a connection, and 256 for sixteen of whoever has a machine that joined", async () => {
+    const port = await serve(joinable);
+    const stranger = await used(port);
+    await expect.poll(() => limitOf(stranger)).toBe(32);
+    const client = connectRunner({ endpoint: `http://127.0.0.1:${port}` });
+    cleanups.push(() => client.close());
+    await client.openTunnel(values.join);
+    const sessions: http2.ClientHttp2Session[] = [];
+    for (let index = 0; index < 18; index++) {
+      const session = await used(port);
+      sessions.push(session);
+      if (index < 16) await expect.poll(() => limitOf(session)).toBe(256);
+    }
+    expect(sessions.map(limitOf)).toEqual([...Array.from({ length: 16 }, () => 256), 32, 32]);
+    // One that leaves makes room for another.
+    sessions[0]?.destroy();
+    const next = sessions[17] ?? stranger;
+    await expect
+      .poll(async () => {
+        const stream = call(next, "HasPath");
+        stream.end(helloMessage);
+        await statusOf(stream);
+        return limitOf(next);
+      })
+      .toBe(256);
+  });
+
+  it("of a builder that has just joined wait for one another, and all are answered", async () => {
+    const port = await serve(joinable);
+    const client = connectRunner({ endpoint: `http://127.0.0.1:${port}` });
+    cleanups.push(() => client.close());
+    await client.openTunnel(values.join);
+    const answers = await Promise.all(Array.from({ length: 400 }, () => client.hasPath(values.hello)));
+    expect(answers.every(Boolean)).toBe(true);
+  });
+});
 
 describe("messages", () => {
   it("that are declared but do not come take no memory", async () => {

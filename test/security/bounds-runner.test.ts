@@ -219,8 +219,9 @@ const manyStreams = fileURLToPath(new URL("many-streams.mjs", import.meta.url));
 test.each([
   // More than a connection may have: it ends with a protocol error.
   [10, 1_000],
-  // As many as a connection may have: they stay open until their peer leaves.
   [10, 256],
+  // As many as a connection may have before its peer has joined: they stay open until their peer leaves.
+  [40, 32],
 ])("%i connections that open %i calls each with one packet, and leave", async (connections, streams) => {
   await using builder = await joinLiar();
   const port = new URL(pair().gatewayUrl).port;

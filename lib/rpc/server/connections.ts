@@ -9,10 +9,20 @@ import type { Http2Session, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Logger } from "../../log.js";
-import type { Principal } from "../principal.js";
+import { type Principal, principalKey } from "../principal.js";
 import type { Peer } from "../types.js";
 import type { MachineRegistry } from "./machine-registry.js";
 import type { Identity } from "./tokens.js";
+
+/**
+ * Calls at a time on one connection. Peers wait with further ones. What packets open is taken in one turn of the event
+ * loop however many connections they come on, so this bounds that turn.
+ */
+export const firstStreams = 32;
+/** The same once a call came for a machine that has joined: a tunnel, and for each build its log, uploads and questions. */
+const wideStreams = 256;
+/** Connections of one principal that may have so many: a proxy may carry the calls of a whole farm. */
+const mostWide = 16;
 
 /** Limits and identity of the connections of a server. */
 export interface ConnectionsOptions {
@@ -39,6 +49,8 @@ interface Connection {
   readonly principal: Principal;
   /** Closes the connection unless a call is accepted before. */
   stranger: NodeJS.Timeout | undefined;
+  /** Whose machine it was widened for. */
+  wideFor: string | undefined;
 }
 
 /** All open connections of a server. */
@@ -46,6 +58,8 @@ export class Connections {
   readonly #options: ConnectionsOptions;
   readonly #open = new Map<Http2Session, Connection>();
   readonly #perAddress = new Map<string, number>();
+  /** Connections with many calls, by principal. */
+  readonly #wide = new Map<string, number>();
   #lastId = 0;
 
   constructor(options: ConnectionsOptions) {
@@ -77,7 +91,8 @@ export class Connections {
     this.#perAddress.set(host, count);
     this.#lastId += 1;
     const address = remoteAddress === undefined ? "unix" : `${host}:${remotePort ?? 0}`;
-    const connection: Connection = { id: this.#lastId, address, principal, stranger: undefined };
+    const id = this.#lastId;
+    const connection: Connection = { id, address, principal, stranger: undefined, wideFor: undefined };
     this.#open.set(session, connection);
     session.setLocalWindowSize(connectionWindow);
     const stop = this.#keepAlive(session, address);
@@ -87,9 +102,8 @@ export class Connections {
       stop();
       clearTimeout(connection.stranger);
       this.#open.delete(session);
-      const left = (this.#perAddress.get(host) ?? 1) - 1;
-      if (left > 0) this.#perAddress.set(host, left);
-      else this.#perAddress.delete(host);
+      if (connection.wideFor !== undefined) countDown(this.#wide, connection.wideFor);
+      countDown(this.#perAddress, host);
     });
   }
 
@@ -112,12 +126,24 @@ export class Connections {
     };
   }
 
-  /** A call on the connection was accepted. */
-  accepted(session: Http2Session | undefined): void {
+  /** A call of the principal was accepted on the connection. */
+  accepted(session: Http2Session | undefined, principal: Principal): void {
     const connection = session && this.#open.get(session);
-    if (connection?.stranger === undefined) return;
+    if (session === undefined || connection === undefined) return;
+    if (connection.wideFor === undefined && this.#options.machines.of(principal).size > 0) {
+      this.#widen(session, connection, principalKey(principal));
+    }
+    if (connection.stranger === undefined) return;
     clearTimeout(connection.stranger);
     connection.stranger = undefined;
+  }
+
+  #widen(session: Http2Session, connection: Connection, key: string): void {
+    const count = this.#wide.get(key) ?? 0;
+    if (count >= mostWide || session.destroyed || session.closed) return;
+    this.#wide.set(key, count + 1);
+    connection.wideFor = key;
+    session.settings({ maxConcurrentStreams: wideStreams });
   }
 
   /** Says good-bye (GOAWAY) and lets running calls finish for `graceMs`. */
@@ -154,6 +180,12 @@ export class Connections {
       clearTimeout(timeout);
     };
   }
+}
+
+function countDown(counts: Map<string, number>, key: string): void {
+  const left = (counts.get(key) ?? 1) - 1;
+  if (left > 0) counts.set(key, left);
+  else counts.delete(key);
 }
 
 /** Undefined when the connection is gone already, or does not show the certificate that it must. */

@@ -85,7 +85,7 @@ export function requestListener(options: RequestListenerOptions): RequestListene
       stream.respond({ ":status": 415 }, { endStream: true });
       return;
     }
-    if (isService) connections.accepted(session);
+    if (isService) connections.accepted(session, peer.principal);
     const serve = isService
       ? serverOf(method)
       : (call: ServerCall): Promise<void> => serveHealth(method, call, healthy);

@@ -24,7 +24,7 @@ import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir } from "../../nix/path/store-path.js";
 import type { RunnerServiceHandlers } from "../types.js";
 import type { RpcCallRecord } from "./call.js";
-import { Connections } from "./connections.js";
+import { Connections, firstStreams } from "./connections.js";
 import { addressOf, type ListenerOptions, listen } from "./listeners.js";
 import { MachineRegistry } from "./machine-registry.js";
 import { MessageBudget } from "./message-budget.js";
@@ -72,11 +72,6 @@ export interface RunnerServerOptions {
   readonly strangerTimeoutMs?: number | undefined;
 }
 
-/**
- * Calls at a time on one connection: a tunnel, and for each build its log, its uploads and its questions. Peers wait with
- * further ones. What one packet can open is taken in one turn of the event loop, so this also bounds that turn.
- */
-const maxStreams = 256;
 /** Megabytes that the HTTP/2 library may hold for a connection: four times its window. */
 const maxSessionMemory = 64;
 /** Bytes of all headers of a call. The running builds of a large builder travel in one. */
@@ -207,7 +202,7 @@ export class RunnerServer {
     const settings: http2.ServerOptions = {
       settings: {
         initialWindowSize: streamWindow,
-        maxConcurrentStreams: maxStreams,
+        maxConcurrentStreams: firstStreams,
         maxHeaderListSize: maxHeaderBytes,
       },
       // Frames of slow calls wait in memory up to the windows; the default of 10 MB would break connections.
