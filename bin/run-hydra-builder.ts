@@ -12,6 +12,7 @@ import { defaultStoreDir, type StorePath } from "../lib/nix/index.js";
 import { errorChain, requireOpenFiles, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
 import {
   checkStoreAddress,
+  checkTemporaryFolder,
   gatewaysOf,
   openFilesOf,
   openLocalStore,
@@ -40,6 +41,7 @@ export async function runHydraBuilder(program: Command): Promise<number> {
   const { logger } = programLog({ filter: "hydra_builder", target: "hydra_builder" });
   const config = await readSettings(program, loadBuilderConfig, logger);
   checkStoreAddress();
+  await checkTemporaryFolder();
   if (flags.checkConfig === true) {
     await gatewaysOf(flags, defaultStoreDir, logger);
     reportValid(flags);

@@ -62,11 +62,14 @@ const shortages: ReadonlySet<string> = new Set([
   "EAGAIN",
   "EIO",
   "EROFS",
+  // Whoever takes the right to write a folder from a program that runs gives it back once this is seen.
+  "EACCES",
+  "EPERM",
 ]);
 
 /**
- * The operating system lacks something that comes back: space, file descriptors, memory, a disk that answers. Looked for
- * along the causes.
+ * The operating system lacks something that comes back: space, file descriptors, memory, a disk that answers, the right
+ * to write a folder. Looked for along the causes.
  */
 export function isShortage(thrown: unknown): boolean {
   return causedBy(thrown, shortages);
@@ -77,6 +80,13 @@ const lacksOfDescriptors: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "EN
 /** Nothing could be opened, whatever it was, which says nothing about that. Looked for along the causes. */
 export function isLackOfDescriptors(thrown: unknown): boolean {
   return causedBy(thrown, lacksOfDescriptors);
+}
+
+const refusals: ReadonlySet<string> = new Set(["EACCES", "EPERM"]);
+
+/** This user may not do it; at a start that is a mistake in the settings. Looked for along the causes. */
+export function isForbidden(thrown: unknown): boolean {
+  return causedBy(thrown, refusals);
 }
 
 const impossibleNames: ReadonlySet<string> = new Set(["ENAMETOOLONG", "EISDIR", "ENOTDIR", "EINVAL"]);

@@ -1,4 +1,5 @@
 /** What the builder's options mean here: the runner's addresses, the local store, files that may be open. */
+import { tmpdir } from "node:os";
 import { type RunnerGateway, runnerGateways } from "../../lib/builder/index.js";
 import type { BuilderConfig } from "../../lib/config/index.js";
 import {
@@ -8,7 +9,7 @@ import {
   parseStoreUri,
   type StoreDir,
 } from "../../lib/nix/index.js";
-import { errorChain, type Logger, UsageError } from "../../lib/process/index.js";
+import { errorChain, type Logger, requireWritableFolder, UsageError } from "../../lib/process/index.js";
 import { type BuilderFlags, defaultGateway } from "./hydra-builder.js";
 
 /** Undefined when the daemon does not answer, which is logged. */
@@ -53,6 +54,15 @@ export function checkStoreAddress(): void {
     parseStoreUri(process.env.NIX_REMOTE);
   } catch (cause) {
     throw new UsageError(`NIX_REMOTE: ${errorChain(cause)}`, { cause });
+  }
+}
+
+/** Logs and uploads pass through files there. @throws UsageError when it cannot be written */
+export async function checkTemporaryFolder(): Promise<void> {
+  try {
+    await requireWritableFolder(tmpdir());
+  } catch (cause) {
+    throw new UsageError(`TMPDIR: ${errorChain(cause)}`, { cause });
   }
 }
 

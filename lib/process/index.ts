@@ -46,3 +46,5 @@ export {
   SystemdNotifier,
   watchdogIntervalMs,
 } from "./systemd-notify.js";
+/** Folders that the program must be able to write. */
+export { requireWritableFolder } from "./writable-folder.js";

@@ -1,18 +1,17 @@
 /**
  * What can be found out about the settings of the queue runner without any connection: addresses, files, programs.
  */
-
-import { stat } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { join } from "node:path";
 import { aFlag, anObject, aText, checkMembers, having, optional } from "../argument-checks.js";
 import { parseCacheUri } from "../binary-cache/index.js";
 import { hasProgram, missingProgram } from "../compression/index.js";
 import { nearestWord } from "../config/spelling.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import { connectionSettings } from "../database/connection-settings.js";
-import { errorChain, isSystemError, UsageError } from "../errors.js";
+import { errorChain, UsageError } from "../errors.js";
 import { Signer } from "../nix/cache/signer.js";
 import { parseStoreUri } from "../nix/daemon/store-uri.js";
+import { requireWritableFolder } from "../process/index.js";
 import { hostOf } from "../status/http/host-names.js";
 
 /** How to check settings. */
@@ -48,9 +47,13 @@ export async function checkQueueRunnerConfig(
   const url = config.dbUrl.reveal();
   const urlKey = env.HYDRA_DATABASE_URL === undefined ? `${file}: key 'dbUrl'` : "HYDRA_DATABASE_URL";
   if (!url.startsWith("embedded:")) await checked(urlKey, () => connectionSettings(url, env));
-  await checked(`${file}: key 'hydraDataDir'`, () => checkFolder(config.hydraDataDir));
+  for (const part of ["", "build-logs", "queue-runner", "queue-runner/uploads"]) {
+    await checked(`${file}: key 'hydraDataDir'`, () =>
+      requireWritableFolder(join(config.hydraDataDir, part)),
+    );
+  }
   const { rootsDir, statusHosts } = config;
-  if (rootsDir !== undefined) await checked(`${file}: key 'rootsDir'`, () => checkFolder(rootsDir));
+  if (rootsDir !== undefined) await checked(`${file}: key 'rootsDir'`, () => requireWritableFolder(rootsDir));
   for (const name of statusHosts ?? []) await checked(`${file}: key 'statusHosts'`, () => checkHost(name));
   await checked("NIX_REMOTE", () => parseStoreUri(env.NIX_REMOTE, env));
   for (const address of config.remoteStoreAddr) {
@@ -77,7 +80,7 @@ async function checkStore(address: string, strict: boolean): Promise<void> {
     return;
   }
   const { settings, unknownParameters, knownParameters } = parseCacheUri(address);
-  if (settings.kind === "file") await checkFolder(settings.place);
+  if (settings.kind === "file") await requireWritableFolder(settings.place);
   const [unknown] = unknownParameters;
   if (strict && unknown !== undefined) {
     const near = nearestWord(unknown, knownParameters);
@@ -96,19 +99,6 @@ async function checkStore(address: string, strict: boolean): Promise<void> {
     throw new UsageError(
       `'${parameter}' of the store ${settings.place} is ${method}, but the program '${program}' is not on PATH; install it or choose another method`,
     );
-  }
-}
-
-/** Whether `path` is a folder or can become one: the nearest part of it that exists is a folder. */
-async function checkFolder(path: string): Promise<void> {
-  for (let part = resolve(path); ; part = dirname(part)) {
-    try {
-      if (!(await stat(part)).isDirectory())
-        throw new UsageError(`'${part}' is not a folder; remove it or name another folder`);
-      return;
-    } catch (error) {
-      if (!isSystemError(error) || (error.code !== "ENOENT" && error.code !== "ENOTDIR")) throw error;
-    }
   }
 }
 

@@ -4,7 +4,7 @@ import { Backoff, sleep } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import { failureKind } from "../database/failure-kinds.js";
 import type { OwnerLock } from "../database/owner-lock.js";
-import { isShortage } from "../errors.js";
+import { isForbidden, isShortage } from "../errors.js";
 import type { Logger } from "../log.js";
 import { ProcessError } from "../process/errors.js";
 import { acquireLockFile, type LockFile } from "../process/lock-file.js";
@@ -64,7 +64,7 @@ export async function ownLockFile({ path, logger, now, signal }: OwnLockFileOpti
       return await acquireLockFile(path);
     } catch (error) {
       const held = error instanceof ProcessError && error.code === "locked" && now() <= deadline;
-      if (!held && !isShortage(error)) throw error;
+      if (!held && (isForbidden(error) || !isShortage(error))) throw error;
       if (!held) logger.warn("the lock file cannot be written; trying again", { path, error });
       await sleep(held ? 200 : 2_000, { signal });
     }

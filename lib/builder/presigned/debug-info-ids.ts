@@ -3,7 +3,7 @@ import type { Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { whenThereIsRoom } from "../../async/index.js";
-import { isSystemError } from "../../errors.js";
+import { isLackOfDescriptors, isSystemError } from "../../errors.js";
 import { findDebugInfo } from "../../nix/nar/debug-info.js";
 import type { NarListing } from "../../nix/nar/listing.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -31,7 +31,10 @@ export async function debugInfoIds(realStoreDir: string, path: StorePath): Promi
 
 /** Empty for what is not a folder, or not there. */
 function entriesOf(directory: string): Promise<Dirent[]> {
-  return whenThereIsRoom(() => readdir(directory, { withFileTypes: true })).catch((error: unknown) => {
+  const entries = whenThereIsRoom(() => readdir(directory, { withFileTypes: true }), {
+    passes: isLackOfDescriptors,
+  });
+  return entries.catch((error: unknown) => {
     if (isSystemError(error) && (error.code === "ENOENT" || error.code === "ENOTDIR")) return [];
     throw error;
   });

@@ -13,7 +13,7 @@ import {
   UploadQueue,
   type UploadRequest,
 } from "../../../binary-cache/index.js";
-import { isShortage } from "../../../errors.js";
+import { isForbidden, isShortage } from "../../../errors.js";
 import type { Logger } from "../../../log.js";
 import type { StorePath } from "../../../nix/path/store-path.js";
 import type { EventEmitter } from "../../events/index.js";
@@ -89,7 +89,7 @@ export class UploadJobs {
           if (this.pendingCount() === 0) this.#problems.keep("upload-failing", []);
         },
       });
-    this.#queue = await this.#whenThereIsRoom(open);
+    this.#queue = await this.#whenThereIsRoom(open, (error) => isShortage(error) && !isForbidden(error));
   }
 
   async close(): Promise<void> {
@@ -152,9 +152,9 @@ export class UploadJobs {
   }
 
   /** A disk that is full is waited for. */
-  #whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
+  #whenThereIsRoom<T>(work: () => Promise<T>, passes: (error: unknown) => boolean = isShortage): Promise<T> {
     return retry(work, {
-      classify: (error) => (isShortage(error) ? "passing" : "final"),
+      classify: (error) => (passes(error) ? "passing" : "final"),
       delayMs: (failures) => backoffDelay(failures, { firstMs: 200, longestMs: 5_000 }),
       signal: this.#closed.signal,
       ref: false,
