@@ -62,7 +62,7 @@ const shortages: ReadonlySet<string> = new Set([
   "EAGAIN",
   "EIO",
   "EROFS",
-  // Whoever takes the right to write a folder from a program that runs gives it back once this is seen.
+  // A running program that loses the right to write a folder usually gets it back once that is seen.
   "EACCES",
   "EPERM",
 ]);

@@ -6,7 +6,7 @@ import { isForbidden, isSystemError, UsageError } from "../errors.js";
 
 /**
  * Makes sure that `path` is a folder, or can become one, in which this process may make files: the nearest part of it
- * that exists decides. A disk that is full, or can only be read now, is no mistake.
+ * that exists decides. A disk that is full, or can only be read now, does not count here.
  *
  * @throws UsageError in one line; system errors for a path that cannot be looked at
  */
