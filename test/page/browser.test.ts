@@ -1,10 +1,9 @@
 /**
  * The live page in a real browser, in front of a simulated farm: what an operator finds by keyboard alone, what updates
- * leave in place, that nothing becomes markup, and that axe-core has no complaint.
+ * leave in place, that nothing becomes markup, and that axe-core has no complaint. Keeps screenshots in `.tmp/page`.
  *
  * Needs Chromium (Debian's package `chromium`); without it the tests are left out, and one line says so.
- * `HYDRA_PAGE_TESTS=all` shows every view in every state, size and scheme to axe-core, and keeps screenshots in
- * `.tmp/page`; without it axe-core sees a part of them.
+ * `HYDRA_PAGE_TESTS=all` shows every view in every state, size and scheme to axe-core; without it a part of them.
  */
 import { mkdirSync } from "node:fs";
 import axe from "axe-core";
@@ -38,7 +37,7 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
   let browser: Browser;
   const open: AsyncDisposable[] = [];
   beforeAll(async () => {
-    if (isThorough) mkdirSync(screenshots, { recursive: true });
+    mkdirSync(screenshots, { recursive: true });
     browser = await launchChromium();
   });
   afterAll(() => browser?.close());
@@ -86,7 +85,7 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
 
   /** For those who look at the page; nothing is checked by it. */
   async function keepPicture(page: Page, name: string, options: PageScreenshotOptions = {}): Promise<void> {
-    if (isThorough) await page.screenshot({ ...options, path: `${screenshots}/${name}.png` });
+    await page.screenshot({ ...options, path: `${screenshots}/${name}.png` });
   }
 
   const focusedText = (page: Page): Promise<string> =>
@@ -388,7 +387,7 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
       }
       expect(found).toEqual([]);
       expect(complaints).toEqual([]);
-      if (!isThorough || state !== "busy" || scheme !== "light") return;
+      if (state !== "busy" || scheme !== "light") return;
       // The picture of the README: copy it to docs/images/overview.png when the page has changed.
       await page.goto(server.url);
       await page.locator("main h1").waitFor();
