@@ -1,10 +1,10 @@
 /** What the page says in words: results of builds, and why a step does not run. */
-import type { buildStatus, stepStatus } from "../../database/status-numbers.js";
+import type { buildStatus } from "../../database/status-numbers.js";
 import type { BlockedMachine, MachineBlock } from "../../scheduler/index.js";
 import type { StepExplanation } from "../types.js";
 
 /** `builds.buildstatus` and `buildsteps.status` of a success. A number of its own, since nothing of the database is loaded here. */
-export const succeeded: typeof buildStatus.succeeded & typeof stepStatus.succeeded = 0;
+export const succeeded: typeof buildStatus.succeeded = 0;
 
 /** Results by `builds.buildstatus`, as Hydra's front-end names them. */
 const results: ReadonlyMap<number, string> = new Map([

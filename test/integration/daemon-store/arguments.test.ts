@@ -1,5 +1,6 @@
 // Every method of a store, called with arguments that are wrong: what it throws is an error of ours, and the store works
 // afterwards. The methods are read from the class, so that a new one is under test.
+import { inspect } from "node:util";
 import { expect, it } from "vitest";
 import { HydraError } from "../../../lib/errors.js";
 import { DaemonStore } from "../../../lib/nix/daemon/daemon-store.js";
@@ -53,7 +54,7 @@ it.each(methods)("%s says what is wrong", async (name) => {
   for (const value of wrong) {
     if (takes[name]?.includes(value)) continue;
     const outcome = await outcomeOf(name, value);
-    expect(outcome, `${String(value)}: ${String(outcome)}`).toBeInstanceOf(HydraError);
+    expect(outcome, `${inspect(value)}: ${String(outcome)}`).toBeInstanceOf(HydraError);
   }
 });
 
