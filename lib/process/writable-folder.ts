@@ -2,6 +2,7 @@
 import { constants } from "node:fs";
 import { access, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
+import { aText, checkArgument } from "../argument-checks.js";
 import { isForbidden, isSystemError, UsageError } from "../errors.js";
 
 /**
@@ -11,6 +12,7 @@ import { isForbidden, isSystemError, UsageError } from "../errors.js";
  * @throws UsageError in one line; system errors for a path that cannot be looked at
  */
 export async function requireWritableFolder(path: string): Promise<void> {
+  checkArgument("requireWritableFolder", "path", path, aText);
   for (let part = resolve(path); ; part = dirname(part)) {
     try {
       if (!(await stat(part)).isDirectory())
