@@ -14,6 +14,8 @@ export { Backoff, type BackoffOptions, backoffDelay } from "./backoff.js";
 export { BoundedMap, type BoundedMapOptions } from "./bounded-map.js";
 /** Work in bursts, a little per turn of the event loop, in rotation between its causes. */
 export { FairTurns } from "./fair-turns.js";
+/** Values that are made at their first use, and made again after a failure. */
+export { MadeOnce } from "./made-once.js";
 /** Maps with a limit on how much happens at once; the first error stops it. */
 export { mapLimited } from "./map-limited.js";
 /** What is added while one batch is under way becomes the next batch. */

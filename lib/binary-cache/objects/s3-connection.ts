@@ -3,7 +3,7 @@
  * the import of this library.
  */
 import type * as Sdk from "@aws-sdk/client-s3";
-import { Silence } from "../../async/index.js";
+import { MadeOnce, Silence } from "../../async/index.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { isAnswer } from "./s3-errors.js";
 
@@ -57,7 +57,7 @@ export class S3Connection {
   readonly #idleMs: number;
   /** Whether the server answers. */
   readonly silence = new Silence(tolerateMs);
-  #opening: Promise<OpenClient> | undefined;
+  readonly #opened = new MadeOnce(() => this.#open());
 
   /**
    * `credentials`: instead of those of the environment and of the profile. `idleMs`: a request on whose connection
@@ -74,7 +74,7 @@ export class S3Connection {
     make: MakeCommand<I, O>,
     signal: AbortSignal | undefined,
   ): Promise<O> {
-    const { sdk, client } = await this.#open();
+    const { sdk, client } = await this.#opened.get();
     const command = make(sdk);
     return this.silence.ask(() => client.send(command, signal === undefined ? {} : { abortSignal: signal }), {
       tolerateMs: toleranceOf(command.input),
@@ -87,34 +87,23 @@ export class S3Connection {
     make: MakeCommand<I, O>,
     expiresIn: number,
   ): Promise<string> {
-    const { sdk, client } = await this.#open();
+    const { sdk, client } = await this.#opened.get();
     const { getSignedUrl } = await import("@aws-sdk/s3-request-presigner");
     return getSignedUrl(client, make(sdk), { expiresIn });
   }
 
   /** Closes idle sockets. */
   close(): void {
-    void this.#opening?.then(
+    void this.#opened.made?.then(
       ({ client }) => client.destroy(),
       () => undefined,
     );
   }
 
-  #open(): Promise<OpenClient> {
-    this.#opening ??= this.#load().catch((error: unknown) => {
-      this.#opening = undefined;
-      throw error;
-    });
-    return this.#opening;
-  }
-
-  #load(): Promise<OpenClient> {
-    return import("@aws-sdk/client-s3").then((sdk) => ({
-      sdk,
-      client: withoutVersionWarning(
-        () => new sdk.S3Client(clientConfig(this.#settings, this.#credentials, this.#idleMs)),
-      ),
-    }));
+  async #open(): Promise<OpenClient> {
+    const sdk = await import("@aws-sdk/client-s3");
+    const config = clientConfig(this.#settings, this.#credentials, this.#idleMs);
+    return { sdk, client: withoutVersionWarning(() => new sdk.S3Client(config)) };
   }
 }
 

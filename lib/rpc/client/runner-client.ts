@@ -6,6 +6,7 @@
 
 import type { CallOptions as LibraryOptions } from "@connectrpc/connect";
 import { aLogger, anObject, aText, checkMembers, optional } from "../../argument-checks.js";
+import { MadeOnce } from "../../async/index.js";
 import { type Logger, silentLogger } from "../../log.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
 import { RpcError, UnprocessedCallError } from "../errors.js";
@@ -69,7 +70,10 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
   readonly #storeDir: StoreDir;
   readonly #connection: ClientConnection;
   readonly #headers: Readonly<Record<string, string>>;
-  #service: Promise<LoadedService> | undefined;
+  readonly #service = new MadeOnce(async (): Promise<LoadedService> => {
+    const service = await import("./service.js");
+    return { ...service, client: service.createServiceClient(this.#connection) };
+  });
   readonly #bulk: BulkChannel;
   readonly #tunnels = new Set<ClientTunnel>();
 
@@ -114,7 +118,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
    * store directories differ
    */
   async checkVersion(check: api.VersionCheck, options?: api.CallOptions): Promise<api.VersionAnswer> {
-    const { client, create, wire } = await this.#load();
+    const { client, create, wire } = await this.#service.get();
     const request = create(wire.VersionCheckRequestSchema, check);
     const { compatible, serverVersion } = await this.#call(
       (library) => client.checkVersion(request, library),
@@ -128,7 +132,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
    * @throws RpcError with the runner's reason when it refuses
    */
   async openTunnel(join: api.BuilderJoin, options: api.CallOptions = {}): Promise<api.BuilderTunnel> {
-    const { callError, client, ClientTunnel, convert } = await this.#load();
+    const { callError, client, ClientTunnel, convert } = await this.#service.get();
     const message = convert.joinToWire(join);
     const headers = new Headers(this.#headers);
     if (join.running !== undefined) {
@@ -164,7 +168,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
 
   /** Reports what a running build does. Not retried. @throws RpcError */
   async buildStepUpdate(update: api.StepUpdate, options?: api.CallOptions): Promise<void> {
-    const { client, convert } = await this.#load();
+    const { client, convert } = await this.#service.get();
     const request = convert.stepUpdateToWire(update);
     await this.#call((library) => client.buildStepUpdate(request, library), options);
   }
@@ -174,7 +178,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     paths: readonly StorePath[],
     options?: api.CallOptions,
   ): Promise<readonly StorePath[]> {
-    const { client, convert, create, StorePathsSchema } = await this.#load();
+    const { client, convert, create, StorePathsSchema } = await this.#service.get();
     const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
     const answer = await this.#call((library) => client.fetchRequisites(request, library), options);
     return convert.storePathsFromWire(answer.requisites, "requisites");
@@ -182,7 +186,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
 
   /** Whether the runner's store has a path, so that it need not be sent. @throws RpcError */
   async hasPath(path: StorePath, options?: api.CallOptions): Promise<boolean> {
-    const { client, convert } = await this.#load();
+    const { client, convert } = await this.#service.get();
     const request = convert.storePathToWire(path);
     return (await this.#call((library) => client.hasPath(request, library), options)).hasPath;
   }
@@ -191,7 +195,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
    * Downloads NARs. Resolves with their path infos; leaving `chunks` early cancels the call. @throws RpcError
    */
   async fetchPaths(paths: readonly StorePath[], options?: api.CallOptions): Promise<api.NarStream> {
-    const { convert, create, StorePathsSchema, toBinary, ...service } = await this.#load();
+    const { convert, create, StorePathsSchema, toBinary, ...service } = await this.#service.get();
     const request = create(StorePathsSchema, { paths: paths.map(convert.storePathToWire) });
     const { head, chunks } = await download(
       this.#bulk,
@@ -212,7 +216,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     chunks: AsyncIterable<Uint8Array>,
     options?: api.CallOptions,
   ): Promise<void> {
-    const { convert, create, toBinary, wire } = await this.#load();
+    const { convert, create, toBinary, wire } = await this.#service.get();
     const head = toBinary(
       wire.LogChunkSchema,
       create(wire.LogChunkSchema, { drv: convert.storePathToWire(drv) }),
@@ -222,7 +226,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
 
   /** Uploads NARs; resolves when all paths are valid in the runner's store. @throws RpcError */
   async buildResult({ infos, chunks }: api.NarStream, options?: api.CallOptions): Promise<void> {
-    const { convert, create, toBinary, wire } = await this.#load();
+    const { convert, create, toBinary, wire } = await this.#service.get();
     const value = create(wire.AddToStoreHeaderSchema, {
       pathInfos: infos.map((info) => convert.pathInfoToWire(this.#storeDir, info)),
     });
@@ -238,7 +242,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     request: api.PresignedUrlsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.PresignedNar[]> {
-    const { client, convert } = await this.#load();
+    const { client, convert } = await this.#service.get();
     const message = convert.presignedRequestToWire(request);
     return this.#retried(
       "RequestPresignedUrl",
@@ -252,7 +256,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     request: api.MultipartPartsRequest,
     options?: api.CallOptions,
   ): Promise<readonly api.MultipartPart[]> {
-    const { client, convert } = await this.#load();
+    const { client, convert } = await this.#service.get();
     const message = convert.partsRequestToWire(request);
     return this.#retried(
       "RequestMultipartParts",
@@ -266,7 +270,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     uploaded: api.PresignedUploadComplete,
     options?: api.CallOptions,
   ): Promise<void> {
-    const { client, convert } = await this.#load();
+    const { client, convert } = await this.#service.get();
     const message = convert.uploadCompleteToWire(this.#storeDir, uploaded);
     await this.#retried(
       "NotifyPresignedUploadComplete",
@@ -277,7 +281,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
 
   /** Reports the outcome of a build. Retried. @throws RpcError of the last try */
   async completeBuild(completion: api.BuildCompletion, options?: api.CallOptions): Promise<void> {
-    const { client, convert } = await this.#load();
+    const { client, convert } = await this.#service.get();
     const message = convert.completionToWire(completion);
     const { cause, ignoredLines, resources } = completion;
     const traceparent = convert.traceparentOf(completion.traceparent);
@@ -305,17 +309,6 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
     await this.close();
   }
 
-  #load(): Promise<LoadedService> {
-    this.#service ??= import("./service.js").then(
-      (service) => ({ ...service, client: service.createServiceClient(this.#connection) }),
-      (error: unknown) => {
-        this.#service = undefined;
-        throw error;
-      },
-    );
-    return this.#service;
-  }
-
   async #call<T>(run: (library: LibraryOptions) => Promise<T>, options: api.CallOptions = {}): Promise<T> {
     for (let unprocessed = 0; ; unprocessed++) {
       try {
@@ -337,7 +330,7 @@ export class RunnerClient implements api.RunnerApi, AsyncDisposable {
         ...(timeoutMs === undefined ? {} : { timeoutMs }),
       });
     } catch (error) {
-      const { callError } = await this.#load();
+      const { callError } = await this.#service.get();
       throw await callError(error, this.#connection, scope.signal);
     } finally {
       scope.end();

@@ -3,7 +3,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { aFunction, aLogger, aText, checkMembers, having, optional } from "../../argument-checks.js";
-
+import { MadeOnce } from "../../async/index.js";
 import { HydraError, toError } from "../../errors.js";
 import { type Logger, silentLogger } from "../../log.js";
 import { StatusError } from "../errors.js";
@@ -17,19 +17,14 @@ import { belowBasePath, headerOf, normalBasePath, type StatusRequest } from "./s
 type Routes = Pick<typeof import("../routes.js"), "findRoute"> &
   Pick<typeof import("../routes/api.js"), "closeStreams">;
 
-let loading: Promise<Routes> | undefined;
-
 /** Loaded by the first request, with all that answers are made of. */
-function routes(): Promise<Routes> {
-  loading ??= Promise.all([import("../routes.js"), import("../routes/api.js")]).then(
-    ([{ findRoute }, { closeStreams }]) => ({ findRoute, closeStreams }),
-    (error: unknown) => {
-      loading = undefined;
-      throw error;
-    },
-  );
-  return loading;
-}
+const routes = new MadeOnce(async (): Promise<Routes> => {
+  const [{ findRoute }, { closeStreams }] = await Promise.all([
+    import("../routes.js"),
+    import("../routes/api.js"),
+  ]);
+  return { findRoute, closeStreams };
+});
 
 /** Read by monitoring, which may know the server by a name that we do not; no secret is in them. */
 const monitoringRoutes: ReadonlySet<string> = new Set(["/metrics", "/health", "/ready"]);
@@ -107,7 +102,10 @@ export class StatusRouter {
   /** Ends streams of events, which would go on as long as their clients want; other requests are still answered. */
   close(): void {
     // None has been opened while the routes are not loaded.
-    void loading?.then(({ closeStreams }) => closeStreams(this.#source));
+    void routes.made?.then(
+      ({ closeStreams }) => closeStreams(this.#source),
+      () => undefined,
+    );
   }
 
   /** Whether a path, as sent, is at or below the base path. */
@@ -118,7 +116,7 @@ export class StatusRouter {
   /** The answer to a request; `url` as sent, with the base path. Never rejects. */
   async answer(sent: StatusRequest): Promise<EncodedReply> {
     const started = performance.now();
-    const { findRoute } = await routes();
+    const { findRoute } = await routes.get();
     const rest = belowBasePath(sent.url, this.#basePath);
     const path = rest?.split("?")[0] ?? "";
     // Links of the page are relative, so its address must end in a slash.

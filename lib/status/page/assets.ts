@@ -1,5 +1,6 @@
 /** The files that the live page loads: made by the build, read at the first request, sent compressed as they lie there. */
 import { readFile } from "node:fs/promises";
+import { MadeOnce } from "../../async/index.js";
 import { isSystemError } from "../../errors.js";
 import { StatusError } from "../errors.js";
 import { accepts, type Reply } from "../http/http-reply.js";
@@ -94,13 +95,9 @@ async function readAssets(): Promise<PageAssets> {
   };
 }
 
-let loaded: Promise<PageAssets> | undefined;
+const loaded = new MadeOnce(readAssets);
 
 /** Read once per process. @throws StatusError `internal` when the page was not built; the next call tries again */
 export function pageAssets(): Promise<PageAssets> {
-  loaded ??= readAssets().catch((error: unknown) => {
-    loaded = undefined;
-    throw error;
-  });
-  return loaded;
+  return loaded.get();
 }
