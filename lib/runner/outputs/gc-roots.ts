@@ -5,7 +5,7 @@
  */
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { backoffDelay, retry, type TaskGroup } from "../../async/index.js";
+import { type TaskGroup, whenThereIsRoom } from "../../async/index.js";
 import { isShortage } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -61,11 +61,9 @@ export class GcRoots {
 
   async #makeLater(path: StorePath): Promise<void> {
     try {
-      await retry(() => this.#make(path), {
-        classify: (error) => (isShortage(error) ? "passing" : "final"),
-        delayMs: (failures) => backoffDelay(failures, { firstMs: 500, longestMs: 10_000 }),
-        budget: { totalMs: patienceMs, doubtfulTries: 1 },
-        ref: false,
+      await whenThereIsRoom(() => this.#make(path), {
+        patienceMs,
+        pause: { firstMs: 500, longestMs: 10_000 },
       });
       this.#logger.info("garbage-collector root created after a retry", { path });
     } catch (error) {

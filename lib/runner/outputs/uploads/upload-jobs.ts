@@ -5,7 +5,7 @@
  * Problems and events of uploads begin here.
  */
 import { join } from "node:path";
-import { backoffDelay, retry } from "../../../async/index.js";
+import { whenThereIsRoom } from "../../../async/index.js";
 import {
   type BinaryCache,
   BinaryCacheError,
@@ -153,11 +153,11 @@ export class UploadJobs {
 
   /** A disk that is full is waited for. */
   #whenThereIsRoom<T>(work: () => Promise<T>, passes: (error: unknown) => boolean = isShortage): Promise<T> {
-    return retry(work, {
-      classify: (error) => (passes(error) ? "passing" : "final"),
-      delayMs: (failures) => backoffDelay(failures, { firstMs: 200, longestMs: 5_000 }),
+    return whenThereIsRoom(work, {
+      passes,
+      patienceMs: Number.POSITIVE_INFINITY,
+      pause: { firstMs: 200, longestMs: 5_000 },
       signal: this.#closed.signal,
-      ref: false,
       onRetry: ({ error, failures }) => {
         if (failures === 1) {
           this.#logger.warn("the upload journal cannot be written; trying again", { error });
