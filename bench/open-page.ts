@@ -4,7 +4,6 @@
  */
 import { get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
-import { pathToFileURL } from "node:url";
 import type { ApiChanged, ApiTopic } from "../lib/status/api/types.js";
 
 /** As the page has it. */
@@ -59,7 +58,6 @@ function watch(root: string): void {
   changed(answers.map(({ topic }) => topic));
 }
 
-const [, script, root] = process.argv;
-if (script !== undefined && root !== undefined && import.meta.url === pathToFileURL(script).href) {
-  watch(`${root}/`);
-}
+const [, , root] = process.argv;
+if (root === undefined) throw new Error("usage: open-page <status URL>");
+watch(`${root}/`);

@@ -35,8 +35,13 @@ async function withPages<T>(pair: Pair, pages: number, work: () => Promise<T>): 
   }
 }
 
-/** Seconds that the builds take: all at once, and one after the other. */
-async function round(pair: Pair, salt: string): Promise<{ readonly many: number; readonly one: number }> {
+/** Seconds that the builds take: all at once, and one by itself. */
+interface Took {
+  readonly many: number;
+  readonly one: number;
+}
+
+async function round(pair: Pair, salt: string): Promise<Took> {
   const drvs = await pair.instantiate(...trivialExpressions(count + alone, salt));
   const seconds = async (some: readonly string[]): Promise<number> => {
     const started = performance.now();
@@ -64,15 +69,15 @@ export const run: Benchmark = async ([rounds = "5", pageCount = "1"]) =>
     const many: number[] = [];
     const one: number[] = [];
     for (let n = 0; n < warmUp + Number(rounds); n++) {
-      const without = (): ReturnType<typeof round> => round(pair, `unwatched${n}`);
-      const open = (): ReturnType<typeof round> => withPages(pair, pages, () => round(pair, `watched${n}`));
+      const bare = (): Promise<Took> => round(pair, `bare${n}`);
+      const watched = (): Promise<Took> => withPages(pair, pages, () => round(pair, `watched${n}`));
       // Which is first changes, so that neither has the warmer machine.
-      const first = n % 2 === 0 ? await without() : await open();
-      const second = n % 2 === 0 ? await open() : await without();
+      const early = n % 2 === 0 ? undefined : await watched();
+      const without = await bare();
+      const withOpen = early ?? (await watched());
       if (n < warmUp) continue;
-      const [bare, watched] = n % 2 === 0 ? [first, second] : [second, first];
-      many.push(watched.many / bare.many);
-      one.push(watched.one / bare.one);
+      many.push(withOpen.many / without.many);
+      one.push(withOpen.one / without.one);
     }
     const idle = await idlePart(pair);
     const watched = await withPages(pair, pages, () => idlePart(pair));

@@ -125,14 +125,11 @@ export function createLogger(options: LoggerOptions): Logger {
     const line = print(all);
     const repeated = (unwritten: number): void => write(print({ ...all, repeated: unwritten }));
     if (folder?.admit(withoutTime(line, options.format), repeated) === false) return;
-    for (const { by, most } of folder === undefined ? [] : kindLimits(level, all)) {
-      const leftOut = (unwritten: number): void => write(print({ ...by, leftOut: unwritten }));
-      const kind = JSON.stringify([level, target, message, by]);
-      const isNamed = "machine" in by && "peer" in by;
-      const admitted = isNamed
-        ? folder?.admitNamed(kind, most, leftOut)
-        : folder?.admitKind(kind, most, leftOut);
-      if (admitted === false) return;
+    if (folder !== undefined) {
+      for (const { by, most, admit } of kindLimits(level, all)) {
+        const leftOut = (unwritten: number): void => write(print({ ...by, leftOut: unwritten }));
+        if (!folder[admit](JSON.stringify([level, target, message, by]), most, leftOut)) return;
+      }
     }
     write(line);
   };
@@ -184,6 +181,8 @@ const mostOfFarm = 200;
 interface KindLimit {
   readonly by: LogFields;
   readonly most: number;
+  /** How the folder counts them: a peer chooses the names of its machines. */
+  readonly admit: "admitKind" | "admitNamed";
 }
 
 /**
@@ -196,14 +195,14 @@ function kindLimits(level: LogLevel, { peer, machine, hostname }: LogFields): re
   if (typeof peer === "string") {
     // Each connection has another port.
     const address = peer.replace(/:\d+$/, "");
-    if (name === undefined) return [{ by: { peer: address }, most: mostOfPeer }];
+    if (name === undefined) return [{ by: { peer: address }, most: mostOfPeer, admit: "admitKind" }];
     return [
-      { by: { machine: name, peer: address }, most: mostOfPeer },
-      { by: { peer: address }, most: mostOfFarm },
+      { by: { machine: name, peer: address }, most: mostOfPeer, admit: "admitNamed" },
+      { by: { peer: address }, most: mostOfFarm, admit: "admitKind" },
     ];
   }
   if (level !== "warn" && level !== "error") return [];
-  return [{ by: name === undefined ? {} : { machine: name }, most: mostOfFarm }];
+  return [{ by: name === undefined ? {} : { machine: name }, most: mostOfFarm, admit: "admitKind" }];
 }
 
 /** What equal lines have in common; both formats begin with a time of fixed length. */

@@ -7,7 +7,6 @@ import {
   aText,
   checkArgument,
   checkMembers,
-  having,
   optional,
 } from "../argument-checks.js";
 import { withSignal } from "../async/index.js";
@@ -20,7 +19,7 @@ import { wrongStore } from "./cache/cache-info.js";
 import { parseCacheUri } from "./cache-uri.js";
 import { BinaryCacheError } from "./errors.js";
 import { FileCache } from "./objects/file-cache.js";
-import type { ObjectStore } from "./objects/object-store.js";
+import { anObjectStore, type ObjectStore } from "./objects/object-store.js";
 import type { S3Credentials } from "./objects/s3-connection.js";
 import { S3Uploader } from "./objects/s3-uploader.js";
 
@@ -43,8 +42,6 @@ const openRules = {
   signal: optional(aSignal),
   now: optional(aFunction),
 };
-
-const ownObjects = having("an ObjectStore", ["head", "get", "put"]);
 
 /**
  * Opens `s3://…` or `file://…`: reads the signing keys, and checks `nix-cache-info` or writes it when it is missing.
@@ -88,7 +85,7 @@ export async function binaryCacheOn(
   parameters = "",
   options: Omit<OpenCacheOptions, "credentials"> = {},
 ): Promise<BinaryCache> {
-  checkArgument("binaryCacheOn", "objects", objects, ownObjects);
+  checkArgument("binaryCacheOn", "objects", objects, anObjectStore);
   checkArgument("binaryCacheOn", "parameters", parameters, aText);
   checkMembers("binaryCacheOn", options, openRules);
   const { storeDir = defaultStoreDir, logger = silentLogger, signal, now } = options;

@@ -1,11 +1,11 @@
 /** Compression by method name. */
 
 import * as zlib from "node:zlib";
-import { aSignal, aStream, checkArgument, checkMembers, oneOf, optional } from "../argument-checks.js";
+import { aSignal, aStream, checkArgument, checkMembers, optional } from "../argument-checks.js";
 import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { type Codec, type InputState, runCodec } from "./codec.js";
-import { type CompressionMethod, clampLevel, compressionMethods } from "./method.js";
+import { aCompressionMethod, type CompressionMethod, clampLevel } from "./method.js";
 import { nativeZstd, transformCodec } from "./zlib-codec.js";
 import { hasZstdPackage, packageZstdFrames } from "./zstd/package.js";
 
@@ -33,7 +33,7 @@ export function compress(
   options: CompressOptions,
 ): AsyncGenerator<Uint8Array> {
   checkArgument("compress", "source", source, aStream);
-  checkMembers("compress", options, { method: oneOf(compressionMethods), signal: optional(aSignal) });
+  checkMembers("compress", options, { method: aCompressionMethod, signal: optional(aSignal) });
   const { method, signal } = options;
   const level = clampLevel(method, options.level);
   const parallel = options.parallel === true;

@@ -1,21 +1,13 @@
 /** Decompression by method name. */
 
 import * as zlib from "node:zlib";
-import {
-  anAmount,
-  aSignal,
-  aStream,
-  checkArgument,
-  checkMembers,
-  oneOf,
-  optional,
-} from "../argument-checks.js";
+import { anAmount, aSignal, aStream, checkArgument, checkMembers, optional } from "../argument-checks.js";
 import { bounded } from "./bounded.js";
 import { childCodec } from "./child-codec.js";
 import { runCodec } from "./codec.js";
 import { passThrough } from "./compress.js";
 import { CompressionError } from "./errors.js";
-import { type CompressionMethod, compressionMethods } from "./method.js";
+import { aCompressionMethod, type CompressionMethod } from "./method.js";
 import { transformCodec } from "./zlib-codec.js";
 import { decodeZstdFrame } from "./zstd/decode.js";
 
@@ -43,7 +35,7 @@ export function decompress(
 ): AsyncGenerator<Uint8Array> {
   checkArgument("decompress", "source", source, aStream);
   checkMembers("decompress", options, {
-    method: oneOf(compressionMethods),
+    method: aCompressionMethod,
     maxOutput: anAmount,
     signal: optional(aSignal),
   });

@@ -1,5 +1,5 @@
 /** Names of the compression methods, as narinfos and Content-Encoding headers write them. */
-import { aText, checkArgument, oneOf } from "../argument-checks.js";
+import { type ArgumentRule, aText, checkArgument, oneOf } from "../argument-checks.js";
 
 /** All methods; the order means nothing. `gzip` is for reading caches of others: Nix does not write it. */
 export const compressionMethods = ["none", "xz", "zstd", "br", "bzip2", "gzip"] as const;
@@ -33,7 +33,8 @@ export interface LevelRange {
   readonly usual: number;
 }
 
-const aMethod = oneOf(compressionMethods);
+/** The name of a method, as an argument. */
+export const aCompressionMethod: ArgumentRule = oneOf(compressionMethods);
 
 /** Whether `text` is the exact name of a method. */
 export function isCompressionMethod(text: string): text is CompressionMethod {
@@ -51,13 +52,13 @@ export function parseCompressionMethod(text: string): CompressionMethod | undefi
 
 /** What file names end with: `.xz`, or nothing for `none`. */
 export function methodExtension(method: CompressionMethod): string {
-  checkArgument("methodExtension", "method", method, aMethod);
+  checkArgument("methodExtension", "method", method, aCompressionMethod);
   return extensions[method];
 }
 
 /** The levels of a method. */
 export function levelRange(method: CompressionMethod): LevelRange {
-  checkArgument("levelRange", "method", method, aMethod);
+  checkArgument("levelRange", "method", method, aCompressionMethod);
   return levels[method];
 }
 

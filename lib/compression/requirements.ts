@@ -1,13 +1,13 @@
 /** Programs that a method needs on this machine. */
-import { checkArgument, oneOf } from "../argument-checks.js";
+import { checkArgument } from "../argument-checks.js";
 import { hasProgram } from "./child-codec.js";
-import { type CompressionMethod, compressionMethods } from "./method.js";
+import { aCompressionMethod, type CompressionMethod } from "./method.js";
 import { nativeZstd } from "./zlib-codec.js";
 import { hasZstdPackage } from "./zstd/package.js";
 
 /** The program that compressing with a method needs and that is not on PATH; undefined when nothing is missing. */
 export async function missingProgram(method: CompressionMethod): Promise<string | undefined> {
-  checkArgument("missingProgram", "method", method, oneOf(compressionMethods));
+  checkArgument("missingProgram", "method", method, aCompressionMethod);
   switch (method) {
     case "none":
     case "gzip":

@@ -61,7 +61,7 @@ function queries(): Promise<Queries> {
   return import("./queries/index.js");
 }
 
-/** Unfinished builds that are not read in one answer. */
+/** Unfinished builds. Less than what fits into one answer, so that a queue about as long as that is not read twice each time. */
 const longQueue = 1_000;
 
 /** A connection that broke while idle is noticed by its next query; a few fresh ones then suffice. */

@@ -8,7 +8,6 @@ import {
   aLogger,
   anObject,
   aText,
-  checkArgument,
   checkMembers,
   checkNoOthers,
   having,
@@ -25,43 +24,18 @@ import { notifierMethods } from "./sinks.js";
 
 const cacheRule = having("a BinaryCache", ["narInfo", "uploadPath"]);
 
-const functions = [
-  "machineOrder",
-  "machineFree",
-  "stepOrder",
-  "onLog",
-  "onResult",
-  "traceOrder",
-  "now",
-  "random",
-] as const;
-
-const names = {
-  config: true,
-  store: true,
-  rest: true,
-  grpc: true,
-  tls: true,
-  disableQueueMonitor: true,
-  logger: true,
-  logLevels: true,
-  version: true,
-  now: true,
-  random: true,
-  machineOrder: true,
-  machineFree: true,
-  stepOrder: true,
-  onLog: true,
-  onResult: true,
-  notifier: true,
-  caches: true,
-  traceOrder: true,
-} satisfies Record<keyof QueueRunnerOptions, true>;
-
 /** Methods that notifiers have; each is optional. */
 const notifierRules = Object.fromEntries(notifierMethods.map((name) => [name, optional(aFunction)]));
 
 const rules = {
+  machineOrder: optional(aFunction),
+  machineFree: optional(aFunction),
+  stepOrder: optional(aFunction),
+  onLog: optional(aFunction),
+  onResult: optional(aFunction),
+  traceOrder: optional(aFunction),
+  now: optional(aFunction),
+  random: optional(aFunction),
   notifier: optional(anObject),
   disableQueueMonitor: optional(aFlag),
   logLevels: optional(having("LogLevels", ["move"])),
@@ -70,6 +44,17 @@ const rules = {
     manyOf("a list of binary caches: see openBinaryCache() and binaryCacheOn()", cacheRule.accepts),
   ),
 };
+
+/** All options; those that `rules` does not have are checked one by one, in words of their own. */
+const known = {
+  config: true,
+  store: true,
+  rest: true,
+  grpc: true,
+  tls: true,
+  logger: true,
+  ...rules,
+} satisfies Record<keyof QueueRunnerOptions, unknown>;
 
 /** @throws UsageError that names the option */
 export function checkOptions(options: QueueRunnerOptions): void {
@@ -89,14 +74,11 @@ export function checkOptions(options: QueueRunnerOptions): void {
   if (given.logger !== undefined && !aLogger.accepts(given.logger)) {
     throw fault("logger", `must have the methods ${logMethods.join(", ")}; see createLogger()`);
   }
-  for (const name of functions) {
-    checkArgument("QueueRunner", `option '${name}'`, given[name], optional(aFunction));
-  }
   checkMembers("QueueRunner", given, rules);
   if (isObject(given.notifier)) {
     checkMembers("QueueRunner: option 'notifier'", given.notifier, notifierRules);
   }
-  checkNoOthers("QueueRunner", given, names);
+  checkNoOthers("QueueRunner", given, known);
 }
 
 function checkConfig(config: unknown): void {

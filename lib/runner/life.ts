@@ -122,6 +122,7 @@ export class RunnerLife {
     const [{ openRunner }, { RunnerListeners }] = await Promise.all([
       import("./opening.js"),
       import("./listening.js"),
+      import("../compression/index.js").then(({ loadDecoders }) => loadDecoders()),
     ]);
     const logger = this.#logger;
     const config = (): QueueRunnerConfig => this.#config;

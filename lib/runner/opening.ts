@@ -3,7 +3,6 @@
  * watch is started.
  */
 import { join } from "node:path";
-import { loadDecoders } from "../compression/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase } from "../database/hydra-database.js";
 import { Listener } from "../database/listener.js";
@@ -67,7 +66,6 @@ export interface OpeningOptions
 export async function openRunner(options: OpeningOptions): Promise<OpenedRunner> {
   const { store, random = Math.random, logger, now, closing, stopped, problems, state } = options;
   const config = options.config();
-  await loadDecoders();
   const databaseLog = logger.child({}, "database");
   let parts: RunnerParts | undefined;
   const { database, connect } = await prepareHydraDatabase({

@@ -74,9 +74,9 @@ function processAttributes(service: string): Attributes {
   };
 }
 
-/** Undefined when the environment does not ask for traces, or in a way that cannot work, which is logged. */
 const openRules = { env: optional(anObject), logger: aLogger };
 
+/** Undefined when the environment does not ask for traces, or in a way that cannot work, which is logged. */
 async function openExporter(
   service: string,
   { env = process.env, logger }: OpenTracingOptions,

@@ -28,7 +28,7 @@ import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import type { CacheSettings } from "../cache-uri.js";
 import { BinaryCacheError } from "../errors.js";
 import { contentTypes, listingKey, narInfoKey, narKey } from "../layout.js";
-import type { ObjectStore, ReadOptions } from "../objects/object-store.js";
+import { anObjectStore, type ObjectStore, type ReadOptions } from "../objects/object-store.js";
 import type { S3Uploader } from "../objects/s3-uploader.js";
 import type { TrafficReport } from "../objects/traffic.js";
 import { PresignedBucket } from "../presigned/presigned-bucket.js";
@@ -100,7 +100,7 @@ export class BinaryCache {
   constructor(options: BinaryCacheOptions) {
     checkMembers("BinaryCache", options, {
       uri: aText,
-      objects: having("an ObjectStore", ["head", "get", "put"]),
+      objects: anObjectStore,
       settings: anObject,
       storeDir: aText,
       signers: aList,

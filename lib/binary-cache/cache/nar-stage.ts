@@ -5,14 +5,14 @@
  * in parts that is not completed. Its bytes were decoded and hashed on the way, so it is what its key says,
  * whatever its sender wanted; whether the path is to be believed is for the caller of `commit` to decide.
  */
-import { aFunction, anObject, aText, checkMembers, having } from "../../argument-checks.js";
+import { aFunction, anObject, aText, checkMembers } from "../../argument-checks.js";
 import { atMost } from "../../async/index.js";
 import { outputSlice, usualWindow, ZstdFraming } from "../../compression/index.js";
 import type { Hash } from "../../nix/path/hash.js";
 import type { ValidPathInfo } from "../../nix/store/path-info.js";
 import { BinaryCacheError } from "../errors.js";
 import { contentTypes } from "../layout.js";
-import type { ObjectStore } from "../objects/object-store.js";
+import { anObjectStore, type ObjectStore } from "../objects/object-store.js";
 import { FileMeter, NarInspection } from "./nar-inspection.js";
 import { PieceQueue } from "./piece-queue.js";
 
@@ -62,7 +62,7 @@ export class NarStage {
   constructor(options: NarStageOptions) {
     checkMembers("NarStage", options, {
       info: anObject,
-      objects: having("an ObjectStore", ["put"]),
+      objects: anObjectStore,
       key: aText,
       onEnd: aFunction,
     });

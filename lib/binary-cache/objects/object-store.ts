@@ -1,4 +1,5 @@
 /** What a binary cache needs of the place where its objects are. */
+import { type ArgumentRule, having } from "../../argument-checks.js";
 import type { Silence } from "../../async/index.js";
 import type { TrafficCounters } from "./traffic.js";
 
@@ -77,3 +78,6 @@ export interface ObjectStore {
   /** Closes connections; the store cannot be used afterwards. */
   close(): void;
 }
+
+/** An `ObjectStore`, as an argument. */
+export const anObjectStore: ArgumentRule = having("an ObjectStore", ["head", "get", "put"]);

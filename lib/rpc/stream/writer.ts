@@ -6,27 +6,38 @@ function broken(): RpcError {
   return new RpcError("cancelled", "the stream was closed by the peer");
 }
 
+/** Resolves when `begin` calls back without an error. @throws RpcError `cancelled` for one, or when the stream closes before */
+async function beforeClose(
+  stream: Http2Stream,
+  begin: (done: (error?: Error | null) => void) => void,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const done = (error?: Error | null): void => {
+      stream.off("close", onClose);
+      stream.off("aborted", onClose);
+      if (error) reject(broken());
+      else resolve();
+    };
+    const onClose = (): void => done(broken());
+    stream.once("close", onClose);
+    stream.once("aborted", onClose);
+    begin(done);
+  });
+}
+
 /**
- * Resolves when the pieces are with the system, and may be overwritten. Meanwhile the
- * caller's source can make the next ones.
+ * Resolves when the pieces are with the system, and may be overwritten. Meanwhile the caller's source can make the next
+ * ones.
  *
  * @throws RpcError `cancelled` when the stream closes
  */
 export async function writeThrough(stream: Http2Stream, pieces: readonly Uint8Array[]): Promise<void> {
   if (stream.closed || stream.destroyed || stream.writableEnded) throw broken();
-  await new Promise<void>((resolve, reject) => {
-    const onClose = (): void => settle(() => reject(broken()));
-    const settle = (then: () => void): void => {
-      stream.off("close", onClose);
-      stream.off("aborted", onClose);
-      then();
-    };
-    stream.once("close", onClose);
-    stream.once("aborted", onClose);
+  await beforeClose(stream, (done) => {
     stream.cork();
     for (const [index, piece] of pieces.entries()) {
       if (index < pieces.length - 1) stream.write(piece);
-      else stream.write(piece, (error) => settle(error ? () => reject(broken()) : resolve));
+      else stream.write(piece, done);
     }
     stream.uncork();
   });
@@ -41,17 +52,5 @@ export async function writeWithPressure(stream: Http2Stream, pieces: readonly Ui
   for (const piece of pieces) room = stream.write(piece);
   stream.uncork();
   if (room || !stream.writableNeedDrain) return;
-  await new Promise<void>((resolve, reject) => {
-    const onDrain = (): void => settle(resolve);
-    const onClose = (): void => settle(() => reject(broken()));
-    const settle = (then: () => void): void => {
-      stream.off("drain", onDrain);
-      stream.off("close", onClose);
-      stream.off("aborted", onClose);
-      then();
-    };
-    stream.once("drain", onDrain);
-    stream.once("close", onClose);
-    stream.once("aborted", onClose);
-  });
+  await beforeClose(stream, (done) => stream.once("drain", () => done()));
 }

@@ -60,7 +60,6 @@ export class SimulatedFarm implements AsyncDisposable {
   #lives = 0;
   /** Calls of `after` whose time has not come. */
   #planned = 0;
-  /** Results that were not yet given to the sink. */
   #failure: Error | undefined;
   #closed = false;
 
