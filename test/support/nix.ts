@@ -45,6 +45,8 @@ export interface TestNixStore {
   /** Stops the daemon as a crash would: the connections die, the store stays. */
   stopDaemon(): Promise<void>;
   startDaemon(): Promise<void>;
+  /** Ends what the daemon does for its clients now, builds too; it goes on to answer new connections. */
+  killWorkers(): Promise<void>;
   /** Stops the daemon with all its builds and removes the files. */
   close(): Promise<void>;
 }
@@ -158,6 +160,9 @@ export async function startNixStore(options: TestNixStoreOptions): Promise<TestN
     run: runHere,
     stopDaemon,
     startDaemon,
+    killWorkers: async () => {
+      if (daemon?.pid !== undefined) killEach(await descendants(daemon.pid));
+    },
     close: async () => {
       await stopDaemon();
       // Store paths are read-only, also the directories.
@@ -184,14 +189,18 @@ async function stopTree(child: ChildProcess): Promise<void> {
   if (child.pid === undefined) return;
   const family = await descendants(child.pid);
   const gone = child.exitCode === null && child.signalCode === null ? once(child, "exit") : undefined;
-  for (const pid of [child.pid, ...family]) {
+  killEach([child.pid, ...family]);
+  await gone;
+}
+
+function killEach(pids: readonly number[]): void {
+  for (const pid of pids) {
     try {
       process.kill(pid, "SIGKILL");
     } catch {
       // gone already
     }
   }
-  await gone;
 }
 
 /** All processes below `pid`, from /proc. */

@@ -220,10 +220,13 @@ test("no machine of the system, none with the feature", async () => {
 });
 
 test("retry later, with the error; and a machine that is held after three failures", async () => {
-  await pair().builder(2).store.stopDaemon();
   const builds = await queue(
-    ...["one", "two", "three", "four"].map((name) => quick(`broken-${name}`, feature("broken"))),
+    ...["one", "two", "three", "four"].map((name) => endless(`broken-${name}`, feature("broken"))),
   );
+  for (const { id } of builds.slice(0, 3)) {
+    await pair().tables.waitBusy(id);
+    await pair().builder(2).store.killWorkers();
+  }
   await until("three failures", async () => (await machine("broken")).hasCapacity === false);
   const answers = await until("three retries", async () => {
     const all = await Promise.all(builds.map(({ drv }) => why(drv)));
