@@ -10,8 +10,11 @@ export type FailureKind = "lost" | "conflict" | "refused" | "other";
 const conflicts = new Set(["40001", "40P01", "55P03", "57014"]);
 /** admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, idle-in-transaction timeout. */
 const losses = new Set(["57P01", "57P02", "57P03", "53300", "25P03"]);
-/** invalid_password, invalid_authorization, invalid_catalog_name, insufficient_privilege. */
-const refusals = new Set(["28P01", "28000", "3D000", "42501"]);
+/**
+ * invalid_password, invalid_authorization, invalid_catalog_name, insufficient_privilege; and the system's, for a socket
+ * whose folder this user may not enter.
+ */
+const refusals = new Set(["28P01", "28000", "3D000", "42501", "EACCES", "EPERM"]);
 /** No way there: the network, or no descriptor or memory for a connection. */
 const networkCodes = new Set([
   "EADDRNOTAVAIL",

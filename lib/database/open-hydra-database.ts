@@ -193,6 +193,8 @@ const refusals: Readonly<Record<string, string>> = {
   "28000": "it does not let this user in",
   "3D000": "the database does not exist",
   "42501": "this user lacks rights that the runner needs",
+  EACCES: "this user may not use its socket",
+  EPERM: "this user may not use its socket",
 };
 
 /** Settings that can never work end the start with one line; everything else stays what it is. */

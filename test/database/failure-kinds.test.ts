@@ -23,6 +23,7 @@ describe("what an error means", () => {
     ["ENETDOWN", "lost"],
     ["28P01", "refused"],
     ["3D000", "refused"],
+    ["EACCES", "refused"],
     ["23505", "other"],
     ["42601", "other"],
   ])("%s is %s", (code, kind) => {

@@ -1,11 +1,14 @@
 // Folders that the user of a program may not write: one line at the start that names the setting.
+import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startChild } from "../support/child.js";
 import { builderProgram, queueRunnerProgram } from "../support/pair.js";
 
+const databaseEntrance = new URL("../../dist/lib/database/index.js", import.meta.url).pathname;
 const isRoot = process.getuid?.() === 0;
 let folder = "";
 let closed = "";
@@ -92,6 +95,30 @@ test.each(["build-logs", "queue-runner", "queue-runner/uploads"])(
     }
   },
 );
+
+test("dbUrl: a socket in a folder that this user may not enter", async () => {
+  const locked = join(folder, "locked");
+  await mkdir(locked, { mode: 0o700 });
+  const server = createServer().listen(join(locked, ".s.PGSQL.5432"));
+  await once(server, "listening");
+  // The folder's owner may enter it, if that is not root, who may anyway.
+  if (!isRoot) await chmod(locked, 0);
+  const script = join(folder, "database.mjs");
+  await writeFile(
+    script,
+    `import { openHydraDatabase } from ${JSON.stringify(databaseEntrance)};
+     openHydraDatabase({ url: process.argv[2], dataDir: process.cwd() }).catch((error) => console.log(error.name, error.message));`,
+  );
+  try {
+    const { said } = await start(script, [`postgres://x@/x?host=${locked}`]);
+    expect(said).toEqual([
+      expect.stringMatching(/^UsageError .*this user may not use its socket; check dbUrl$/),
+    ]);
+  } finally {
+    server.close();
+    await chmod(locked, 0o700);
+  }
+});
 
 test("TMPDIR of the builder, in which logs and uploads are kept for a while", async () => {
   const file = join(folder, "builder.toml");
