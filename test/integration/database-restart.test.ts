@@ -46,7 +46,8 @@ it.each(["SIGINT", "SIGKILL"] as const)("after %s to the server everything goes 
     Array.from({ length: 5 }, (__, nr) => `/w${w}/${nr}`),
   ).flat();
   expect((await database.failedPaths(paths)).size).toBe(30);
-  await until("the second subscription", () => resyncs === 2);
+  // A connection that is made while the server goes down is lost again.
+  await until("the second subscription", () => resyncs >= 2);
   expect(lock.lost.aborted).toBe(false);
   expect(lock.isHeld).toBe(true);
 });

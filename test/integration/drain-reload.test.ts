@@ -15,7 +15,8 @@ const pair = usePair(async () => ({
 
 test("SIGTERM: what runs ends and is recorded, what waits is left to the next runner", async () => {
   const [running = 0, waiting = 0] = await pair().build(
-    shellDerivation("running", "/bin/busybox sleep 2; echo > $out"),
+    // Long enough for a busy machine to look at the runner meanwhile.
+    shellDerivation("running", "/bin/busybox sleep 6; echo > $out"),
     shellDerivation("waiting", "echo > $out"),
   );
   const busy = await pair()

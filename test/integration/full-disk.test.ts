@@ -98,14 +98,15 @@ test("builds end while the disk is read-only, and have records, logs and roots w
     ...[0, 1, 2, 3].map((index) =>
       shellDerivation(
         `read-only-${index}`,
-        `/bin/busybox sleep 4; echo the log of ${index}; ${index === 3 ? "exit 1" : "echo > $out"}`,
+        `/bin/busybox sleep 6; echo the log of ${index}; ${index === 3 ? "exit 1" : "echo > $out"}`,
       ),
     ),
   );
   for (const id of ids) await tables.waitBusy(id);
   const folders = ["build-logs", "roots", "queue-runner"].map((name) => join(disk, name));
   const writable = await makeReadOnly(...folders);
-  await sleep(8000);
+  await tables.waitFinished(ids.slice(3));
+  await sleep(4000);
   // A success waits for its root. What failed needs none, and a log never holds up a build.
   expect((await tables.rows(ids)).Builds.map(({ finished }) => finished)).toEqual([0, 0, 0, 1]);
   await writable();

@@ -169,6 +169,7 @@ test("a collector that is away, or never answers, costs no build anything", asyn
     expect(Date.now() - begun).toBeLessThan(15_000);
   }
   collector.misbehaviour = undefined;
+  await pair().runner.waitForOutput(/traces cannot be sent/);
   const lines = pair()
     .runner.output()
     .split("\n")

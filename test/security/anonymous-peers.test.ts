@@ -73,6 +73,8 @@ test("another address does not act for a machine, though it has the attempt's id
   await using neighbour = await LyingBuilder.join(pair().gatewayUrl, "riscv64-linux", { hostname: "next" });
   const guessed = failure(randomUUID(), owner.machineId);
   await expect(neighbour.client.completeBuild(guessed)).rejects.toMatchObject(refused);
+  // The row is written beside the order.
+  await pair().tables.waitBusy(id, 1);
   const { BuildSteps } = await pair().tables.rows([id]);
   expect(BuildSteps).toMatchObject([{ status: null, machine: "owner" }]);
   await neighbour.client.completeBuild(failure(buildId, owner.machineId));

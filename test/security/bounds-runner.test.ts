@@ -46,8 +46,10 @@ const bounded = (attack: () => Promise<unknown>): Promise<void> =>
 let serial = 0;
 /** Queues a build, and gives its order to a builder that is about to lie. */
 async function ordered(builder: LyingBuilder): Promise<{ id: number; order: BuildOrder; out: StorePath }> {
+  // Counted before, as the order may come before the answer of the database.
+  const index = builder.orders.length;
   const [id = 0] = await pair().build(shellDerivation(`victim-${++serial}`, "echo > $out"));
-  const order = await builder.order(builder.orders.length);
+  const order = await builder.order(index);
   const output = order.derivation?.outputs.get("out");
   if (output?.kind !== "inputAddressed") throw new Error("the order names no output path");
   return { id, order, out: output.path };

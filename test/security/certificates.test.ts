@@ -62,6 +62,8 @@ test("the build of another subject is neither ended, nor is its log written", as
   await expect(intruder.client.buildLog(drv, encodeLog(forged()))).rejects.toThrow(
     /no machine of this builder/,
   );
+  // The row is written beside the order.
+  await pair().tables.waitBusy(build, 1);
   const rows = await pair().tables.rows([build]);
   expect(rows.BuildSteps.map(({ busy, status }) => ({ isBusy: busy !== 0, status }))).toEqual([
     { isBusy: true, status: null },

@@ -1,7 +1,6 @@
 // Point 5 of the acceptance list for the database: derivations that are made by builds. And one that gets lost.
 import { rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { expect, test } from "vitest";
 import {
   computeDerivationPath,
@@ -144,7 +143,10 @@ test("a store that is away when a derivation was made is asked again", async () 
   );
   await using others = await HydraTables.connect(databaseUrl, store);
   const standing = await others.addBuilds([{ drv: other, jobsetId: pair().jobsetId }]);
-  await sleep(300);
+  await until("the reading to stand still", async () => {
+    const text = "select 1 from pg_locks where relation = 'failedpaths'::regclass and not granted";
+    return (await others.client.query(text)).rows.length > 0;
+  });
   go.resolve();
   const path = await until("the producer to be done", async () => {
     const { rows } = await others.client.query<{ path: string }>(

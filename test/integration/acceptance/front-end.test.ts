@@ -72,7 +72,8 @@ test("a build is cancelled, cancelled once more, restarted, and cancelled again 
 });
 
 test("a build that is cancelled and restarted in one breath is built", async () => {
-  const ids = await pair().build(shellDerivation("breath", "/bin/busybox sleep 1; echo > $out"));
+  // Long enough for a busy machine to cancel it meanwhile.
+  const ids = await pair().build(shellDerivation("breath", "/bin/busybox sleep 4; echo > $out"));
   const [id = 0] = ids;
   await pair().tables.waitBusy(id);
   await pair().tables.cancel(ids);
@@ -87,7 +88,8 @@ test("a build that is cancelled and restarted in one breath is built", async () 
 });
 
 test("a cancel, then a restart after the runner has seen the cancel", async () => {
-  const ids = await pair().build(shellDerivation("again", "/bin/busybox sleep 1; echo > $out"));
+  // Long enough for a busy machine to cancel it meanwhile.
+  const ids = await pair().build(shellDerivation("again", "/bin/busybox sleep 4; echo > $out"));
   const [id = 0] = ids;
   await pair().tables.waitBusy(id);
   await pair().tables.cancel(ids);

@@ -20,7 +20,8 @@ const seconds = (name: string, duration: number, script = ""): string =>
 const killed: number[] = [];
 
 test("point 7: after kill -9 no row is busy", async () => {
-  killed.push(...(await pair().build(seconds("killed-1", 3), seconds("killed-2", 3))));
+  // Long enough for a busy machine to have both killed meanwhile.
+  killed.push(...(await pair().build(seconds("killed-1", 6), seconds("killed-2", 6))));
   for (const id of killed) await pair().tables.waitBusy(id);
   // The builder dies as well: ours could go on with its work.
   await pair().builder().process.kill();
@@ -108,16 +109,17 @@ test("point 9: cancel, delete, restart, repoint and rename while steps run", asy
   const { tables, notifications } = pair();
   const metric =
     "/bin/busybox mkdir -p $out/nix-support; echo lines 7 > $out/nix-support/hydra-metrics; exit 0; ";
+  const [instead = ""] = await pair().instantiate(seconds("race-instead", 0));
   const ids = await pair().build(
     seconds("race-cancel", 60),
     seconds("race-delete", 60),
-    seconds("race-restart", 2),
+    // Long enough for a busy machine to see all of them run.
+    seconds("race-restart", 5),
     seconds("race-repoint", 60),
-    seconds("race-rename", 2, metric),
+    seconds("race-rename", 5, metric),
   );
   const [cancel = 0, gone = 0, restart = 0, repoint = 0, rename = 0] = ids;
   for (const id of ids) await tables.waitBusy(id);
-  const [instead = ""] = await pair().instantiate(seconds("race-instead", 0));
   await tables.cancel([cancel, restart]);
   await tables.client.query("update builds set drvpath = $2 where id = $1", [repoint, instead]);
   await tables.client.query("delete from builds where id = $1", [gone]);

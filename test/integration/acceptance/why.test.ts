@@ -148,7 +148,8 @@ test("running, waiting for inputs, machines full, and the position in the queue"
 
 test("a drained machine ends what it has and takes nothing, until it is resumed", async () => {
   const [running, waiting] = await queue(
-    shellDerivation("drained", "/bin/busybox sleep 1; echo > $out"),
+    // Long enough for a busy machine to be drained meanwhile.
+    shellDerivation("drained", "/bin/busybox sleep 5; echo > $out"),
     quick("resumed"),
   );
   await pair().tables.waitBusy(running?.id ?? 0);
@@ -276,8 +277,8 @@ test("waiting for the upload of its outputs", async () => {
 test("next in line: a slot is free, but the runner hands nothing out any more", async () => {
   const here = feature("two-slots");
   const builds = await queue(
-    shellDerivation("short", "/bin/busybox sleep 2; echo > $out", here),
-    shellDerivation("long", "/bin/busybox sleep 4; echo > $out", here),
+    shellDerivation("short", "/bin/busybox sleep 3; echo > $out", here),
+    shellDerivation("long", "/bin/busybox sleep 10; echo > $out", here),
     quick("left", here),
   );
   const [short, long, left] = builds;

@@ -88,6 +88,8 @@ test("a certificate does not speak for the machine of another", async () => {
   } finally {
     await client.close();
   }
+  // The row is written beside the order.
+  await pair().tables.waitBusy(id, 1);
   expect((await pair().tables.rows([id])).BuildSteps).toMatchObject([{ status: null, machine: "vm" }]);
   await pair().tables.cancel([id]);
 });

@@ -116,6 +116,8 @@ test("a token does not speak for the machine of another on the same connection",
   }
   expect(await other.client.hasPath(drv)).toBe(true);
   const step = async () => (await pair().tables.rows([id])).BuildSteps;
+  // The row is written beside the order.
+  await pair().tables.waitBusy(id, 1);
   expect(await step()).toMatchObject([{ busy: expect.any(Number), machine: mine === owner ? "one" : "two" }]);
   await mine.client.completeBuild(failed(mine.machineId));
   await pair().tables.waitFinished([id]);

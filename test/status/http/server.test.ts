@@ -5,8 +5,8 @@ import { get, type IncomingMessage, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { createInterface } from "node:readline";
 import { describe, expect, it } from "vitest";
-
 import { StatusServer, type StatusServerOptions } from "../../../lib/status/index.js";
+import { deferred } from "../../support/deferred.js";
 
 async function status(port: number): Promise<number | undefined> {
   const [response] = (await once(get({ host: "127.0.0.1", port, agent: false }), "response")) as [
@@ -128,15 +128,16 @@ describe("limits", () => {
   });
 
   it("end connections whose clients stop reading", async () => {
+    const ended = deferred();
     await using server = await limited({
       stallTimeoutMs: 300,
-      handler: (_, response) => response.end(Buffer.alloc(64 * 2 ** 20)),
+      handler: (_, response) => response.on("close", () => ended.resolve()).end(Buffer.alloc(64 * 2 ** 20)),
     });
     const client = connect(portOf(server), "127.0.0.1");
     client.on("error", () => undefined);
     client.pause();
     client.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await ended.promise;
     let received = 0;
     client.on("data", (chunk: Buffer) => {
       received += chunk.length;
