@@ -6,30 +6,42 @@ import { environment, root } from "./tools.mjs";
 
 const vitest = ["vitest", "run", "--config", "test/vitest.config.ts"];
 
-/** Stages run one after the other; the lanes of a stage beside each other, the steps of a lane one after the other. */
-/** @type {[name: string, command: string[]][][][]} */
-const stages = [
-  [[["build", ["node", ".ci/build.mjs"]]]],
+/** @typedef {[name: string, command: string[]]} Step */
+/** Steps run one after the other. A part of several lanes is over when all of them are, which run beside each other. */
+/** @typedef {(Step | { beside: Lane[] })[]} Lane */
+
+/** All but tests, in as many lanes as unit tests have workers: most steps keep one core busy. */
+/** @type {Lane[]} */
+const staticChecks = [
   [
-    // Integration tests wait for much; the other lane, which only computes, fills that time.
-    [["integration tests", [...vitest, "--project", "integration"]]],
-    [
-      ["type check", ["tsc", "--noEmit", "-p", "test/tsconfig.json", "--checkers", "1"]],
-      ["type check of the page", ["tsc", "-p", "lib/status/page/app/tsconfig.json"]],
-      ["lint", ["oxlint", "--type-aware", "--deny-warnings"]],
-      ["lint and format", ["biome", "ci", "--error-on-warnings", "."]],
-      ["unused files, exports and dependencies", ["knip", "--config", ".knip.json"]],
-      ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
-      ["words", ["node", ".ci/check-words.mjs"]],
-      ["buf lint", ["buf", "lint"]],
-      ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
-      ["manual pages, completion and Nix options are fresh", ["node", "dist/bin/manual/main.js", "--check"]],
-      ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
-      ["reference", ["node", ".ci/reference/docs.mjs", "--check"]],
-      ["package as users get it", ["node", ".ci/check-package.mjs"]],
-      ["unit tests", [...vitest, "--project", "unit"]],
-    ],
+    ["type check", ["tsc", "--noEmit", "-p", "test/tsconfig.json", "--checkers", "1"]],
+    ["type check of the page", ["tsc", "-p", "lib/status/page/app/tsconfig.json"]],
+    ["unused files, exports and dependencies", ["knip", "--config", ".knip.json"]],
+    ["docstrings", ["node", ".ci/check-docstrings.mjs"]],
+    ["words", ["node", ".ci/check-words.mjs"]],
+    ["buf lint", ["buf", "lint"]],
+    ["generated code is fresh", ["node", ".ci/check-generated.mjs"]],
+    ["manual pages, completion and Nix options are fresh", ["node", "dist/bin/manual/main.js", "--check"]],
+    ["public surface", ["node", ".ci/api-report.mjs", "--check"]],
+    ["package as users get it", ["node", ".ci/check-package.mjs"]],
   ],
+  [
+    ["lint", ["oxlint", "--type-aware", "--deny-warnings"]],
+    ["lint and format", ["biome", "ci", "--error-on-warnings", "."]],
+    ["reference", ["node", ".ci/reference/docs.mjs", "--check"]],
+  ],
+];
+
+/** @type {Lane} */
+const checks = [
+  ["build", ["node", ".ci/build.mjs"]],
+  {
+    beside: [
+      // Integration tests wait for much; the other lane, which only computes, fills that time.
+      [["integration tests", [...vitest, "--project", "integration"]]],
+      [{ beside: staticChecks }, ["unit tests", [...vitest, "--project", "unit"]]],
+    ],
+  },
 ];
 
 const say = (line) => process.stdout.write(`── ${line}\n`);
@@ -76,12 +88,14 @@ function stop(reason) {
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stop(`ended by ${signal}`));
 
 const testsOnly = process.argv.includes("--tests-only");
-const wanted = ([name]) => !testsOnly || name === "build" || name.endsWith("tests");
-for (const stage of stages) {
-  const lanes = stage.map((lane) => lane.filter(wanted)).filter((lane) => lane.length > 0);
-  await Promise.all(
-    lanes.map(async (lane) => {
-      for (const [name, command] of lane) if (!stopping) await step(name, command, lanes.length === 1);
-    }),
-  );
+const isWanted = (name) => !testsOnly || name === "build" || name.endsWith("tests");
+
+/** @param {Lane} lane */
+async function run(lane, alone) {
+  for (const part of lane) {
+    if (!Array.isArray(part)) await Promise.all(part.beside.map((one) => run(one, false)));
+    else if (!stopping && isWanted(part[0])) await step(part[0], part[1], alone);
+  }
 }
+
+await run(checks, true);

@@ -14,11 +14,13 @@ import {
   embeddedDatabaseUrl,
   openHydraDatabase,
 } from "../../lib/database/index.js";
+import { copyTemplate } from "../support/postgres-template.js";
 import { until } from "../support/until.js";
 
 const library = fileURLToPath(new URL("../../dist/lib/database/index.js", import.meta.url));
 let dataDir: string;
 const children: ChildProcess[] = [];
+// How the files are made is the subject of some tests; the others begin with files that are there.
 beforeEach(async () => {
   dataDir = await mkdtemp(join(tmpdir(), "ep-"));
 });
@@ -120,6 +122,7 @@ describe("the embedded server", () => {
   });
 
   it("refuses files of another version instead of touching them", async () => {
+    await copyTemplate(dataDir);
     const server = await start();
     await server.stop();
     const version = join(dataDir, "postgres/data/PG_VERSION");
@@ -129,6 +132,7 @@ describe("the embedded server", () => {
   });
 
   it("is started again when it is killed", async () => {
+    await copyTemplate(dataDir);
     await using server = await start();
     const before = (await serverPid())!;
     process.kill(before, "SIGKILL");
@@ -146,6 +150,7 @@ describe("the embedded server", () => {
   });
 
   it("is shared within a process, and taken over by the one that stays", async () => {
+    await copyTemplate(dataDir);
     const first = await start();
     await using second = await start();
     expect(second.pid).toBeUndefined();
@@ -162,12 +167,14 @@ describe("the embedded server", () => {
 
 describe("when the process that started it", () => {
   it("ends without stopping it, the server ends", async () => {
+    await copyTemplate(dataDir);
     const child = await owner("process.exit(0);");
     if (child.exitCode === null) await once(child, "exit");
     await until("the end of the server", async () => (await serverPid()) === undefined);
   });
 
   it("is killed, the server ends too", async () => {
+    await copyTemplate(dataDir);
     const child = await owner(wait);
     expect(await serverPid()).toBeDefined();
     child.kill("SIGKILL");
@@ -177,6 +184,7 @@ describe("when the process that started it", () => {
   });
 
   it("is killed on a system without death signals, the next one replaces what is left", async () => {
+    await copyTemplate(dataDir);
     const bin = join(dataDir, "bin");
     await mkdir(bin);
     for (const name of ["unshare", "true"]) await symlink(`/usr/bin/${name}`, join(bin, name));
@@ -192,6 +200,7 @@ describe("when the process that started it", () => {
   });
 
   it("lives, another process uses the same server and goes on after it", async () => {
+    await copyTemplate(dataDir);
     const child = await owner(wait);
     const shared = await serverPid();
     await using server = await start();

@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
+import { copyTemplate } from "../support/postgres-template.js";
 import { until } from "../support/until.js";
 
 /** `npm run test:tarball` has them compiled as a user does. */
@@ -98,7 +99,9 @@ test("webhook-sink delivers a result that was refused at first; builder joins it
   await once(receiver, "listening");
   const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}/`;
   const drv = await instantiate("webhook", "echo from the build; echo out > $out");
-  const sink = start("webhook-sink", url, await mkdtemp(join(directory, "hydra-")), drv);
+  const data = await mkdtemp(join(directory, "hydra-"));
+  await copyTemplate(data);
+  const sink = start("webhook-sink", url, data, drv);
   let said = "";
   sink.stdout?.on("data", (chunk: Buffer) => {
     said += chunk.toString();

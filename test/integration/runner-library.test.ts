@@ -20,6 +20,7 @@ import { type BuildFinished, QueueRunner, type RunnerEvent } from "../../lib/run
 import { StatusError } from "../../lib/status/index.js";
 import { nixConfiguration } from "../support/builder-settings.js";
 import { shellDerivation, startNixStore, type TestNixStore } from "../support/nix.js";
+import { copyTemplate } from "../support/postgres-template.js";
 import { until } from "../support/until.js";
 
 /** An object store of one's own: a map. */
@@ -75,6 +76,7 @@ let following: Promise<void>;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "runner-library-"));
   await mkdir(join(folder, "hydra"));
+  await copyTemplate(join(folder, "hydra"));
   nix = await startNixStore({ directory: folder, name: "runner" });
   builderNix = await startNixStore({ directory: folder, name: "builder" });
   store = await DaemonStore.open({ remote: nix.remote, env: nix.env });

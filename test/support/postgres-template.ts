@@ -53,15 +53,18 @@ export async function makePostgresTemplate(folder: string): Promise<void> {
   process.env[variable] = folder;
 }
 
+/** Makes an empty folder one in which an embedded server was started before and stopped. */
+export async function copyTemplate(dataDir: string): Promise<void> {
+  const template = process.env[variable];
+  if (template === undefined) throw new Error(`${variable} is set by test/support/global-setup.ts`);
+  await run("cp", ["-a", join(template, "postgres"), dataDir]);
+}
+
 /** Starts a server on a copy of the template, in an empty folder or one that it was started in before. */
 export async function startFromTemplate(
   dataDir: string,
   options: { readonly maxConnections?: number } = {},
 ): Promise<EmbeddedPostgres> {
-  const template = process.env[variable];
-  if (template === undefined) throw new Error(`${variable} is set by test/support/global-setup.ts`);
-  if (!existsSync(join(dataDir, "postgres"))) {
-    await run("cp", ["-a", join(template, "postgres"), dataDir]);
-  }
+  if (!existsSync(join(dataDir, "postgres"))) await copyTemplate(dataDir);
   return EmbeddedPostgres.start({ dataDir, durable: false, ...options });
 }
