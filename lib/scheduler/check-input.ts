@@ -9,6 +9,7 @@ import {
   checkArgument,
   checkMembers,
   hasMembers,
+  isObject,
   manyOf,
   oneOf,
   optional,
@@ -144,7 +145,8 @@ export function checkFunction(method: string, name: string, value: unknown): voi
 
 const outcomes = ["succeeded", "failed", "retryable", "postponed", "cancelled"] as const;
 const outcomeRules: Rules = { kind: oneOf(outcomes) };
-const isOutcome = hasMembers(outcomeRules);
+const outcomeKinds: ReadonlySet<unknown> = new Set(outcomes);
+const isOutcome = (outcome: unknown): boolean => isObject(outcome) && outcomeKinds.has(outcome.kind);
 
 /** See `checkSteps`. */
 export function checkOutcome(method: string, outcome: unknown): void {

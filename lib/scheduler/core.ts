@@ -15,7 +15,7 @@ import { RetryPolicy } from "./retry-policy.js";
 import { type Attempt, type Build, keysOfBuild, type Step } from "./steps/step.js";
 import { StepGraph } from "./steps/step-graph.js";
 import { Timer, type TimerContext, Timers } from "./timers.js";
-import type { SchedulerNotice } from "./types.js";
+import type { AttemptLimits, SchedulerNotice } from "./types.js";
 import type { SchedulerCounters } from "./views/views.js";
 
 /** What the parts call back into; given by the modules that own the life of steps. */
@@ -82,6 +82,7 @@ export class Core {
     deadlinesMissed: 0,
     holds: 0,
   };
+  #limits: AttemptLimits = { maxSilent: 0, timeout: 0 };
   readonly #hooks: CoreHooks;
   readonly #pruneTimer: Timer;
   #brokenOrder = false;
@@ -145,6 +146,13 @@ export class Core {
     checkTime(now);
     this.now = now;
     return this;
+  }
+
+  /** Limits of an attempt, in seconds. Most attempts have the same as the one before: they share one object. */
+  limits(maxSilent: number, timeout: number): AttemptLimits {
+    const last = this.#limits;
+    if (last.maxSilent !== maxSilent || last.timeout !== timeout) this.#limits = { maxSilent, timeout };
+    return this.#limits;
   }
 
   /** Orders all queues by another rule. O(n log n). */

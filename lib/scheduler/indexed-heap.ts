@@ -65,6 +65,11 @@ export class IndexedHeap<T extends HeapItem> {
     this.#down(last, last.heapIndex);
   }
 
+  clear(): void {
+    for (const item of this.#items) item.heapIndex = -1;
+    this.#items.length = 0;
+  }
+
   update(item: T): void {
     this.#up(item, item.heapIndex);
     this.#down(item, item.heapIndex);

@@ -9,7 +9,7 @@ import { SchedulerError } from "../errors.js";
 import type { JobsetId } from "../ids.js";
 import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
 import type { JobsetUsage, NewJobset } from "../types.js";
-import { eachIndex, type JobsetMask, maskOf, setBit } from "./jobset-mask.js";
+import { eachIndex, type JobsetMask, maskOf, noJobsets, single, union } from "./jobset-mask.js";
 
 /** How long machine time counts: 24 hours. */
 const usageWindowMs = 86_400_000;
@@ -46,6 +46,10 @@ export class Jobset {
   currentShare(): number {
     return this.shares > 0 ? this.used / 1000 / this.shares : Number.POSITIVE_INFINITY;
   }
+}
+
+function isChanged(jobset: Jobset): boolean {
+  return jobset.currentShare() !== jobset.shareUsed;
 }
 
 /** What one step is charged to each of its jobsets; stays until its start leaves the window. */
@@ -236,13 +240,12 @@ export class JobsetShares {
   /** The lowest share used among these jobsets, and those of them that have it. */
   lowestOf(mask: JobsetMask): { readonly share: number; readonly jobsets: JobsetMask } {
     let share = Number.POSITIVE_INFINITY;
-    let jobsets: JobsetMask = [];
+    let jobsets = noJobsets;
     eachIndex(mask, (index) => {
       const { shareUsed } = this.#byIndex[index] ?? { shareUsed: Number.POSITIVE_INFINITY };
       if (shareUsed > share) return;
-      if (shareUsed < share) jobsets = [];
+      jobsets = shareUsed < share ? single(index) : union(jobsets, single(index));
       share = shareUsed;
-      setBit(jobsets, index);
     });
     return { share, jobsets };
   }
@@ -261,7 +264,8 @@ export class JobsetShares {
   }
 
   #shareChanged(jobsets: readonly Jobset[]): void {
-    const changed = jobsets.filter((jobset) => jobset.currentShare() !== jobset.shareUsed);
+    // Nearly always all of them.
+    const changed = jobsets.every(isChanged) ? jobsets : jobsets.filter(isChanged);
     if (changed.length === 0) return;
     this.#rekey(changed, () => {
       this.version++;

@@ -5,7 +5,7 @@
  * node has a number that looks random (a hash of its order of arrival, so that runs are repeatable) and goes above all
  * nodes with smaller ones; whatever the order of arrival, the expected depth is logarithmic.
  */
-import { addMask, intersects, type JobsetMask } from "./jobset-mask.js";
+import { equalMasks, intersects, type JobsetMask, noJobsets, union } from "./jobset-mask.js";
 import type { RankedStep, StepOrder } from "./step-order.js";
 
 /** A step's place in the tree. The keys that mostly decide are copied, so that a comparison need not look further. */
@@ -16,8 +16,9 @@ export class RankedNode<S extends RankedStep> {
   /** Jobsets of this step and of all below it. */
   mask: JobsetMask;
   readonly own: JobsetMask;
-  readonly globalPriority: number;
   readonly weight: number;
+  readonly localPriority: number;
+  readonly lowestBuild: number;
 
   constructor(
     readonly step: S,
@@ -25,10 +26,12 @@ export class RankedNode<S extends RankedStep> {
     /** The largest of a subtree is its root. */
     readonly heat: number,
   ) {
-    this.own = step.keys.jobsets.mask;
-    this.mask = this.own.slice();
-    this.globalPriority = order.whole ? 0 : step.keys.globalPriority;
+    const { jobsets, localPriority, lowestBuild } = step.keys;
+    this.own = jobsets.mask;
+    this.mask = this.own;
     this.weight = order.weight(step);
+    this.localPriority = localPriority;
+    this.lowestBuild = lowestBuild;
   }
 }
 
@@ -44,7 +47,11 @@ export class RankedTree<S extends RankedStep> {
 
   /** Jobsets that have a step here. */
   get mask(): JobsetMask {
-    return this.#root?.mask ?? [];
+    return this.#root?.mask ?? noJobsets;
+  }
+
+  get isEmpty(): boolean {
+    return this.#root === undefined;
   }
 
   /** Keep the result: it is what `remove` takes. */
@@ -58,7 +65,7 @@ export class RankedTree<S extends RankedStep> {
       return node;
     }
     for (;;) {
-      addMask(above.mask, node.own);
+      above.mask = union(above.mask, node.own);
       const isBefore = this.#isBefore(node, above);
       const next: RankedNode<S> | undefined = isBefore ? above.left : above.right;
       if (next === undefined) {
@@ -84,23 +91,6 @@ export class RankedTree<S extends RankedStep> {
     if (child !== undefined) child.parent = parent;
     this.#replace(node, parent, child);
     for (let above = parent; above !== undefined && shrinkMask(above); above = above.parent);
-  }
-
-  /** Jobsets of the steps with the highest global priority. */
-  topMask(): JobsetMask {
-    const mask: JobsetMask = [];
-    const highest = this.#highestPriority;
-    let node = this.#root;
-    while (node !== undefined) {
-      if (node.globalPriority < highest) {
-        node = node.left;
-        continue;
-      }
-      addMask(mask, node.own);
-      if (node.left !== undefined) addMask(mask, node.left.mask);
-      node = node.right;
-    }
-    return mask;
   }
 
   /** The best step that belongs to any of these jobsets. */
@@ -134,16 +124,12 @@ export class RankedTree<S extends RankedStep> {
     }
   }
 
-  get #highestPriority(): number {
-    let first = this.#root;
-    while (first?.left !== undefined) first = first.left;
-    return first?.globalPriority ?? Number.NEGATIVE_INFINITY;
-  }
-
   #isBefore(a: RankedNode<S>, b: RankedNode<S>): boolean {
-    if (a.globalPriority !== b.globalPriority) return a.globalPriority > b.globalPriority;
     if (a.weight !== b.weight) return a.weight > b.weight;
-    return this.#order.inner(a.step, b.step) < 0;
+    if (this.#order.whole) return this.#order.inner(a.step, b.step) < 0;
+    if (a.localPriority !== b.localPriority) return a.localPriority > b.localPriority;
+    if (a.lowestBuild !== b.lowestBuild) return a.lowestBuild < b.lowestBuild;
+    return a.step.sequence < b.step.sequence;
   }
 
   /** The node takes its parent's place and the parent goes below it; the order stays. */
@@ -165,9 +151,7 @@ export class RankedTree<S extends RankedStep> {
     this.#replace(parent, grandparent, node);
     node.parent = grandparent;
     parent.parent = node;
-    const whole = parent.mask;
-    parent.mask = node.mask;
-    node.mask = whole;
+    node.mask = parent.mask;
     shrinkMask(parent);
   }
 
@@ -180,17 +164,13 @@ export class RankedTree<S extends RankedStep> {
 
 /** Counts the mask of a node from its children; false when it stays as it was. */
 function shrinkMask<S extends RankedStep>(node: RankedNode<S>): boolean {
-  const { mask, own, left, right } = node;
-  let changed = false;
-  const words = Math.max(mask.length, own.length, left?.mask.length ?? 0, right?.mask.length ?? 0);
-  for (let word = 0; word < words; word++) {
-    const bits = (own[word] ?? 0) | (left?.mask[word] ?? 0) | (right?.mask[word] ?? 0);
-    if (bits === (mask[word] ?? 0)) continue;
-    changed = true;
-    while (mask.length <= word) mask.push(0);
-    mask[word] = bits;
-  }
-  return changed;
+  const { left, right } = node;
+  let mask = node.own;
+  if (left !== undefined) mask = union(mask, left.mask);
+  if (right !== undefined) mask = union(mask, right.mask);
+  if (equalMasks(mask, node.mask)) return false;
+  node.mask = mask;
+  return true;
 }
 
 /** Mixes the bits of a counter (the finalizer of MurmurHash3). */
@@ -198,5 +178,6 @@ function hash(counter: number): number {
   let bits = Math.imul(counter + 1, 0x9e3779b1);
   bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
   bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
-  return (bits ^ (bits >>> 16)) >>> 0;
+  // 31 bits: no object is made for them.
+  return (bits ^ (bits >>> 16)) >>> 1;
 }

@@ -4,18 +4,19 @@
  * ```
  * Bucket        what a machine must offer: (system, feature set, preferLocal)
  *   ReadyQueue  one for steps that have not failed yet, and for the others one per machine to avoid
- *     Step        in a tree by global priority and the keys after the share
+ *     Priority    steps with the same global priority
+ *       Step        in a tree by the keys after the share
  * ```
  *
- * The share used stands between those keys, and changes with every start and end of a step. So it is not a key of the
+ * The share used stands between those keys, and changes with every start and end of a step. So it is not a key of any
  * tree: the queue finds the jobsets that have had least among those with steps of the highest global priority, and
  * then the first step of any of them. A change of shares moves no step, however many jobsets the steps have.
  */
 import type { MachineId } from "../ids.js";
-import type { HeapItem } from "../indexed-heap.js";
+import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
 import type { MachineClass } from "../machines/machine.js";
 import type { Timer } from "../timers.js";
-import { equalMasks, type JobsetMask } from "./jobset-mask.js";
+import { equalMasks, type JobsetMask, noJobsets } from "./jobset-mask.js";
 import type { JobsetShares } from "./jobset-shares.js";
 import { type RankedNode, RankedTree } from "./ranked-tree.js";
 import type { RankedStep, StepOrder } from "./step-order.js";
@@ -44,6 +45,17 @@ export function queueKey({ avoid, tried }: Pick<QueuedStep<never>, "avoid" | "tr
   return tried ? `avoids ${avoid ?? ""}` : "";
 }
 
+/** The steps of a queue with one global priority; all of the queue where a custom order decides alone. */
+class Priority<S extends QueuedStep<S>> implements HeapItem {
+  /** Place among the priorities of the queue. */
+  heapIndex = -1;
+
+  constructor(
+    readonly globalPriority: number,
+    readonly steps: RankedTree<S>,
+  ) {}
+}
+
 /** Steps that need the same of a machine and avoid the same machine. */
 export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   /** Place in the heap of queues that may have a free machine; -1 while parked or empty. */
@@ -51,13 +63,13 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   size = 0;
   readonly #holder: OrderHolder;
   readonly #shares: JobsetShares;
-  #tree: RankedTree<S>;
+  /** None of them is empty. */
+  readonly #priorities = new Map<number, Priority<S>>();
+  readonly #highest = new IndexedHeap<Priority<S>>((a, b) => a.globalPriority > b.globalPriority);
   /** The best step and the share it goes with, as of `#version` of the shares; undefined: to be found. */
   #head: S | undefined;
-  /** Jobsets of the steps with the highest global priority; undefined: to be found. */
-  #top: JobsetMask | undefined;
-  /** Those of them that have had least: the head is the first step of any of them. */
-  #lowest: JobsetMask = [];
+  /** Jobsets with steps of the highest global priority that have had least: the head is the first step of any of them. */
+  #lowest = noJobsets;
   #share = 0;
   #version = -1;
 
@@ -70,19 +82,19 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
   ) {
     this.#holder = holder;
     this.#shares = shares;
-    this.#tree = new RankedTree(holder.order);
   }
 
   get head(): S | undefined {
+    const highest = this.#highest.peek();
+    if (highest === undefined) return undefined;
     if (this.#holder.order.whole) {
-      this.#head ??= this.#tree.first;
+      this.#head ??= highest.steps.first;
       return this.#head;
     }
     if (this.#head === undefined || this.#version !== this.#shares.version) {
-      this.#top ??= this.#tree.topMask();
-      const { share, jobsets } = this.#shares.lowestOf(this.#top);
+      const { share, jobsets } = this.#shares.lowestOf(highest.steps.mask);
       if (this.#head === undefined || !equalMasks(jobsets, this.#lowest)) {
-        this.#head = this.#tree.firstOf(jobsets);
+        this.#head = highest.steps.firstOf(jobsets);
         this.#lowest = jobsets;
       }
       this.#share = share;
@@ -91,38 +103,55 @@ export class ReadyQueue<S extends QueuedStep<S>> implements HeapItem {
     return this.#head;
   }
 
-  /** Jobsets that have a step here. */
+  /** Jobsets on whose shares the head depends: those that have a step of the highest global priority. */
   get mask(): JobsetMask {
-    return this.#tree.mask;
+    return this.#highest.peek()?.steps.mask ?? noJobsets;
   }
 
   insert(step: S): void {
+    const { order } = this.#holder;
+    const globalPriority = order.whole ? 0 : step.keys.globalPriority;
+    let priority = this.#priorities.get(globalPriority);
+    if (priority === undefined) {
+      priority = new Priority(globalPriority, new RankedTree(order));
+      this.#priorities.set(globalPriority, priority);
+      this.#highest.push(priority);
+    }
     step.queue = this;
-    step.node = this.#tree.insert(step);
+    step.node = priority.steps.insert(step);
     this.size++;
-    this.#changed();
+    this.#changed(priority);
   }
 
   remove(step: S): void {
-    if (step.node !== undefined) this.#tree.remove(step.node);
+    const priority = this.#priorities.get(this.#holder.order.whole ? 0 : step.keys.globalPriority);
+    if (step.node !== undefined && priority !== undefined) {
+      this.#changed(priority);
+      priority.steps.remove(step.node);
+      if (priority.steps.isEmpty) {
+        this.#priorities.delete(priority.globalPriority);
+        this.#highest.remove(priority);
+      }
+    }
     step.queue = undefined;
     step.node = undefined;
-    step.ordered = undefined;
+    if (step.ordered !== undefined) step.ordered = undefined;
     this.size--;
-    this.#changed();
   }
 
-  #changed(): void {
-    this.#head = undefined;
-    this.#top = undefined;
+  /** The head has to be found again, unless it is of a higher priority. */
+  #changed(priority: Priority<S>): void {
+    if (this.#highest.peek() === priority) this.#head = undefined;
   }
 
   /** After the order of steps changed altogether. O(n log n). */
   rebuild(): void {
-    const steps = [...this.#tree];
-    this.#tree = new RankedTree(this.#holder.order);
-    for (const step of steps) step.node = this.#tree.insert(step);
-    this.#changed();
+    const steps = this.#highest.values().flatMap((priority) => [...priority.steps]);
+    this.#priorities.clear();
+    this.#highest.clear();
+    this.#head = undefined;
+    this.size = 0;
+    for (const step of steps) this.insert(step);
   }
 
   /** The head of this queue goes before that of the other. Queues without steps go last. */

@@ -34,7 +34,8 @@ export function assign(
     const queue = core.board.best();
     if (queue === undefined) break;
     const machine = core.pool.pick(queue);
-    const step = queue.head;
+    // Finding the head costs more than finding a machine.
+    const step = machine === undefined ? undefined : queue.head;
     if (machine === undefined || step === undefined) core.board.park(queue);
     else result.push(start(core, step, machine, newAttemptId(step.id, machine.info.id), core.now));
   }
@@ -91,7 +92,7 @@ function limitsOf(core: Core, step: Step): AttemptLimits {
     maxSilent = Math.max(maxSilent, limitKey(core.options.defaultMaxSilent));
     timeout = Math.max(timeout, limitKey(core.options.defaultTimeout));
   }
-  return { maxSilent: limitSeconds(maxSilent), timeout: limitSeconds(timeout) };
+  return core.limits(limitSeconds(maxSilent), limitSeconds(timeout));
 }
 
 /** The build message is on its way: the acknowledgement is due `acknowledgeMs` from now. */

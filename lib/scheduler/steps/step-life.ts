@@ -66,9 +66,9 @@ export function wantedChanged(core: Core, step: Step): void {
  * Takes out those of `steps` that nothing needs, and what only they needed. Running ones are aborted or, unless
  * `abort`, left to end.
  */
-export function dropUnneeded(core: Core, steps: Iterable<Step>, abort: boolean): Effect[] {
+export function dropUnneeded(core: Core, steps: readonly Step[], abort: boolean): Effect[] {
   const effects: Effect[] = [];
-  const stack = [...steps];
+  const stack = steps.slice();
   for (let step = stack.pop(); step !== undefined; step = stack.pop()) {
     if (step.removed || step.needed) continue;
     if (step.attempt === undefined) {
@@ -112,12 +112,14 @@ export function forgetBuild(core: Core, build: Build): void {
 
 /** The builds whose own derivation is this step, oldest first. */
 export function ownBuildsOf(step: Step): BuildId[] {
-  return step.builds.map((build) => build.id).sort((a, b) => a - b);
+  const ids = step.builds.map((build) => build.id);
+  return ids.length < 2 ? ids : ids.sort((a, b) => a - b);
 }
 
 /** The build a step is accounted to: the oldest of its own, else the oldest that needs it. */
 export function accountedBuild(step: Step): BuildId {
-  const own = ownBuildsOf(step)[0];
+  let own: BuildId | undefined;
+  for (const { id } of step.builds) if (own === undefined || id < own) own = id;
   return own ?? (step.keys.lowestBuild as BuildId);
 }
 

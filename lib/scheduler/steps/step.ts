@@ -74,30 +74,36 @@ export class Attempt {
   ) {}
 }
 
-/**
- * What only steps have that have been ready, tried, or held back by more than their inputs. Most steps of a large queue
- * wait for inputs, and have none of it.
- */
+/** What only steps have that have been ready: most steps of a large queue wait for inputs. */
+class StepTurn {
+  // Written by ReadyQueue: its place there.
+  queue: ReadyQueue<Step> | undefined;
+  node: RankedNode<Step> | undefined;
+
+  // Written by the life of steps.
+  runnable = false;
+  runnableSince = 0;
+  readySince = 0;
+
+  // Written by the life of attempts: the running one.
+  attempt: Attempt | undefined;
+}
+
+/** What only steps have that have been tried without success, or are held back by more than their inputs: few. */
 class StepPast {
   // Written by StepGraph.
   chains: Map<Step, Chains> | undefined;
 
-  // Written by ReadyQueue: its place there.
-  queue: ReadyQueue<Step> | undefined;
-  node: RankedNode<Step> | undefined;
+  // Written by ReadyQueue, for a custom order.
   ordered: OrderedStep | undefined;
 
   // Written by the life of steps (step-life, ingest, Scheduler.ungate): what holds it back.
   gate: "upload" | undefined;
   dynamicPending: Map<StepId, Chains> | undefined;
-  runnable = false;
-  runnableSince = 0;
-  readySince = 0;
   retryTimer: Timer | undefined;
   aliases: StepId[] | undefined;
 
-  // Written by the life of attempts: the running one, and what earlier ones left.
-  attempt: Attempt | undefined;
+  // Written by the life of attempts: what earlier ones left.
   tries = 0;
   notBefore = 0;
   lastReason: string | undefined;
@@ -140,6 +146,7 @@ export class Step implements QueuedStep<Step> {
   state: StepState = "blocked";
   expectedMs: number;
 
+  #turn: StepTurn | undefined;
   #past: StepPast | undefined;
 
   constructor(
@@ -159,23 +166,28 @@ export class Step implements QueuedStep<Step> {
     this.keys = none;
   }
 
+  get #ownTurn(): StepTurn {
+    this.#turn ??= new StepTurn();
+    return this.#turn;
+  }
+
   get #own(): StepPast {
     this.#past ??= new StepPast();
     return this.#past;
   }
 
   get queue(): ReadyQueue<Step> | undefined {
-    return this.#past?.queue;
+    return this.#turn?.queue;
   }
   set queue(queue) {
-    this.#own.queue = queue;
+    this.#ownTurn.queue = queue;
   }
 
   get node(): RankedNode<Step> | undefined {
-    return this.#past?.node;
+    return this.#turn?.node;
   }
   set node(node) {
-    this.#own.node = node;
+    this.#ownTurn.node = node;
   }
 
   get ordered(): OrderedStep | undefined {
@@ -201,25 +213,25 @@ export class Step implements QueuedStep<Step> {
   }
 
   get runnable(): boolean {
-    return this.#past?.runnable ?? false;
+    return this.#turn?.runnable ?? false;
   }
   set runnable(runnable) {
-    this.#own.runnable = runnable;
+    this.#ownTurn.runnable = runnable;
   }
 
   get runnableSince(): number {
-    return this.#past?.runnableSince ?? 0;
+    return this.#turn?.runnableSince ?? 0;
   }
   set runnableSince(since) {
-    this.#own.runnableSince = since;
+    this.#ownTurn.runnableSince = since;
   }
 
   /** When it last entered a queue. */
   get readySince(): number {
-    return this.#past?.readySince ?? 0;
+    return this.#turn?.readySince ?? 0;
   }
   set readySince(since) {
-    this.#own.readySince = since;
+    this.#ownTurn.readySince = since;
   }
 
   get retryTimer(): Timer | undefined {
@@ -238,10 +250,10 @@ export class Step implements QueuedStep<Step> {
   }
 
   get attempt(): Attempt | undefined {
-    return this.#past?.attempt;
+    return this.#turn?.attempt;
   }
   set attempt(attempt) {
-    this.#own.attempt = attempt;
+    this.#ownTurn.attempt = attempt;
   }
 
   get tries(): number {
