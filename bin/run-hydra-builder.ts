@@ -9,7 +9,13 @@ import {
   loadBuilderConfig,
 } from "../lib/config/index.js";
 import { defaultStoreDir, type StorePath } from "../lib/nix/index.js";
-import { errorChain, requireOpenFiles, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
+import {
+  errorChain,
+  requireOpenFiles,
+  runProgram,
+  SystemdNotifier,
+  shutdownSignals,
+} from "../lib/process/index.js";
 import {
   checkStoreAddress,
   checkTemporaryFolder,
@@ -34,8 +40,13 @@ async function stop(client: BuilderClient, config: BuilderConfig, second: AbortS
   clearTimeout(timer);
 }
 
+/** Runs and ends the program. */
+export function builderProgram(program: Command): Promise<void> {
+  return runProgram(() => runHydraBuilder(program), { name: "hydra-builder" });
+}
+
 /** Resolves to the exit code. @throws UsageError for flags, settings and surroundings that cannot work */
-export async function runHydraBuilder(program: Command): Promise<number> {
+async function runHydraBuilder(program: Command): Promise<number> {
   const flags = program.opts<BuilderFlags>();
   if (flags.printDefaultConfig === true) return printDefaults(defaultConfigFile(builderSettings));
   const { logger } = programLog({ filter: "hydra_builder", target: "hydra_builder" });

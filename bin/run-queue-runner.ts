@@ -12,6 +12,7 @@ import {
   inheritedSockets,
   packageVersion,
   requireOpenFiles,
+  runProgram,
   SystemdNotifier,
   shutdownSignals,
 } from "../lib/process/index.js";
@@ -22,8 +23,13 @@ import { bindAddress, openFilesOf, restAddress, tlsOptions } from "./commands/ru
 import { LiveSettings, printDefaults, programLog, readSettings, reportValid, startStep } from "./common.js";
 import { runnerTracing } from "./tracing.js";
 
+/** Runs and ends the program. */
+export function queueRunnerProgram(program: Command): Promise<void> {
+  return runProgram(() => runQueueRunner(program), { name: "queue-runner" });
+}
+
 /** Resolves to the exit code. @throws UsageError for flags, settings and surroundings that cannot work */
-export async function runQueueRunner(program: Command): Promise<number> {
+async function runQueueRunner(program: Command): Promise<number> {
   const flags = program.opts<QueueRunnerFlags>();
   if (flags.printDefaultConfig === true) return printDefaults(defaultConfigFile(queueRunnerSettings));
   const { logger, levels } = programLog({ filter: "hydra_queue_runner", target: "queue_runner" });

@@ -10,7 +10,8 @@ import {
   type StoreDir,
 } from "../../lib/nix/index.js";
 import { errorChain, type Logger, requireWritableFolder, UsageError } from "../../lib/process/index.js";
-import { type BuilderFlags, defaultGateway } from "./hydra-builder.js";
+import { defaultGateway } from "./default-gateway.js";
+import type { BuilderFlags } from "./hydra-builder.js";
 
 /** Undefined when the daemon does not answer, which is logged. */
 export async function openLocalStore(maxJobs: number, logger: Logger): Promise<DaemonStore | undefined> {

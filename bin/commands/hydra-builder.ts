@@ -1,6 +1,7 @@
 /** Command line of the builder: its options, and what help and manual say about it. */
 import { Command } from "commander";
 import { type CommonFlags, withCommonOptions } from "./common-options.js";
+import { defaultGateway } from "./default-gateway.js";
 import type { ProgramTexts } from "./program-texts.js";
 
 /** Values of the builder's options. */
@@ -12,9 +13,6 @@ export interface BuilderFlags extends CommonFlags {
   readonly domainName?: string;
   readonly authorizationFile?: string;
 }
-
-/** Runner to join when no `--gateway-endpoint` is given. */
-export const defaultGateway = "http://[::1]:50051";
 
 /** What help and manual say about the builder. */
 export const builderTexts: ProgramTexts = {

@@ -49,10 +49,15 @@ export class RpcError extends HydraError {
 
   /** An `RpcError` stays as it is; anything else is wrapped with `code`. */
   static from(thrown: unknown, code: RpcStatus = "internal"): RpcError {
-    if (thrown instanceof RpcError) return thrown;
-    const error = toError(thrown);
-    return new RpcError(code, error.message, { cause: error });
+    return rpcErrorFrom(thrown, code);
   }
+}
+
+/** Apart, as a bundler gives a class whose body refers to itself another name, which is the error's in logs. */
+function rpcErrorFrom(thrown: unknown, code: RpcStatus): RpcError {
+  if (thrown instanceof RpcError) return thrown;
+  const error = toError(thrown);
+  return new RpcError(code, error.message, { cause: error });
 }
 
 /**

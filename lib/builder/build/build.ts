@@ -12,7 +12,7 @@ import type { GuardedHooks } from "../hooks.js";
 import type { PresignedUploader } from "../presigned/upload.js";
 import type { BuildMeter } from "../resources/build-meter.js";
 import { reportText } from "./error-text.js";
-import { BuildFailure, type FailureState, failureOf } from "./failure.js";
+import { BuildFailure, type FailureState, failureFrom, failureOf } from "./failure.js";
 import type { InputImporter } from "./import-inputs.js";
 import { BuildLog } from "./log.js";
 import {
@@ -99,7 +99,7 @@ export class Build {
       outcome = { state: "success", ...(await this.#work()), error: undefined };
     } catch (error) {
       signal.throwIfAborted();
-      const failure = BuildFailure.from(error, this.#phase.state, this.#phase.what);
+      const failure = failureFrom(error, this.#phase.state, this.#phase.what);
       const { code: state, reported: cause } = failure;
       outcome = { state, outputs: new Map(), error: reportText(failure.message), cause };
     }

@@ -25,13 +25,13 @@ export class BuildFailure extends HydraError {
     this.code = code;
     this.reported = options?.reported;
   }
+}
 
-  /** The failure a phase ends with when something unforeseen is thrown in it. */
-  static from(thrown: unknown, code: FailureState, what: string): BuildFailure {
-    if (thrown instanceof BuildFailure) return thrown;
-    const reported = causeOf(thrown, code === "importFailure" ? "inputs" : "other");
-    return new BuildFailure(code, `${what}: ${errorReport(thrown)}`, { cause: thrown, reported });
-  }
+/** The failure a phase ends with when something unforeseen is thrown in it. */
+export function failureFrom(thrown: unknown, code: FailureState, what: string): BuildFailure {
+  if (thrown instanceof BuildFailure) return thrown;
+  const reported = causeOf(thrown, code === "importFailure" ? "inputs" : "other");
+  return new BuildFailure(code, `${what}: ${errorReport(thrown)}`, { cause: thrown, reported });
 }
 
 type FailedStatus = Exclude<BuildStatus, "built" | "substituted" | "alreadyValid" | "resolvesToAlreadyValid">;

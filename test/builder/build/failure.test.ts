@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { errorReport, reportText } from "../../../lib/builder/build/error-text.js";
-import { BuildFailure, failureOf } from "../../../lib/builder/build/failure.js";
+import { failureFrom, failureOf } from "../../../lib/builder/build/failure.js";
 import { DaemonError } from "../../../lib/nix/daemon/error.js";
 import { parseStorePath } from "../../../lib/nix/path/store-path.js";
 import { type BuildResult, type BuildStatus, buildStatuses } from "../../../lib/nix/store/store.js";
@@ -99,7 +99,7 @@ describe("what the daemon says of a build", () => {
 
 test("what is thrown says whether it is about this machine", () => {
   const reported = (thrown: unknown, state: "importFailure" | "uploadFailure" | "preparingFailure") =>
-    BuildFailure.from(thrown, state, "no").reported;
+    failureFrom(thrown, state, "no").reported;
   const full = Object.assign(new Error("write"), { code: "ENOSPC" });
   expect(reported(new Error("outer", { cause: full }), "uploadFailure")).toBe("diskFull");
   expect(reported(new DaemonError("closed", "the daemon went away"), "preparingFailure")).toBe("daemon");
@@ -116,13 +116,13 @@ test("what is thrown says whether it is about this machine", () => {
 
 test("an unforeseen error takes the state of its phase, a foreseen one keeps its own", () => {
   const cause = new Error("disk full");
-  const wrapped = BuildFailure.from(cause, "importFailure", "could not get the inputs");
+  const wrapped = failureFrom(cause, "importFailure", "could not get the inputs");
   expect(wrapped).toMatchObject({
     code: "importFailure",
     message: "could not get the inputs: disk full",
     cause,
   });
-  expect(BuildFailure.from(wrapped, "uploadFailure", "other")).toBe(wrapped);
+  expect(failureFrom(wrapped, "uploadFailure", "other")).toBe(wrapped);
 });
 
 test("texts of reports are one line that a database takes", () => {
