@@ -69,8 +69,10 @@ export async function unfinishedBuilds(
   return { builds: usable, bad };
 }
 
-/** Rows of one answer: few enough that taking them in does not hold up anything else. */
-const digestPart = 2_000;
+/** A queue of more rows is long. */
+const shortQueue = 2_000;
+/** Rows of one answer of a long queue: few enough that taking them in does not hold up anything else. */
+const digestPart = 1_000;
 
 const digest = `
   SELECT id, globalpriority AS "globalPriority", priority, drvpath AS "drvPath"
@@ -78,8 +80,8 @@ const digest = `
 
 /** As `unfinishedBuildDigest`, in one statement; undefined when there are too many for that. */
 export async function shortBuildDigest(session: Session): Promise<BuildDigest[] | undefined> {
-  const { rows } = await session.query<BuildDigest>(`${digest} LIMIT ${digestPart + 1}`);
-  return rows.length > digestPart ? undefined : [...rows];
+  const { rows } = await session.query<BuildDigest>(`${digest} LIMIT ${shortQueue + 1}`);
+  return rows.length > shortQueue ? undefined : [...rows];
 }
 
 /** The most urgent ones first. */

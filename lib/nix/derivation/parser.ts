@@ -39,9 +39,10 @@ class Cursor {
     return new NixFormatError("derivation", `derivation is malformed: ${what}`, { position });
   }
 
-  /** Takes `token` if it is next. */
+  /** Takes `token`, which is not empty, if it is next. */
   accept(token: string): boolean {
-    if (!this.#text.startsWith(token, this.position)) return false;
+    if (this.#text.charCodeAt(this.position) !== token.charCodeAt(0)) return false;
+    if (token.length > 1 && !this.#text.startsWith(token, this.position)) return false;
     this.position += token.length;
     return true;
   }
@@ -51,7 +52,8 @@ class Cursor {
   }
 
   string(): ByteString {
-    this.expect('"');
+    if (this.#text.charCodeAt(this.position) !== 0x22) throw this.fault("expected '\"'");
+    this.position++;
     return (this.#isClean ? this.#cleanString() : this.#stringByCharacter()) as ByteString;
   }
 

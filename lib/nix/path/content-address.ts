@@ -150,9 +150,9 @@ export function makeStorePath(dir: StoreDir, type: string, innerHash: Hash, name
   const text = `${type}:${printHash(innerHash, "base16")}:${dir}:${name}`;
   const digest = createHash("sha256").update(text, "latin1").digest();
   const folded = new Uint8Array(20);
-  digest.forEach((byte, index) => {
-    folded[index % 20] = (folded[index % 20] ?? 0) ^ byte;
-  });
+  for (let index = 0; index < digest.length; index++) {
+    folded[index % 20] = (folded[index % 20] ?? 0) ^ (digest[index] ?? 0);
+  }
   return `${encodeNix32(folded)}-${name}` as StorePath;
 }
 
@@ -162,6 +162,8 @@ function withReferences(
   references: readonly StorePath[],
   self: boolean,
 ): string {
+  // The usual case.
+  if (references.length === 0) return self ? `${type}:self` : type;
   const sorted = [...new Set(references)].sort(compareStorePaths);
   return [type, ...sorted.map((path) => printStorePath(dir, path)), ...(self ? ["self"] : [])].join(":");
 }

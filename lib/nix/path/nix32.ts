@@ -3,6 +3,7 @@ import { anAmount, aText, checkArgument, someBytes } from "../../argument-checks
 import { NixFormatError } from "../errors.js";
 
 const alphabet = "0123456789abcdfghijklmnpqrsvwxyz";
+const letters = Buffer.from(alphabet, "latin1");
 const values = new Map(Array.from(alphabet).map((letter, value) => [letter, value]));
 
 /** Characters that `bytes` bytes take. */
@@ -14,16 +15,17 @@ export function nix32Length(bytes: number): number {
 /** Base-32 text of bytes. */
 export function encodeNix32(bytes: Uint8Array): string {
   checkArgument("encodeNix32", "bytes", bytes, someBytes);
-  let text = "";
-  for (let k = nix32Length(bytes.length) - 1; k >= 0; k--) {
+  const length = nix32Length(bytes.length);
+  const text = Buffer.allocUnsafe(length);
+  for (let k = length - 1; k >= 0; k--) {
     const bit = k * 5;
     const index = bit >> 3;
     const shift = bit & 7;
     const low = bytes[index] ?? 0;
     const high = bytes[index + 1] ?? 0;
-    text += alphabet[((low >> shift) | (high << (8 - shift))) & 31];
+    text[length - 1 - k] = letters[((low >> shift) | (high << (8 - shift))) & 31] ?? 0;
   }
-  return text;
+  return text.toString("latin1");
 }
 
 /** @throws NixFormatError for foreign letters, a length no bytes have, or surplus bits that are not zero */

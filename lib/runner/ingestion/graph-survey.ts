@@ -32,6 +32,8 @@ export interface GraphSurveysOptions extends Omit<StepJudgeOptions, "now"> {
 
 /** Derivations read at the same time. */
 const readsAtOnce = 32;
+/** A survey that has come to more derivations than these is a large one. */
+const smallSurvey = 64;
 
 /** Makes surveys; holds what they all ask. */
 export class GraphSurveys {
@@ -184,13 +186,14 @@ export class GraphSurvey {
   /** Facts of those derivations that are neither scheduled nor unreadable; for the others the verdict is clear. */
   async #read(drvs: readonly StorePath[]): Promise<StepFacts[]> {
     const facts: StepFacts[] = [];
+    const passing = this.#accounts.size > smallSurvey;
     await mapLimited(drvs, readsAtOnce, async (drv) => {
       if (this.#view.hasStep(stepId(drv))) {
         this.#verdicts.set(drv, { kind: "scheduled" });
         return;
       }
       try {
-        const found = await this.#catalog.facts(drv);
+        const found = await this.#catalog.facts(drv, { passing });
         this.#metrics.observeInputs(found.system, inputDerivations(found));
         facts.push(found);
       } catch (error) {

@@ -48,7 +48,7 @@ export interface QueueMonitorOptions {
 }
 
 /** Rows compared with memory in one turn of the event loop. */
-const comparedAtOnce = 2_000;
+const comparedAtOnce = 500;
 /** Even without any notification the database is compared with memory this often. */
 const safetyIntervalMs = 300_000;
 const firstRetryMs = 1_000;

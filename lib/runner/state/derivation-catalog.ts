@@ -2,8 +2,8 @@
  * What the runner needs to know of derivations, read from the store once.
  *
  * Facts of a derivation never change (its name is the hash of its text), so they may be cached freely. Parsed
- * derivations are large: only the last that were read are kept. In a short queue these are what dispatch asks for, so
- * that a derivation that was collected meanwhile is built all the same.
+ * derivations are large: only the last that were read in small surveys are kept. In a short queue these are what
+ * dispatch asks for, so that a derivation that was collected meanwhile is built all the same.
  */
 
 import { BoundedMap } from "../../async/index.js";
@@ -55,7 +55,8 @@ export function definedOutputs({ outputs }: Pick<StepFacts, "outputs">): Map<str
 /** Reads derivations and remembers what was read. */
 export class DerivationCatalog {
   readonly #store: RunnerStore;
-  readonly #parsed: BoundedMap<StorePath, Promise<Derivation>>;
+  /** The last that were read; undefined for those that were not kept. */
+  readonly #parsed: BoundedMap<StorePath, Promise<Derivation> | undefined>;
   readonly #facts: BoundedMap<StorePath, StepFacts>;
   readonly #reader: FactsReader;
 
@@ -83,6 +84,13 @@ export class DerivationCatalog {
     return reading;
   }
 
+  #passing(drv: StorePath): Promise<Derivation> {
+    const known = this.#parsed.get(drv);
+    if (known !== undefined) return known;
+    this.#parsed.set(drv, undefined);
+    return this.#read(drv);
+  }
+
   async #read(drv: StorePath): Promise<Derivation> {
     try {
       if (!isDerivationPath(drv)) throw new Error("the name must end in .drv");
@@ -92,11 +100,16 @@ export class DerivationCatalog {
     }
   }
 
-  /** @throws as `derivation` */
-  async facts(drv: StorePath): Promise<StepFacts> {
+  /**
+   * `passing`: one of many that are read. Then the parsed derivation is not kept: what is kept for a while before it
+   * becomes garbage costs the collector most.
+   *
+   * @throws as `derivation`
+   */
+  async facts(drv: StorePath, options?: { readonly passing?: boolean }): Promise<StepFacts> {
     const known = this.#facts.get(drv);
     if (known !== undefined) return known;
-    const derivation = await this.derivation(drv);
+    const derivation = await (options?.passing === true ? this.#passing(drv) : this.derivation(drv));
     const facts = sensible(drv, () => this.#reader.facts(drv, derivation));
     this.#facts.set(drv, facts);
     return facts;

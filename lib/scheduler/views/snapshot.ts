@@ -18,8 +18,19 @@ import type {
 } from "./views.js";
 
 /** A build as plain data. */
-export function buildView({ step, jobset, ...build }: Build): BuildView {
-  return { ...build, step: step.id, jobset: jobset.id };
+export function buildView(build: Build): BuildView {
+  // Member by member: a pass over the queue looks at every build, and a spread takes several times as long.
+  return {
+    id: build.id,
+    step: build.step.id,
+    jobset: build.jobset.id,
+    job: build.job,
+    timestamp: build.timestamp,
+    maxSilent: build.maxSilent,
+    timeout: build.timeout,
+    globalPriority: build.globalPriority,
+    localPriority: build.localPriority,
+  };
 }
 
 /** A step as plain data; undefined for an unknown id. An id that was resolved gives the step it was resolved to. */
