@@ -63,7 +63,7 @@ it("keeps its owner through 25 s of silence, which is known within 5 s", { timeo
   runner.lock.onAnswering(() => answered++);
   const frozenAt = Date.now();
   const thaw = await freeze();
-  await until("the silence to be noticed", () => runner.lock.silentSince !== undefined);
+  await until("the silence to be noticed", () => runner.lock.silentSince !== undefined, { everyMs: 25 });
   expect(Date.now() - frozenAt).toBeLessThan(5_000);
   const waiting = write(runner, 2);
   await sleep(25_000 - (Date.now() - frozenAt));
