@@ -187,10 +187,11 @@ describe("a build that succeeds", () => {
   test("tells the phases that last, the last of several quick ones, and nothing after its report", async () => {
     const { runner } = await joined();
     const phases = (): string[] => runner.updates.map((update) => update.status);
-    const order = await orderFor(fresh("/bin/busybox sleep 0.6; echo slow > $out"));
+    const order = await orderFor(fresh("/bin/busybox sleep 2; echo slow > $out"));
     runner.send({ kind: "build", build: order });
     await runner.completion(order.buildId);
-    expect(phases()[0]).toBe("building");
+    // On a busy machine what comes before it may last as well.
+    expect(phases().filter((phase) => phase !== "sendingInputs")[0]).toBe("building");
     const quick = await orderFor(fresh("echo quick > $out"));
     const before = phases().length;
     runner.send({ kind: "build", build: quick });
@@ -395,7 +396,7 @@ describe("the tunnel", () => {
 
   test("lost, with a runner that takes builders back: the build goes on and is reported after", async () => {
     const { runner, client } = await joined({ version: "1+resume" });
-    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 1; echo > $out"));
+    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 3; echo > $out"));
     runner.send({ kind: "build", build: order });
     await runner.until(() => runner.logs.get(order.drv) === "the build has started\n");
     const before = client.machineId;
@@ -464,7 +465,7 @@ describe("new settings", () => {
 
   test("are told to a runner that takes builders back, and builds go on", async () => {
     const { runner, client } = await joined({ version: "1+resume" });
-    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 1; echo > $out"));
+    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 3; echo > $out"));
     runner.send({ kind: "build", build: order });
     await runner.until(() => runner.logs.get(order.drv) === "the build has started\n");
     expect(client.reload(settings)).toBe("now");
@@ -477,7 +478,7 @@ describe("new settings", () => {
 
   test("wait for another runner's next connection while something is built for it", async () => {
     const { runner, client } = await joined();
-    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 1; echo > $out"));
+    const order = await orderFor(fresh("echo the build has started; /bin/busybox sleep 3; echo > $out"));
     runner.send({ kind: "build", build: order });
     await runner.until(() => runner.logs.get(order.drv) === "the build has started\n");
     expect(client.reload(settings)).toBe("later");
