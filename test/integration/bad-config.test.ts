@@ -4,8 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Child, startChild } from "../support/child.js";
+import { freePort } from "../support/free-port.js";
 import { startNixStore, type TestNixStore } from "../support/nix.js";
-import { builderProgram, freePort, queueRunnerProgram } from "../support/pair.js";
+import { builderProgram, queueRunnerProgram } from "../support/pair.js";
 import { testPostgres } from "../support/test-database.js";
 import { until } from "../support/until.js";
 

@@ -8,9 +8,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Client } from "pg";
 import { afterEach, expect, test } from "vitest";
 import { startChild } from "../support/child.js";
+import { freePort } from "../support/free-port.js";
 import { freezePostgres } from "../support/freeze-postgres.js";
 import { shellDerivation } from "../support/nix.js";
-import { freePort, queueRunnerProgram, usePair } from "../support/pair.js";
+import { queueRunnerProgram, usePair } from "../support/pair.js";
 import { testDatabase, testPostgres } from "../support/test-database.js";
 import { until } from "../support/until.js";
 

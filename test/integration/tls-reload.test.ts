@@ -7,8 +7,9 @@ import { connect } from "node:tls";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startChild } from "../support/child.js";
+import { freePort } from "../support/free-port.js";
 import { startNixStore, type TestNixStore } from "../support/nix.js";
-import { freePort, queueRunnerProgram } from "../support/pair.js";
+import { queueRunnerProgram } from "../support/pair.js";
 import { testDatabase } from "../support/test-database.js";
 
 let folder = "";

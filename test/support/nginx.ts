@@ -5,7 +5,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { type Child, startChild } from "./child.js";
-import { freePort, type Gateway } from "./pair.js";
+import { freePort } from "./free-port.js";
+import type { Gateway } from "./pair.js";
 import { until } from "./until.js";
 
 /** Its program; undefined where it is not installed. Debian keeps it out of the PATH of ordinary users. */

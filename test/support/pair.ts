@@ -1,13 +1,13 @@
 // A whole farm for tests: the compiled runner and builders as processes, each with a Nix store and daemon of its own.
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, afterEach, beforeAll } from "vitest";
 import { type Child, startChild } from "./child.js";
+import { freePort } from "./free-port.js";
 import { HydraTables } from "./hydra-tables.js";
 import { startNixStore, type TestNixStore } from "./nix.js";
 import { NotificationRecorder } from "./notifications.js";
@@ -86,15 +86,6 @@ function toml(settings: Settings): string {
   return Object.entries(settings)
     .map(([key, one]) => `${key} = ${value(one)}\n`)
     .join("");
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const address = server.address();
-  await new Promise<void>((done) => server.close(() => done()));
-  if (address === null || typeof address === "string") throw new Error("no free port");
-  return address.port;
 }
 
 export class Pair implements AsyncDisposable {
