@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { openBinaryCache } from "../lib/binary-cache/index.js";
+import { lendingStream } from "../lib/compression/index.js";
 import { openStore } from "../lib/nix/index.js";
 import { parseFullStorePath } from "../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../lib/nix/store/path-info.js";
@@ -94,7 +95,12 @@ async function oneRound(
     );
     await mkdir(folder, { recursive: true });
     const cache = await openBinaryCache(uriOf(one, join(folder, "ours"), host), { storeDir: nix.storeDir });
-    const ours = await secondsOf(() => cache.uploadClosure(infos, (path) => nix.narFromPath(path)));
+    const ours = await secondsOf(() =>
+      cache.uploadClosure(infos, (path) =>
+        // As the runner's upload jobs have it.
+        lendingStream(() => nix.narFromPath(path, { pieces: "lent" })),
+      ),
+    );
     cache.close();
     const target = `file://${join(folder, "yardstick")}?compression=${one.method}`;
     const flags = ["--extra-experimental-features", "nix-command", "copy", "--no-check-sigs"];

@@ -24,7 +24,8 @@ const threads = 4;
 
 /**
  * Compresses a stream. Memory is constant, `source` is read no faster than the result is taken, and no process stays
- * behind when the consumer stops early or `signal` aborts.
+ * behind when the consumer stops early or `signal` aborts. Except by `none`, which passes them on, a piece of `source` is
+ * not used any more once the next one is asked for.
  *
  * @throws CompressionError; whatever `source` throws; `signal.reason` when aborted
  */
@@ -85,8 +86,13 @@ function withoutProgram(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   const native = nativeZstd;
-  if (native === undefined) return packageZstdFrames(source, level, signal);
+  // It collects pieces.
+  if (native === undefined) return packageZstdFrames(copied(source), level, signal);
   return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
+}
+
+async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  for await (const piece of source) yield Buffer.from(piece);
 }
 
 /** One frame for at most a buffer full of data. The `zstd` program stands in where neither Node nor the package has it. */

@@ -1,5 +1,6 @@
 // Store paths with contents for the tests of binary caches.
 
+import { type LendingStream, lendingStream } from "../../lib/compression/index.js";
 import { dumpTree, type NarTree } from "../../lib/nix/nar/writer.js";
 import { hashBytes } from "../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
@@ -50,6 +51,20 @@ export function narsOf(...samples: readonly Sample[]): (path: StorePath) => Asyn
       yield found.nar.subarray(offset, offset + 40_000);
     }
   };
+}
+
+/** As `narsOf`, lent: each piece is overwritten once the next one is asked for. */
+export function lentNarsOf(...samples: readonly Sample[]): (path: StorePath) => LendingStream {
+  const open = narsOf(...samples);
+  return (path) =>
+    lendingStream(async function* lent() {
+      const buffer = Buffer.alloc(40_000);
+      for await (const piece of open(path)) {
+        buffer.set(piece);
+        yield buffer.subarray(0, piece.length);
+        buffer.fill(0xff);
+      }
+    });
 }
 
 export async function bytesOf(source: AsyncIterable<Uint8Array>): Promise<Buffer> {

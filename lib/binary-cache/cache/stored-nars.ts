@@ -4,6 +4,7 @@ import {
   type CompressionMethod,
   compress,
   decompress,
+  lentPieces,
   parseCompressionMethod,
 } from "../../compression/index.js";
 import type { Logger } from "../../log.js";
@@ -21,7 +22,7 @@ import { type MeasuredNar, NarStage, type StagedForm } from "./nar-stage.js";
 /** Files that are remembered. */
 const knownFrames = 10_000;
 
-/** Gives the NAR of a path, from its beginning, each time it is called. */
+/** Gives the NAR of a path, from its beginning, each time it is called. What may be lent costs less. */
 export type OpenNar = (path: StorePath, signal?: AbortSignal) => AsyncIterable<Uint8Array>;
 
 /** A NAR as it lies in the cache, compressed. */
@@ -189,7 +190,9 @@ export class StoredNars {
     const inspection = new NarInspection(info, { listing });
     const meter = new FileMeter();
     const { compression: method, compressionLevel: level, parallelCompression: parallel } = this.#settings;
-    const nar = inspection.pass(openNar(info.path, signal));
+    const opened = openNar(info.path, signal);
+    // Without a compressor, the pieces themselves are written, and may wait for that.
+    const nar = inspection.pass(method === "none" ? opened : lentPieces(opened));
     const result = await this.#objects.put(
       key,
       meter.pass(compress(nar, { method, level, parallel, signal })),

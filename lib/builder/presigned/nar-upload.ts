@@ -29,7 +29,7 @@ export interface UploadedNar {
   readonly alreadyPresent: boolean;
 }
 
-/** The path to upload, and where to; `nar` is its uncompressed NAR, read once. */
+/** The path to upload, and where to; `nar` is its uncompressed NAR, read once, whose pieces may be lent. */
 export interface PresignedNarOptions {
   readonly info: ValidPathInfo;
   readonly target: PresignedTarget;

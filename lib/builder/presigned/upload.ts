@@ -171,7 +171,7 @@ export class PresignedUploader {
         uploadPresignedNar({
           info,
           target,
-          nar: store.narFromPath(info.path, { signal }),
+          nar: store.narFromPath(info.path, { signal, pieces: "lent" }),
           spoolDirectory,
           retries,
           signal,

@@ -17,7 +17,7 @@ import { createLogger } from "../../../lib/log.js";
 import { PublicKey, verifySignature } from "../../../lib/nix/cache/signer.js";
 import { defaultStoreDir, parseStoreDir, parseStorePath } from "../../../lib/nix/path/store-path.js";
 import { type S3Server, startS3Server } from "../../support/s3-server/index.js";
-import { bytesOf, file, folder, narsOf, publicKey, sample, secretKey } from "../samples.js";
+import { bytesOf, file, folder, lentNarsOf, narsOf, publicKey, sample, secretKey } from "../samples.js";
 
 let scratch: string;
 let keyFile: string;
@@ -89,6 +89,16 @@ for (const kind of ["file", "s3"] as const) {
         expect(link).toBe(`{"archive":"../${info.url}","member":"lib/debug/.build-id/ab/${debugFile}"}`);
         expect(objects.get("nix-cache-info")?.toString()).toBe("StoreDir: /nix/store\n");
         expect(await cache.uploadPath(tree.info, both)).toBe("present");
+        cache.close();
+      });
+
+      it(`${compression}: a NAR that is lent is stored whole`, async () => {
+        const cache = await open({ compression, "write-nar-listing": "1" });
+        await cache.uploadClosure([leaf.info, tree.info], lentNarsOf(leaf, tree));
+        const info = await cache.narInfo(tree.info.path);
+        if (info === undefined) throw new Error("no narinfo");
+        expect((await bytesOf(cache.openNar(info))).equals(tree.nar)).toBe(true);
+        expect(await cache.listing(tree.info.path)).toMatchObject({ type: "directory" });
         cache.close();
       });
     }

@@ -13,6 +13,7 @@ import {
   UploadQueue,
   type UploadRequest,
 } from "../../../binary-cache/index.js";
+import { lendingStream } from "../../../compression/index.js";
 import { isForbidden, isShortage } from "../../../errors.js";
 import type { Logger } from "../../../log.js";
 import type { StorePath } from "../../../nix/path/store-path.js";
@@ -76,7 +77,10 @@ export class UploadJobs {
         journal: this.#journal,
         caches: this.#caches,
         closure: (paths, signal) => this.#store.closure(paths, { signal }),
-        openNar: (path, signal) => this.#store.narFromPath(path, signal === undefined ? {} : { signal }),
+        openNar: (path, signal) =>
+          lendingStream(() =>
+            this.#store.narFromPath(path, { pieces: "lent", ...(signal === undefined ? {} : { signal }) }),
+          ),
         concurrency: this.#concurrency,
         logger: this.#logger,
         onCache: (cache, error) => {
