@@ -114,21 +114,30 @@ async function putLog(cache: BinaryCache, log: LogUpload, signal: AbortSignal): 
   for (const { suffix, method } of logForms) {
     const file = await openIfThere(log.file + suffix);
     if (file === undefined) continue;
-    const plain = file.createReadStream({ autoClose: false });
     try {
       signal.throwIfAborted();
+      const plain = contentsOf(file);
       // A file of our own, read in constant memory.
       const text =
         method === "none" ? plain : decompress(plain, { method, maxOutput: unlimitedOutput, signal });
       await cache.putLog(drv, text, { signal, attempt });
       return true;
     } finally {
-      // A file waits for its streams before it closes.
-      plain.destroy();
       await file.close();
     }
   }
   return false;
+}
+
+const pieceBytes = 65_536;
+
+/** A log is mostly small: a stream of Node's costs more than reading it. */
+async function* contentsOf(file: FileHandle): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(pieceBytes), 0, pieceBytes);
+    if (bytesRead === 0) return;
+    yield buffer.subarray(0, bytesRead);
+  }
 }
 
 async function openIfThere(path: string): Promise<FileHandle | undefined> {

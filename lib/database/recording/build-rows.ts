@@ -83,9 +83,7 @@ const pendingSince = fittingTime("builds.notificationpendingsince", "i.stoptime"
 export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]): Promise<void> {
   if (ends.length === 0) return;
   const successes = ends.flatMap(({ id, result }) => (result === undefined ? [] : [{ id, result }]));
-  await writeOutputs(session, successes);
-  await replaceProducts(session, successes);
-  await replaceMetrics(session, successes);
+  await writeResults(session, successes);
   // Last, and in one statement: from here on the counter of finished builds is locked until the commit.
   await session.query(
     `UPDATE builds b SET finished = 1, buildstatus = i.status, starttime = ${fittingStart}, stoptime = ${fittingStop},` +
@@ -118,26 +116,36 @@ function releaseName(name: string | undefined): string | null {
 
 type Success = { readonly id: number; readonly result: BuildResult };
 
-async function writeOutputs(session: SqlSession, successes: readonly Success[]): Promise<void> {
+async function writeResults(session: SqlSession, successes: readonly Success[]): Promise<void> {
+  if (successes.length === 0) return;
+  const metrics = successes.flatMap(metricRows);
+  // Renaming a project rewrites the metrics of its builds, so it must not come between our two statements on them.
+  if (metrics.length > 0) await lockNames(session, successes);
+  await replaceEarlierRun(session, successes);
+  await insertProducts(session, successes);
+  await insertMetrics(session, metrics);
+}
+
+/** Outputs are there now; a build that was restarted still has the products and metrics of its last run. */
+async function replaceEarlierRun(session: SqlSession, successes: readonly Success[]): Promise<void> {
   const outputs = successes.flatMap(({ id, result }) => result.outputs.map((output) => ({ id, output })));
-  if (outputs.length === 0) return;
+  // One statement, as a build that is alone waits for each.
   await session.query(
-    "UPDATE buildoutputs o SET path = i.path FROM unnest($1::int[], $2::text[], $3::text[]) AS i(build, name, path)" +
-      " WHERE o.build = i.build AND o.name = i.name AND o.path IS DISTINCT FROM i.path",
+    "WITH outputs AS (UPDATE buildoutputs o SET path = i.path" +
+      " FROM unnest($1::int[], $2::text[], $3::text[]) AS i(build, name, path)" +
+      " WHERE o.build = i.build AND o.name = i.name AND o.path IS DISTINCT FROM i.path)," +
+      " products AS (DELETE FROM buildproducts WHERE build = ANY($4::int[]))" +
+      " DELETE FROM buildmetrics WHERE build = ANY($4::int[])",
     [
       outputs.map(({ id }) => id),
       outputs.map(({ output }) => output.name),
       outputs.map(({ output }) => output.path ?? null),
+      successes.map(({ id }) => id),
     ],
   );
 }
 
-async function replaceProducts(session: SqlSession, successes: readonly Success[]): Promise<void> {
-  if (successes.length === 0) return;
-  // A build that was restarted still has the products of its last run.
-  await session.query("DELETE FROM buildproducts WHERE build = ANY($1::int[])", [
-    successes.map(({ id }) => id),
-  ]);
+async function insertProducts(session: SqlSession, successes: readonly Success[]): Promise<void> {
   const rows = successes.flatMap(({ id, result }) =>
     result.products.map((product, index) => ({ id, number: index + 1, product })),
   );
@@ -160,24 +168,28 @@ async function replaceProducts(session: SqlSession, successes: readonly Success[
   );
 }
 
-async function replaceMetrics(session: SqlSession, successes: readonly Success[]): Promise<void> {
-  if (successes.length === 0) return;
-  const ids = successes.map(({ id }) => id);
-  const rows = successes.flatMap(({ id, result }) => {
-    // Names are unique for a build; cutting long ones may have made two of them equal.
-    const byName = new Map<string, MetricRow>();
-    for (const metric of result.metrics) byName.set(storableText(metric.name, maxIndexedText), metric);
-    return [...byName].map(([name, metric]) => ({ id, name, metric }));
-  });
-  if (rows.length > 0) {
-    // Renaming a project rewrites the metrics of its builds, so it must not come between our two statements on them.
-    await session.query(
-      "SELECT 1 FROM projects p JOIN jobsets j ON j.project = p.name JOIN builds b ON b.jobset_id = j.id" +
-        " WHERE b.id = ANY($1::int[]) ORDER BY p.name, j.name FOR KEY SHARE OF p, j",
-      [ids],
-    );
-  }
-  await session.query("DELETE FROM buildmetrics WHERE build = ANY($1::int[])", [ids]);
+interface BuildMetric {
+  readonly id: number;
+  readonly name: string;
+  readonly metric: MetricRow;
+}
+
+function metricRows({ id, result }: Success): BuildMetric[] {
+  // Names are unique for a build; cutting long ones may have made two of them equal.
+  const byName = new Map<string, MetricRow>();
+  for (const metric of result.metrics) byName.set(storableText(metric.name, maxIndexedText), metric);
+  return [...byName].map(([name, metric]) => ({ id, name, metric }));
+}
+
+async function lockNames(session: SqlSession, successes: readonly Success[]): Promise<void> {
+  await session.query(
+    "SELECT 1 FROM projects p JOIN jobsets j ON j.project = p.name JOIN builds b ON b.jobset_id = j.id" +
+      " WHERE b.id = ANY($1::int[]) ORDER BY p.name, j.name FOR KEY SHARE OF p, j",
+    [successes.map(({ id }) => id)],
+  );
+}
+
+async function insertMetrics(session: SqlSession, rows: readonly BuildMetric[]): Promise<void> {
   if (rows.length === 0) return;
   // The names of project and jobset come from the rows: they may have been renamed since the build was read.
   await session.query(

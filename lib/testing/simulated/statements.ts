@@ -223,10 +223,8 @@ const ignored = (): Answer => nothing;
 const statements: readonly (readonly [string, (tables: Tables, values: Values) => Answer])[] = [
   ["SELECT id, finished, buildstatus FROM builds", lockBuilds],
   ["UPDATE builds b SET finished = 1", endBuilds],
-  ["UPDATE buildoutputs", ignored],
-  ["DELETE FROM buildproducts", ignored],
+  ["WITH outputs AS (UPDATE buildoutputs", ignored],
   ["INSERT INTO buildproducts", ignored],
-  ["DELETE FROM buildmetrics", ignored],
   ["INSERT INTO failedpaths", rememberFailed],
   ["SELECT DISTINCT s.drvpath, o.name", knownStepOutputs],
   ["SELECT coalesce((SELECT max(s.build)", buildThatFailed],

@@ -1,11 +1,12 @@
 /** The unproven paths in a file below the data folder: one a line, replaced as a whole. */
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { backoffDelay, Microbatch, retry, withSignal } from "../../../async/index.js";
 import { isSystemError, UsageError } from "../../../errors.js";
 import type { Logger } from "../../../log.js";
 import { parseStorePath, type StorePath } from "../../../nix/path/store-path.js";
 import type { UnprovenMemory } from "../../state/unproven-paths.js";
+import { inFolder } from "../in-folder.js";
 
 const firstPauseMs = 200;
 const longestPauseMs = 5_000;
@@ -56,8 +57,7 @@ export class UnprovenFile implements UnprovenMemory {
     const temporary = `${path}.tmp`;
     const write = async (): Promise<void> => {
       const lines = (requests.at(-1)?.() ?? []).map((line) => `${line}\n`);
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(temporary, lines.join(""));
+      await inFolder(dirname(path), () => writeFile(temporary, lines.join("")));
       await rename(temporary, path);
     };
     let waiting = false;

@@ -8,8 +8,8 @@
  */
 
 import { createReadStream, createWriteStream } from "node:fs";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { open, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { aFunction, aLogger, anAmount, aText, checkMembers, optional } from "../../../argument-checks.js";
@@ -18,6 +18,8 @@ import { compress } from "../../../compression/index.js";
 import { isShortage, isSystemError } from "../../../errors.js";
 import { type Logger, silentLogger } from "../../../log.js";
 import type { StorePath } from "../../../nix/path/store-path.js";
+import { inFolder } from "../in-folder.js";
+import { keepEarlierTry, logSuffixes } from "./earlier-tries.js";
 import { FileLogWriter, type LogFile, type LogWriter, LostLog } from "./log-file.js";
 
 /** Where logs are kept, and how much of them. */
@@ -37,8 +39,6 @@ export interface LogStoreOptions {
 const openPatienceMs = 30_000;
 const openAgainMs = 250;
 
-/** Plain, and as compressed by us or by others. */
-const suffixes = ["", ".zst", ".bz2"] as const;
 /** Bytes; a compressed file takes at least one block of the disk, too. */
 const smallLog = 4096;
 
@@ -88,8 +88,8 @@ export class LogStore {
     try {
       const file = await retry(
         async () => {
-          await this.#keepEarlierTry(path);
-          return this.#openFile(path);
+          await keepEarlierTry(path, this.#keepTries);
+          return inFolder(dirname(path), () => this.#openFile(path));
         },
         {
           classify: (error) => (isShortage(error) ? "passing" : "final"),
@@ -140,38 +140,9 @@ export class LogStore {
 
   /** A writer that is still at work goes on in a file without a name. */
   async #removeSince(path: string, since: number): Promise<void> {
-    for (const suffix of suffixes) {
+    for (const suffix of logSuffixes) {
       const file = await stat(path + suffix).catch(() => undefined);
       if (file !== undefined && file.mtimeMs >= since) await rm(path + suffix, { force: true });
     }
-  }
-
-  async #keepEarlierTry(path: string): Promise<void> {
-    const names = await namesIn(dirname(path));
-    const base = basename(path);
-    const earlier = suffixes.filter((suffix) => names.includes(base + suffix));
-    if (earlier.length === 0) return;
-    const prefix = `${base}.try`;
-    const tries = [...new Set(names.filter((name) => name.startsWith(prefix)))]
-      .map((name) => Number.parseInt(name.slice(prefix.length), 10))
-      .filter(Number.isSafeInteger)
-      .sort((a, b) => a - b);
-    const next = (tries.at(-1) ?? 0) + 1;
-    for (const suffix of earlier) await rename(path + suffix, `${path}.try${next}${suffix}`);
-    const surplus = tries.slice(0, Math.max(0, tries.length + 1 - this.#keepTries));
-    for (const n of surplus) {
-      for (const suffix of suffixes) await rm(`${path}.try${n}${suffix}`, { force: true });
-    }
-  }
-}
-
-/** Makes the folder when it is missed. */
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder);
-  } catch (error) {
-    if (!isSystemError(error) || error.code !== "ENOENT") throw error;
-    await mkdir(folder, { recursive: true });
-    return [];
   }
 }

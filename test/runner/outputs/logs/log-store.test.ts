@@ -1,9 +1,10 @@
 import { execFileSync } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { StorePath } from "../../../../lib/nix/path/store-path.js";
+import { keepEarlierTry, type LogFolder } from "../../../../lib/runner/outputs/logs/earlier-tries.js";
 import { LogStore } from "../../../../lib/runner/outputs/logs/log-store.js";
 
 const drv = "0c4gxiv7kzkhz7k5zkyhd0b4v8dbkqyw-hello.drv" as StorePath;
@@ -43,6 +44,28 @@ test("earlier tries are kept beside the newest, the oldest go first", async () =
   expect((await readdir(dirname(path))).length).toBe(3);
   expect(await readFile(`${path}.try3`, "utf8")).toBe("three");
   expect(await readFile(`${path}.try2`, "utf8")).toBe("two");
+});
+
+test("a folder is listed only for a log that has an earlier try", async () => {
+  const logs = new LogStore({ directory: folder, maxBytes: 0 });
+  const path = await write(logs, "one\n");
+  const other = `${path}-other`;
+  const calls = { stat: 0, list: 0 };
+  const counted: LogFolder = {
+    stat: (file) => {
+      calls.stat++;
+      return stat(file);
+    },
+    list: (parent) => {
+      calls.list++;
+      return readdir(parent);
+    },
+  };
+  await keepEarlierTry(other, 9, counted);
+  expect(calls).toEqual({ stat: 3, list: 0 });
+  await keepEarlierTry(path, 9, counted);
+  expect(calls).toEqual({ stat: 6, list: 1 });
+  expect(await readFile(`${path}.try1`, "utf8")).toBe("one\n");
 });
 
 test("what is beyond the bound is dropped with a note", async () => {
