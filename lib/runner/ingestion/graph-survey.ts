@@ -66,8 +66,15 @@ export class GraphSurveys {
       accounts,
       destination,
     });
-    await survey.examine([...accounts.keys()]);
+    await survey.start();
     return survey;
+  }
+
+  /** These derivations are about to be surveyed: reading them begins. What goes wrong is found out again by the survey. */
+  expect(drvs: readonly StorePath[]): void {
+    for (const drv of drvs) {
+      if (!this.#scheduler.view.hasStep(stepId(drv))) this.#catalog.facts(drv).catch(() => {});
+    }
   }
 
   /** One derivation on its own, as a step without inputs: they are all there. */
@@ -126,12 +133,26 @@ export class GraphSurvey {
     this.#accounts = new Map(options.accounts);
   }
 
-  /** Reads and judges everything below `start` that is not complete. */
-  async examine(start: readonly StorePath[]): Promise<void> {
+  /** Examines the roots. */
+  start(): Promise<void> {
+    return this.#examine([...this.#roots], { historiesToo: this.#roots.size <= smallSurvey });
+  }
+
+  /**
+   * Reads and judges everything below `start` that is not complete.
+   *
+   * `historiesToo`: what the rows record about `start` is read beside that, as a build that is alone would wait for it.
+   */
+  async #examine(start: readonly StorePath[], options?: { readonly historiesToo: boolean }): Promise<void> {
     let frontier = start;
+    let historiesToo = options?.historiesToo ?? false;
     while (frontier.length > 0) {
       const facts = await this.#read(frontier);
+      // Where it fails, `settle` reads it again should it be needed.
+      const histories = historiesToo ? this.#histories.read(facts).catch(() => {}) : undefined;
+      historiesToo = false;
       const judged = await this.#judge.judge(facts, (drv) => this.#accounts.get(drv), this.#destination);
+      if (judged.some(({ kind }) => kind === "missing")) await histories;
       const next = new Set<StorePath>();
       facts.forEach((fact, index) => {
         const verdict = judged[index] ?? { kind: "missing", facts: fact };
@@ -159,7 +180,7 @@ export class GraphSurvey {
       if (gone.length > 0) {
         for (const drv of gone) this.#verdicts.delete(drv);
         plan = undefined;
-        await this.examine(gone);
+        await this.#examine(gone);
         continue;
       }
       plan ??= planIngestion(this.#roots, this.#verdicts);

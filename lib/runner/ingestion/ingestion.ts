@@ -72,6 +72,11 @@ export class Ingestion {
     return this.#turns.run(() => this.#ingest(builds), options ?? {});
   }
 
+  /** Builds of these derivations are about to be taken in: what need not wait for their rows begins. */
+  expect(drvs: readonly StorePath[]): void {
+    this.#surveys.expect(drvs);
+  }
+
   async #ingest(all: readonly QueuedBuild[]): Promise<number> {
     const scheduler = this.#scheduler;
     const started = scheduler.now();

@@ -49,6 +49,8 @@ export interface QueueMonitorOptions {
 
 /** Rows compared with memory in one turn of the event loop. */
 const comparedAtOnce = 500;
+/** New builds whose derivations are read while their rows are. */
+const fewBuilds = 8;
 /** Even without any notification the database is compared with memory this often. */
 const safetyIntervalMs = 300_000;
 const firstRetryMs = 1_000;
@@ -209,6 +211,7 @@ export class QueueMonitor {
     const before = this.#scheduler.view.buildIds();
     const digest = await this.#database.unfinishedBuildDigest();
     const missing = await this.#compare(digest, before);
+    if (missing.length <= fewBuilds) this.#ingestion.expect(this.#rows.derivations(missing));
     const stopAfter = this.#stopAfterMs();
     const batch = new BatchSize();
     for (let from = 0, to = 0; from < missing.length; from = to) {
@@ -219,7 +222,7 @@ export class QueueMonitor {
         return true;
       }
       const { builds, bad } = await this.#database.unfinishedBuilds({
-        ids: missing.slice(from, to),
+        ids: missing.slice(from, to).map(({ id }) => id),
       });
       for (const row of bad) this.#rows.report(row.id, row.reason);
       await this.#jobsets.loadUsage(builds);
@@ -230,21 +233,20 @@ export class QueueMonitor {
   }
 
   /**
-   * Applies what changed for builds in memory; returns the ids that are not there yet, most urgent first. Looks at each
+   * Applies what changed for builds in memory; returns the rows that are not there yet, most urgent first. Looks at each
    * row when its turn comes: in a long queue other things happen in between.
    */
-  async #compare(digest: readonly BuildDigest[], before: readonly BuildId[]): Promise<BuildId[]> {
+  async #compare(digest: readonly BuildDigest[], before: readonly BuildId[]): Promise<BuildDigest[]> {
     const scheduler = this.#scheduler;
     const listed = new Set<BuildId>();
-    const missing: { id: BuildId; globalPriority: number; priority: number }[] = [];
+    const missing: BuildDigest[] = [];
     for (const [index, row] of digest.entries()) {
       if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
       const id = buildId(row.id);
       listed.add(id);
       const build = scheduler.view.build(id);
       if (build === undefined) {
-        if (!this.#recorder.holds(id))
-          missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
+        if (!this.#recorder.holds(id)) missing.push(row);
         continue;
       }
       const taken = this.#registry.get(id);
@@ -252,7 +254,7 @@ export class QueueMonitor {
         // The evaluator repointed the build to another derivation: it is taken in again.
         scheduler.removeBuild(id);
         this.#registry.remove(id);
-        missing.push({ id, globalPriority: row.globalPriority, priority: row.priority });
+        missing.push(row);
       } else if (build.globalPriority !== row.globalPriority || build.localPriority !== row.priority) {
         scheduler.setBuildPriority(id, {
           globalPriority: row.globalPriority,
@@ -268,9 +270,9 @@ export class QueueMonitor {
       this.#registry.remove(id);
     }
     this.#rows.forgetOthers(listed);
-    return missing
-      .sort((a, b) => b.globalPriority - a.globalPriority || b.priority - a.priority || a.id - b.id)
-      .map((row) => row.id);
+    return missing.sort(
+      (a, b) => b.globalPriority - a.globalPriority || b.priority - a.priority || a.id - b.id,
+    );
   }
 
   async #sleep(milliseconds: number): Promise<void> {

@@ -1,8 +1,8 @@
 /** Rows of the queue as the runner takes them in, and those that it cannot use. */
 import { BoundedMap } from "../../async/index.js";
-import type { UnfinishedBuild } from "../../database/index.js";
+import type { BuildDigest, UnfinishedBuild } from "../../database/index.js";
 import type { Logger } from "../../log.js";
-import { parseFullStorePath, type StoreDir } from "../../nix/path/store-path.js";
+import { parseFullStorePath, type StoreDir, type StorePath } from "../../nix/path/store-path.js";
 import { type BuildId, buildId, jobsetId } from "../../scheduler/ids.js";
 import type { QueuedBuild } from "../state/queued-build.js";
 
@@ -61,6 +61,19 @@ export class QueueRows {
       }
     }
     return builds;
+  }
+
+  /** The derivations of those rows that name one. */
+  derivations(rows: readonly Pick<BuildDigest, "drvPath">[]): StorePath[] {
+    const found: StorePath[] = [];
+    for (const { drvPath } of rows) {
+      try {
+        found.push(parseFullStorePath(this.#storeDir, drvPath));
+      } catch {
+        // `usable` reports it.
+      }
+    }
+    return found;
   }
 
   /** The same texts for all rows of a jobset. */
