@@ -20,18 +20,14 @@ function lengthOf(mask: JobsetMask): number {
 
 /** The mask of these indices. */
 export function maskOf(indices: Iterable<number>): JobsetMask {
-  let mask = noJobsets;
-  for (const index of indices) mask = union(mask, single(index));
-  return mask;
-}
-
-/** The mask of one jobset. */
-export function single(index: number): JobsetMask {
-  const bit = 1 << (index & 31);
-  if (index < 32) return bit;
-  const words = Array<number>(index >>> 5).fill(0);
-  words.push(bit);
-  return words;
+  const words = [0];
+  for (const index of indices) {
+    const word = index >>> 5;
+    while (words.length <= word) words.push(0);
+    words[word] = (words[word] ?? 0) | (1 << (index & 31));
+  }
+  const [first = 0] = words;
+  return words.length === 1 ? first : words.slice();
 }
 
 /** The jobsets of both. */
@@ -39,15 +35,35 @@ export function union(mask: JobsetMask, other: JobsetMask): JobsetMask {
   if (typeof mask === "number" && typeof other === "number") return mask | other;
   if (mask === other || includes(mask, other)) return mask;
   if (includes(other, mask)) return other;
-  const words: number[] = [];
-  for (let word = 0; word < Math.max(lengthOf(mask), lengthOf(other)); word++) {
-    words.push(wordAt(mask, word) | wordAt(other, word));
-  }
+  const [long, short] = lengthOf(mask) < lengthOf(other) ? [other, mask] : [mask, other];
+  // A copy has no spare room.
+  const words = typeof long === "number" ? [long] : long.slice();
+  for (let word = 0; word < lengthOf(short); word++) words[word] = wordAt(long, word) | wordAt(short, word);
   return words;
+}
+
+/** The jobsets of three masks; `known` itself when these are its jobsets, so that nothing is made. */
+export function unionOrKnown(known: JobsetMask, a: JobsetMask, b: JobsetMask, c: JobsetMask): JobsetMask {
+  if (typeof a === "number" && typeof b === "number" && typeof c === "number") {
+    const word = a | b | c;
+    return typeof known === "number" || !equalMasks(known, word) ? word : known;
+  }
+  const length = Math.max(lengthOf(known), lengthOf(a), lengthOf(b), lengthOf(c));
+  for (let word = 0; word < length; word++) {
+    if ((wordAt(a, word) | wordAt(b, word) | wordAt(c, word)) === wordAt(known, word)) continue;
+    return union(union(a, b), c);
+  }
+  return known;
 }
 
 /** All jobsets of `other` are in `mask`. */
 function includes(mask: JobsetMask, other: JobsetMask): boolean {
+  if (typeof mask === "object" && typeof other === "object") {
+    for (let word = 0; word < other.length; word++) {
+      if (((other[word] ?? 0) & ~(mask[word] ?? 0)) !== 0) return false;
+    }
+    return true;
+  }
   for (let word = 0; word < lengthOf(other); word++) {
     if ((wordAt(other, word) & ~wordAt(mask, word)) !== 0) return false;
   }
@@ -57,6 +73,11 @@ function includes(mask: JobsetMask, other: JobsetMask): boolean {
 /** Some jobset is in both. */
 export function intersects(mask: JobsetMask, other: JobsetMask): boolean {
   if (typeof mask === "number" && typeof other === "number") return (mask & other) !== 0;
+  if (typeof mask === "object" && typeof other === "object") {
+    const both = Math.min(mask.length, other.length);
+    for (let word = 0; word < both; word++) if (((mask[word] ?? 0) & (other[word] ?? 0)) !== 0) return true;
+    return false;
+  }
   const words = Math.min(lengthOf(mask), lengthOf(other));
   for (let word = 0; word < words; word++) if ((wordAt(mask, word) & wordAt(other, word)) !== 0) return true;
   return false;

@@ -9,7 +9,7 @@ import { SchedulerError } from "../errors.js";
 import type { JobsetId } from "../ids.js";
 import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
 import type { JobsetUsage, NewJobset } from "../types.js";
-import { eachIndex, type JobsetMask, maskOf, noJobsets, single, union } from "./jobset-mask.js";
+import { eachIndex, type JobsetMask, maskOf, noJobsets, union } from "./jobset-mask.js";
 
 /** How long machine time counts: 24 hours. */
 const usageWindowMs = 86_400_000;
@@ -242,10 +242,11 @@ export class JobsetShares {
     let share = Number.POSITIVE_INFINITY;
     let jobsets = noJobsets;
     eachIndex(mask, (index) => {
-      const { shareUsed } = this.#byIndex[index] ?? { shareUsed: Number.POSITIVE_INFINITY };
-      if (shareUsed > share) return;
-      jobsets = shareUsed < share ? single(index) : union(jobsets, single(index));
-      share = shareUsed;
+      const jobset = this.#byIndex[index];
+      if (jobset === undefined || jobset.shareUsed > share) return;
+      const { mask: own } = jobset.single;
+      jobsets = jobset.shareUsed < share ? own : union(jobsets, own);
+      share = jobset.shareUsed;
     });
     return { share, jobsets };
   }

@@ -5,7 +5,7 @@
  * node has a number that looks random (a hash of its order of arrival, so that runs are repeatable) and goes above all
  * nodes with smaller ones; whatever the order of arrival, the expected depth is logarithmic.
  */
-import { equalMasks, intersects, type JobsetMask, noJobsets, union } from "./jobset-mask.js";
+import { intersects, type JobsetMask, noJobsets, union, unionOrKnown } from "./jobset-mask.js";
 import type { RankedStep, StepOrder } from "./step-order.js";
 
 /** A step's place in the tree. The keys that mostly decide are copied, so that a comparison need not look further. */
@@ -165,10 +165,8 @@ export class RankedTree<S extends RankedStep> {
 /** Counts the mask of a node from its children; false when it stays as it was. */
 function shrinkMask<S extends RankedStep>(node: RankedNode<S>): boolean {
   const { left, right } = node;
-  let mask = node.own;
-  if (left !== undefined) mask = union(mask, left.mask);
-  if (right !== undefined) mask = union(mask, right.mask);
-  if (equalMasks(mask, node.mask)) return false;
+  const mask = unionOrKnown(node.mask, node.own, left?.mask ?? noJobsets, right?.mask ?? noJobsets);
+  if (mask === node.mask) return false;
   node.mask = mask;
   return true;
 }

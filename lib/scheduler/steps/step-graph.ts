@@ -101,7 +101,8 @@ export class StepGraph {
    * take them with `chainsOf`, then call `dropChains`.
    */
   leaveDependents(step: Step): readonly Step[] {
-    const dependents = step.dependents.filter((dependent) => !dependent.removed);
+    const all = step.dependents;
+    const dependents = step.removedDependents === 0 ? all : all.filter(({ removed }) => !removed);
     step.dependents = noItems;
     step.removedDependents = 0;
     this.edges -= dependents.length;
