@@ -1,8 +1,17 @@
 // The invariants of the pure heart, one test each. The simulation checks I4 to I9, I11 and I13 as well.
 // The others: test/binary-cache/invariants.test.ts (I1, I2, I3, I16), test/integration/*-invariants.test.ts (I8, I10, I15).
 import * as fc from "fast-check";
-import { describe, expect, it } from "vitest";
-import { type FailureStatus, machineId, RetryPolicy, stepId } from "../../lib/scheduler/index.js";
+import { describe, expect, it, vi } from "vitest";
+import {
+  type FailureStatus,
+  jobsetId,
+  type MachineState,
+  machineId,
+  type OrderedStep,
+  RetryPolicy,
+  stepId,
+} from "../../lib/scheduler/index.js";
+import { Jobset } from "../../lib/scheduler/queue/jobset-shares.js";
 import { noJitter, World } from "./world.js";
 
 function runningStep(options = {}) {
@@ -12,6 +21,53 @@ function runningStep(options = {}) {
   world.build(1, "above");
   world.machine("m");
   return { world, assignment: world.next() };
+}
+
+/** Ends of a step that are followed by a start. */
+const countedEvents = 200;
+
+/**
+ * How often, in so many events, machines are scored, shares of jobsets are worked out, and steps are compared. Every
+ * step releases another one, which enters the queue.
+ */
+function countsOf(size: { readonly steps: number; readonly machines: number; readonly jobsets: number }) {
+  const counts = { scores: 0, comparisons: 0, shares: 0 };
+  const currentShare = vi.spyOn(Jobset.prototype, "currentShare");
+  for (const own of [true, false]) {
+    const machineOrder = ({ info, jobs }: MachineState): number => {
+      counts.scores++;
+      return info.speedFactor / (1 + jobs);
+    };
+    const stepOrder = (a: OrderedStep, b: OrderedStep): number => {
+      counts.comparisons++;
+      return a.expectedMs - b.expectedMs;
+    };
+    const world = new World({ machineOrder, ...(own ? { stepOrder } : {}) });
+    for (let id = 1; id <= size.jobsets; id++) world.jobset(id);
+    for (let index = 0; index < size.steps; index++) {
+      // Every second step waits for another one.
+      const inputs = index % 2 === 0 ? [] : [`s${index - 1}`];
+      world.step(`s${index}`, inputs, { expectedDurationMs: 1 + ((index * 7919) % 1009) });
+      world.build(index + 1, `s${index}`, { jobset: jobsetId(1 + (index % size.jobsets)) });
+    }
+    for (let index = 0; index < size.machines; index++) world.machine(`m${index}`, { maxJobs: 1 });
+    const running = world.assign();
+    expect(running).toHaveLength(size.machines);
+    counts.scores = 0;
+    if (own) counts.comparisons = 0;
+    currentShare.mockClear();
+    for (let event = 0; event < countedEvents; event++) {
+      const [ended] = running.splice(0, 1);
+      if (ended === undefined) throw new Error("nothing runs");
+      world.now += 10;
+      world.succeed(ended);
+      running.push(...world.assign());
+      expect(running).toHaveLength(size.machines);
+    }
+  }
+  counts.shares = currentShare.mock.calls.length;
+  currentShare.mockRestore();
+  return counts;
 }
 
 describe("invariants", () => {
@@ -126,6 +182,20 @@ describe("invariants", () => {
       expect(world.assign()).toEqual([]);
     }
     expect(looks).toBeLessThanOrEqual(200);
+  });
+
+  it("I12: nor with machines and jobsets, and with the queue by its logarithm only", () => {
+    const small = countsOf({ steps: 300, machines: 4, jobsets: 2 });
+    const many = countsOf({ steps: 1500, machines: 400, jobsets: 300 });
+    const large = countsOf({ steps: 9600, machines: 4, jobsets: 2 });
+    for (const { scores, shares } of [small, many, large]) {
+      // The machine that a step leaves, and the one that a step gets.
+      expect(scores).toBe(2 * countedEvents);
+      // At the start and at the end of a step, those of the two jobsets that need it: whether they change, and to what.
+      expect(shares).toBeLessThanOrEqual(8 * countedEvents);
+    }
+    // 32 times the steps: five more levels of a balanced tree, twice that of one balanced by chance.
+    expect(large.comparisons - small.comparisons).toBeLessThanOrEqual(10 * countedEvents);
   });
 
   it("I13: the status recorded is the status reported", () => {
