@@ -59,9 +59,10 @@ export function printDefaults(file: string): number {
   return 0;
 }
 
-/** The answer of `--check-config` when nothing is wrong. */
-export function reportValid({ configPath }: CommonFlags): void {
+/** The answer of `--check-config` when nothing is wrong: the exit code. */
+export function reportValid({ configPath }: CommonFlags): number {
   process.stdout.write(`${configPath}: configuration is valid\n`);
+  return 0;
 }
 
 /**

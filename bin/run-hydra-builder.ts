@@ -8,28 +8,19 @@ import {
   defaultConfigFile,
   loadBuilderConfig,
 } from "../lib/config/index.js";
-import { defaultStoreDir, type StorePath } from "../lib/nix/index.js";
+import { defaultStoreDir } from "../lib/nix/index.js";
+import { errorChain, runProgram, SystemdNotifier, shutdownSignals } from "../lib/process/index.js";
 import {
-  errorChain,
-  requireOpenFiles,
-  runProgram,
-  SystemdNotifier,
-  shutdownSignals,
-} from "../lib/process/index.js";
-import {
+  activity,
   checkStoreAddress,
   checkTemporaryFolder,
   gatewaysOf,
-  openFilesOf,
   openLocalStore,
+  requireOpenFilesFor,
 } from "./commands/builder-surroundings.js";
 import type { BuilderFlags } from "./commands/hydra-builder.js";
 import { LiveSettings, printDefaults, programLog, readSettings, reportValid } from "./common.js";
 import { builderTracing } from "./tracing.js";
-
-function activity(drvs: readonly StorePath[]): string {
-  return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;
-}
 
 /** Drains the client for up to `drainTimeoutInS`, or closes it immediately when that is 0 or a second signal comes. */
 async function stop(client: BuilderClient, config: BuilderConfig, second: AbortSignal): Promise<void> {
@@ -55,11 +46,10 @@ async function runHydraBuilder(program: Command): Promise<number> {
   await checkTemporaryFolder();
   if (flags.checkConfig === true) {
     await gatewaysOf(flags, defaultStoreDir, logger);
-    reportValid(flags);
-    return 0;
+    return reportValid(flags);
   }
 
-  requireOpenFiles(openFilesOf(config), `maxJobs = ${config.maxJobs}`);
+  requireOpenFilesFor(config);
   using signals = shutdownSignals();
   await using systemd = new SystemdNotifier({ logger });
   await using store = await openLocalStore(config.maxJobs, logger);

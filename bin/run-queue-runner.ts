@@ -1,5 +1,4 @@
 /** What `queue-runner` does after its command line: opens the store and runs a `QueueRunner` until a signal ends it. */
-
 import type { Command } from "commander";
 import {
   configChanges,
@@ -11,7 +10,6 @@ import { openStore } from "../lib/nix/index.js";
 import {
   inheritedSockets,
   packageVersion,
-  requireOpenFiles,
   runProgram,
   SystemdNotifier,
   shutdownSignals,
@@ -19,7 +17,7 @@ import {
 import { checkTls } from "../lib/rpc/index.js";
 import { checkQueueRunnerConfig, QueueRunner } from "../lib/runner/index.js";
 import type { QueueRunnerFlags } from "./commands/queue-runner.js";
-import { bindAddress, openFilesOf, restAddress, tlsOptions } from "./commands/runner-surroundings.js";
+import { bindAddress, requireOpenFilesFor, restAddress, tlsOptions } from "./commands/runner-surroundings.js";
 import { LiveSettings, printDefaults, programLog, readSettings, reportValid, startStep } from "./common.js";
 import { runnerTracing } from "./tracing.js";
 
@@ -40,15 +38,9 @@ async function runQueueRunner(program: Command): Promise<number> {
   const grpc = bindAddress("--grpc-bind", flags.grpcBind, "grpc", inherited);
   const tls = await tlsOptions(flags);
   if (tls !== undefined) checkTls(tls);
-  if (flags.checkConfig === true) {
-    reportValid(flags);
-    return 0;
-  }
+  if (flags.checkConfig === true) return reportValid(flags);
 
-  requireOpenFiles(
-    openFilesOf(config),
-    `maxDbConnections = ${config.maxDbConnections}, concurrentUploadLimit = ${config.concurrentUploadLimit}, and builders`,
-  );
+  requireOpenFilesFor(config);
   using signals = shutdownSignals();
   await using systemd = new SystemdNotifier({ logger });
   await using store = await startStep(openStore(process.env.NIX_REMOTE, { env: process.env }));

@@ -8,8 +8,15 @@ import {
   openStore,
   parseStoreUri,
   type StoreDir,
+  type StorePath,
 } from "../../lib/nix/index.js";
-import { errorChain, type Logger, requireWritableFolder, UsageError } from "../../lib/process/index.js";
+import {
+  errorChain,
+  type Logger,
+  requireOpenFiles,
+  requireWritableFolder,
+  UsageError,
+} from "../../lib/process/index.js";
 import { defaultGateway } from "./default-gateway.js";
 import type { BuilderFlags } from "./hydra-builder.js";
 
@@ -67,8 +74,13 @@ export async function checkTemporaryFolder(): Promise<void> {
   }
 }
 
-/** Files and connections: of the program itself, and of its builds (daemon, log, inputs, outputs). */
-export function openFilesOf({ maxJobs }: BuilderConfig): number {
+/** Files and connections: of the program itself, and of its builds (daemon, log, inputs, outputs). @throws UsageError */
+export function requireOpenFilesFor({ maxJobs }: BuilderConfig): void {
   const ownFiles = 64;
-  return ownFiles + 4 * maxJobs;
+  requireOpenFiles(ownFiles + 4 * maxJobs, `maxJobs = ${maxJobs}`);
+}
+
+/** What the service manager shows. */
+export function activity(drvs: readonly StorePath[]): string {
+  return `Building ${drvs.length} drvs${drvs.length === 0 ? "" : `: ${drvs.join(", ")}`}`;
 }

@@ -1,7 +1,7 @@
 /** What the queue runner's options mean here: sockets, certificates, files that may be open. */
 import { readFile } from "node:fs/promises";
 import type { QueueRunnerConfig } from "../../lib/config/index.js";
-import { errorChain, UsageError } from "../../lib/process/index.js";
+import { errorChain, requireOpenFiles, UsageError } from "../../lib/process/index.js";
 import { type ListenerOptions, parseListenAddress, type ServerTlsOptions } from "../../lib/rpc/index.js";
 import type { QueueRunnerFlags } from "./queue-runner.js";
 
@@ -60,9 +60,13 @@ export async function tlsOptions(flags: QueueRunnerFlags): Promise<ServerTlsOpti
   };
 }
 
-/** Files and connections that the program needs: its own, and a minimum for what it serves. */
-export function openFilesOf({ maxDbConnections, concurrentUploadLimit }: QueueRunnerConfig): number {
+/** Its own files and connections, and a minimum for what it serves. @throws UsageError when fewer may be open */
+export function requireOpenFilesFor(config: QueueRunnerConfig): void {
+  const { maxDbConnections, concurrentUploadLimit } = config;
   const ownFiles = 64;
   const builders = 32;
-  return ownFiles + builders + maxDbConnections + 4 * concurrentUploadLimit;
+  requireOpenFiles(
+    ownFiles + builders + maxDbConnections + 4 * concurrentUploadLimit,
+    `maxDbConnections = ${maxDbConnections}, concurrentUploadLimit = ${concurrentUploadLimit}, and builders`,
+  );
 }
