@@ -1,7 +1,7 @@
 /** Compression by method name. */
 
 import * as zlib from "node:zlib";
-import { aSignal, aStream, checkArgument, checkMembers, optional } from "../argument-checks.js";
+import { anAmount, aSignal, aStream, checkArgument, checkMembers, optional } from "../argument-checks.js";
 import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { type Codec, type InputState, runCodec } from "./codec.js";
@@ -16,8 +16,16 @@ export interface CompressOptions {
   readonly level?: number | undefined;
   /** Use several threads (xz, and zstd where its program is there). Default false. */
   readonly parallel?: boolean | undefined;
+  /** Bytes that `source` will give, where that is known; a guess. What is small is not given to a program. */
+  readonly sizeHint?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+/**
+ * Bytes up to which zstd is done in this process where that is possible: to start a program costs as much as to compress
+ * some megabytes.
+ */
+const inProcess = 16 << 20;
 
 /** Threads of a parallel compression. */
 const threads = 4;
@@ -34,8 +42,12 @@ export function compress(
   options: CompressOptions,
 ): AsyncGenerator<Uint8Array> {
   checkArgument("compress", "source", source, aStream);
-  checkMembers("compress", options, { method: aCompressionMethod, signal: optional(aSignal) });
-  const { method, signal } = options;
+  checkMembers("compress", options, {
+    method: aCompressionMethod,
+    sizeHint: optional(anAmount),
+    signal: optional(aSignal),
+  });
+  const { method, signal, sizeHint = Number.POSITIVE_INFINITY } = options;
   const level = clampLevel(method, options.level);
   const parallel = options.parallel === true;
   switch (method) {
@@ -52,7 +64,10 @@ export function compress(
     case "zstd":
       break;
   }
-  return compressZstd(source, level, parallel, signal);
+  if (!hasProgram("zstd")) return withoutProgram(source, level, signal);
+  return sizeHint <= inProcess
+    ? smallZstd(source, level, signal)
+    : compressZstd(source, level, parallel, signal);
 }
 
 function brotli(level: number): zlib.BrotliCompress {
@@ -69,7 +84,6 @@ function compressZstd(
   parallel: boolean,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
-  if (!hasProgram("zstd")) return withoutProgram(source, level, signal);
   return bySize(
     source,
     {
@@ -95,7 +109,10 @@ async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8A
   for await (const piece of source) yield Buffer.from(piece);
 }
 
-/** One frame for at most a buffer full of data. The `zstd` program stands in where neither Node nor the package has it. */
+/**
+ * In this process; one frame for at most a buffer full of data. The `zstd` program stands in where neither Node nor the
+ * package has it.
+ */
 export async function* smallZstd(
   all: AsyncIterable<Uint8Array>,
   level: number,

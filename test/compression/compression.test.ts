@@ -58,6 +58,26 @@ function childrenOf(pid: number): string {
   return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim();
 }
 
+it("zstd: a size that is small by its hint is compressed without a program", async () => {
+  const large = Buffer.concat(Array.from({ length: Math.ceil((3 << 20) / sample.length) }, () => sample));
+  const children = async (sizeHint: number | undefined): Promise<ReadonlySet<string>> => {
+    const seen = new Set<string>();
+    async function* watched() {
+      for await (const piece of lent(large)) {
+        yield piece;
+        seen.add(childrenOf(process.pid));
+      }
+    }
+    const packed = await collect(compress(watched(), { method: "zstd", sizeHint }));
+    const back = execFileSync("zstd", ["-dc"], { input: packed, maxBuffer: 1 << 26 });
+    expect(back.equals(large)).toBe(true);
+    return seen;
+  };
+  const before = childrenOf(process.pid);
+  expect(await children(large.length)).toEqual(new Set([before]));
+  expect(await children(undefined)).not.toEqual(new Set([before]));
+});
+
 describe("compress and decompress", () => {
   for (const method of compressionMethods) {
     it(`${method}: round trip, and empty data`, async () => {

@@ -25,7 +25,8 @@ beforeAll(async () => {
   await writeFile(join(scratch, "key"), secretKey);
   s3 = await startS3Server();
   source = await startNixStore({ directory: scratch, name: "source", daemon: false });
-  const expression = `let leaf = ${shellDerivation("leaf", "echo leaf > $out")}; in ${shellDerivation("top", "echo $leaf > $out", "leaf = leaf;").replace("leaf = leaf;", "inherit leaf;")}`;
+  // Larger than one frame of zstd as we may write it.
+  const expression = `let leaf = ${shellDerivation("leaf", "/bin/busybox seq 500000 > $out")}; in ${shellDerivation("top", "echo $leaf > $out", "leaf = leaf;").replace("leaf = leaf;", "inherit leaf;")}`;
   const [drv = ""] = await source.instantiate(expression);
   const [top = ""] = (await source.run("nix-store", ["-r", drv])).trim().split("\n");
   const closure = (await source.run("nix-store", ["-qR", top])).trim().split("\n");

@@ -193,10 +193,11 @@ export class StoredNars {
     const opened = openNar(info.path, signal);
     // Without a compressor, the pieces themselves are written, and may wait for that.
     const nar = inspection.pass(method === "none" ? opened : lentPieces(opened));
+    const sizeHint = info.narSize;
     const result = await this.#objects.put(
       key,
-      meter.pass(compress(nar, { method, level, parallel, signal })),
-      { contentType: contentTypes.nar, ifAbsent, sizeHint: info.narSize, signal },
+      meter.pass(compress(nar, { method, level, parallel, sizeHint, signal })),
+      { contentType: contentTypes.nar, ifAbsent, sizeHint, signal },
     );
     if (result === "present") return undefined;
     return { inspection, fileHash: meter.finish(), fileSize: meter.size };

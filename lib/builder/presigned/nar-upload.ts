@@ -90,7 +90,7 @@ async function spoolNar(
         listing = found;
       })
     : hashed();
-  for await (const chunk of compress(plain, { ...codecOf(narUpload), signal })) {
+  for await (const chunk of compress(plain, { ...codecOf(narUpload), sizeHint: info.narSize, signal })) {
     file.update(chunk);
     await spool.append(chunk);
     onGrowth();
