@@ -1,6 +1,6 @@
 /**
- * What an open page asks of a runner, without a browser: the stream of events, and the answers that the overview and the
- * queue show, each again when it has changed and at most every 900 ms. A process of its own: `open-page <status URL>`.
+ * What an open page asks of a runner, without a browser: the stream of events, and the answer that its view shows, again
+ * when it has changed and at most every 900 ms. A process of its own: `open-page <status URL> <view>`.
  */
 import { get } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -8,10 +8,7 @@ import type { ApiChanged, ApiTopic } from "../lib/status/api/types.js";
 
 /** As the page has it. */
 const pauseMs = 900;
-const answers: readonly { readonly path: string; readonly topic: ApiTopic }[] = [
-  { path: "api/overview", topic: "overview" },
-  { path: "api/queue", topic: "queue" },
-];
+const views = ["overview", "queue"] as const satisfies readonly ApiTopic[];
 
 function ask(url: URL): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -24,24 +21,19 @@ function ask(url: URL): Promise<void> {
 }
 
 /** Asks until the stream ends. */
-function watch(root: string): void {
-  const stale = new Set<ApiTopic>();
-  const asking = new Set<ApiTopic>();
-  const askAgain = async ({ path, topic }: (typeof answers)[number]): Promise<void> => {
-    if (asking.has(topic)) return;
-    asking.add(topic);
-    while (stale.delete(topic)) {
-      await ask(new URL(path, root));
+function watch(root: string, view: (typeof views)[number]): void {
+  let isStale = false;
+  let isAsking = false;
+  const askAgain = async (): Promise<void> => {
+    isStale = true;
+    if (isAsking) return;
+    isAsking = true;
+    while (isStale) {
+      isStale = false;
+      await ask(new URL(`api/${view}`, root));
       await sleep(pauseMs);
     }
-    asking.delete(topic);
-  };
-  const changed = (topics: readonly ApiTopic[]): void => {
-    for (const answer of answers) {
-      if (!topics.includes(answer.topic)) continue;
-      stale.add(answer.topic);
-      void askAgain(answer);
-    }
+    isAsking = false;
   };
   get(new URL("api/events", root), (stream) => {
     let text = "";
@@ -50,14 +42,15 @@ function watch(root: string): void {
       text = events.pop() ?? "";
       for (const event of events) {
         const data = /^event: changed\ndata: (.*)$/.exec(event)?.[1];
-        if (data !== undefined) changed((JSON.parse(data) as ApiChanged).topics);
+        if (data !== undefined && (JSON.parse(data) as ApiChanged).topics.includes(view)) void askAgain();
       }
     });
     stream.once("end", () => process.exit(0));
   });
-  changed(answers.map(({ topic }) => topic));
+  void askAgain();
 }
 
-const [, , root] = process.argv;
-if (root === undefined) throw new Error("usage: open-page <status URL>");
-watch(`${root}/`);
+const [, , root, wanted] = process.argv;
+const view = views.find((one) => one === wanted);
+if (root === undefined || view === undefined) throw new Error("usage: open-page <status URL> <view>");
+watch(`${root}/`, view);
