@@ -23,6 +23,8 @@ type Claim = "arriving" | "arrived";
 /** The unproven paths, and the attempts that they arrived for. */
 export class UnprovenPaths {
   readonly #claims = new Map<StorePath, Map<AttemptId, Claim>>();
+  /** Those that a later runner would know. */
+  readonly #saved = new Set<StorePath>();
   readonly #memory: UnprovenMemory;
   readonly #background: (work: () => Promise<void>) => void;
 
@@ -36,7 +38,10 @@ export class UnprovenPaths {
     readonly memory?: UnprovenMemory | undefined;
     readonly background: (work: () => Promise<void>) => void;
   }) {
-    for (const path of options.before ?? []) this.#claims.set(path, new Map());
+    for (const path of options.before ?? []) {
+      this.#claims.set(path, new Map());
+      this.#saved.add(path);
+    }
     this.#memory = options.memory ?? noMemory;
     this.#background = options.background;
   }
@@ -68,11 +73,13 @@ export class UnprovenPaths {
 
   /** The path is unproven from now on; resolves when a later runner would know that, too. */
   async arriving(path: StorePath, attempts: readonly AttemptId[], signal?: AbortSignal): Promise<void> {
-    const before = this.#claims.get(path);
-    const claims = before ?? new Map<AttemptId, Claim>();
+    const claims = this.#claims.get(path) ?? new Map<AttemptId, Claim>();
     for (const attempt of attempts) claims.set(attempt, "arriving");
     this.#claims.set(path, claims);
-    if (before === undefined) await this.#memory.save(() => [...this.#claims.keys()], signal);
+    // An earlier call may have given up, or still wait for the disk.
+    if (this.#saved.has(path)) return;
+    await this.#memory.save(() => [...this.#claims.keys()], signal);
+    if (this.#claims.get(path) === claims) this.#saved.add(path);
   }
 
   /** The path has arrived. Attempts that ended meanwhile do not claim it. */
@@ -93,7 +100,10 @@ export class UnprovenPaths {
   /** The paths are proven, or deleted. */
   forget(paths: Iterable<StorePath>): void {
     let changed = false;
-    for (const path of paths) changed = this.#claims.delete(path) || changed;
+    for (const path of paths) {
+      changed = this.#claims.delete(path) || changed;
+      this.#saved.delete(path);
+    }
     if (changed) this.#background(() => this.#memory.save(() => [...this.#claims.keys()]));
   }
 

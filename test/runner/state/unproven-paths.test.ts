@@ -1,5 +1,6 @@
 // Which paths are believed, by whom, and what a later runner knows of them.
 import { describe, expect, test } from "vitest";
+import { turn } from "../../../lib/async/index.js";
 import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
 import { UnprovenPaths } from "../../../lib/runner/state/unproven-paths.js";
 import { attemptId } from "../../../lib/scheduler/ids.js";
@@ -42,6 +43,33 @@ describe("a path that arrives", () => {
     await expect(unproven.arriving(a, [one])).rejects.toBe(full);
     // What is in doubt stays unproven.
     expect(unproven.has(a)).toBe(true);
+  });
+
+  test("is not taken for a second sender either before it is noted", async () => {
+    const writes: (() => void)[] = [];
+    const memory = {
+      save: () => new Promise<void>((resolve) => writes.push(resolve)),
+    };
+    const unproven = new UnprovenPaths({ memory, background: () => {} });
+    const taken: string[] = [];
+    const first = unproven.arriving(a, [one]).then(() => taken.push("first"));
+    const second = unproven.arriving(a, [two]).then(() => taken.push("second"));
+    await turn();
+    expect(taken).toEqual([]);
+    for (const write of writes) write();
+    await Promise.all([first, second]);
+    expect(taken).toEqual(["first", "second"]);
+  });
+
+  test("is noted for the next sender when the first gave up", async () => {
+    const gone = new Error("the sender is gone");
+    const answers = [Promise.reject(gone), Promise.resolve()];
+    let saves = 0;
+    const memory = { save: () => answers[saves++] ?? Promise.resolve() };
+    const unproven = new UnprovenPaths({ memory, background: () => {} });
+    await expect(unproven.arriving(a, [one])).rejects.toBe(gone);
+    await unproven.arriving(a, [two]);
+    expect(saves).toBe(2);
   });
 
   test("is noted once, for whichever attempts it comes", async () => {
