@@ -24,6 +24,7 @@ const leaves = [
   "lib/argument-checks.ts",
   "lib/brand.ts",
   "lib/errors.ts",
+  "lib/in-folder.ts",
   "lib/log-fold.ts",
   "lib/log-levels.ts",
   "lib/log.ts",

@@ -1,12 +1,13 @@
 /** Objects as files below a folder, as Nix lays out `file://` caches. */
 
 import { randomUUID } from "node:crypto";
-import { type FileHandle, link, mkdir, open, rename, rm, stat, unlink } from "node:fs/promises";
+import { type FileHandle, link, open, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
 import { anObject, aStream, aText, checkArgument } from "../../argument-checks.js";
 import { lendingStream } from "../../compression/index.js";
 import { isSystemError, toError } from "../../errors.js";
+import { inFolder } from "../../in-folder.js";
 import { BinaryCacheError } from "../errors.js";
 import { oneChunk } from "./byte-streams.js";
 import {
@@ -127,15 +128,8 @@ export class FileCache implements ObjectStore {
 
   close(): void {}
 
-  /** Folders are there but for the first object in each. */
-  async #create(path: string): Promise<FileHandle> {
-    try {
-      return await open(path, "wx", 0o644);
-    } catch (error) {
-      if (!isSystemError(error) || error.code !== "ENOENT") throw error;
-      await mkdir(dirname(path), { recursive: true });
-      return await open(path, "wx", 0o644);
-    }
+  #create(path: string): Promise<FileHandle> {
+    return inFolder(dirname(path), () => open(path, "wx", 0o644));
   }
 
   #path(key: string): string {

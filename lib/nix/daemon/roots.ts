@@ -1,8 +1,9 @@
 /** Garbage collector roots: temporary ones that live with a connection, and symlinks. */
 import { randomUUID } from "node:crypto";
-import { mkdir, rename, rm, symlink } from "node:fs/promises";
+import { rename, rm, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isSystemError } from "../../errors.js";
+import { inFolder } from "../../in-folder.js";
 import type { StorePath } from "../path/store-path.js";
 import type { CancelOptions, RootsSession } from "../store/store.js";
 import type { DaemonConnection } from "./connection.js";
@@ -65,13 +66,10 @@ export async function replaceSymlink(target: string, link: string): Promise<void
 /** The usual case: nothing of that name is there. False when something is. */
 async function linked(target: string, link: string): Promise<boolean> {
   try {
-    await symlink(target, link);
+    await inFolder(dirname(link), () => symlink(target, link));
     return true;
   } catch (error) {
-    if (!isSystemError(error)) throw error;
-    if (error.code === "EEXIST") return false;
-    if (error.code !== "ENOENT") throw error;
-    await mkdir(dirname(link), { recursive: true });
-    return linked(target, link);
+    if (isSystemError(error) && error.code === "EEXIST") return false;
+    throw error;
   }
 }

@@ -3,10 +3,10 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { backoffDelay, Microbatch, retry, withSignal } from "../../../async/index.js";
 import { isSystemError, UsageError } from "../../../errors.js";
+import { inFolder } from "../../../in-folder.js";
 import type { Logger } from "../../../log.js";
 import { parseStorePath, type StorePath } from "../../../nix/path/store-path.js";
 import type { UnprovenMemory } from "../../state/unproven-paths.js";
-import { inFolder } from "../in-folder.js";
 
 const firstPauseMs = 200;
 const longestPauseMs = 5_000;

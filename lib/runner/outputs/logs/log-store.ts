@@ -16,9 +16,9 @@ import { aFunction, aLogger, anAmount, aText, checkMembers, optional } from "../
 import { retry } from "../../../async/index.js";
 import { compress } from "../../../compression/index.js";
 import { isShortage, isSystemError } from "../../../errors.js";
+import { inFolder } from "../../../in-folder.js";
 import { type Logger, silentLogger } from "../../../log.js";
 import type { StorePath } from "../../../nix/path/store-path.js";
-import { inFolder } from "../in-folder.js";
 import { keepEarlierTry, logSuffixes } from "./earlier-tries.js";
 import { FileLogWriter, type LogFile, type LogWriter, LostLog } from "./log-file.js";
 
