@@ -20,11 +20,16 @@ const noMemory: UnprovenMemory = { save: () => Promise.resolve() };
 /** `arriving` paths may be incomplete, or have the contents of an earlier attempt. */
 type Claim = "arriving" | "arrived";
 
+/** What is known of an unproven path. */
+interface Unproven {
+  readonly claims: Map<AttemptId, Claim>;
+  /** A later runner would know it. */
+  isSaved: boolean;
+}
+
 /** The unproven paths, and the attempts that they arrived for. */
 export class UnprovenPaths {
-  readonly #claims = new Map<StorePath, Map<AttemptId, Claim>>();
-  /** Those that a later runner would know. */
-  readonly #saved = new Set<StorePath>();
+  readonly #paths = new Map<StorePath, Unproven>();
   readonly #memory: UnprovenMemory;
   readonly #background: (work: () => Promise<void>) => void;
 
@@ -38,60 +43,57 @@ export class UnprovenPaths {
     readonly memory?: UnprovenMemory | undefined;
     readonly background: (work: () => Promise<void>) => void;
   }) {
-    for (const path of options.before ?? []) {
-      this.#claims.set(path, new Map());
-      this.#saved.add(path);
-    }
+    for (const path of options.before ?? []) this.#paths.set(path, { claims: new Map(), isSaved: true });
     this.#memory = options.memory ?? noMemory;
     this.#background = options.background;
   }
 
   /** Whether only the attempts that it arrived for may believe the path. */
   has(path: StorePath): boolean {
-    return this.#claims.has(path);
+    return this.#paths.has(path);
   }
 
   /** Whether the path arrived, in whole, for this attempt. */
   arrivedFor(path: StorePath, attempt: AttemptId): boolean {
-    return this.#claims.get(path)?.get(attempt) === "arrived";
+    return this.#paths.get(path)?.claims.get(attempt) === "arrived";
   }
 
   /** Whether an attempt that may still prove it claims the path. */
   isClaimed(path: StorePath): boolean {
-    return (this.#claims.get(path)?.size ?? 0) > 0;
+    return (this.#paths.get(path)?.claims.size ?? 0) > 0;
   }
 
   /** Whether the path arrived for this attempt, or is on its way. */
   claims(path: StorePath, attempt: AttemptId): boolean {
-    return this.#claims.get(path)?.has(attempt) ?? false;
+    return this.#paths.get(path)?.claims.has(attempt) ?? false;
   }
 
   /** Paths that no attempt claims (any more). */
   leftBehind(): readonly StorePath[] {
-    return [...this.#claims].flatMap(([path, claims]) => (claims.size === 0 ? [path] : []));
+    return [...this.#paths].flatMap(([path, { claims }]) => (claims.size === 0 ? [path] : []));
   }
 
   /** The path is unproven from now on; resolves when a later runner would know that, too. */
   async arriving(path: StorePath, attempts: readonly AttemptId[], signal?: AbortSignal): Promise<void> {
-    const claims = this.#claims.get(path) ?? new Map<AttemptId, Claim>();
-    for (const attempt of attempts) claims.set(attempt, "arriving");
-    this.#claims.set(path, claims);
+    const unproven = this.#paths.get(path) ?? { claims: new Map<AttemptId, Claim>(), isSaved: false };
+    for (const attempt of attempts) unproven.claims.set(attempt, "arriving");
+    this.#paths.set(path, unproven);
     // An earlier call may have given up, or still wait for the disk.
-    if (this.#saved.has(path)) return;
-    await this.#memory.save(() => [...this.#claims.keys()], signal);
-    if (this.#claims.get(path) === claims) this.#saved.add(path);
+    if (unproven.isSaved) return;
+    await this.#memory.save(() => [...this.#paths.keys()], signal);
+    unproven.isSaved = true;
   }
 
   /** The path has arrived. Attempts that ended meanwhile do not claim it. */
   arrived(path: StorePath, attempts: readonly AttemptId[]): void {
-    const claims = this.#claims.get(path);
+    const claims = this.#paths.get(path)?.claims;
     for (const attempt of attempts) if (claims?.has(attempt) === true) claims.set(attempt, "arrived");
   }
 
   /** The attempt succeeded: `outputs` are proven, and so is everything that arrived for it but `unchecked`. */
   prove(attempt: AttemptId, outputs: Iterable<StorePath>, unchecked: ReadonlySet<StorePath>): void {
     const proven = new Set(outputs);
-    for (const [path, claims] of this.#claims) {
+    for (const [path, { claims }] of this.#paths) {
       if (claims.get(attempt) === "arrived" && !unchecked.has(path)) proven.add(path);
     }
     this.forget(proven);
@@ -100,15 +102,12 @@ export class UnprovenPaths {
   /** The paths are proven, or deleted. */
   forget(paths: Iterable<StorePath>): void {
     let changed = false;
-    for (const path of paths) {
-      changed = this.#claims.delete(path) || changed;
-      this.#saved.delete(path);
-    }
-    if (changed) this.#background(() => this.#memory.save(() => [...this.#claims.keys()]));
+    for (const path of paths) changed = this.#paths.delete(path) || changed;
+    if (changed) this.#background(() => this.#memory.save(() => [...this.#paths.keys()]));
   }
 
   /** The attempt is over: what it has not proven is left behind. */
   attemptOver(attempt: AttemptId): void {
-    for (const claims of this.#claims.values()) claims.delete(attempt);
+    for (const { claims } of this.#paths.values()) claims.delete(attempt);
   }
 }
