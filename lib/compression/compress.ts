@@ -47,7 +47,7 @@ export function compress(
     sizeHint: optional(anAmount),
     signal: optional(aSignal),
   });
-  const { method, signal, sizeHint = Number.POSITIVE_INFINITY } = options;
+  const { method, signal } = options;
   const level = clampLevel(method, options.level);
   const parallel = options.parallel === true;
   switch (method) {
@@ -62,12 +62,8 @@ export function compress(
     case "bzip2":
       return runCodec(source, child("bzip2", ["-zcq", `-${level}`]), signal);
     case "zstd":
-      break;
+      return compressZstd(source, { level, parallel, sizeHint: options.sizeHint, signal });
   }
-  if (!hasProgram("zstd")) return withoutProgram(source, level, signal);
-  return sizeHint <= inProcess
-    ? smallZstd(source, level, signal)
-    : compressZstd(source, level, parallel, signal);
 }
 
 function brotli(level: number): zlib.BrotliCompress {
@@ -80,10 +76,11 @@ function child(program: string, args: readonly string[]): (state: InputState) =>
 
 function compressZstd(
   source: AsyncIterable<Uint8Array>,
-  level: number,
-  parallel: boolean,
-  signal: AbortSignal | undefined,
+  options: Omit<CompressOptions, "method"> & { readonly level: number },
 ): AsyncGenerator<Uint8Array> {
+  const { level, parallel = false, sizeHint = Number.POSITIVE_INFINITY, signal } = options;
+  if (!hasProgram("zstd")) return withoutProgram(source, level, signal);
+  if (sizeHint <= inProcess) return smallZstd(source, level, signal);
   return bySize(
     source,
     {
@@ -100,13 +97,8 @@ function withoutProgram(
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   const native = nativeZstd;
-  // It collects pieces.
-  if (native === undefined) return packageZstdFrames(copied(source), level, signal);
+  if (native === undefined) return packageZstdFrames(source, level, signal);
   return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
-}
-
-async function* copied(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  for await (const piece of source) yield Buffer.from(piece);
 }
 
 /**

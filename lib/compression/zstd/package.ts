@@ -46,7 +46,8 @@ export async function* packageZstdFrames(
   let size = 0;
   for await (const chunk of source) {
     signal?.throwIfAborted();
-    parts.push(chunk);
+    // It may be lent.
+    parts.push(Buffer.from(chunk));
     size += chunk.length;
     if (size < frameInput) continue;
     yield await encoder.encode(Buffer.concat(parts));
