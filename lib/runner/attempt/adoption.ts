@@ -39,6 +39,8 @@ export class Adoption {
   readonly #isOurs: AdoptionOptions["isOurs"];
   readonly #recorder: AdoptionOptions["recorder"];
   readonly #logger: Logger;
+  /** Attempts whose rows are being asked for. One that ends meanwhile may be adopted again before the first answer is there. */
+  readonly #asking = new Map<AttemptId, Assignment>();
 
   constructor({ scheduler, sessions, launcher, monitor, isOurs, recorder, logger }: AdoptionOptions) {
     this.#scheduler = scheduler;
@@ -99,21 +101,31 @@ export class Adoption {
     assignment: Assignment,
     reservedUntil: number,
   ): Promise<void> {
-    const { drv } = resumed.build;
-    const refuse = (reason: string): Promise<void> => {
-      this.#refuse(session, resumed, reason);
-      return this.#launcher.giveBack(assignment, reason, reservedUntil - this.#scheduler.now());
-    };
-    try {
-      const onRecord = await this.#recorder.isOrWasRunning(drv, session.join.hostname);
-      // The machine may have been lost meanwhile, or the step be wanted no more; then it was aborted.
-      const isHeld = this.#scheduler.view.attempt(assignment.attempt) !== undefined;
-      if (!onRecord) await refuse("no row says that this host was building it");
-      else if (isHeld) await this.#launcher.adopt(assignment);
-    } catch (error) {
-      await refuse(`its row cannot be read: ${errorChain(error)}`);
+    const { attempt } = assignment;
+    this.#asking.set(attempt, assignment);
+    const refusal = await this.#refusalByRow(session, resumed);
+    const isLatest = this.#asking.get(attempt) === assignment;
+    if (isLatest) {
+      this.#asking.delete(attempt);
+      if (refusal !== undefined) {
+        this.#refuse(session, resumed, refusal);
+        await this.#launcher.giveBack(assignment, refusal, reservedUntil - this.#scheduler.now());
+      } else if (this.#scheduler.view.attempt(attempt) !== undefined) {
+        // Else the machine was lost meanwhile, or the step is not wanted any more: then it was aborted.
+        await this.#launcher.adopt(assignment);
+      }
     }
     resumed.settle();
+  }
+
+  /** Undefined when the rows say that the session's host was building it. */
+  async #refusalByRow({ join }: BuilderSession, { build }: ResumedBuild): Promise<string | undefined> {
+    try {
+      const onRecord = await this.#recorder.isOrWasRunning(build.drv, join.hostname);
+      return onRecord ? undefined : "no row says that this host was building it";
+    } catch (error) {
+      return `its row cannot be read: ${errorChain(error)}`;
+    }
   }
 
   #canBuild({ join }: BuilderSession, id: StepId): boolean {
