@@ -12,7 +12,7 @@ import { type BuildId, stepId } from "../../scheduler/ids.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { Destination } from "../outputs/uploads/cache-targets.js";
 import type { Recorder } from "../recording/recorder.js";
-import type { BuildRegistry } from "../state/build-registry.js";
+import type { BuildRegistry, Departures } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";
 import type { QueuedBuild } from "../state/queued-build.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
@@ -37,6 +37,14 @@ export interface IngestionOptions {
 }
 
 type DecidedFate = Exclude<BuildFate, { kind: "queued" }>;
+
+/** How builds are taken in. */
+export interface IngestOptions {
+  /** Those that have left since before the rows were read. */
+  readonly left: Departures;
+  /** Goes before waiting bulk work. Default: false. */
+  readonly urgent?: boolean;
+}
 
 /** Takes builds in. */
 export class Ingestion {
@@ -65,11 +73,11 @@ export class Ingestion {
   }
 
   /**
-   * Takes builds in; those the scheduler has already, or that are being recorded right now, are left alone.
-   * `urgent` goes before waiting bulk work. Returns the number of new steps.
+   * Takes builds in; left alone are those that the scheduler has already, that are being recorded right now, or that
+   * have left since their rows were read. `urgent` goes before waiting bulk work. Returns the number of new steps.
    */
-  ingest(builds: readonly QueuedBuild[], options?: { readonly urgent?: boolean }): Promise<number> {
-    return this.#turns.run(() => this.#ingest(builds), options ?? {});
+  ingest(builds: readonly QueuedBuild[], { left, urgent = false }: IngestOptions): Promise<number> {
+    return this.#turns.run(() => this.#ingest(builds, left), { urgent });
   }
 
   /** Builds of these derivations are about to be taken in: what need not wait for their rows begins. */
@@ -77,10 +85,12 @@ export class Ingestion {
     this.#surveys.expect(drvs);
   }
 
-  async #ingest(all: readonly QueuedBuild[]): Promise<number> {
+  async #ingest(all: readonly QueuedBuild[], left: Departures): Promise<number> {
     const scheduler = this.#scheduler;
     const started = scheduler.now();
-    const builds = all.filter(({ id }) => !scheduler.view.hasBuild(id) && !this.#recorder.holds(id));
+    const builds = all.filter(
+      ({ id }) => !scheduler.view.hasBuild(id) && !this.#recorder.holds(id) && !left.has(id),
+    );
     if (builds.length === 0) return 0;
     this.#counters.metrics.add("queueBuildLoads", builds.length);
     for (const build of builds) {

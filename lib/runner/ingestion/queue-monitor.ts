@@ -7,7 +7,7 @@
 
 import { performance } from "node:perf_hooks";
 import { pause, type TaskGroup, turn } from "../../async/index.js";
-import type { BuildDigest, HydraDatabase } from "../../database/index.js";
+import type { BuildDigest, HydraDatabase, UnfinishedBuild } from "../../database/index.js";
 import type { Listener } from "../../database/listener.js";
 import { errorChain } from "../../errors.js";
 import type { Logger } from "../../log.js";
@@ -15,7 +15,7 @@ import { printStorePath, type StoreDir } from "../../nix/path/store-path.js";
 import { type BuildId, buildId } from "../../scheduler/ids.js";
 import type { BuildEvents } from "../recording/build-events.js";
 import type { Recorder } from "../recording/recorder.js";
-import type { BuildRegistry } from "../state/build-registry.js";
+import type { BuildRegistry, Departures } from "../state/build-registry.js";
 import type { RunnerCounters } from "../state/counters.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import { BatchSize } from "./batch-size.js";
@@ -161,10 +161,35 @@ export class QueueMonitor {
   }
 
   async #ingestNow(ids: readonly BuildId[]): Promise<void> {
+    using left = this.#registry.departures();
     const { builds } = await this.#database.unfinishedBuilds({ ids });
+    const unfinished = new Set<number>(builds.map(({ id }) => id));
+    for (const id of ids) if (!unfinished.has(id) && !this.#scheduler.view.hasBuild(id)) this.#forget(id);
     if (builds.length === 0) return;
     await this.#jobsets.loadUsage(builds);
-    await this.#ingestion.ingest(this.#rows.usable(builds), { urgent: true });
+    await this.#take(builds, left, { urgent: true });
+  }
+
+  /** Returns the number of new steps. */
+  async #take(
+    rows: readonly UnfinishedBuild[],
+    left: Departures,
+    options?: { readonly urgent: boolean },
+  ): Promise<number> {
+    const builds = this.#rows.usable(rows);
+    const steps = await this.#ingestion.ingest(builds, { left, ...options });
+    // One that has left may have been restarted since.
+    if (builds.some(({ id }) => left.has(id))) this.trigger();
+    return steps;
+  }
+
+  /** A build that is not in the queue any more, unless its result is just being recorded. */
+  #forget(id: BuildId): void {
+    if (this.#recorder.holds(id) || this.#registry.get(id) === undefined) return;
+    // One whose step succeeded while its row could not be written is in the registry only.
+    if (this.#scheduler.view.hasBuild(id)) this.#scheduler.removeBuild(id);
+    this.#buildEvents.removed(id);
+    this.#registry.remove(id);
   }
 
   /** Until the next pass is due. */
@@ -208,7 +233,7 @@ export class QueueMonitor {
       await this.#jobsets.refreshShares();
     }
     // Taken before the query: a build that is taken in while it runs is not in its answer, and is not gone either.
-    const before = this.#scheduler.view.buildIds();
+    const before = this.#registry.ids();
     const digest = await this.#database.unfinishedBuildDigest();
     const missing = await this.#compare(digest, before);
     if (missing.length <= fewBuilds) this.#ingestion.expect(this.#rows.derivations(missing));
@@ -221,12 +246,13 @@ export class QueueMonitor {
         this.#counters.metrics.add("queueChecksEarlyExits");
         return true;
       }
+      using left = this.#registry.departures();
       const { builds, bad } = await this.#database.unfinishedBuilds({
         ids: missing.slice(from, to).map(({ id }) => id),
       });
       for (const row of bad) this.#rows.report(row.id, row.reason);
       await this.#jobsets.loadUsage(builds);
-      batch.took(to - from, await this.#ingestion.ingest(this.#rows.usable(builds)));
+      batch.took(to - from, await this.#take(builds, left));
     }
     this.#counters.metrics.add("queueChecksFinished");
     return false;
@@ -264,10 +290,7 @@ export class QueueMonitor {
     }
     for (const [index, id] of before.entries()) {
       if (index % comparedAtOnce === comparedAtOnce - 1) await turn();
-      if (listed.has(id) || this.#recorder.holds(id) || scheduler.view.build(id) === undefined) continue;
-      scheduler.removeBuild(id);
-      this.#buildEvents.removed(id);
-      this.#registry.remove(id);
+      if (!listed.has(id)) this.#forget(id);
     }
     this.#rows.forgetOthers(listed);
     return missing.sort(

@@ -21,6 +21,11 @@ export interface RegisteredBuild extends QueuedBuild {
   readonly takenAt: number;
 }
 
+/** The builds that have left since some moment; disposing of it ends the noting. */
+export interface Departures extends Disposable {
+  has(id: BuildId): boolean;
+}
+
 /** Builds that ended a short while ago are kept for the web page. */
 export const recentKept = 100;
 
@@ -28,6 +33,7 @@ export const recentKept = 100;
 export class BuildRegistry {
   readonly #now: () => number;
   readonly #rows = new Map<BuildId, RegisteredBuild>();
+  readonly #departures = new Set<Set<BuildId>>();
   #recent: EndedBuild[] = [];
 
   /** `now`: milliseconds since the epoch. Default `Date.now`. */
@@ -48,9 +54,15 @@ export class BuildRegistry {
     return this.#rows.values();
   }
 
+  /** Those in memory: in the scheduler, on the way to the database, or left over when neither knows them any more. */
+  ids(): readonly BuildId[] {
+    return [...this.#rows.keys()];
+  }
+
   /** The build left the scheduler without a result of ours (cancelled, deleted, repointed). */
   remove(id: BuildId): void {
     this.#rows.delete(id);
+    this.#left(id);
   }
 
   /** The build's result is in the database. */
@@ -58,7 +70,22 @@ export class BuildRegistry {
     const build = this.#rows.get(id);
     if (build === undefined) return;
     this.#rows.delete(id);
+    this.#left(id);
     this.#recent = [{ build, ...result }, ...this.#recent].slice(0, recentKept);
+  }
+
+  /**
+   * Notes which builds leave from now on. Rows that were read before a build left do not show that it has: taking it in
+   * again would build it again.
+   */
+  departures(): Departures {
+    const ids = new Set<BuildId>();
+    this.#departures.add(ids);
+    return { has: (id) => ids.has(id), [Symbol.dispose]: () => void this.#departures.delete(ids) };
+  }
+
+  #left(id: BuildId): void {
+    for (const ids of this.#departures) ids.add(id);
   }
 
   /** Builds that ended before the start of the process, newest first. */
