@@ -146,8 +146,14 @@ export class AttemptLauncher {
       await this.#resolvedSteps.replace(attempt, resolution.drv);
       return;
     }
-    // Beside the order: what the machine reports is recorded after the row.
+    // Beside the order: what the machine reports is recorded after the row. A runner that follows knows only what has a
+    // row, so orders wait for theirs while rows are slow to come.
+    const waitsForRow = this.#recorder.startsAreSlow;
     attempt.row = this.#recorder.stepStarted(attempt);
+    if (waitsForRow) {
+      await attempt.row;
+      if (this.#attempts.get(attempt.id) === undefined) return;
+    }
     attempt.sent = this.#sessions.send(attempt.machine, this.#order(attempt, resolution.derivation));
     if (!attempt.sent) {
       await attempt.row;

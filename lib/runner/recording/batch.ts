@@ -71,6 +71,12 @@ export class RecordingBatch<T, R> {
     return result as R;
   }
 
+  /** Some transaction has not come back for so long that others overtake it. */
+  get isSlow(): boolean {
+    const stuckBefore = performance.now() - this.#overtakeAfterMs;
+    return this.#lanes.some(({ since }) => since !== undefined && since <= stuckBefore);
+  }
+
   /** The first lane that moves; when none does, the one that got stuck last. */
   #lane(): Lane<T, R> {
     const stuckBefore = performance.now() - this.#overtakeAfterMs;

@@ -199,6 +199,11 @@ export class Recorder {
     return row;
   }
 
+  /** Rows of starts are slow to come: the database is silent, refuses them, or makes some wait for a lock. */
+  get startsAreSlow(): boolean {
+    return this.#starts.isSlow;
+  }
+
   /** How far the step is (a value of `buildsteps.busy`). Returns at once. */
   stepBusy(attempt: Attempt, busy: number): void {
     attempt.row?.then(
