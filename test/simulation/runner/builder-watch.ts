@@ -11,6 +11,8 @@ import { loggerOf } from "./simulated-disk.js";
 
 /** An order may be sent after a build was cancelled and before the runner has read it. Milliseconds, when all is calm. */
 const noticedAfterMs = 100;
+/** A row that takes longer than this is slow. Milliseconds. */
+const slowRowMs = 300;
 
 export class BuilderWatch {
   readonly #world: RunnerWorld;
@@ -70,6 +72,7 @@ export class BuilderWatch {
       () => `${drv} went to ${machine}`,
     );
     demand(this.#world.life?.taken.has(drv) !== true, "what is built is not built again", () => drv);
+    this.#rowless(order, machine);
     for (const builder of this.#world.builders) {
       for (const run of builder.runs.values()) {
         if (run.drv !== drv || run.state === "over") continue;
@@ -78,6 +81,31 @@ export class BuilderWatch {
         demand(!owned, "no derivation runs twice at once", () => `${drv} is still on ${run.machine}`);
       }
     }
+  }
+
+  /**
+   * A later runner knows only of orders that have a row. They may be sent beside it, but not while the rows of earlier ones
+   * do not come.
+   */
+  #rowless(order: BuildOrder, machine: string): void {
+    const { life, lives, time, builders } = this.#world;
+    const hasRow = (drv: StorePath, on: string): boolean => this.#world.hasRow(drv, on);
+    if (hasRow(order.drv, machine)) return;
+    const late = builders
+      .flatMap((builder) => [...builder.runs.values()])
+      .find(
+        (run) =>
+          run.life === lives &&
+          run.knownByRow &&
+          life?.knows(run) === true &&
+          time.now() - run.startedAt > slowRowMs &&
+          !hasRow(run.drv, run.machine),
+      );
+    demand(
+      late === undefined,
+      "orders wait for rows that are slow",
+      () => `${order.drv} beside ${late?.drv}`,
+    );
   }
 
   /** For a build of an earlier runner that was not adopted before its machine left again, the first wait is the only one. */
@@ -148,14 +176,16 @@ export class BuilderWatch {
     if (life === undefined) return () => {};
     // A machine id that is another caller's by now is no longer the sender's.
     const owned = run.owned && life.parts.owners.of(machineId(run.machine)) !== undefined;
-    const known = life.reported.has(run.id);
-    const answered = life.answered.has(run.id);
-    life.reported.add(run.id);
+    // The same report by another machine is none of the first one's.
+    const sender = `${run.machine} ${run.id}`;
+    const known = life.reported.has(sender);
+    const answered = life.answered.has(sender);
+    life.reported.add(sender);
     const event = this.#world.events;
     const before = life.knows(run) ? undefined : life.digest();
     return (error) => {
       if (this.#world.life !== life) return;
-      if (error === undefined) life.answered.add(run.id);
+      if (error === undefined) life.answered.add(sender);
       demand(
         !answered || error === undefined,
         "a repeated report gets the answer of the first",

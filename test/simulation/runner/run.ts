@@ -73,6 +73,8 @@ export interface BuilderWorld {
   readonly outputPaths: () => readonly StorePath[];
   /** How often something happened that may end builds early. */
   readonly disturbances: () => number;
+  /** Whether a row says that the machine is building the derivation. */
+  readonly hasRow: (drv: StorePath, machine: string) => boolean;
   readonly watch: Pick<BuilderWatch, "onOrder" | "onAbort" | "onReport" | "onRefused">;
 }
 

@@ -37,6 +37,13 @@ describe("the runner in a simulated farm", () => {
     [7723, "a log is taken from those who have got the order, not from those who will"],
     [7828, "a pass under way may bring in a build that is cancelled meanwhile; the next removes it"],
     [5938, "what happened while a builder was away is a reason to abort"],
+    [500_724, "a build that is deleted before its success could be recorded is forgotten"],
+    [504_724, "so is one that is deleted while it is being recorded"],
+    [504_096, "a build that is adopted again before its row is found is recorded once"],
+    [507_359, "a build that ends while its rows wait to be taken in is not taken in again"],
+    [504_429, "orders wait for rows that are slow, because the next runner knows of nothing else"],
+    [508_993, "a machine whose build was reported in its name may not have it back"],
+    [509_683, "another machine's report is no repetition"],
   ])("keeps them in history %i: %s", async (seed) => {
     await expect(simulateRunner(makeRunnerPlan(seed))).resolves.toMatchObject({ events: expect.any(Number) });
   });

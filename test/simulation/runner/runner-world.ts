@@ -149,6 +149,14 @@ export class RunnerWorld {
       return output?.kind === "inputAddressed" ? output.path : pathOf("unknown", planned.name);
     });
 
+  /** Whether a row says that the machine is building the derivation. */
+  hasRow(drv: StorePath, machine: string): boolean {
+    const hostname = this.builders.find(({ id }) => id === machine)?.hostname;
+    return [...this.database.tables.steps.values()].some(
+      (row) => row.busy !== 0 && row.machine === hostname && row.drvPath.endsWith(drv),
+    );
+  }
+
   /** Something to be looked at when everything that follows at once has happened. */
   afterEvent(check: () => void): void {
     this.#atOnce.push(check);
@@ -255,6 +263,7 @@ export class RunnerWorld {
           runner: () => this.life?.side,
           healed: () => this.healed,
           planned: (name) => this.planned(name),
+          hasRow: (drv, machine) => this.hasRow(drv, machine),
           watch: this.watch,
           disturbances: () => this.disturbances,
         },

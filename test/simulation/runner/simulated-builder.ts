@@ -97,7 +97,10 @@ export class SimulatedBuilder {
 
   /** The runner's process of this life is dead. What earlier ones handed out, its successor may not know of. */
   runnerDied(life: number): void {
-    for (const run of this.runs.values()) if (run.life < life) run.ownedUntil = undefined;
+    for (const run of this.runs.values()) {
+      if (run.life < life) run.ownedUntil = undefined;
+      run.knownByRow &&= this.#world.hasRow(run.drv, run.machine);
+    }
     this.#tunnel?.break("the runner died");
   }
 
@@ -182,7 +185,8 @@ export class SimulatedBuilder {
       if (run.ownedUntil !== undefined && time.now() < run.ownedUntil - 1000) {
         if (run.disturbances !== givenUp) run.disturbances = this.#disturbancesAtClose;
       }
-      run.owned = true;
+      // The runner is done with a build that somebody reported in its name.
+      run.owned = run.disturbances !== givenUp;
       run.ownedUntil = undefined;
     }
     const claims = this.#claims.splice(0);
