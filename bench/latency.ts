@@ -15,6 +15,8 @@ const warmUp = 10;
 /** Moments of one build, in milliseconds since the epoch; durations that its report gives. */
 interface Moments {
   readonly inserted: number;
+  /** The transaction that inserts and notifies is committed. */
+  readonly notified: number;
   readonly sent: number;
   readonly atBuilder: number;
   readonly imported: number;
@@ -34,9 +36,10 @@ export const run: Benchmark = async ([builds = "30"]) => {
     for (const [index, drv] of drvs.entries()) {
       const inserted = Date.now();
       const ids = await pair.tables.addBuilds([{ drv, jobsetId: pair.jobsetId }]);
+      const notified = Date.now();
       await finished(pair, ids);
       const seen = Date.now();
-      if (index >= warmUp) moments.push(await momentsOf(pair, drv, { inserted, seen }));
+      if (index >= warmUp) moments.push(await momentsOf(pair, drv, { inserted, notified, seen }));
     }
     const p50 = (of: (each: Moments) => number): number => median(moments.map(of));
     const mean = (of: (each: Moments) => number): number =>
@@ -63,7 +66,21 @@ export const run: Benchmark = async ([builds = "30"]) => {
         unit: "ms",
         goal: atMost(5),
       },
-      hop("hop 1: INSERT to order sent", ({ inserted, sent }) => sent - inserted),
+      {
+        figure: "NOTIFY to finished, p50",
+        value: p50(({ notified, recorded }) => recorded - notified),
+        unit: "ms",
+        yardstick: building,
+        goal: ratioAtMost(2),
+      },
+      {
+        figure: "NOTIFY to order sent, p50",
+        value: p50(({ notified, sent }) => sent - notified),
+        unit: "ms",
+        goal: atMost(5),
+      },
+      hop("hop 0: INSERT and NOTIFY, committed", ({ inserted, notified }) => notified - inserted),
+      hop("hop 1: to order sent", ({ notified, sent }) => sent - notified),
       hop("hop 2: to the builder", ({ sent, atBuilder }) => atBuilder - sent),
       hop("hop 3: inputs", ({ imported }) => imported),
       hop("hop 4: BuildDerivation", ({ built }) => built),
@@ -100,7 +117,7 @@ async function finished(pair: Pair, ids: readonly number[]): Promise<void> {
 async function momentsOf(
   pair: Pair,
   drv: string,
-  ends: Pick<Moments, "inserted" | "seen">,
+  ends: Pick<Moments, "inserted" | "notified" | "seen">,
 ): Promise<Moments> {
   const name = drv.replace(/^.*\//, "");
   const runner = (message: string): Promise<Line> => lineOf(pair.runner, message, name);

@@ -66,11 +66,26 @@ function saysLost(thrown: unknown): boolean {
   return false;
 }
 
+/** invalid_sql_statement_name and duplicate_prepared_statement: another connection than it was prepared on. */
+const unprepared = new Set(["26000", "42P05"]);
+
+/** The server does not run a statement by its name, but would by its text. */
+export function refusesPrepared(thrown: unknown): boolean {
+  const code = failureCode(thrown);
+  if (code === undefined) return false;
+  // Types of columns changed since the statement was prepared. The text of the message depends on the server's language.
+  return unprepared.has(code) || (code === "0A000" && hasRoutine(thrown, "RevalidateCachedQuery"));
+}
+
+function hasRoutine(thrown: unknown, routine: string): boolean {
+  return thrown instanceof Error && "routine" in thrown && thrown.routine === routine;
+}
+
 /** The kind of an error that the driver threw; `other` when it does not come from the database. */
 export function failureKind(thrown: unknown): FailureKind {
   const code = failureCode(thrown);
   if (code === undefined) return saysLost(thrown) ? "lost" : "other";
-  if (conflicts.has(code)) return "conflict";
+  if (conflicts.has(code) || refusesPrepared(thrown)) return "conflict";
   if (losses.has(code) || networkCodes.has(code) || /^08...$/.test(code)) return "lost";
   if (refusals.has(code)) return "refused";
   return "other";

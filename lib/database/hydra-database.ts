@@ -14,6 +14,7 @@ import type { ConnectionSettings } from "./connection-settings.js";
 import { driver } from "./driver.js";
 import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
+import { PreparedStatements } from "./prepared.js";
 import type { EarlierBuild } from "./queries/earlier-build.js";
 import type { EarlierTries } from "./queries/earlier-tries.js";
 import type { BuildHistory } from "./queries/history.js";
@@ -35,7 +36,7 @@ import type { StepState } from "./queries/step-state.js";
 import type { NewBuild } from "./queries/submit-build.js";
 import type { BuildDigest, UnfinishedBuilds } from "./queries/unfinished-builds.js";
 import type { StepResourcesRow } from "./recording/step-resources.js";
-import { type Session, sessionOn, type Transaction } from "./session.js";
+import { type Session, sessionOnPool, type Transaction } from "./session.js";
 import { type Fence, runTransaction, type TransactionOptions } from "./transaction.js";
 
 /** The database, and how many connections may be open. */
@@ -80,6 +81,7 @@ const dedicatedAnswerTimeoutMs = 10_000;
 export class HydraDatabase implements AsyncDisposable {
   readonly #settings: ConnectionSettings;
   readonly #pool: Pool;
+  readonly #prepared = new PreparedStatements();
   readonly #onRetry: (error: unknown) => void;
   readonly #closed = new AbortController();
   /** As it was when it was read last. */
@@ -151,6 +153,7 @@ export class HydraDatabase implements AsyncDisposable {
     return runTransaction(
       {
         pool: this.#pool,
+        prepared: this.#prepared,
         fence: () => this.#fence,
         onRetry: this.#onRetry,
         closed: this.#closed.signal,
@@ -166,7 +169,7 @@ export class HydraDatabase implements AsyncDisposable {
     for (let tries = 1; ; tries++) {
       this.#checkOpen();
       try {
-        return await work(sessionOn(this.#pool));
+        return await work(sessionOnPool(this.#pool, this.#prepared));
       } catch (error) {
         if (failureKind(error) !== "lost") throw error;
         if (tries >= readTries) {

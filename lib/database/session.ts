@@ -1,6 +1,7 @@
 /** What statements run on: the pool, or one connection inside a transaction. */
 import type { Pool, PoolClient } from "pg";
 import { UsageError } from "../errors.js";
+import type { PreparedStatements } from "./prepared.js";
 
 /** The answer to one statement. */
 export interface QueryResult<Row> {
@@ -20,19 +21,36 @@ export type Transaction = Session;
 
 class PgSession implements Session {
   readonly client: Pool | PoolClient;
+  readonly #prepared: PreparedStatements;
+  readonly #alone: boolean;
 
-  constructor(client: Pool | PoolClient) {
+  constructor(client: Pool | PoolClient, prepared: PreparedStatements, alone: boolean) {
     this.client = client;
+    this.#prepared = prepared;
+    this.#alone = alone;
   }
 
   async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<QueryResult<Row>> {
-    return this.client.query<Row>(text, [...values]);
+    const name = this.#prepared.nameOf(text, values);
+    if (name === undefined) return this.client.query<Row>(text, [...values]);
+    try {
+      return await this.client.query<Row>({ name, text, values: [...values] });
+    } catch (error) {
+      // A transaction is over by that; it is repeated as a whole.
+      if (!this.#prepared.refusedBy(error) || !this.#alone) throw error;
+      return this.client.query<Row>(text, [...values]);
+    }
   }
 }
 
-/** A session on the pool or on one of its connections. */
-export function sessionOn(client: Pool | PoolClient): Session {
-  return new PgSession(client);
+/** A session on the pool: each statement by itself. */
+export function sessionOnPool(pool: Pool, prepared: PreparedStatements): Session {
+  return new PgSession(pool, prepared, true);
+}
+
+/** A session on a connection that has begun a transaction. */
+export function transactionOn(client: PoolClient, prepared: PreparedStatements): Transaction {
+  return new PgSession(client, prepared, false);
 }
 
 /**

@@ -10,7 +10,8 @@ import type { Pool, PoolClient } from "pg";
 import { Backoff } from "../async/index.js";
 import { DatabaseError } from "./errors.js";
 import { failureKind } from "./failure-kinds.js";
-import { sessionOn, type Transaction } from "./session.js";
+import type { PreparedStatements } from "./prepared.js";
+import { type Transaction, transactionOn } from "./session.js";
 
 /** How long and how often a transaction is repeated. */
 export interface TransactionOptions {
@@ -39,6 +40,7 @@ export interface FenceEntry {
 /** The database that a transaction runs on. */
 export interface TransactionContext {
   readonly pool: Pool;
+  readonly prepared: PreparedStatements;
   readonly fence: () => Fence | undefined;
   readonly onRetry: (error: unknown) => void;
   /** Aborts when the database is closed, which ends the pauses between repetitions. */
@@ -122,7 +124,7 @@ async function attempt<T>(
       entry === undefined ? begin : `${begin}; ${entry.statements}`,
     );
     entry?.verify(results);
-    const value = await work(sessionOn(client));
+    const value = await work(transactionOn(client, context.prepared));
     during = "commit";
     const { command } = await client.query("COMMIT");
     // The server answers COMMIT of a failed transaction with a silent ROLLBACK.

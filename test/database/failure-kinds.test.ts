@@ -8,6 +8,8 @@ describe("what an error means", () => {
     ["40001", "conflict"],
     ["40P01", "conflict"],
     ["55P03", "conflict"],
+    ["26000", "conflict"],
+    ["42P05", "conflict"],
     ["57P01", "lost"],
     ["57P03", "lost"],
     ["53300", "lost"],
@@ -28,6 +30,12 @@ describe("what an error means", () => {
     ["42601", "other"],
   ])("%s is %s", (code, kind) => {
     expect(failureKind(coded(code))).toBe(kind);
+  });
+
+  it("is a conflict when the plan of a prepared statement became useless, and a fault for other unsupported things", () => {
+    const unsupported = (routine: string) => Object.assign(coded("0A000"), { routine });
+    expect(failureKind(unsupported("RevalidateCachedQuery"))).toBe("conflict");
+    expect(failureKind(unsupported("CheckSelectLocking"))).toBe("other");
   });
 
   it("is found along the causes and inside of several attempts", () => {

@@ -1,4 +1,5 @@
 /** Tries at derivations that went wrong without being their fault, as far as the rows remember them. */
+import { prepared } from "../prepared.js";
 import type { Session } from "../session.js";
 import { stepStatus, stepType } from "../status-numbers.js";
 
@@ -23,19 +24,20 @@ export const machineLeftMessage = "the machine left";
 const atOnce = 5_000;
 
 // A runner that was killed is marked by the end 0, and its attempts do not count either. A build that was restarted
-// keeps the time at which it ended before: what came until then does not concern it any more.
-const statement = `
+// keeps the time at which it ended before: what came until then does not concern it any more. The plan has to begin with
+// the derivations, however short the queue was when it was made: hence the sum, which no index is for.
+const statement = prepared(`
   WITH earlier AS (
     SELECT s.drvpath, s.stoptime, s.stoptime = 0 AS orphaned, s.errormsg IS NOT DISTINCT FROM $2 AS givenback,
            s.errormsg IS NOT DISTINCT FROM $3 AS neversent
       FROM buildsteps s JOIN builds b ON b.id = s.build
      WHERE s.drvpath = ANY($1::text[]) AND s.status = ${stepStatus.aborted} AND s.type = ${stepType.build} AND s.busy = 0 AND s.propagatedfrom IS NULL
-       AND (s.stoptime > coalesce(b.stoptime, 0) OR s.stoptime = 0) AND b.finished = 0
+       AND (s.stoptime > coalesce(b.stoptime, 0) OR s.stoptime = 0) AND b.finished + 0 = 0
   )
   SELECT drvpath, (count(*) FILTER (WHERE NOT givenback AND NOT orphaned AND NOT neversent))::int AS tries,
          max(stoptime) FILTER (WHERE NOT givenback AND NOT orphaned AND NOT neversent) AS endedat,
          max(stoptime) FILTER (WHERE givenback) AS givenbackat, bool_or(orphaned) AS orphaned
-    FROM earlier GROUP BY drvpath`;
+    FROM earlier GROUP BY drvpath`);
 
 /** By full path; derivations without any such try are absent. Looks at unfinished builds only. */
 export async function earlierTries(

@@ -1,4 +1,5 @@
 /** Builds that wait for their result. */
+import { prepared } from "../prepared.js";
 import type { Session, Transaction } from "../session.js";
 
 /** A build that waits for its result. */
@@ -44,13 +45,14 @@ function fault(build: UnfinishedBuild): string | undefined {
   return undefined;
 }
 
-const statement = `
+const columns = `
   SELECT b.id, b.jobset_id AS "jobsetId", j.project, j.name AS jobset, j.schedulingshares AS shares, b.job,
          b.drvpath AS "drvPath", b.timestamp, b.maxsilent AS "maxSilent", b.timeout, b.priority,
          b.globalpriority AS "globalPriority"
-    FROM builds b JOIN jobsets j ON j.id = b.jobset_id
-   WHERE b.finished = 0 AND ($1::int[] IS NULL OR b.id = ANY($1::int[]))
-   ORDER BY b.id`;
+    FROM builds b JOIN jobsets j ON j.id = b.jobset_id`;
+const all = `${columns} WHERE b.finished = 0 ORDER BY b.id`;
+// Not by the index of unfinished builds, however short the queue was when this was planned.
+const byId = prepared(`${columns} WHERE b.finished + 0 = 0 AND b.id = ANY($1::int[]) ORDER BY b.id`);
 
 /** All unfinished builds, or those with the ids. */
 export async function unfinishedBuilds(
@@ -58,7 +60,10 @@ export async function unfinishedBuilds(
   ids: readonly number[] | undefined,
 ): Promise<UnfinishedBuilds> {
   if (ids?.length === 0) return { builds: [], bad: [] };
-  const { rows } = await session.query<UnfinishedBuild>(statement, [ids ?? null]);
+  const { rows } =
+    ids === undefined
+      ? await session.query<UnfinishedBuild>(all)
+      : await session.query<UnfinishedBuild>(byId, [ids]);
   const usable: UnfinishedBuild[] = [];
   const bad: { id: number; reason: string }[] = [];
   for (const row of rows) {
@@ -78,9 +83,11 @@ const digest = `
   SELECT id, globalpriority AS "globalPriority", priority, drvpath AS "drvPath"
     FROM builds WHERE finished = 0 ORDER BY globalpriority DESC, priority DESC, id`;
 
+const shortDigest = prepared(`${digest} LIMIT ${shortQueue + 1}`);
+
 /** As `unfinishedBuildDigest`, in one statement; undefined when there are too many for that. */
 export async function shortBuildDigest(session: Session): Promise<BuildDigest[] | undefined> {
-  const { rows } = await session.query<BuildDigest>(`${digest} LIMIT ${shortQueue + 1}`);
+  const { rows } = await session.query<BuildDigest>(shortDigest);
   return rows.length > shortQueue ? undefined : [...rows];
 }
 

@@ -1,6 +1,7 @@
 /** Rows of Builds and of what belongs to a result: outputs, products, metrics. */
 
 import { fittingTime } from "../fitting-time.js";
+import { prepared } from "../prepared.js";
 import type { BuildStatus } from "../status-numbers.js";
 import { integer, type SqlSession } from "./session.js";
 import type { OutputPath } from "./step-rows.js";
@@ -51,6 +52,11 @@ export interface BuildEnd {
 /** How a build stands when its row is locked. */
 export type LockedBuild = { readonly finished: false } | { readonly finished: true; readonly status: number };
 
+// NO KEY: others may go on inserting rows that refer to the builds.
+const lockStatement = prepared(
+  "SELECT id, finished, buildstatus FROM builds WHERE id = ANY($1::int[]) ORDER BY id FOR NO KEY UPDATE",
+);
+
 /**
  * Locks builds in the order of their ids (as the evaluator does). Deleted ones are absent; those that another writer
  * finished (a cancel, say) come with their status.
@@ -60,11 +66,7 @@ export async function lockBuilds(
   ids: readonly number[],
 ): Promise<Map<number, LockedBuild>> {
   if (ids.length === 0) return new Map();
-  // NO KEY: others may go on inserting rows that refer to the builds.
-  const locked = await session.query(
-    "SELECT id, finished, buildstatus FROM builds WHERE id = ANY($1::int[]) ORDER BY id FOR NO KEY UPDATE",
-    [ids],
-  );
+  const locked = await session.query(lockStatement, [ids]);
   return new Map(
     locked.rows.map((row): [number, LockedBuild] => [
       integer(row, "id"),
@@ -79,33 +81,35 @@ const fittingStart = fittingTime("builds.starttime", "i.starttime");
 const fittingStop = fittingTime("builds.stoptime", "i.stoptime");
 const pendingSince = fittingTime("builds.notificationpendingsince", "i.stoptime");
 
+// The sum keeps a plan from walking the index of unfinished builds, which was short when the plan was made.
+const endStatement = prepared(
+  `UPDATE builds b SET finished = 1, buildstatus = i.status, starttime = ${fittingStart}, stoptime = ${fittingStop},` +
+    ` iscachedbuild = i.cached, notificationpendingsince = ${pendingSince},` +
+    " size = CASE WHEN i.success THEN i.size ELSE b.size END," +
+    " closuresize = CASE WHEN i.success THEN i.closuresize ELSE b.closuresize END," +
+    " releasename = CASE WHEN i.success THEN i.releasename ELSE b.releasename END" +
+    " FROM unnest($1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::bool[], $7::bigint[], $8::bigint[]," +
+    " $9::text[]) AS i(id, status, starttime, stoptime, cached, success, size, closuresize, releasename)" +
+    " WHERE b.id = i.id AND b.finished + 0 = 0",
+);
+
 /** Ends builds that `lockBuilds` found unfinished. */
 export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]): Promise<void> {
   if (ends.length === 0) return;
   const successes = ends.flatMap(({ id, result }) => (result === undefined ? [] : [{ id, result }]));
   await writeResults(session, successes);
   // Last, and in one statement: from here on the counter of finished builds is locked until the commit.
-  await session.query(
-    `UPDATE builds b SET finished = 1, buildstatus = i.status, starttime = ${fittingStart}, stoptime = ${fittingStop},` +
-      ` iscachedbuild = i.cached, notificationpendingsince = ${pendingSince},` +
-      " size = CASE WHEN i.success THEN i.size ELSE b.size END," +
-      " closuresize = CASE WHEN i.success THEN i.closuresize ELSE b.closuresize END," +
-      " releasename = CASE WHEN i.success THEN i.releasename ELSE b.releasename END" +
-      " FROM unnest($1::int[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::bool[], $7::bigint[], $8::bigint[]," +
-      " $9::text[]) AS i(id, status, starttime, stoptime, cached, success, size, closuresize, releasename)" +
-      " WHERE b.id = i.id AND b.finished = 0",
-    [
-      ends.map((end) => end.id),
-      ends.map((end) => end.status),
-      ends.map((end) => end.startTime),
-      ends.map((end) => end.stopTime),
-      ends.map((end) => (end.cached ? 1 : 0)),
-      ends.map((end) => end.result !== undefined),
-      ends.map((end) => toBigint(end.result?.size ?? 0)),
-      ends.map((end) => toBigint(end.result?.closureSize ?? 0)),
-      ends.map((end) => releaseName(end.result?.releaseName)),
-    ],
-  );
+  await session.query(endStatement, [
+    ends.map((end) => end.id),
+    ends.map((end) => end.status),
+    ends.map((end) => end.startTime),
+    ends.map((end) => end.stopTime),
+    ends.map((end) => (end.cached ? 1 : 0)),
+    ends.map((end) => end.result !== undefined),
+    ends.map((end) => toBigint(end.result?.size ?? 0)),
+    ends.map((end) => toBigint(end.result?.closureSize ?? 0)),
+    ends.map((end) => releaseName(end.result?.releaseName)),
+  ]);
 }
 
 /** No release name is NULL, never the empty text: the front-end prefers it over the name of the derivation. */
@@ -126,23 +130,24 @@ async function writeResults(session: SqlSession, successes: readonly Success[]):
   await insertMetrics(session, metrics);
 }
 
+// One statement, as a build that is alone waits for each.
+const replaceStatement = prepared(
+  "WITH outputs AS (UPDATE buildoutputs o SET path = i.path" +
+    " FROM unnest($1::int[], $2::text[], $3::text[]) AS i(build, name, path)" +
+    " WHERE o.build = i.build AND o.name = i.name AND o.path IS DISTINCT FROM i.path)," +
+    " products AS (DELETE FROM buildproducts WHERE build = ANY($4::int[]))" +
+    " DELETE FROM buildmetrics WHERE build = ANY($4::int[])",
+);
+
 /** Outputs are there now; a build that was restarted still has the products and metrics of its last run. */
 async function replaceEarlierRun(session: SqlSession, successes: readonly Success[]): Promise<void> {
   const outputs = successes.flatMap(({ id, result }) => result.outputs.map((output) => ({ id, output })));
-  // One statement, as a build that is alone waits for each.
-  await session.query(
-    "WITH outputs AS (UPDATE buildoutputs o SET path = i.path" +
-      " FROM unnest($1::int[], $2::text[], $3::text[]) AS i(build, name, path)" +
-      " WHERE o.build = i.build AND o.name = i.name AND o.path IS DISTINCT FROM i.path)," +
-      " products AS (DELETE FROM buildproducts WHERE build = ANY($4::int[]))" +
-      " DELETE FROM buildmetrics WHERE build = ANY($4::int[])",
-    [
-      outputs.map(({ id }) => id),
-      outputs.map(({ output }) => output.name),
-      outputs.map(({ output }) => output.path ?? null),
-      successes.map(({ id }) => id),
-    ],
-  );
+  await session.query(replaceStatement, [
+    outputs.map(({ id }) => id),
+    outputs.map(({ output }) => output.name),
+    outputs.map(({ output }) => output.path ?? null),
+    successes.map(({ id }) => id),
+  ]);
 }
 
 async function insertProducts(session: SqlSession, successes: readonly Success[]): Promise<void> {

@@ -1,4 +1,5 @@
 /** The notifications that Hydra's other services listen to. Sent inside the transaction that writes the rows. */
+import { prepared } from "../prepared.js";
 import type { SqlSession } from "./session.js";
 
 /** A channel and its payload. */
@@ -45,14 +46,15 @@ export function buildsFinished(ids: readonly number[], limit = maxPayloadBytes):
   return notifications;
 }
 
+const statement = prepared(
+  "SELECT pg_notify(n.channel, n.payload) FROM unnest($1::text[], $2::text[]) AS n(channel, payload)",
+);
+
 /** They are delivered at commit, in this order; the server drops exact repetitions. */
 export async function sendNotifications(
   session: SqlSession,
   notifications: readonly Notification[],
 ): Promise<void> {
   if (notifications.length === 0) return;
-  await session.query(
-    "SELECT pg_notify(n.channel, n.payload) FROM unnest($1::text[], $2::text[]) AS n(channel, payload)",
-    [notifications.map((n) => n.channel), notifications.map((n) => n.payload)],
-  );
+  await session.query(statement, [notifications.map((n) => n.channel), notifications.map((n) => n.payload)]);
 }

@@ -5,9 +5,15 @@
  * is there. A number reserved before a transaction also is the mark by which a repeated transaction finds its own row.
  */
 import { BoundedMap } from "../../async/index.js";
+import { prepared } from "../prepared.js";
 import { integer, type SqlSession } from "./session.js";
 
 const builds = 200_000;
+
+const statement = prepared(
+  "SELECT i.build, coalesce((SELECT max(stepnr) FROM buildsteps s WHERE s.build = i.build), 0) AS highest" +
+    " FROM unnest($1::int[]) AS i(build)",
+);
 
 /** The highest step number of each build, remembered so that most rows are written without asking. */
 export class StepNumbers {
@@ -38,11 +44,7 @@ export class StepNumbers {
   }
 
   async #read(session: SqlSession, ids: readonly number[]): Promise<void> {
-    const { rows } = await session.query(
-      "SELECT i.build, coalesce((SELECT max(stepnr) FROM buildsteps s WHERE s.build = i.build), 0) AS highest" +
-        " FROM unnest($1::int[]) AS i(build)",
-      [ids],
-    );
+    const { rows } = await session.query(statement, [ids]);
     // Numbers may have been given out while the query ran, so a counter only ever goes up.
     for (const row of rows) {
       const build = integer(row, "build");

@@ -2,6 +2,7 @@
  * What attempts used, in a table of our own beside Hydra's: schema `hydra_runner`, made when the first row is written.
  * Nothing needs it to run, and nothing in Hydra's own tables refers to it or is referred to.
  */
+import { prepared } from "../prepared.js";
 import type { SqlSession } from "./session.js";
 import type { StepKey } from "./step-rows.js";
 
@@ -36,12 +37,12 @@ const creation = [
    )`,
 ];
 
-const insertion = `
+const insertion = prepared(`
   INSERT INTO hydra_runner.step_resources
          (build, stepnr, source, cpu_user_ms, cpu_system_ms, peak_memory, read_bytes, written_bytes, output_bytes)
   SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
                        $8::bigint[], $9::bigint[])
-      ON CONFLICT (build, stepnr) DO NOTHING`;
+      ON CONFLICT (build, stepnr) DO NOTHING`);
 
 /** Writes rows; one that is there already stays. Makes the table where it is missing, which needs the right to. */
 export async function recordStepResources(

@@ -1,5 +1,6 @@
 /** Rows of BuildSteps and BuildStepOutputs: inserting, progress, ending. */
 import { fittingTime } from "../fitting-time.js";
+import { prepared } from "../prepared.js";
 import { type StepStatus, type StepType, stepStatus } from "../status-numbers.js";
 import { integer, type SqlRow, type SqlSession } from "./session.js";
 import { maxErrorText, maxPlainText, storableText, toOverhead } from "./values.js";
@@ -58,21 +59,22 @@ const inputColumns =
 const fittingStart = fittingTime("buildsteps.starttime", "i.starttime");
 const fittingStop = fittingTime("buildsteps.stoptime", "i.stoptime");
 
-const insertStatement =
+const insertStatement = prepared(
   `WITH input AS (SELECT * FROM ${inputColumns}), written AS (` +
-  " INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine," +
-  " errormsg, propagatedfrom, resolveddrvpath)" +
-  ` SELECT i.build, i.stepnr, i.type, i.drvpath, i.busy, i.status, ${fittingStart}, ${fittingStop}, i.system, i.machine,` +
-  " ($18::text[])[i.errornr], p.id, i.resolveddrvpath" +
-  " FROM input i JOIN builds b ON b.id = i.build LEFT JOIN builds p ON p.id = i.propagatedfrom" +
-  " ORDER BY i.build, i.stepnr" +
-  " ON CONFLICT (build, stepnr) DO NOTHING RETURNING build, stepnr" +
-  "), outputs AS (" +
-  " INSERT INTO buildstepoutputs (build, stepnr, name, path)" +
-  " SELECT o.build, o.stepnr, o.name, o.path" +
-  " FROM unnest($14::int[], $15::int[], $16::text[], $17::text[]) AS o(build, stepnr, name, path)" +
-  " JOIN written w ON w.build = o.build AND w.stepnr = o.stepnr" +
-  ") SELECT build, stepnr FROM written";
+    " INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, machine," +
+    " errormsg, propagatedfrom, resolveddrvpath)" +
+    ` SELECT i.build, i.stepnr, i.type, i.drvpath, i.busy, i.status, ${fittingStart}, ${fittingStop}, i.system, i.machine,` +
+    " ($18::text[])[i.errornr], p.id, i.resolveddrvpath" +
+    " FROM input i JOIN builds b ON b.id = i.build LEFT JOIN builds p ON p.id = i.propagatedfrom" +
+    " ORDER BY i.build, i.stepnr" +
+    " ON CONFLICT (build, stepnr) DO NOTHING RETURNING build, stepnr" +
+    "), outputs AS (" +
+    " INSERT INTO buildstepoutputs (build, stepnr, name, path)" +
+    " SELECT o.build, o.stepnr, o.name, o.path" +
+    " FROM unnest($14::int[], $15::int[], $16::text[], $17::text[]) AS o(build, stepnr, name, path)" +
+    " JOIN written w ON w.build = o.build AND w.stepnr = o.stepnr" +
+    ") SELECT build, stepnr FROM written",
+);
 
 const classifyStatement =
   "SELECT i.build, i.stepnr, b.id IS NULL AS gone," +
@@ -163,48 +165,50 @@ export interface StepEnd extends StepKey {
   readonly outputs: readonly OutputPath[];
 }
 
+const endStatement = prepared(
+  `UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = ${fittingStart},` +
+    ` stoptime = ${fittingStop}, machine = i.machine, overhead = i.overhead` +
+    " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::int[])" +
+    " AS i(build, stepnr, status, errormsg, starttime, stoptime, machine, overhead)" +
+    " WHERE s.build = i.build AND s.stepnr = i.stepnr AND s.busy <> 0 RETURNING s.build, s.stepnr",
+);
+
 /** Ends running steps; returns the keys of those that were still running. */
 export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): Promise<StepKey[]> {
   if (ends.length === 0) return [];
-  const ended = await session.query(
-    `UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = ${fittingStart},` +
-      ` stoptime = ${fittingStop}, machine = i.machine, overhead = i.overhead` +
-      " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::int[])" +
-      " AS i(build, stepnr, status, errormsg, starttime, stoptime, machine, overhead)" +
-      " WHERE s.build = i.build AND s.stepnr = i.stepnr AND s.busy <> 0 RETURNING s.build, s.stepnr",
-    [
-      ends.map((end) => end.build),
-      ends.map((end) => end.stepNumber),
-      ends.map((end) => end.status),
-      ends.map((end) => (end.error === undefined ? null : storableText(end.error, maxErrorText))),
-      ends.map((end) => end.startTime),
-      ends.map((end) => end.stopTime),
-      ends.map((end) => storableText(end.machine, maxPlainText)),
-      ends.map((end) => toOverhead(end.overheadMs)),
-    ],
-  );
+  const ended = await session.query(endStatement, [
+    ends.map((end) => end.build),
+    ends.map((end) => end.stepNumber),
+    ends.map((end) => end.status),
+    ends.map((end) => (end.error === undefined ? null : storableText(end.error, maxErrorText))),
+    ends.map((end) => end.startTime),
+    ends.map((end) => end.stopTime),
+    ends.map((end) => storableText(end.machine, maxPlainText)),
+    ends.map((end) => toOverhead(end.overheadMs)),
+  ]);
   const keys = new Set(ended.rows.map((row) => keyOfRow(row)));
   const closed = ends.filter((end) => keys.has(keyOf(end.build, end.stepNumber)));
   await fillStepOutputs(session, closed);
   return closed.map(({ build, stepNumber }) => ({ build, stepNumber }));
 }
 
+const fillStatement = prepared(
+  "UPDATE buildstepoutputs o SET path = i.path" +
+    " FROM unnest($1::int[], $2::int[], $3::text[], $4::text[]) AS i(build, stepnr, name, path)" +
+    " WHERE o.build = i.build AND o.stepnr = i.stepnr AND o.name = i.name AND o.path IS DISTINCT FROM i.path",
+);
+
 async function fillStepOutputs(session: SqlSession, ends: readonly StepEnd[]): Promise<void> {
   const outputs = ends
     .filter((end) => end.status === stepStatus.succeeded)
     .flatMap((end) => end.outputs.map((output) => ({ end, output })));
   if (outputs.length === 0) return;
-  await session.query(
-    "UPDATE buildstepoutputs o SET path = i.path" +
-      " FROM unnest($1::int[], $2::int[], $3::text[], $4::text[]) AS i(build, stepnr, name, path)" +
-      " WHERE o.build = i.build AND o.stepnr = i.stepnr AND o.name = i.name AND o.path IS DISTINCT FROM i.path",
-    [
-      outputs.map(({ end }) => end.build),
-      outputs.map(({ end }) => end.stepNumber),
-      outputs.map(({ output }) => output.name),
-      outputs.map(({ output }) => output.path ?? null),
-    ],
-  );
+  await session.query(fillStatement, [
+    outputs.map(({ end }) => end.build),
+    outputs.map(({ end }) => end.stepNumber),
+    outputs.map(({ output }) => output.name),
+    outputs.map(({ output }) => output.path ?? null),
+  ]);
 }
 
 /** Closes a row whose attempt came to nothing; the start and the message stay as they are. */
