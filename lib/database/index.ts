@@ -28,7 +28,7 @@ export { migrate, schemaVersion } from "./migrate.js";
 /** Opens the database by its address, waiting for it; start here. */
 export { type OpenHydraDatabaseOptions, openHydraDatabase } from "./open-hydra-database.js";
 /** Ownership of the database by one runner. */
-export { type LockOwner, OwnerLock, type OwnerLockOptions } from "./owner-lock.js";
+export { type LockOwner, OwnerLock, type OwnerLockOptions } from "./ownership/owner-lock.js";
 /** The result of an earlier build with the same outputs. */
 export type { EarlierBuild, EarlierMetric, EarlierProduct } from "./queries/earlier-build.js";
 /** Tries at derivations that went wrong without being their fault. */

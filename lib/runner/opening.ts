@@ -7,7 +7,7 @@ import type { QueueRunnerConfig } from "../config/types.js";
 import type { HydraDatabase } from "../database/hydra-database.js";
 import { Listener } from "../database/listener.js";
 import { prepareHydraDatabase, type UnconnectedDatabase } from "../database/open-hydra-database.js";
-import { type LockOwner, OwnerLock } from "../database/owner-lock.js";
+import { type LockOwner, OwnerLock } from "../database/ownership/owner-lock.js";
 import type { Logger } from "../log.js";
 import type { HealthReport, RunnerState, StatusSource } from "../status/index.js";
 import { assemble, type RunnerParts } from "./assembly.js";

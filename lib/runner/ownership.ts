@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Backoff, sleep } from "../async/index.js";
 import type { QueueRunnerConfig } from "../config/types.js";
 import { failureKind } from "../database/failure-kinds.js";
-import type { OwnerLock } from "../database/owner-lock.js";
+import type { OwnerLock } from "../database/ownership/owner-lock.js";
 import { isForbidden, isShortage } from "../errors.js";
 import type { Logger } from "../log.js";
 import { ProcessError } from "../process/errors.js";

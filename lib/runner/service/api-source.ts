@@ -1,7 +1,7 @@
 /** What the routes below `/api/` see of a running queue runner. */
 import type { QueueRunnerConfig } from "../../config/types.js";
 import type { HydraDatabase } from "../../database/index.js";
-import type { LockOwner } from "../../database/owner-lock.js";
+import type { LockOwner } from "../../database/ownership/owner-lock.js";
 import { parseStorePath } from "../../nix/path/store-path.js";
 import { buildId, stepId } from "../../scheduler/ids.js";
 import type { WhyNotRunning } from "../../scheduler/types.js";

@@ -1,6 +1,6 @@
 /** The statements behind the owner lock. `owner-lock.ts` explains what the locks mean. */
 import type { Client } from "pg";
-import { failureCode } from "./failure-kinds.js";
+import { failureCode } from "../failure-kinds.js";
 
 /** First keys of our advisory locks: any fixed numbers that nothing else of Hydra uses. */
 const ownerSpace = 1_215_913_544;

@@ -13,12 +13,13 @@
 import { randomInt } from "node:crypto";
 import { hostname } from "node:os";
 import type { Client } from "pg";
-import { aFunction, aLogger, anAmount, checkMembers, having, optional } from "../argument-checks.js";
-import { atMost, Backoff, pause, Silence, sleep, withSignal } from "../async/index.js";
-import { type Logger, silentLogger } from "../log.js";
-import { DatabaseError } from "./errors.js";
-import { failureKind } from "./failure-kinds.js";
-import type { HydraDatabase } from "./hydra-database.js";
+import { aFunction, aLogger, anAmount, checkMembers, having, optional } from "../../argument-checks.js";
+import { atMost, Backoff, pause, Silence, sleep, withSignal } from "../../async/index.js";
+import { type Logger, silentLogger } from "../../log.js";
+import { DatabaseError } from "../errors.js";
+import { failureKind } from "../failure-kinds.js";
+import type { HydraDatabase } from "../hydra-database.js";
+import type { Fence, FenceEntry } from "../transaction.js";
 import {
   closeGate,
   endFormerSessions,
@@ -31,7 +32,6 @@ import {
   shortenTimeouts,
   tryLock,
 } from "./owner-lock-statements.js";
-import type { Fence, FenceEntry } from "./transaction.js";
 
 export type { LockOwner } from "./owner-lock-statements.js";
 
