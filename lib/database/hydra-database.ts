@@ -244,8 +244,8 @@ export class HydraDatabase implements AsyncDisposable {
     return this.#ask((queries, session) => queries.buildHistory(session, since, until));
   }
 
-  /** Usual duration in seconds by `system/name`; steps that never succeeded are absent. */
-  stepDurations(steps: readonly StepKind[]): Promise<Map<string, number>> {
+  /** Usual duration in seconds by `system/name`, of these kinds or of all; those that never succeeded are absent. */
+  stepDurations(steps?: readonly StepKind[]): Promise<Map<string, number>> {
     return this.#ask((queries, session) => queries.stepDurations(session, steps));
   }
 

@@ -188,6 +188,14 @@ it("durations are medians of successes of the same name and system", async () =>
     ]),
   );
   expect(await database.stepDurations([])).toEqual(new Map());
+  await addStep(1, 14, { drv: "/nix/store/nameless", start: 1000, stop: 1001 });
+  expect(await database.stepDurations()).toEqual(
+    new Map([
+      ["x86_64-linux/gcc-13.2", 20],
+      ["aarch64-linux/gcc-13.2", 7],
+      ["x86_64-linux/gcc", 1],
+    ]),
+  );
 });
 
 describe("output chains", () => {

@@ -1,4 +1,5 @@
 /** How long steps of a name usually take: the median of their recent successes. */
+import { turn } from "../../async/index.js";
 import type { Session } from "../session.js";
 import { stepStatus, stepType } from "../status-numbers.js";
 
@@ -12,28 +13,50 @@ export interface StepKind {
 /** Names are not indexed, so a bounded number of the newest steps is looked through for all kinds at once. */
 const newestSteps = 50_000;
 
-const statement = `
+const recent = `
   WITH recent AS (
     SELECT substring(drvpath FROM '/[^/-]+-([^/]*)\\.drv$') AS name, system, stoptime - starttime AS seconds
       FROM buildsteps
      WHERE starttime IS NOT NULL AND stoptime IS NOT NULL AND stoptime >= starttime
        AND starttime > 0 AND status = ${stepStatus.succeeded} AND type = ${stepType.build}
      ORDER BY stoptime DESC LIMIT ${newestSteps}
-  )
+  )`;
+
+const ofKinds = `${recent}
   SELECT k.name, k.system, percentile_cont(0.5) WITHIN GROUP (ORDER BY r.seconds) AS seconds
     FROM (SELECT DISTINCT name, system FROM unnest($1::text[], $2::text[]) AS i(name, system)) k
     JOIN recent r ON r.name = k.name AND r.system = k.system
    GROUP BY k.name, k.system`;
 
-/** Median seconds by `system/name`; kinds without a recent success are absent. */
+const ofAll = `${recent}
+  SELECT name, system, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS seconds
+    FROM recent WHERE name IS NOT NULL AND system IS NOT NULL
+   GROUP BY name, system`;
+
+interface Usual extends StepKind {
+  readonly seconds: number;
+}
+
+/** Rows taken over in one turn of the event loop. */
+const atOnce = 5_000;
+
+/** Median seconds by `system/name`, of these kinds or of all; kinds without a recent success are absent. */
 export async function stepDurations(
   session: Session,
-  steps: readonly StepKind[],
+  steps: readonly StepKind[] | undefined,
 ): Promise<Map<string, number>> {
-  if (steps.length === 0) return new Map();
-  const { rows } = await session.query<{ name: string; system: string; seconds: number }>(statement, [
-    steps.map((step) => step.name),
-    steps.map((step) => step.system),
-  ]);
-  return new Map(rows.map((row) => [`${row.system}/${row.name}`, row.seconds]));
+  const durations = new Map<string, number>();
+  if (steps?.length === 0) return durations;
+  const { rows } =
+    steps === undefined
+      ? await session.query<Usual>(ofAll)
+      : await session.query<Usual>(ofKinds, [
+          steps.map((step) => step.name),
+          steps.map((step) => step.system),
+        ]);
+  for (const [index, { system, name, seconds }] of rows.entries()) {
+    if (index % atOnce === atOnce - 1) await turn();
+    durations.set(`${system}/${name}`, seconds);
+  }
+  return durations;
 }

@@ -20,6 +20,7 @@ import type { EarlierAttempts } from "./earlier-attempts.js";
 import { newStep, StepHistories } from "./new-steps.js";
 import { type IngestionPlan, planIngestion } from "./plan.js";
 import { StepJudge, type StepJudgeOptions } from "./step-judge.js";
+import { UsualDurations } from "./usual-durations.js";
 import type { EvidenceVerdict, Verdict } from "./verdict.js";
 
 /** What surveys ask. */
@@ -41,12 +42,14 @@ export class GraphSurveys {
   readonly #scheduler: RunningScheduler;
   readonly #catalog: DerivationCatalog;
   readonly #judge: StepJudge;
+  readonly #durations: UsualDurations;
 
   constructor(options: GraphSurveysOptions) {
     this.#options = options;
     this.#scheduler = options.scheduler;
     this.#catalog = options.catalog;
     this.#judge = new StepJudge({ ...options, now: () => options.scheduler.now() });
+    this.#durations = new UsualDurations({ ...options, now: () => options.scheduler.now() });
   }
 
   /**
@@ -70,8 +73,12 @@ export class GraphSurveys {
     return survey;
   }
 
-  /** These derivations are about to be surveyed: reading them begins. What goes wrong is found out again by the survey. */
+  /**
+   * These derivations are about to be surveyed: reading them begins. What goes wrong is found out again by the survey.
+   * Durations are read even if there are none, so that the first build does not wait for them.
+   */
   expect(drvs: readonly StorePath[]): void {
+    if (!this.#durations.loaded) void this.#durations.load();
     for (const drv of drvs) {
       if (!this.#scheduler.view.hasStep(stepId(drv))) this.#catalog.facts(drv).catch(() => {});
     }
@@ -93,7 +100,11 @@ export class GraphSurveys {
   }
 
   #newHistories(): StepHistories {
-    return new StepHistories({ ...this.#options, now: () => this.#scheduler.now() });
+    return new StepHistories({
+      ...this.#options,
+      durations: this.#durations,
+      now: () => this.#scheduler.now(),
+    });
   }
 }
 

@@ -1,28 +1,26 @@
 /** Steps as the scheduler gets them: facts of the derivation, and what the rows record about earlier tries. */
 import type { HydraDatabase } from "../../database/index.js";
-import type { Logger } from "../../log.js";
 import { printStorePath, type StorePath } from "../../nix/path/store-path.js";
 import { stepId } from "../../scheduler/ids.js";
 import type { NewStep, StepInput } from "../../scheduler/types.js";
 import type { StepFacts } from "../state/derivation-catalog.js";
 import type { RunnerStore } from "../state/runner-store.js";
 import type { EarlierAttempts, StepHistory } from "./earlier-attempts.js";
+import type { UsualDurations } from "./usual-durations.js";
 import type { Verdict } from "./verdict.js";
 
 /** Where histories come from. */
 export interface StepHistoriesOptions {
-  readonly database: Pick<HydraDatabase, "stepDurations" | "earlierTries">;
+  readonly database: Pick<HydraDatabase, "earlierTries">;
+  readonly durations: UsualDurations;
   readonly store: Pick<RunnerStore, "storeDir">;
   readonly earlierAttempts: EarlierAttempts;
-  readonly logger: Logger;
   readonly now: () => number;
 }
 
 /** What the rows record about steps that are new here. */
 export class StepHistories {
   readonly #options: StepHistoriesOptions;
-  /** By `system/name`. */
-  readonly #seconds = new Map<string, number>();
   readonly #attempts = new Map<StorePath, StepHistory>();
 
   constructor(options: StepHistoriesOptions) {
@@ -34,20 +32,11 @@ export class StepHistories {
     return facts.filter(({ drv }) => !this.#attempts.has(drv));
   }
 
-  /** One query of each kind for all of them. */
+  /** One query for all of them. */
   async read(facts: readonly StepFacts[]): Promise<void> {
-    const { database, store, earlierAttempts, logger, now } = this.#options;
+    const { database, durations, store, earlierAttempts, now } = this.#options;
     const printed = facts.map(({ drv }) => printStorePath(store.storeDir, drv));
-    const [durations, earlier] = await Promise.all([
-      database
-        .stepDurations(facts.map((step) => ({ name: step.name, system: step.system })))
-        .catch((error: unknown) => {
-          logger.debug("durations of earlier builds are not available", { error });
-          return new Map<string, number>();
-        }),
-      database.earlierTries(printed),
-    ]);
-    for (const [key, seconds] of durations) this.#seconds.set(key, seconds);
+    const [earlier] = await Promise.all([database.earlierTries(printed), durations.load()]);
     facts.forEach(({ drv }, index) => {
       const full = printed[index] ?? "";
       this.#attempts.set(drv, earlierAttempts.of(full, earlier.get(full), now()));
@@ -59,9 +48,8 @@ export class StepHistories {
   }
 
   /** How long such a step took, in milliseconds. */
-  expectedMs({ system, name }: StepFacts): number | undefined {
-    const seconds = this.#seconds.get(`${system}/${name}`);
-    return seconds === undefined ? undefined : seconds * 1000;
+  expectedMs(facts: StepFacts): number | undefined {
+    return this.#options.durations.ofKind(facts);
   }
 }
 
