@@ -1,7 +1,7 @@
 /** Looks at what passes between the runner and its builders. */
 import { stepStatus } from "../../../lib/database/status-numbers.js";
 import type { StorePath } from "../../../lib/nix/index.js";
-import type { BuildOrder, RpcError } from "../../../lib/rpc/index.js";
+import { type BuildOrder, isSamePrincipal, type RpcError } from "../../../lib/rpc/index.js";
 import { machineId } from "../../../lib/scheduler/ids.js";
 import { demand } from "../oracle.js";
 import { type Run, rejoinGraceMs } from "./run.js";
@@ -174,8 +174,15 @@ export class BuilderWatch {
   #answer(run: Run, again: boolean): (error: unknown) => void {
     const { life } = this.#world;
     if (life === undefined) return () => {};
-    // A machine id that is another caller's by now is no longer the sender's.
-    const owned = run.owned && life.parts.owners.of(machineId(run.machine)) !== undefined;
+    // A machine id that is another caller's, or another host's, by now is no longer the sender's.
+    const builder = this.#world.builders.find(({ id }) => id === run.machine);
+    const owner = life.parts.owners.of(machineId(run.machine));
+    const isOwner =
+      builder !== undefined &&
+      owner !== undefined &&
+      isSamePrincipal(owner.principal, builder.principal) &&
+      owner.hostname === builder.hostname;
+    const owned = run.owned && isOwner;
     // The same report by another machine is none of the first one's.
     const sender = `${run.machine} ${run.id}`;
     const known = life.reported.has(sender);
