@@ -103,15 +103,21 @@ export function forgeReport(world: RunnerWorld, random: SeededRandom): void {
     const own = isSamePrincipal(principal, given.principal);
     const entitled = own && world.life.knows(run);
     world.ledger.reports(principal, report);
-    if (entitled) world.ledger.misreported.add(given.order.derivation?.name ?? "");
-    const known = own ? world.watch.onReport(run, false) : world.watch.onForeignReport(run);
-    if (entitled) {
+    const ends = (): void => {
+      world.ledger.misreported.add(given.order.derivation?.name ?? "");
       world.disturb();
       run.owned = false;
       run.ownedUntil = undefined;
       run.disturbances = givenUp;
-    }
-    side.handlers.completeBuild(report, call(principal)).then(() => known(undefined), known);
+    };
+    const known = own ? world.watch.onReport(run, false) : world.watch.onForeignReport(run);
+    if (entitled) ends();
+    const taken = (): void => {
+      // The attempt may have become known only while the report waited for the machine's builds to be settled.
+      if (own && !entitled) ends();
+      known(undefined);
+    };
+    side.handlers.completeBuild(report, call(principal)).then(taken, known);
   };
   if (!succeeds) {
     send();
