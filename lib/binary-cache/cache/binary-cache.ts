@@ -333,20 +333,30 @@ export class BinaryCache {
    *
    * @throws BinaryCacheError `mismatch` when that one is of another build with other contents
    */
-  async publish(
+  publish(
     info: NarInfo,
     options: ReadOptions & { readonly repair?: boolean | undefined } = {},
+  ): Promise<void> {
+    return this.#publish(info, options);
+  }
+
+  /** The narinfo appears after `listed`, which says that listing and debug links are there. */
+  async #publish(
+    info: NarInfo,
+    options: ReadOptions & { readonly repair?: boolean | undefined },
+    listed?: Promise<void>,
   ): Promise<void> {
     const fingerprint = pathFingerprint(this.storeDir, info);
     const signatures = this.signers.map((signer) => signer.sign(fingerprint));
     const signed = { ...info, signatures: signatures.length > 0 ? signatures : info.signatures };
     const text = printNarInfo(this.storeDir, signed);
     const { narinfoCompression } = this.settings;
-    const result = await this.#smallObjects.put(narInfoKey(info.path), text, narinfoCompression, {
+    const put = {
       contentType: contentTypes.narInfo,
       ifAbsent: options.repair !== true,
       signal: options.signal,
-    });
+    };
+    const result = await this.#smallObjects.put(narInfoKey(info.path), text, narinfoCompression, put, listed);
     if (result === "present") await this.demandSameContents([info], options);
     this.#presence.add(info.path);
   }
@@ -426,9 +436,14 @@ export class BinaryCache {
     if (listingFault !== undefined) {
       this.#logger.warn("cannot make the listing of a path", { path: info.path, error: listingFault });
     }
-    if (listing !== undefined) await this.#listings.put(info.path, url, listing, options);
-    await options.beforePublish?.();
-    await this.publish({ ...info, url, compression: method, fileHash, fileSize }, options);
+    const listed = listing === undefined ? undefined : this.#listings.put(info.path, url, listing, options);
+    const over = listed?.catch(() => {});
+    try {
+      await options.beforePublish?.();
+      await this.#publish({ ...info, url, compression: method, fileHash, fileSize }, options, listed);
+    } finally {
+      await over;
+    }
     return "uploaded";
   }
 }

@@ -23,18 +23,25 @@ export class SmallObjects {
     this.#settings = settings;
   }
 
+  /** `after`: what must be there before the object has its name. */
   async put(
     key: string,
     text: string,
     wanted: CompressionMethod,
     options: PutOptions,
+    after?: Promise<unknown>,
   ): Promise<"written" | "present"> {
     const method = this.encoding(wanted);
     const { compressionLevel: level } = this.#settings;
     const body = await collect(
       compress(oneChunk(Buffer.from(text)), { method, level, signal: options.signal }),
     );
-    return this.#objects.put(key, body, { ...options, contentEncoding: contentEncoding(method) });
+    const named = { ...options, contentEncoding: contentEncoding(method) };
+    if (after !== undefined && this.#objects.putAfter !== undefined) {
+      return this.#objects.putAfter(after, key, body, named);
+    }
+    await after;
+    return this.#objects.put(key, body, named);
   }
 
   /** `fallback` is the encoding of an object that does not name its own. */

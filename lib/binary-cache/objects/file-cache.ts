@@ -84,6 +84,27 @@ export class FileCache implements ObjectStore {
   ): Promise<"written" | "present"> {
     if (!(body instanceof Uint8Array)) checkArgument("FileCache.put", "body", body, aStream);
     checkArgument("FileCache.put", "options", options, anObject);
+    return this.#put(key, body, options);
+  }
+
+  async putAfter(
+    others: Promise<unknown>,
+    key: string,
+    body: Uint8Array,
+    options: PutOptions,
+  ): Promise<"written" | "present"> {
+    checkArgument("FileCache.putAfter", "options", options, anObject);
+    return this.#put(key, body, options, others);
+  }
+
+  async #put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    options: PutOptions,
+    others?: Promise<unknown>,
+  ): Promise<"written" | "present"> {
+    // They may fail before it is their turn to be waited for.
+    others?.catch(() => {});
     const started = performance.now();
     const target = this.#path(key);
     // Not made of the object's name, which may be as long as names can be.
@@ -107,6 +128,7 @@ export class FileCache implements ObjectStore {
       } finally {
         await file.close();
       }
+      await others;
       if (options.ifAbsent === true) {
         const done = await link(temporary, target).then(
           () => true,

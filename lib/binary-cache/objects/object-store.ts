@@ -71,6 +71,16 @@ export interface ObjectStore {
     options: PutOptions,
   ): Promise<"written" | "present">;
   /**
+   * As `put`, but writes while `others` are still being written, and gives the object its name only once they resolve;
+   * when they reject, so does this, and no object appears. Absent where an object cannot be written before it has a name.
+   */
+  putAfter?(
+    others: Promise<unknown>,
+    key: string,
+    body: Uint8Array,
+    options: PutOptions,
+  ): Promise<"written" | "present">;
+  /**
    * Has the server copy a NAR from `source` under the same key, over one that is there. False when that cannot be done
    * and the bytes have to go through us.
    */

@@ -1,0 +1,90 @@
+// The order in which objects in a folder get their names.
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
+import { BinaryCache, FileCache, type ObjectStore, parseCacheUri } from "../../../lib/binary-cache/index.js";
+import { defaultStoreDir } from "../../../lib/nix/path/store-path.js";
+import { deferred } from "../../support/deferred.js";
+import { until } from "../../support/until.js";
+import { file, narsOf, sample } from "../samples.js";
+
+let scratch: string;
+let folder: string;
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), "file-cache-"));
+});
+afterAll(() => rm(scratch, { recursive: true }));
+beforeEach(async () => {
+  folder = await mkdtemp(join(scratch, "folder-"));
+});
+
+const names = async (): Promise<string[]> => (await readdir(folder)).sort();
+const text = { contentType: "text/plain", ifAbsent: true };
+
+it("an object is written while others are, and has its name after them", async () => {
+  const cache = new FileCache(folder);
+  const others = deferred();
+  const put = cache.putAfter(others.promise, "last", Buffer.from("x"), text);
+  await until("it is written", async () => (await names()).length === 1);
+  expect(await names()).toEqual([expect.stringMatching(/^\.tmp-/)]);
+  others.resolve();
+  expect(await put).toBe("written");
+  expect(await names()).toEqual(["last"]);
+  expect(await cache.putAfter(Promise.resolve(), "last", Buffer.from("y"), text)).toBe("present");
+});
+
+it("an object does not appear, and leaves nothing, when the others fail", async () => {
+  const failing = Promise.reject(new Error("no listing"));
+  await expect(new FileCache(folder).putAfter(failing, "last", Buffer.from("x"), text)).rejects.toThrow(
+    "no listing",
+  );
+  expect(await names()).toEqual([]);
+});
+
+/** A folder whose listings are written when the test says so. */
+class SlowListings extends FileCache {
+  readonly asked = deferred();
+  readonly #allowed: () => Promise<void>;
+
+  constructor(place: string, allowed: () => Promise<void>) {
+    super(place);
+    this.#allowed = allowed;
+  }
+
+  override async put(
+    ...[key, body, options]: Parameters<ObjectStore["put"]>
+  ): Promise<"written" | "present"> {
+    if (key.endsWith(".ls")) {
+      this.asked.resolve();
+      await this.#allowed();
+    }
+    return super.put(key, body, options);
+  }
+}
+
+const path = sample("a", file("hello world\n"));
+
+function cacheOf(objects: ObjectStore): BinaryCache {
+  const uri = `file://${folder}`;
+  const { settings } = parseCacheUri(`${uri}?write-nar-listing=1&compression=none`);
+  return new BinaryCache({ uri, objects, settings, storeDir: defaultStoreDir, signers: [] });
+}
+
+it("a narinfo appears after the listing, whichever is written first", async () => {
+  const allowed = deferred();
+  const objects = new SlowListings(folder, () => allowed.promise);
+  const upload = cacheOf(objects).uploadPath(path.info, narsOf(path));
+  await objects.asked.promise;
+  await until("the narinfo is written", async () => (await names()).some((name) => name.startsWith(".tmp-")));
+  expect((await names()).filter((name) => name.endsWith(".narinfo"))).toEqual([]);
+  allowed.resolve();
+  expect(await upload).toBe("uploaded");
+  expect((await names()).map((name) => name.replace(/^.*\./, "")).sort()).toEqual(["ls", "nar", "narinfo"]);
+});
+
+it("a path whose listing cannot be written is not published", async () => {
+  const objects = new SlowListings(folder, () => Promise.reject(new Error("disk full")));
+  await expect(cacheOf(objects).uploadPath(path.info, narsOf(path))).rejects.toThrow("disk full");
+  expect(await names()).toEqual(["nar"]);
+});
