@@ -68,6 +68,11 @@ const longQueue = 1_000;
 /** A connection that broke while idle is noticed by its next query; a few fresh ones then suffice. */
 const readTries = 4;
 const idleTimeoutMs = 60_000;
+/**
+ * Connections that stay open: as many as a build uses at once. A new one has to be let in, to learn about the tables and to plan,
+ * which takes ten times as long as the questions of a build.
+ */
+const keptConnections = 3;
 const maxLifetimeSeconds = 1_800;
 /** Last resort for a network that swallows everything; the server's own limits are shorter. */
 const answerTimeoutMs = 150_000;
@@ -105,6 +110,7 @@ export class HydraDatabase implements AsyncDisposable {
     this.#pool = new Pool({
       ...options.settings.config,
       max: Math.max(1, options.maxConnections),
+      min: Math.min(keptConnections, Math.max(1, options.maxConnections)),
       idleTimeoutMillis: idleTimeoutMs,
       maxLifetimeSeconds,
       query_timeout: answerTimeoutMs,
@@ -133,6 +139,7 @@ export class HydraDatabase implements AsyncDisposable {
   limitConnections(max: number): void {
     const { options } = this.#pool;
     options.max = Math.max(1, Math.min(options.max, max));
+    options.min = Math.min(options.min ?? 0, options.max);
   }
 
   /** From now on each transaction first makes sure that `fence` lets it write. */

@@ -1,7 +1,7 @@
 // Transactions get through collisions and broken connections, and are never committed twice by accident.
 import { integer, pgTable } from "drizzle-orm/pg-core";
 import type pg from "pg";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { drizzleOn } from "../../lib/database/drizzle.js";
 import {
   connectionSettings,
@@ -169,6 +169,26 @@ it("the pool never has more connections than allowed, and everyone gets a turn",
     }),
   );
   expect(most).toBeLessThanOrEqual(4);
+});
+
+it("the pool keeps a few connections for the next build, and closes the others when they have been idle", async () => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    const sleeps = Array.from({ length: 4 }, () =>
+      database.read((session) => session.query("select pg_sleep(0.05)")),
+    );
+    await Promise.all(sleeps);
+    expect(database.connections).toMatchObject({ open: 4, idle: 4 });
+    vi.advanceTimersByTime(61_000);
+    expect(database.connections).toMatchObject({ open: 3, idle: 3 });
+    database.limitConnections(2);
+    vi.advanceTimersByTime(61_000);
+    await database.read((session) => session.query("select 1"));
+    vi.advanceTimersByTime(61_000);
+    expect(database.connections.open).toBe(2);
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 it("the pool is smaller than the server's limit, whatever was asked for", async () => {
