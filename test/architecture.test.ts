@@ -318,12 +318,13 @@ describe("waiting", () => {
     "lib/process/systemd-notify.ts": "watchdog messages, and the rest between two about what is done",
     "lib/rpc/client/call-scope.ts": "timeout on a call",
     "lib/rpc/client/connection.ts": "timeout on connecting, and keepalive pings",
-    "lib/rpc/server/serve-call.ts": "deadline of a call, and a message that stops arriving",
+    "lib/rpc/server/serve-call.ts": "deadline of a call, a message that stops arriving, and a failed call that does not close",
     "lib/rpc/server/connections.ts": "keepalive pings, connections without a call, and the grace of a close",
     "lib/rpc/server/server-tunnel.ts": "a tunnel that does not close is reset",
     "lib/runner/attempt/builder-sessions.ts": "pings, and the end of a grace",
     "lib/runner/attempt/dispatcher.ts": "the scheduler's next event",
     "lib/runner/attempt/results.ts": "answers are forgotten",
+    "lib/runner/service/transfer-places.ts": "transfers that stand still are looked for while others wait",
     "lib/status/http/status-server.ts": "connections that do not close are cut",
   };
 

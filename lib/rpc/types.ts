@@ -339,6 +339,8 @@ export interface PresignedUploadComplete {
 export interface NarStream {
   readonly infos: readonly ValidPathInfo[];
   readonly chunks: AsyncIterable<Uint8Array>;
+  /** Aborts when its sender gives it up, also while the receiver does not take what has been sent. Default: it does not. */
+  readonly givenUp?: AbortSignal | undefined;
 }
 
 // ── Server side ────────────────────────────────────────────────────────────────────────────────────────────────

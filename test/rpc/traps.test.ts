@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { StorePathsSchema } from "../../lib/rpc/gen/nix/store/v1/store_pb.js";
 import {
   connectRunner,
+  RpcError,
   type RunnerClient,
   RunnerServer,
   type RunnerServiceHandlers,
@@ -259,6 +260,45 @@ it("what a handler streams is cleaned up when the client cancels, also while nob
   await Promise.race([blocked.promise, new Promise((resolve) => setTimeout(resolve, 300))]);
   stream.close(http2.constants.NGHTTP2_CANCEL);
   await cleaned.promise;
+});
+
+describe("a download whose windows are shut ends, with all it holds", () => {
+  async function begin(
+    extra: http2.OutgoingHttpHeaders,
+    givenUp?: AbortSignal,
+  ): Promise<http2.ClientHttp2Stream> {
+    const cleaned = signalled();
+    async function* chunks(): AsyncGenerator<Uint8Array> {
+      try {
+        for (;;) yield Buffer.alloc(65_536);
+      } finally {
+        cleaned.resolve();
+      }
+    }
+    const port = await serve({ fetchPaths: async () => ({ infos: [], chunks: chunks(), givenUp }) });
+    const session = http2.connect(`http://[::1]:${port}`, { settings: { initialWindowSize: 0 } });
+    session.on("error", () => {});
+    cleanups.push(() => session.destroy());
+    const stream = request(session, "FetchPaths", extra);
+    stream.on("error", () => {});
+    stream.end(framed(toBinary(StorePathsSchema, create(StorePathsSchema))));
+    await cleaned.promise;
+    return stream;
+  }
+
+  it("by its deadline", async () => {
+    const stream = await begin({ "grpc-timeout": "300m" });
+    if (!stream.closed) await new Promise((resolve) => stream.once("close", resolve));
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_CANCEL);
+  });
+
+  it("when the handler gives it up", async () => {
+    const giver = new AbortController();
+    setTimeout(() => giver.abort(new RpcError("unavailable", "others wait")), 300);
+    const stream = await begin({}, giver.signal);
+    if (!stream.closed) await new Promise((resolve) => stream.once("close", resolve));
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_CANCEL);
+  });
 });
 
 describe("windows", () => {

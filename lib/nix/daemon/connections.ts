@@ -1,6 +1,7 @@
 /**
- * Which connection an operation runs on: questions and transfers share a pool, builds and root sessions get one of
- * their own, because settings and temporary roots belong to a connection.
+ * Which connection an operation runs on: questions have a pool, and transfers another, because a transfer lasts as long
+ * as its other end likes and no question may wait for that. Builds and root sessions get a connection of their own,
+ * because settings and temporary roots belong to a connection.
  */
 import type { BuildSession, ByteStream, CancelOptions, StoreSettings } from "../store/store.js";
 import type { DaemonConnection } from "./connection.js";
@@ -12,7 +13,7 @@ import type { StoreAddress } from "./store-uri.js";
 
 /** How connections to one daemon are kept. */
 export interface DaemonConnectionsOptions {
-  /** Connections in the pool. Default 8. */
+  /** Connections for questions; transfers have three times as many. Default 8. */
   readonly poolSize?: number | undefined;
   /** Milliseconds an unused connection is kept. Default 30 000. */
   readonly maxIdleMs?: number | undefined;
@@ -28,61 +29,79 @@ export interface DedicatedConnection {
   readonly release: () => void;
 }
 
+const defaultPoolSize = 8;
+/** Connections for transfers, for each one for questions. */
+const transfersPerQuestion = 3;
+
 /** All connections to one daemon. Methods reject with `DaemonError`, or with the reason of their signal. */
 export class DaemonConnections {
   readonly #address: StoreAddress;
-  readonly #pool: DaemonPool;
+  readonly #questions: DaemonPool;
+  readonly #transfers: DaemonPool;
   readonly #sessions: SessionPool;
   /** Connections of single builds and root sessions. */
   readonly #dedicated = new Set<DaemonConnection>();
   #closed = false;
 
   constructor(address: StoreAddress, options: DaemonConnectionsOptions) {
-    const { settings, poolSize, maxIdleMs, maxAgeMs } = options;
+    const { settings, poolSize = defaultPoolSize, maxIdleMs, maxAgeMs } = options;
     this.#address = address;
-    this.#pool = new DaemonPool({
-      open: (signal) => connect(address, { settings, ...cancel(signal) }),
-      ...(poolSize === undefined ? {} : { size: poolSize }),
-      ...(maxIdleMs === undefined ? {} : { maxIdleMs }),
-      ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
-    });
+    const pool = (size: number): DaemonPool =>
+      new DaemonPool({
+        open: (signal) => connect(address, { settings, ...cancel(signal) }),
+        size,
+        ...(maxIdleMs === undefined ? {} : { maxIdleMs }),
+        ...(maxAgeMs === undefined ? {} : { maxAgeMs }),
+      });
+    this.#questions = pool(poolSize);
+    this.#transfers = pool(transfersPerQuestion * poolSize);
     this.#sessions = new SessionPool({
       open: (own, signal) => connect(address, { settings: own, ...cancel(signal) }),
       maxIdleMs: maxIdleMs ?? 30_000,
     });
   }
 
-  /** Connections in use, idle, and callers waiting for one, in the pool. */
+  /** Connections in use, idle, and callers waiting for one, in both pools together. */
   get counts(): DaemonPool["counts"] {
-    return this.#pool.counts;
+    const [one, other] = [this.#questions.counts, this.#transfers.counts];
+    return {
+      busy: one.busy + other.busy,
+      idle: one.idle + other.idle,
+      waiting: one.waiting + other.waiting,
+    };
   }
 
-  /** Lends a pooled connection to `work`. */
-  use<T>(work: (connection: DaemonConnection) => Promise<T>, options: CancelOptions): Promise<T> {
-    return this.#pool.use(work, cancel(options.signal));
+  /** Lends a connection for questions to `work`. */
+  ask<T>(work: (connection: DaemonConnection) => Promise<T>, options: CancelOptions): Promise<T> {
+    return this.#questions.use(work, cancel(options.signal));
+  }
+
+  /** Lends a connection for transfers to `work`. */
+  transfer<T>(work: (connection: DaemonConnection) => Promise<T>, options: CancelOptions): Promise<T> {
+    return this.#transfers.use(work, cancel(options.signal));
   }
 
   /** One operation. A repeatable one is repeated when its connection turns out to be dead. */
   run<T>(operation: Operation<T>, options: CancelOptions): Promise<T> {
     const use = { ...cancel(options.signal), repeatable: operation.repeatable };
-    return this.#pool.use((connection) => connection.run(operation, options), use);
+    return this.#questions.use((connection) => connection.run(operation, options), use);
   }
 
   /** Several operations on one connection, sent without waiting for the answers in between. */
   async pipeline<T>(wanted: readonly Operation<T>[], options: CancelOptions): Promise<T[]> {
     if (wanted.length === 0) return [];
     const use = { ...cancel(options.signal), repeatable: wanted.every((each) => each.repeatable) };
-    return this.#pool.use((connection) => connection.pipeline(wanted, options), use);
+    return this.#questions.use((connection) => connection.pipeline(wanted, options), use);
   }
 
-  /** An operation followed by a body. */
+  /** An operation followed by a body that comes from elsewhere. */
   upload<T>(operation: Operation<T>, body: ByteStream, options: CancelOptions): Promise<T> {
-    return this.use((connection) => connection.upload(operation, body, options), options);
+    return this.transfer((connection) => connection.upload(operation, body, options), options);
   }
 
   /** A download, which keeps its connection until it is read to its end or left early. */
   stream(open: (connection: DaemonConnection) => ByteStream, options: CancelOptions): ByteStream {
-    return this.#pool.stream(open, options);
+    return this.#transfers.stream(open, options);
   }
 
   /** A connection for builds with these settings. */
@@ -122,7 +141,8 @@ export class DaemonConnections {
   /** Closes every connection; what is under way rejects. */
   close(): void {
     this.#closed = true;
-    this.#pool.close();
+    this.#questions.close();
+    this.#transfers.close();
     this.#sessions.close();
     for (const connection of this.#dedicated) connection.close();
     this.#dedicated.clear();

@@ -62,7 +62,9 @@ export interface DaemonStoreOptions {
   readonly remote?: string;
   /** Default: the environment of this process. */
   readonly env?: Environment;
-  /** Connections for questions and transfers. Builds and root sessions have their own. Default 8. */
+  /**
+   * Connections for questions; three times as many serve transfers. Builds and root sessions have their own. Default 8.
+   */
   readonly poolSize?: number;
   /** Milliseconds an unused connection is kept. Default 30 000. */
   readonly maxIdleMs?: number;
@@ -93,6 +95,8 @@ const storeRules = {
 const maxDerivationSize = 256 << 20;
 /** Paths per validity question, so that a huge set does not block daemon and client for long. */
 const validityBatch = 20_000;
+/** Path infos asked for in a row; what is done between two rows takes a turn of the event loop. */
+const infosBatch = 10_000;
 
 /** A store behind a nix-daemon. */
 export class DaemonStore implements Store {
@@ -126,7 +130,7 @@ export class DaemonStore implements Store {
     const address = parseStoreUri(options.remote, options.env);
     const { logger = silentLogger } = options;
     const connections = new DaemonConnections(address, options);
-    const server = await connections.use(async (connection) => connection.server, options);
+    const server = await connections.ask(async (connection) => connection.server, options);
     logger.info("connected to the Nix store", {
       store: options.remote ?? "default",
       nix: server.nixVersion,
@@ -164,11 +168,15 @@ export class DaemonStore implements Store {
     options: CancelOptions = {},
   ): Promise<Map<StorePath, ValidPathInfo>> {
     checkArgument("Store.queryPathInfos", "paths", paths, someTexts);
-    const infos = await this.#connections.pipeline(
-      [...new Set(paths)].map(operations.queryPathInfo),
-      options,
-    );
-    return new Map(infos.flatMap((info) => (info === undefined ? [] : [[info.path, info]])));
+    const wanted = [...new Set(paths)];
+    const found = new Map<StorePath, ValidPathInfo>();
+    for (let at = 0; at < wanted.length; at += infosBatch) {
+      const batch = wanted.slice(at, at + infosBatch).map(operations.queryPathInfo);
+      for (const info of await this.#connections.pipeline(batch, options)) {
+        if (info !== undefined) found.set(info.path, info);
+      }
+    }
+    return found;
   }
 
   isValidPath(path: StorePath, options: CancelOptions = {}): Promise<boolean> {
@@ -262,7 +270,7 @@ export class DaemonStore implements Store {
     checkArgument("Store.addMultipleToStore", "items", items, aStream);
     checkArgument("Store.addMultipleToStore", "count", count, anAmount);
     const { repair = false, checkSignatures = false } = options;
-    return this.#connections.use(
+    return this.#connections.transfer(
       (connection) =>
         connection.upload(
           operations.addMultipleToStore(repair, checkSignatures),
@@ -283,7 +291,10 @@ export class DaemonStore implements Store {
     checkArgument("Store.addTextToStore", "contents", contents, someBytes);
     checkArgument("Store.addTextToStore", "references", references, someTexts);
     const operation = operations.addToStore(name, "text:sha256", references, options.repair ?? false);
-    const info = await this.#connections.upload(operation, once(contents), options);
+    const info = await this.#connections.ask(
+      (connection) => connection.upload(operation, once(contents), options),
+      options,
+    );
     return info.path;
   }
 

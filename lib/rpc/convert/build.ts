@@ -73,6 +73,11 @@ function outputToWire(output: BuiltOutput): wire.OutputInfo {
   });
 }
 
+/**
+ * Longest error text, in UTF-16 units, as in the database: it is kept with the events of its step and shown in lists.
+ */
+const longestError = 64 * 1024;
+
 /** A state of a newer builder counts as `buildFailure`. Outputs of anything but a success are not looked at. */
 export function completionFromWire(message: wire.BuildResultInfo): BuildCompletion {
   const state = buildStates.get(message.resultState) ?? "buildFailure";
@@ -90,7 +95,7 @@ export function completionFromWire(message: wire.BuildResultInfo): BuildCompleti
     buildMs: toNumber(message.buildTimeMs, "build_time_ms"),
     uploadMs: toNumber(message.uploadTimeMs, "upload_time_ms"),
     outputs,
-    error: message.errorMsg === undefined ? undefined : cleanText(message.errorMsg),
+    error: message.errorMsg === undefined ? undefined : cleanText(message.errorMsg.slice(0, longestError)),
   };
 }
 

@@ -9,6 +9,17 @@ import { storePathFromWire, storePathToWire } from "./store.js";
 
 const sha256Hex = /^[0-9a-f]{64}$/;
 
+/** A path below a store path, as sent. @throws RpcError when it leads out of the store path */
+function subPathOf(text: string, field: string): string {
+  let depth = 0;
+  for (const part of text.split("/")) {
+    if (part === "..") depth--;
+    else if (part !== "" && part !== ".") depth++;
+    if (depth < 0) throw bad(field, "leads out of its store path");
+  }
+  return text;
+}
+
 function productFromWire(message: wire.BuildProduct, field: string): BuildProduct {
   const path = required(message.path, `${field}.path`);
   const size = message.fileSize;
@@ -16,7 +27,7 @@ function productFromWire(message: wire.BuildProduct, field: string): BuildProduc
     type: cleanText(message.type),
     subtype: cleanText(message.subtype),
     storePath: storePathFromWire(path.storePath, `${field}.path.store_path`),
-    subPath: cleanText(path.subPath),
+    subPath: subPathOf(cleanText(path.subPath), `${field}.path.sub_path`),
     name: cleanText(message.name),
     defaultPath: cleanText(message.defaultPath),
     isRegular: message.isRegular,

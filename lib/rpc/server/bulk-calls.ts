@@ -8,7 +8,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { withSignal } from "../../async/index.js";
 import { isLending, lentPieces } from "../../compression/index.js";
 import type { StoreDir, StorePath } from "../../nix/path/store-path.js";
-import { pathInfoFromWire, pathInfoToWire, storePathFromWire, storePathsFromWire } from "../convert/index.js";
+import { pathInfoFromWire, pathInfoToWire, storePathFromWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
 import { StorePathSchema, StorePathsSchema } from "../gen/nix/store/v1/store_pb.js";
 import { AddToStoreHeaderSchema, AddToStoreRequestSchema } from "../gen/runner/v1/streaming_pb.js";
@@ -23,7 +23,7 @@ import {
   payloadOf,
 } from "../stream/index.js";
 import type { RunnerServiceHandlers } from "../types.js";
-import { decode } from "./decode.js";
+import { decode, storePathsOf } from "./decode.js";
 import { smallMessageBytes } from "./message-budget.js";
 import { readOneMessage, type ServerCall, sendMessage, sendPieces } from "./serve-call.js";
 
@@ -98,29 +98,35 @@ export class BulkCalls {
   async #fetchPaths(call: ServerCall): Promise<void> {
     const { handlers, storeDir } = this.#options;
     const message = await decode(StorePathsSchema, await readOneMessage(call, maxMessageBytes));
-    const paths = storePathsFromWire(message.paths, "paths");
-    const { infos, chunks } = await handlers.fetchPaths(paths, call);
+    const paths = await storePathsOf(message.paths, "paths");
+    const { infos, chunks, givenUp } = await handlers.fetchPaths(paths, call);
     const header = create(AddToStoreHeaderSchema, {
       pathInfos: infos.map((info) => pathInfoToWire(storeDir, info)),
     });
     const request = create(AddToStoreRequestSchema, { content: { case: "header", value: header } });
     await sendMessage(call, toBinary(AddToStoreRequestSchema, request));
     call.hold.release();
-    const use = isLending(chunks) ? "lent" : "kept";
-    const iterator = lentPieces(chunks)[Symbol.asyncIterator]();
-    try {
-      for (;;) {
-        const result = await withSignal(iterator.next(), call.signal);
-        if (result.done === true) break;
-        for (let at = 0; at < result.value.length; at += bulkPieceBytes) {
-          const piece = result.value.subarray(at, at + bulkPieceBytes);
-          await sendPieces(call, [bulkHead(piece.length), piece], use);
-        }
+    const sent = sendChunks(call, chunks);
+    await (givenUp === undefined ? sent : withSignal(sent, givenUp));
+  }
+}
+
+/** Sends bulk bytes; ends with its call. */
+async function sendChunks(call: ServerCall, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const use = isLending(chunks) ? "lent" : "kept";
+  const iterator = lentPieces(chunks)[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const result = await withSignal(iterator.next(), call.signal);
+      if (result.done === true) break;
+      for (let at = 0; at < result.value.length; at += bulkPieceBytes) {
+        const piece = result.value.subarray(at, at + bulkPieceBytes);
+        await sendPieces(call, [bulkHead(piece.length), piece], use);
       }
-    } finally {
-      // A source that is blocked must not hold up the end of the call.
-      void Promise.resolve(iterator.return?.()).catch(() => {});
     }
+  } finally {
+    // A source that is blocked must not hold up the end of the call.
+    void Promise.resolve(iterator.return?.()).catch(() => {});
   }
 }
 

@@ -1,11 +1,16 @@
 /** Bytes to generated messages, in slices that let other work go on. */
 import { create, type DescMessage, type MessageShape, mergeFromBinary } from "@bufbuild/protobuf";
 import { turn } from "../../async/index.js";
+import type { StorePath } from "../../nix/path/store-path.js";
+import { storePathFromWire } from "../convert/index.js";
 import { RpcError } from "../errors.js";
+import type { StorePath as StorePathMessage } from "../gen/nix/store/v1/store_pb.js";
 import { hasMoreFields, parts } from "./wire-fields.js";
 
 /** Fields of a message with all messages in it: 350,000 store paths, or the products and metrics of 50 outputs. */
 const mostFields = 700_000;
+/** Store paths that are read in one turn of the event loop. */
+const pathsPerTurn = 10_000;
 /** Bytes that are decoded before other work gets a turn. */
 const bytesPerTurn = 131_072;
 
@@ -46,6 +51,19 @@ export async function decode<S extends DescMessage>(schema: S, bytes: Uint8Array
     throw undecodable(schema, cause);
   }
   return message;
+}
+
+/** A list of store paths, which may be long. @throws RpcError `invalid-argument` naming the field and index */
+export async function storePathsOf(
+  messages: readonly StorePathMessage[],
+  field: string,
+): Promise<StorePath[]> {
+  const paths: StorePath[] = [];
+  for (const [index, message] of messages.entries()) {
+    if (index > 0 && index % pathsPerTurn === 0) await turn();
+    paths.push(storePathFromWire(message, `${field}[${index}]`));
+  }
+  return paths;
 }
 
 function undecodable({ typeName }: DescMessage, cause: unknown): RpcError {

@@ -28,6 +28,8 @@ import type { MessageBudget, MessageHold } from "./message-budget.js";
 
 /** An incomplete message of which nothing arrives for so long ends its call. */
 const stalledMs = 30_000;
+/** How long a call that failed may take to say so before its stream is reset. */
+const closingMs = 2_000;
 
 /** One call on its way. */
 export interface ServerCall extends CallContext {
@@ -147,14 +149,18 @@ export async function sendMessage(call: ServerCall, message: Uint8Array): Promis
   await sendPieces(call, [messageFrame(message)]);
 }
 
-/** Sends pieces of messages, waiting while the peer does not read; those that are lent until they have been sent. */
+/**
+ * Sends pieces of messages, waiting while the peer does not read; those that are lent until they have been sent.
+ *
+ * @throws the reason why the call is over, also while the peer does not read
+ */
 export async function sendPieces(
   call: ServerCall,
   pieces: readonly Uint8Array[],
   use: PieceUse = "kept",
 ): Promise<void> {
   for (const piece of pieces) call.meter.bytesOut += piece.length;
-  await (use === "lent" ? writeThrough : writeWithPressure)(call.stream, pieces);
+  await withSignal((use === "lent" ? writeThrough : writeWithPressure)(call.stream, pieces), call.signal);
 }
 
 function checkEncoding(encoding: string | string[] | undefined): void {
@@ -177,4 +183,14 @@ function finish(stream: ServerHttp2Stream, error: RpcError | undefined): void {
     });
   });
   stream.end();
+  if (error !== undefined) closeSoon(stream);
+}
+
+/** A peer that has shut its window would get no trailers, and the stream would keep what waits to be sent. */
+function closeSoon(stream: ServerHttp2Stream): void {
+  const timer = setTimeout(() => {
+    if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+  }, closingMs);
+  timer.unref();
+  stream.once("close", () => clearTimeout(timer));
 }

@@ -6,7 +6,7 @@ import { StorePathSchema, StorePathsSchema } from "../gen/nix/store/v1/store_pb.
 import * as wire from "../gen/runner/v1/streaming_pb.js";
 import { maxMessageBytes } from "../stream/index.js";
 import type { RunnerServiceHandlers } from "../types.js";
-import { decode } from "./decode.js";
+import { decode, storePathsOf } from "./decode.js";
 import { smallMessageBytes } from "./message-budget.js";
 import { readOneMessage, type ServerCall, sendMessage } from "./serve-call.js";
 
@@ -75,7 +75,7 @@ export function unaryCalls(
       wire.RequisitesResponseSchema,
       large,
       async (message, context) => {
-        const paths = convert.storePathsFromWire(message.paths, "paths");
+        const paths = await storePathsOf(message.paths, "paths");
         const requisites = await handlers.fetchRequisites(paths, context);
         return create(wire.RequisitesResponseSchema, { requisites: requisites.map(convert.storePathToWire) });
       },

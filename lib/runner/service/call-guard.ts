@@ -9,6 +9,7 @@ import type { StorePath } from "../../nix/path/store-path.js";
 import {
   type BuilderJoin,
   type Principal,
+  principalKey,
   principalOf,
   RpcError,
   type RunnerServiceHandlers,
@@ -57,6 +58,7 @@ export class CallGuard {
       throw new RpcError("failed-precondition", "this call is answered only for builders that have joined");
     }
     return {
+      key: principalKey(principal),
       attempts: async () => {
         await this.#sessions.whenSettled(this.#owners.machinesOf(principal), () => true);
         return this.#owners.machinesOf(principal).flatMap((machine) => this.#attempts.givenTo(machine));

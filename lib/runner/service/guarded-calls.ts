@@ -15,6 +15,8 @@ export interface JoiningMachine {
 
 /** Speaks for machines that have joined. */
 export interface JoinedCaller {
+  /** Tells callers apart; holds no secret. */
+  readonly key: string;
   /** The attempts that run on its machines, as soon as it is known which of those they joined with do. */
   attempts(): Promise<readonly Attempt[]>;
 }

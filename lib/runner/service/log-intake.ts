@@ -1,6 +1,7 @@
 /** Logs from builders into the log store. */
+import { withSignal } from "../../async/index.js";
 import type { Logger } from "../../log.js";
-import { decodeLog } from "../../rpc/index.js";
+import { decodeLog, RpcError } from "../../rpc/index.js";
 import type { RunnerEdges } from "../outputs/edges.js";
 import type { RunnerSinks } from "../sinks.js";
 import type { Attempt } from "../state/attempts.js";
@@ -29,17 +30,22 @@ export interface LogIntakeOptions {
 /** Receives logs. */
 export class LogIntake {
   readonly #options: LogIntakeOptions;
+  /** Ends what comes of an attempt's log by now. */
+  readonly #streams = new WeakMap<Attempt, AbortController>();
 
   constructor(options: LogIntakeOptions) {
     this.#options = options;
   }
 
   /**
-   * Writes the log of an attempt. What is beyond the limit is dropped with a note; a builder that goes on far beyond it
+   * Writes the log of an attempt, which comes over one stream at a time: a later one replaces it. What is beyond the limit is dropped with a note; a builder that goes on far beyond it
    * is not read any more, and its attempt ends. @throws what the log store and the stream throw
    */
   async receive(attempt: Attempt, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-    const writing = this.#write(attempt, chunks);
+    this.#streams.get(attempt)?.abort(new RpcError("cancelled", "this log comes over another stream by now"));
+    const stream = new AbortController();
+    this.#streams.set(attempt, stream);
+    const writing = this.#write(attempt, untilAborted(chunks, stream.signal));
     // The end of the attempt waits for its log, however the log ends.
     attempt.log = writing.then(
       () => {},
@@ -85,5 +91,23 @@ export class LogIntake {
       await writer.close();
     }
     return { tooLong: false };
+  }
+}
+
+/** Ends the wait for the next chunk, too. @throws the signal's reason */
+async function* untilAborted(
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const iterator = chunks[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await withSignal(iterator.next(), signal);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    // Not awaited: it may be waiting for data that need not come.
+    void iterator.return?.()?.then(undefined, () => undefined);
   }
 }

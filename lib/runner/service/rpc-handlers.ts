@@ -4,6 +4,7 @@
  * Thin on purpose: what a call means is up to `Results`, `BuilderSessions`, `LogIntake` and the store. `admission.ts` says
  * who may join; `CallGuard` finds the machine or attempt that a call is about, and refuses calls about those of others.
  */
+import { withSignal } from "../../async/index.js";
 import { lendingStream, lentPieces } from "../../compression/index.js";
 import { stepBusy, stepStatus } from "../../database/status-numbers.js";
 import type { StorePath, ValidPathInfo } from "../../nix/index.js";
@@ -32,7 +33,9 @@ import type { RunnerStore } from "../state/runner-store.js";
 import type { RunningScheduler } from "../state/running-scheduler.js";
 import { type AdmissionRules, admit, answerVersion } from "./admission.js";
 import { CallGuard, guarded } from "./call-guard.js";
+import type { JoinedCaller } from "./guarded-calls.js";
 import { LogIntake, type LogIntakeOptions } from "./log-intake.js";
+import { receivedInPlace, sentInPlace, type TransferPlace, TransferPlaces } from "./transfer-places.js";
 
 /** What calls are answered with. */
 export interface RpcHandlersOptions extends AdmissionRules {
@@ -53,9 +56,15 @@ export interface RpcHandlersOptions extends AdmissionRules {
   readonly onLog?: LogIntakeOptions["onLog"];
 }
 
+/** Paths in one question: the largest closures have a fraction of that, and all are walked in one turn. */
+const mostPaths = 50_000;
+
+/** Uploads of one principal that wait for a place. Each may hold as much as the window of its stream. */
+const mostWaitingUploads = 128;
+
 /** One handler for each call, behind its guard. */
 export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHandlers {
-  const { store, scheduler, sessions, incoming, uploads, presigned, counters } = options;
+  const { store, scheduler, sessions, incoming, presigned, counters } = options;
   const logIntake = new LogIntake({
     logs: options.logs,
     counters,
@@ -63,6 +72,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     logger: options.logger,
     onTooLong: (attempt) => endForItsLog(options, attempt),
   });
+  const places = new TransferPlaces({ isShared: () => options.owners.isShared });
   return guarded(new CallGuard(options), {
     checkVersion: (_, check) => Promise.resolve(answerVersion(options, check)),
     openTunnel: async (_, join, tunnel) => {
@@ -73,29 +83,23 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       if (attempt !== undefined) takeUpdate(options, attempt, update);
       return Promise.resolve();
     },
-    fetchRequisites: async (_, paths, { signal }) =>
-      (await store.closure(paths, { signal })).map((info) => info.path),
+    fetchRequisites: async (_, paths, { signal }) => {
+      refuseTooMany(paths);
+      return (await store.closure(paths, { signal })).map((info) => info.path);
+    },
     hasPath: async (caller, path, { signal }) => incoming.has(path, await caller.attempts(), { signal }),
-    fetchPaths: (_, paths, { signal }) => sendPaths(options, paths, signal),
+    fetchPaths: async (caller, paths, { signal }) => {
+      refuseTooMany(paths);
+      return sendPaths(options, places, caller, paths, signal);
+    },
     buildLog: async (attempt, { chunks }) => {
       scheduler.acknowledged(attempt.id);
       await logIntake.receive(attempt, chunks);
     },
     buildResult: async (caller, stream, { signal }) => {
       refuseTooLarge(stream.infos, await caller.attempts());
-      const staged = uploads.stage(stream, await caller.attempts());
-      let arrived = false;
-      try {
-        const { infos } = stream;
-        const chunks = staged?.chunks ?? stream.chunks;
-        for await (const { info, nar } of unpackNars({ infos, chunks }, { pieces: "lent" })) {
-          const received = { info, nar: counted(staged?.pass(nar) ?? nar, counters) };
-          await incoming.take(received, await caller.attempts(), { signal });
-        }
-        arrived = true;
-      } finally {
-        staged?.over(arrived);
-      }
+      using place = await places.take(caller.key, signal, { mostWaiting: mostWaitingUploads });
+      await withSignal(receivePaths(options, place, caller, stream, signal), place.signal);
     },
     requestPresignedUrls: (attempt, { requests }) => presigned.mint(attempt, requests),
     requestMultipartParts: (attempt, request) => presigned.moreParts(attempt, request),
@@ -108,6 +112,12 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       return takeReport(options, { ...completion, machine, attempt: id });
     },
   });
+}
+
+/** @throws RpcError `out-of-range` */
+function refuseTooMany(paths: readonly StorePath[]): void {
+  if (paths.length <= mostPaths) return;
+  throw new RpcError("out-of-range", `${paths.length} paths in one question, more than ${mostPaths}`);
 }
 
 function takeUpdate(
@@ -155,11 +165,37 @@ async function takeReport({ results, counters }: RpcHandlersOptions, report: Bui
   }
 }
 
+async function receivePaths(
+  { incoming, uploads, counters }: RpcHandlersOptions,
+  place: TransferPlace,
+  caller: JoinedCaller,
+  stream: NarStream,
+  signal: AbortSignal,
+): Promise<void> {
+  const { infos } = stream;
+  const received = { infos, chunks: receivedInPlace(place, lentPieces(stream.chunks)) };
+  const staged = uploads.stage(received, await caller.attempts());
+  let arrived = false;
+  try {
+    const chunks = staged?.chunks ?? received.chunks;
+    for await (const { info, nar } of unpackNars({ infos, chunks }, { pieces: "lent" })) {
+      const path = { info, nar: counted(staged?.pass(nar) ?? nar, counters) };
+      await incoming.take(path, await caller.attempts(), { signal });
+    }
+    arrived = true;
+  } finally {
+    staged?.over(arrived);
+  }
+}
+
 async function sendPaths(
-  { store, uploads, counters }: RpcHandlersOptions,
+  options: RpcHandlersOptions,
+  places: TransferPlaces,
+  caller: JoinedCaller,
   paths: readonly StorePath[],
   signal: AbortSignal,
 ): Promise<NarStream> {
+  const { store, counters } = options;
   const found = await store.queryPathInfos(paths, { signal });
   const infos = paths.map((path): ValidPathInfo => {
     const info = found.get(path);
@@ -170,14 +206,26 @@ async function sendPaths(
     "narBytesSent",
     infos.reduce((sum, info) => sum + info.narSize, 0),
   );
-  const packed = packNars(infos, (info) => store.narFromPath(info.path, { signal, pieces: "lent" }));
-  const [only, ...others] = infos;
-  if (only === undefined || others.length > 0) return packed;
-  // A single path may lie in a cache just as it is sent. It is opened when it is read, and not before.
-  async function* chunks(info: ValidPathInfo): AsyncGenerator<Uint8Array> {
-    yield* lentPieces((await uploads.openFrame(info, signal)) ?? packed.chunks);
+  const givenUp = new AbortController();
+  async function* chunks(): AsyncGenerator<Uint8Array> {
+    using place = await places.take(caller.key, signal);
+    place.signal.addEventListener("abort", () => givenUp.abort(place.signal.reason), { once: true });
+    yield* sentInPlace(place, await packed(options, infos, signal));
   }
-  return { infos, chunks: lendingStream(() => chunks(only)) };
+  return { infos, chunks: lendingStream(chunks), givenUp: givenUp.signal };
+}
+
+/** A single path may lie in a cache just as it is sent. */
+async function packed(
+  { store, uploads }: RpcHandlersOptions,
+  infos: readonly ValidPathInfo[],
+  signal: AbortSignal,
+): Promise<AsyncIterable<Uint8Array>> {
+  const [only, ...others] = infos;
+  const frame = only === undefined || others.length > 0 ? undefined : await uploads.openFrame(only, signal);
+  if (frame !== undefined) return lentPieces(frame);
+  const made = packNars(infos, (info) => store.narFromPath(info.path, { signal, pieces: "lent" }));
+  return lentPieces(made.chunks);
 }
 
 async function* counted(

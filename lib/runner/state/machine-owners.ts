@@ -88,6 +88,16 @@ export class MachineOwners {
     return machines.filter((machine) => this.of(machine) !== undefined);
   }
 
+  /** Whether there are machines of more than one principal. */
+  get isShared(): boolean {
+    let principals = 0;
+    for (const machines of this.#machines.values()) {
+      if ([...machines].some((machine) => this.of(machine) !== undefined)) principals++;
+      if (principals > 1) return true;
+    }
+    return false;
+  }
+
   /** One of the machine's attempts may be reported now, and the report repeated for a while. */
   reporting(machine: MachineId): void {
     const owned = this.#owned.get(machine);

@@ -12,6 +12,7 @@ import type { StatusSource } from "../types.js";
 import { HostNames } from "./host-names.js";
 import { type EncodedReply, encodeReply, errorReply, type Reply } from "./http-reply.js";
 import { nodeRequest, sendToNode } from "./node-http.js";
+import { OrderlyRequests } from "./orderly-requests.js";
 import { belowBasePath, headerOf, normalBasePath, type StatusRequest } from "./status-request.js";
 
 type Routes = Pick<typeof import("../routes.js"), "findRoute"> &
@@ -73,6 +74,7 @@ export class StatusRouter {
   readonly #clock: () => number;
   readonly #hosts: HostNames;
   readonly #basePath: string;
+  readonly #requests = new OrderlyRequests();
 
   constructor(options: StatusRouterOptions) {
     checkMembers("StatusRouter", options, {
@@ -96,7 +98,7 @@ export class StatusRouter {
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
-    void this.#serve(request, response);
+    this.#requests.add(request, response, () => this.#serve(request, response));
   };
 
   /** Ends streams of events, which would go on as long as their clients want; other requests are still answered. */

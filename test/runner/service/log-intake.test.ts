@@ -69,6 +69,31 @@ describe("a log", () => {
   });
 });
 
+it("a log that comes over another stream as well ends the one before", async () => {
+  const logs = new LogStore({ directory: folder, maxBytes: limit });
+  const intake = new LogIntake({
+    logs,
+    counters: new RunnerCounters(new Metrics(), new EventBus()),
+    logger: silentLogger,
+    onTooLong: () => Promise.resolve(),
+  });
+  const attempt = { ...simpleAttempt(1), limits: { maxLogSize: limit, maxOutputSize: 0 } };
+  async function* silent(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from("begun\n");
+    await new Promise(() => undefined);
+  }
+  const first = intake.receive(attempt, encodeLog(silent()));
+  const second = intake.receive(attempt, encodeLog(silent()));
+  await expect(first).rejects.toMatchObject({ code: "cancelled" });
+  async function* whole(): AsyncGenerator<Uint8Array> {
+    yield Buffer.from("all of it\n");
+  }
+  const third = intake.receive(attempt, encodeLog(whole()));
+  await expect(second).rejects.toMatchObject({ code: "cancelled" });
+  await third;
+  expect(await readFile(logs.pathOf(attempt.drv), "utf8")).toBe("all of it\n");
+});
+
 describe("a sink of logs", () => {
   it("gets what was written, part by part, and the next part waits for it", async () => {
     const parts: { offset: number; bytes: number; at: string }[] = [];

@@ -1,0 +1,229 @@
+/**
+ * Places for the transfers of builders. A transfer takes a connection to the store's daemon and often a process for its
+ * compression, and lasts as long as its peer likes, so there is only a number of them at a time; and one that stands
+ * still because of its peer loses its place as soon as others wait for one.
+ */
+import { RpcError } from "../../rpc/index.js";
+
+/** How many transfers there may be. */
+export interface TransferPlacesOptions {
+  /** Transfers at a time. Default 16. */
+  readonly places?: number;
+  /** Those of one principal, while there are others. Default: three quarters of `places`. */
+  readonly mostOfOne?: number;
+  /** Whether machines of several principals have joined. */
+  readonly isShared: () => boolean;
+  /** How long a peer may keep a transfer waiting while others wait for a place, in milliseconds. Default 30 s. */
+  readonly patienceMs?: number;
+  /** Milliseconds; only differences matter. Default `performance.now`. */
+  readonly now?: () => number;
+}
+
+/** Bytes that have to be moved within the patience; fewer count as standing still. */
+const leastMoved = 65_536;
+const defaultPlaces = 16;
+const defaultPatienceMs = 30_000;
+/** How often it is looked for transfers that stand still, in milliseconds. */
+const lookEveryMs = 1_000;
+
+interface Waiter {
+  readonly who: string;
+  readonly grant: (place: TransferPlace) => void;
+}
+
+/** A transfer's place, until it is disposed of. */
+export class TransferPlace implements Disposable {
+  readonly who: string;
+  readonly #revoked = new AbortController();
+  readonly #now: () => number;
+  readonly #over: (place: TransferPlace) => void;
+  /** When the wait for the peer began that is under way. */
+  #waitingSince: number | undefined;
+  /** Milliseconds of waiting, and bytes, since the bytes were enough. */
+  #waitedMs = 0;
+  #moved = 0;
+
+  constructor(who: string, now: () => number, over: (place: TransferPlace) => void) {
+    this.who = who;
+    this.#now = now;
+    this.#over = over;
+  }
+
+  /** Aborts with an `RpcError` when the place was taken away. */
+  get signal(): AbortSignal {
+    return this.#revoked.signal;
+  }
+
+  /** How long its peer has let it wait for no more than a few bytes, in milliseconds. */
+  get stillMs(): number {
+    return this.#waitedMs + (this.#waitingSince === undefined ? 0 : this.#now() - this.#waitingSince);
+  }
+
+  /** From here on it is up to the peer. */
+  waits(): void {
+    this.#waitingSince ??= this.#now();
+  }
+
+  /** The peer has taken or sent so many bytes. */
+  moved(bytes: number): void {
+    this.#waitedMs = this.stillMs;
+    this.#waitingSince = undefined;
+    this.#moved += bytes;
+    if (this.#moved < leastMoved) return;
+    this.#moved = 0;
+    this.#waitedMs = 0;
+  }
+
+  /** Takes the place away. */
+  revoke(): void {
+    this.#revoked.abort(
+      new RpcError("unavailable", "the transfer stood still while others waited for theirs"),
+    );
+    this.#over(this);
+  }
+
+  [Symbol.dispose](): void {
+    this.#over(this);
+  }
+}
+
+/** The places of one runner. */
+export class TransferPlaces {
+  readonly #options: Required<TransferPlacesOptions>;
+  readonly #taken = new Set<TransferPlace>();
+  readonly #waiting = new Set<Waiter>();
+  #looking: NodeJS.Timeout | undefined;
+
+  constructor(options: TransferPlacesOptions) {
+    const { places = defaultPlaces } = options;
+    this.#options = {
+      places,
+      mostOfOne: Math.ceil((3 * places) / 4),
+      patienceMs: defaultPatienceMs,
+      now: () => performance.now(),
+      ...options,
+    };
+  }
+
+  /** Transfers that have a place, and those that wait for one. */
+  get counts(): { readonly taken: number; readonly waiting: number } {
+    return { taken: this.#taken.size, waiting: this.#waiting.size };
+  }
+
+  /**
+   * A place for a transfer of `who`, as soon as there is one. `mostWaiting`: of `who` at a time.
+   *
+   * @throws RpcError `resource-exhausted` when so many wait already; the signal's reason when it aborts before
+   */
+  async take(
+    who: string,
+    signal: AbortSignal,
+    { mostWaiting = Number.POSITIVE_INFINITY } = {},
+  ): Promise<TransferPlace> {
+    signal.throwIfAborted();
+    if (this.#isFree(who)) return this.#place(who);
+    if (countOf(who, this.#waiting) >= mostWaiting)
+      throw new RpcError("resource-exhausted", `${mostWaiting} transfers of this builder wait already`);
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => {
+        this.#waiting.delete(waiter);
+        reject(signal.reason as Error);
+      };
+      const waiter: Waiter = {
+        who,
+        grant: (place) => {
+          signal.removeEventListener("abort", onAbort);
+          resolve(place);
+        },
+      };
+      signal.addEventListener("abort", onAbort, { once: true });
+      this.#waiting.add(waiter);
+      this.#look();
+    });
+  }
+
+  #isFree(who: string): boolean {
+    const { places, mostOfOne, isShared } = this.#options;
+    if (this.#taken.size >= places) return false;
+    return countOf(who, this.#taken) < mostOfOne || !isShared();
+  }
+
+  #place(who: string): TransferPlace {
+    const place = new TransferPlace(who, this.#options.now, (over) => {
+      if (this.#taken.delete(over)) this.#serve();
+    });
+    this.#taken.add(place);
+    return place;
+  }
+
+  /** Of those that may have a place, in the order in which they came. */
+  #serve(): void {
+    for (const waiter of this.#waiting) {
+      if (this.#taken.size >= this.#options.places) return;
+      if (!this.#isFree(waiter.who)) continue;
+      this.#waiting.delete(waiter);
+      waiter.grant(this.#place(waiter.who));
+    }
+  }
+
+  /** As long as there are transfers that wait, those that stand still are looked for. */
+  #look(): void {
+    if (this.#looking !== undefined) return;
+    this.#looking = setInterval(() => {
+      // A principal may have become the only one meanwhile.
+      this.#serve();
+      if (this.#waiting.size === 0) {
+        clearInterval(this.#looking);
+        this.#looking = undefined;
+        return;
+      }
+      let stillest: TransferPlace | undefined;
+      for (const place of this.#taken) if (place.stillMs > (stillest?.stillMs ?? 0)) stillest = place;
+      if (stillest !== undefined && stillest.stillMs >= this.#options.patienceMs) stillest.revoke();
+    }, lookEveryMs);
+    this.#looking.unref();
+  }
+}
+
+function countOf(who: string, all: Iterable<{ readonly who: string }>): number {
+  let count = 0;
+  for (const one of all) if (one.who === who) count++;
+  return count;
+}
+
+/** Passes on what is sent to a peer; each piece is up to the peer until the next is asked for. */
+export async function* sentInPlace(
+  place: TransferPlace,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of pieces) {
+    place.waits();
+    yield piece;
+    place.moved(piece.length);
+  }
+}
+
+/** Passes on what a peer sends; between two pieces it is up to the peer. */
+export async function* receivedInPlace(
+  place: TransferPlace,
+  pieces: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  const source = pieces[Symbol.asyncIterator]();
+  let ended = false;
+  try {
+    for (;;) {
+      place.signal.throwIfAborted();
+      place.waits();
+      const next = await source.next();
+      place.moved(next.done === true ? 0 : next.value.length);
+      if (next.done === true) {
+        ended = true;
+        return;
+      }
+      yield next.value;
+    }
+  } finally {
+    // Not awaited: it may be waiting for data that need not come.
+    if (!ended) void source.return?.()?.then(undefined, () => undefined);
+  }
+}
