@@ -318,7 +318,8 @@ describe("waiting", () => {
     "lib/process/systemd-notify.ts": "watchdog messages, and the rest between two about what is done",
     "lib/rpc/client/call-scope.ts": "timeout on a call",
     "lib/rpc/client/connection.ts": "timeout on connecting, and keepalive pings",
-    "lib/rpc/server/serve-call.ts": "deadline of a call, a message that stops arriving, and a failed call that does not close",
+    "lib/rpc/server/serve-call.ts":
+      "deadline of a call, a message that stops arriving, and a failed call that does not close",
     "lib/rpc/server/connections.ts": "keepalive pings, connections without a call, and the grace of a close",
     "lib/rpc/server/server-tunnel.ts": "a tunnel that does not close is reset",
     "lib/runner/attempt/builder-sessions.ts": "pings, and the end of a grace",

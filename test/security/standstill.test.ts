@@ -241,7 +241,7 @@ test("lists of 50,000 and of 340,000 paths, and errors of 40 MiB", async () => {
         buildMs: 1,
         uploadMs: 0,
         outputs: new Map(),
-        error: `${"a\n".repeat(20 << 20)}`,
+        error: "a\n".repeat(20 << 20),
       }),
     );
   }
