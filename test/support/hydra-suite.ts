@@ -1,5 +1,6 @@
 // Both programs as Hydra's own test-suite runs them: inherited sockets, stores whose physical and logical places
-// differ, hardly any configuration, and fresh processes for every group of builds.
+// differ, hardly any configuration, and fresh processes for every group of builds, except where tests say that they
+// share them.
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
@@ -48,6 +49,7 @@ export class HydraSuite implements AsyncDisposable {
   readonly notifications: NotificationRecorder;
   readonly #url: string;
   #running: Child[] = [];
+  #areShared = false;
 
   private constructor(parts: {
     readonly folder: string;
@@ -199,9 +201,27 @@ export class HydraSuite implements AsyncDisposable {
   async runBuilds(ids: readonly number[], options: RunOptions = {}): Promise<void> {
     const base = await this.start(options);
     await Promise.all([this.buildOn(base, ids), options.meanwhile?.()]);
+    await this.end();
+  }
+
+  /** Starts processes that stay when a test is over, until `end`. */
+  async startShared(): Promise<string> {
+    this.#areShared = true;
+    return this.start();
+  }
+
+  /** An orderly end of what runs. */
+  async end(): Promise<void> {
+    const programs = this.#running;
     for (const end of await this.stop()) {
-      if (end.code !== 0) throw new Error(`a program ended with ${end.code} ${end.signal}\n${this.report()}`);
+      if (end.code === 0) continue;
+      throw new Error(`a program ended with ${end.code} ${end.signal}\n${outputs(programs)}`);
     }
+  }
+
+  /** What no test is to find of the one before it. */
+  async endOfTest(): Promise<void> {
+    if (!this.#areShared) await this.stop();
   }
 
   /** Builder first. */
@@ -209,6 +229,7 @@ export class HydraSuite implements AsyncDisposable {
     const ends = [];
     for (const child of this.#running.toReversed()) ends.push(await child.stop());
     this.#running = [];
+    this.#areShared = false;
     return ends;
   }
 
@@ -225,7 +246,7 @@ export class HydraSuite implements AsyncDisposable {
   }
 
   report(): string {
-    return this.#running.map((child) => `--- ${child.name}\n${child.output()}`).join("\n");
+    return outputs(this.#running);
   }
 
   async close(): Promise<void> {
@@ -242,6 +263,23 @@ export class HydraSuite implements AsyncDisposable {
   }
 }
 
+function outputs(programs: readonly Child[]): string {
+  return programs.map((child) => `--- ${child.name}\n${child.output()}`).join("\n");
+}
+
+/**
+ * One pair of processes for all tests of a `describe`, with an orderly end after the last one; what builds on them.
+ * For builds of which nothing is expected that the end of the processes would bring about.
+ */
+export function useSharedProcesses(suite: () => HydraSuite): (ids: readonly number[]) => Promise<void> {
+  let base = "";
+  beforeAll(async () => {
+    base = await suite().startShared();
+  });
+  afterAll(() => suite().end());
+  return (ids) => suite().buildOn(base, ids);
+}
+
 /** One suite for all tests of a file. */
 export function useHydraSuite(): () => HydraSuite {
   let suite: HydraSuite | undefined;
@@ -250,7 +288,7 @@ export function useHydraSuite(): () => HydraSuite {
   });
   afterEach(async ({ task }) => {
     if (task.result?.state === "fail") process.stderr.write(`${suite?.report() ?? ""}\n`);
-    await suite?.stop();
+    await suite?.endOfTest();
   });
   afterAll(() => suite?.close());
   return () => {
