@@ -6,6 +6,8 @@ import { environment, root } from "./tools.mjs";
 
 const vitest = ["vitest", "run", "--config", "test/vitest.config.ts"];
 
+const testsOnly = process.argv.includes("--tests-only");
+
 /** @typedef {[name: string, command: string[]]} Step */
 /** Steps run one after the other. A part of several lanes is over when all of them are, which run beside each other. */
 /** @typedef {(Step | { beside: Lane[] })[]} Lane */
@@ -34,7 +36,8 @@ const staticChecks = [
 
 /** @type {Lane} */
 const checks = [
-  ["build", ["node", ".ci/build.mjs"]],
+  // The type check below looks at these files, too.
+  ["build", ["node", ".ci/build.mjs", ...(testsOnly ? [] : ["--no-check"])]],
   {
     beside: [
       // Integration tests wait for much; the other lane, which only computes, fills that time.
@@ -87,7 +90,6 @@ function stop(reason) {
 
 for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => stop(`ended by ${signal}`));
 
-const testsOnly = process.argv.includes("--tests-only");
 const isWanted = (name) => !testsOnly || name === "build" || name.endsWith("tests");
 
 /** @param {Lane} lane */
