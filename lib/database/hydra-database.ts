@@ -253,7 +253,10 @@ export class HydraDatabase implements AsyncDisposable {
 
   /** Usual duration in seconds by `system/name`, of these kinds or of all; those that never succeeded are absent. */
   stepDurations(steps?: readonly StepKind[]): Promise<Map<string, number>> {
-    return this.#ask((queries, session) => queries.stepDurations(session, steps));
+    if (steps !== undefined) return this.#ask((queries, session) => queries.stepDurations(session, steps));
+    return this.transaction(async (transaction) => (await queries()).allStepDurations(transaction), {
+      idempotent: true,
+    });
   }
 
   /** The paths that builds found for outputs, in the order of `chains`. */

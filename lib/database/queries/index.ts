@@ -22,7 +22,7 @@ export {
   stepsOfBuild,
 } from "./page-rows.js";
 export { bumpBuild, cancelBuild } from "./steer-build.js";
-export { stepDurations } from "./step-durations.js";
+export { allStepDurations, stepDurations } from "./step-durations.js";
 export { stepResources } from "./step-resources.js";
 export { stepState } from "./step-state.js";
 export { submitBuild } from "./submit-build.js";
