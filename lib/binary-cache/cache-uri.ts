@@ -69,6 +69,11 @@ class Parameters {
     return found === "" ? undefined : found;
   }
 
+  /** Whether it is given without a value. */
+  isEmpty(name: string): boolean {
+    return this.#values.get(name) === "";
+  }
+
   flag(fallback: boolean, ...names: readonly string[]): boolean {
     const text = this.text(...names)?.toLowerCase();
     if (text === undefined) return fallback;
@@ -109,6 +114,9 @@ class Parameters {
   }
 }
 
+/** What S3 ever took, and what servers beside Amazon's take: letters, digits, dots, hyphens, underscores. */
+const bucketName = /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/;
+
 function fault(what: string, cause?: unknown): BinaryCacheError {
   return new BinaryCacheError("settings", `binary cache URI: ${what}`, { cause });
 }
@@ -142,6 +150,8 @@ export function parseCacheUri(uri: string): {
     const slash = rest.indexOf("/");
     place = slash < 0 ? rest : rest.slice(0, slash);
     if (place === "") throw fault("the bucket is missing: write s3://<bucket>");
+    // What stands in front of an @ may be a password.
+    if (!bucketName.test(place)) throw fault(`'${place.replace(/^.*@/, "…@")}' is not the name of a bucket`);
     if (slash >= 0 && rest.slice(slash) !== "/") warnings.push("the path after the bucket is ignored");
   } else if (base.startsWith("file:///") || base.startsWith("/")) {
     kind = "file";
@@ -156,6 +166,10 @@ export function parseCacheUri(uri: string): {
   }
   const one = parameters.text("secret-key");
   const more = parameters.text("secret-keys")?.split(",") ?? [];
+  for (const name of ["secret-key", "secret-keys"]) {
+    if (parameters.isEmpty(name))
+      warnings.push(`parameter '${name}' is empty, so it names no key to sign with`);
+  }
   const wantMassQuery = parameters.text("want-mass-query");
   const settings: CacheSettings = {
     kind,
@@ -205,11 +219,14 @@ export function parseCacheUri(uri: string): {
 }
 
 function decodePath(text: string): string {
+  let path: string;
   try {
-    return decodeURIComponent(text);
+    path = decodeURIComponent(text);
   } catch (cause) {
     throw fault(`'${text}' has a % that is not followed by two hexadecimal digits; write %25 for a %`, cause);
   }
+  if (path.includes("\0")) throw fault("a path cannot hold a NUL");
+  return path;
 }
 
 /** With or without `http://` in front. */

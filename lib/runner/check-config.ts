@@ -77,6 +77,10 @@ async function checked(setting: string, check: () => unknown): Promise<void> {
 async function checkStore(address: string, strict: boolean): Promise<void> {
   if (!/^(s3|file):\/\//.test(address)) {
     if (!hasProgram("nix")) throw new UsageError("copying to this store needs the program 'nix' on PATH");
+    const [place = ""] = address.split("?");
+    if (place.startsWith("/")) await requireWritableFolder(place);
+    else if (!/^ssh:\/\/(?:[^@/]*@)?[^@/]+(?:\/|$)/.test(place))
+      throw new UsageError("the host is missing: write ssh://<host>");
     return;
   }
   const { settings, unknownParameters, knownParameters } = parseCacheUri(address);

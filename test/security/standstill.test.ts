@@ -246,3 +246,22 @@ test("lists of 50,000 and of 340,000 paths, and errors of 40 MiB", async () => {
     );
   }
 });
+
+test("30 machines with 20,000 systems and as many features are refused", async () => {
+  const tries = Array.from({ length: 30 }, (_machine, machine) =>
+    Array.from({ length: 20_000 }, (_, index) => `s${machine}-${index}`),
+  );
+  await bounded(async () => {
+    await Promise.all(
+      tries.map((names) =>
+        expect(
+          LyingBuilder.join(pair().gatewayUrl, systems.still, {
+            token: "secret-of-still.token",
+            systems: names,
+          }),
+        ).rejects.toMatchObject({ code: "out-of-range" }),
+      ),
+    );
+    expect((await pair().get("/status/machines")).machinesCount).toBe(0);
+  });
+});

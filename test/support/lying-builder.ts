@@ -37,6 +37,8 @@ export interface LyingBuilderOptions {
   readonly hostname?: string;
   /** Default: a new one. */
   readonly machineId?: string;
+  /** Systems that it claims, and features that bear their names. Default: its system. */
+  readonly systems?: readonly string[];
   /** Builds that it claims to have kept. */
   readonly running?: BuilderJoin["running"];
 }
@@ -58,11 +60,15 @@ export class LyingBuilder implements AsyncDisposable {
   static async join(
     endpoint: string,
     system: string,
-    { token, tls, hostname = "liar", machineId = randomUUID(), running }: LyingBuilderOptions = {},
+    { token, tls, hostname = "liar", machineId = randomUUID(), systems, running }: LyingBuilderOptions = {},
   ): Promise<LyingBuilder> {
     const builder = new LyingBuilder(connectRunner({ endpoint, token, tls }), machineId);
     const tunnel = await builder.client
-      .openTunnel({ ...join(machineId, hostname, system), ...(running && { running }) })
+      .openTunnel({
+        ...join(machineId, hostname, system),
+        ...(systems && { systems, supportedFeatures: systems }),
+        ...(running && { running }),
+      })
       .catch(async (error: unknown) => {
         await builder.client.close();
         throw error;

@@ -4,20 +4,44 @@ import * as wire from "../gen/runner/v1/streaming_pb.js";
 import type { BuilderJoin, BuilderPing, Pressure, PressureState } from "../types.js";
 import { bad, cleanText, notNegative, parseUuid, present, toBigint, toNumber, uint32 } from "./scalars.js";
 
-function names(values: readonly string[], field: string): string[] {
+/** Systems, and features of one kind, of a machine: each is kept, counted and shown as long as it is joined. */
+const mostSystems = 64;
+const mostFeatures = 256;
+const mostSubstituters = 256;
+/** UTF-16 units of a system, a feature or a host name; of the address of a substituter. */
+const longestName = 255;
+const longestAddress = 2_048;
+
+function names(
+  values: readonly string[],
+  field: string,
+  { most, longest }: { readonly most: number; readonly longest: number },
+): string[] {
+  if (values.length > most) throw bad(field, `${values.length} are more than ${most}`);
   for (const value of values) {
+    if (value.length > longest) throw bad(field, `a name has more than ${longest} characters`);
     if (value === "" || value.includes("\0")) throw bad(field, `${JSON.stringify(value)} is not a name`);
   }
   return [...values];
 }
 
-/** @throws RpcError `invalid-argument`, also for thresholds and factors that are negative or not finite */
+/** Shown to people wherever the machine is. */
+function shortText(text: string, field: string): string {
+  if (text.length > longestName) throw bad(field, `it has more than ${longestName} characters`);
+  return cleanText(text);
+}
+
+/**
+ * @throws RpcError `invalid-argument`, also for thresholds and factors that are negative or not finite, and for lists and
+ *   names that no machine has
+ */
 export function joinFromWire(message: wire.JoinMessage): BuilderJoin {
   const ioPsi = message.ioPsiThreshold;
+  const features = { most: mostFeatures, longest: longestName };
   return {
     machineId: parseUuid(message.machineId, "join.machine_id"),
-    systems: names(message.systems, "join.systems"),
-    hostname: cleanText(message.hostname),
+    systems: names(message.systems, "join.systems", { most: mostSystems, longest: longestName }),
+    hostname: shortText(message.hostname, "join.hostname"),
     cpuCount: message.cpuCount,
     bogomips: notNegative(message.bogomips, "join.bogomips"),
     speedFactor: notNegative(message.speedFactor, "join.speed_factor"),
@@ -29,12 +53,15 @@ export function joinFromWire(message: wire.JoinMessage): BuilderJoin {
     memPsiThreshold: notNegative(message.memPsiThreshold, "join.mem_psi_threshold"),
     ioPsiThreshold: ioPsi === undefined ? undefined : notNegative(ioPsi, "join.io_psi_threshold"),
     totalMem: toNumber(message.totalMem, "join.total_mem"),
-    supportedFeatures: names(message.supportedFeatures, "join.supported_features"),
-    mandatoryFeatures: names(message.mandatoryFeatures, "join.mandatory_features"),
+    supportedFeatures: names(message.supportedFeatures, "join.supported_features", features),
+    mandatoryFeatures: names(message.mandatoryFeatures, "join.mandatory_features", features),
     cgroups: message.cgroups,
-    substituters: names(message.substituters, "join.substituters"),
+    substituters: names(message.substituters, "join.substituters", {
+      most: mostSubstituters,
+      longest: longestAddress,
+    }),
     useSubstitutes: message.useSubstitutes,
-    nixVersion: cleanText(message.nixVersion),
+    nixVersion: shortText(message.nixVersion, "join.nix_version"),
   };
 }
 

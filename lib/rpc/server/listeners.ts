@@ -1,7 +1,7 @@
 /** Where a server listens: TCP, a Unix socket, or a listening socket inherited from the parent process. */
 
 import { lstat, unlink } from "node:fs/promises";
-import { type AddressInfo, connect, type Server } from "node:net";
+import { type AddressInfo, connect, isIP, type Server } from "node:net";
 import { anObject, aText, checkArgument } from "../../argument-checks.js";
 import { isSystemError, toError, UsageError } from "../../errors.js";
 
@@ -16,7 +16,7 @@ export type ListenerOptions = (
   readonly setting?: string | undefined;
 };
 
-/** `host:port` (IPv6 in brackets) or the path of a Unix socket. */
+/** `host:port` (IPv6 in brackets) or the path of a Unix socket. @throws UsageError for anything else */
 export function parseListenAddress(text: string): ListenerOptions {
   checkArgument("parseListenAddress", "text", text, aText);
   const match = /^(?:\[([0-9A-Fa-f:.%\w]+)\]|([^/:\s]+)):(\d{1,5})$/.exec(text);
@@ -26,7 +26,11 @@ export function parseListenAddress(text: string): ListenerOptions {
   }
   const port = Number(match[3]);
   if (port > 65_535) throw new UsageError(`${JSON.stringify(text)} has no valid port`);
-  return { kind: "tcp", host: match[1] ?? match[2] ?? "", port };
+  const host = match[1] ?? match[2] ?? "";
+  // Four numbers or more are never a name.
+  if (/^\d+(?:\.\d+){3,}$/.test(host) && isIP(host) === 0)
+    throw new UsageError(`${JSON.stringify(text)} has no valid address`);
+  return { kind: "tcp", host, port };
 }
 
 /** Bytes of the path of a Unix socket, without its NUL (`sun_path` in unix(7)). */

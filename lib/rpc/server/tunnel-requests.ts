@@ -6,10 +6,11 @@ import { RpcError } from "../errors.js";
 import { type BuilderRequest, BuilderRequestSchema } from "../gen/runner/v1/streaming_pb.js";
 import { checkRequestEnd, MessageAssembler } from "../stream/index.js";
 import { decode, decodeNow, isDecodedAtOnce } from "./decode.js";
+import { smallMessageBytes } from "./message-budget.js";
 import type { ServerCall } from "./serve-call.js";
 
-/** Largest message of a builder in its tunnel: a join with long lists of features and substituters. */
-const maxTunnelMessageBytes = 1024 * 1024;
+/** Largest message of a builder in its tunnel: a join with long lists of features and substituters has some KiB. */
+const maxTunnelMessageBytes = smallMessageBytes;
 /** Messages that may wait for their reader; with more, the builder has to wait. */
 const readyAtMost = 64;
 
