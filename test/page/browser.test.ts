@@ -1,10 +1,9 @@
 /**
  * The live page in a real browser, in front of a simulated farm: what an operator finds by keyboard alone, what updates
- * leave in place, that nothing becomes markup, and that axe-core has no complaint.
+ * leave in place, that nothing becomes markup, and that axe-core has no complaint. Keeps screenshots in `.tmp/page`.
  *
  * Needs Chromium (Debian's package `chromium`); without it the tests are left out, and one line says so.
- * `HYDRA_PAGE_TESTS=all` shows every view in every state, size and scheme to axe-core, without it a part of them, and
- * keeps screenshots in `.tmp/page`.
+ * `HYDRA_PAGE_TESTS=all` shows every view in every state, size and scheme to axe-core; without it a part of them.
  */
 import { mkdirSync } from "node:fs";
 import axe from "axe-core";
@@ -86,8 +85,6 @@ describe.skipIf(!hasChromium)("the live page in a browser", { timeout: 240_000 }
 
   /** For those who look at the page; nothing is checked by it. */
   async function keepPicture(page: Page, name: string, options: PageScreenshotOptions = {}): Promise<void> {
-    // A fifth of a second of processor time each.
-    if (!isThorough) return;
     await page.screenshot({ ...options, path: `${screenshots}/${name}.png` });
   }
 
