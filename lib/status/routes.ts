@@ -124,7 +124,9 @@ export function findRoute(method: string, url: string): FoundRoute | undefined {
     const found = matchSegments(segments, sent);
     if (found === undefined) continue;
     try {
-      return { route, parameters: found.map((segment) => decodeURIComponent(segment)) };
+      const parameters = found.map((segment) => decodeURIComponent(segment));
+      // No name holds a NUL, and the database refuses to be asked for one.
+      return parameters.some((parameter) => parameter.includes("\0")) ? undefined : { route, parameters };
     } catch {
       return undefined;
     }

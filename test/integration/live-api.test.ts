@@ -126,6 +126,12 @@ test("a failing build is followed from the overview to the line in its log", asy
   const { attempts } = await get(`/api/timeline?build=${id}`);
   expect(attempts).toMatchObject([{ drv, try: 1, status: 1, result: "failed" }]);
   const { hits } = await get(`/api/search?q=${id}`);
+  expect((await get("/api/timeline?from=0&to=9007199254740991")).attempts).not.toEqual([]);
+  for (const [path, status] of [
+    ["/api/search?q=a%00b", 400],
+    ["/api/machines/a%00b", 404],
+  ] as const)
+    expect((await fetch(`${pair().statusUrl}${path}`)).status).toBe(status);
   expect(hits[0]).toMatchObject({ kind: "build", id: String(id) });
   expect(await get(`/api/search?q=${drv.slice(0, 12)}`)).toMatchObject({
     hits: [{ kind: "build", id: String(id) }],

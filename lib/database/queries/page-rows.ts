@@ -10,6 +10,9 @@ export interface MinuteRow {
   readonly failed: number;
 }
 
+/** The last second that today's schema knows. */
+const latest = 2 ** 31 - 1;
+
 /** Steps by the minute in which they ended, from `since` to before `until` (Unix seconds); minutes without any are absent. */
 export async function endedSteps(
   session: Session,
@@ -67,7 +70,8 @@ const attemptColumns = `s.drvpath AS "drvPath", s.build, s.stepnr AS "stepNumber
 /** The newest attempts that ran at some time in a span, those that still run first. */
 export async function attempts(session: Session, range: AttemptRange): Promise<readonly AttemptRow[]> {
   const { from, to, build, machine, limit } = range;
-  const values: unknown[] = [from, to, limit];
+  // Columns of 32 bits cannot be compared with more.
+  const values: unknown[] = [Math.min(from, latest), Math.min(to, latest), limit];
   let filter = "";
   if (build !== undefined) filter += ` AND s.build = $${values.push(build)}`;
   if (machine !== undefined) filter += ` AND s.machine = $${values.push(machine)}`;

@@ -46,12 +46,13 @@ export class Query {
     this.#parameters = new URLSearchParams(start < 0 ? "" : url.slice(start + 1));
   }
 
-  /** Undefined when it is missing or empty. @throws StatusError when it is too long */
+  /** Undefined when it is missing or empty. @throws StatusError when it is too long, or holds a NUL, which no text here does */
   text({ name }: Pick<Parameter, "name">): string | undefined {
     const value = this.#parameters.get(name)?.trim() ?? "";
     if (value.length > longestText) {
       throw new StatusError("bad-request", `${name}: longer than ${longestText} characters`);
     }
+    if (value.includes("\0")) throw new StatusError("bad-request", `${name}: holds a NUL`);
     return value === "" ? undefined : value;
   }
 
