@@ -59,8 +59,13 @@ export interface RpcHandlersOptions extends AdmissionRules {
 /** Paths in one question: the largest closures have a fraction of that, and all are walked in one turn. */
 const mostPaths = 50_000;
 
-/** Uploads of one principal that wait for a place. Each may hold as much as the window of its stream. */
-const mostWaitingUploads = 128;
+/**
+ * Uploads of one principal that may wait for a place: so many for each attempt that its machines run, so that all of a large
+ * farm behind one token can, and some besides, as an attempt that has ended may still be sending. Each holds as much as the
+ * window of its stream.
+ */
+const waitingUploadsOfAttempt = 2;
+const waitingUploadsBesides = 16;
 
 /** One handler for each call, behind its guard. */
 export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHandlers {
@@ -97,8 +102,10 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       await logIntake.receive(attempt, chunks);
     },
     buildResult: async (caller, stream, { signal }) => {
-      refuseTooLarge(stream.infos, await caller.attempts());
-      using place = await places.take(caller.key, signal, { mostWaiting: mostWaitingUploads });
+      const attempts = await caller.attempts();
+      refuseTooLarge(stream.infos, attempts);
+      const mostWaiting = waitingUploadsBesides + waitingUploadsOfAttempt * attempts.length;
+      using place = await places.take(caller.key, signal, { mostWaiting });
       await withSignal(receivePaths(options, place, caller, stream, signal), place.signal);
     },
     requestPresignedUrls: (attempt, { requests }) => presigned.mint(attempt, requests),
