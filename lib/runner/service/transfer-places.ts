@@ -1,7 +1,8 @@
 /**
  * Places for the transfers of builders. A transfer takes a connection to the store's daemon and often a process for its
  * compression, and lasts as long as its peer likes, so there is only a number of them at a time; and one that stands
- * still because of its peer loses its place as soon as others wait for one.
+ * still because of its peer loses its place as soon as others wait for one. So does one that is slow because of its peer,
+ * if that has more places than one who waits: two who keep all places with a trickle stop no third.
  */
 import { RpcError } from "../../rpc/index.js";
 
@@ -21,6 +22,8 @@ export interface TransferPlacesOptions {
 
 /** Bytes that have to be moved within the patience; fewer count as standing still. */
 const leastMoved = 65_536;
+/** With fewer a transfer is slow: 100 KB/s. */
+const briskMoved = 3_000_000;
 const defaultPlaces = 16;
 const defaultPatienceMs = 30_000;
 /** How often it is looked for transfers that stand still, in milliseconds. */
@@ -31,6 +34,26 @@ interface Waiter {
   readonly grant: (place: TransferPlace) => void;
 }
 
+/** How long a peer has let a transfer wait without having moved enough bytes. */
+class Pace {
+  readonly #enough: number;
+  #moved = 0;
+  /** Milliseconds. */
+  waitedMs = 0;
+
+  constructor(enough: number) {
+    this.#enough = enough;
+  }
+
+  moved(bytes: number, waitedMs: number): void {
+    this.waitedMs += waitedMs;
+    this.#moved += bytes;
+    if (this.#moved < this.#enough) return;
+    this.#moved = 0;
+    this.waitedMs = 0;
+  }
+}
+
 /** A transfer's place, until it is disposed of. */
 export class TransferPlace implements Disposable {
   readonly who: string;
@@ -39,9 +62,8 @@ export class TransferPlace implements Disposable {
   readonly #over: (place: TransferPlace) => void;
   /** When the wait for the peer began that is under way. */
   #waitingSince: number | undefined;
-  /** Milliseconds of waiting, and bytes, since the bytes were enough. */
-  #waitedMs = 0;
-  #moved = 0;
+  readonly #still = new Pace(leastMoved);
+  readonly #slow = new Pace(briskMoved);
 
   constructor(who: string, now: () => number, over: (place: TransferPlace) => void) {
     this.who = who;
@@ -56,7 +78,17 @@ export class TransferPlace implements Disposable {
 
   /** How long its peer has let it wait for no more than a few bytes, in milliseconds. */
   get stillMs(): number {
-    return this.#waitedMs + (this.#waitingSince === undefined ? 0 : this.#now() - this.#waitingSince);
+    return this.#still.waitedMs + this.#waitMs();
+  }
+
+  /** How long its peer has let it wait for less than a brisk transfer moves in that time, in milliseconds. */
+  get slowMs(): number {
+    return this.#slow.waitedMs + this.#waitMs();
+  }
+
+  /** Of the wait that is under way. */
+  #waitMs(): number {
+    return this.#waitingSince === undefined ? 0 : this.#now() - this.#waitingSince;
   }
 
   /** From here on it is up to the peer. */
@@ -66,18 +98,16 @@ export class TransferPlace implements Disposable {
 
   /** The peer has taken or sent so many bytes. */
   moved(bytes: number): void {
-    this.#waitedMs = this.stillMs;
+    const waitedMs = this.#waitMs();
     this.#waitingSince = undefined;
-    this.#moved += bytes;
-    if (this.#moved < leastMoved) return;
-    this.#moved = 0;
-    this.#waitedMs = 0;
+    this.#still.moved(bytes, waitedMs);
+    this.#slow.moved(bytes, waitedMs);
   }
 
   /** Takes the place away. */
   revoke(): void {
     this.#revoked.abort(
-      new RpcError("unavailable", "the transfer stood still while others waited for theirs"),
+      new RpcError("unavailable", "the transfer went on too slowly while others waited for theirs"),
     );
     this.#over(this);
   }
@@ -156,14 +186,44 @@ export class TransferPlaces {
     return place;
   }
 
-  /** Of those that may have a place, in the order in which they came. */
+  /** First those who have the fewest places, in the order in which they came. */
   #serve(): void {
-    for (const waiter of this.#waiting) {
-      if (this.#taken.size >= this.#options.places) return;
-      if (!this.#isFree(waiter.who)) continue;
-      this.#waiting.delete(waiter);
-      waiter.grant(this.#place(waiter.who));
+    for (;;) {
+      const next = this.#neediest((who) => this.#isFree(who));
+      if (next === undefined) return;
+      this.#waiting.delete(next);
+      next.grant(this.#place(next.who));
     }
+  }
+
+  #neediest(may: (who: string) => boolean): Waiter | undefined {
+    const seen = new Set<string>();
+    let neediest: Waiter | undefined;
+    let fewest = Number.POSITIVE_INFINITY;
+    for (const waiter of this.#waiting) {
+      const { who } = waiter;
+      // The first of each decides: it has waited longest.
+      if (seen.has(who) || !may(who)) continue;
+      seen.add(who);
+      const has = countOf(who, this.#taken);
+      if (has >= fewest) continue;
+      fewest = has;
+      neediest = waiter;
+    }
+    return neediest;
+  }
+
+  /** The transfer that others need not wait for any longer. */
+  #tooSlow(): TransferPlace | undefined {
+    const { patienceMs } = this.#options;
+    const still = slowest(this.#taken, ({ stillMs }) => stillMs);
+    if (still !== undefined && still.stillMs >= patienceMs) return still;
+    const neediest = this.#neediest(() => true);
+    if (neediest === undefined || this.#isFree(neediest.who)) return undefined;
+    const has = countOf(neediest.who, this.#taken);
+    const ofGreedy = [...this.#taken].filter(({ who }) => countOf(who, this.#taken) > has + 1);
+    const slow = slowest(ofGreedy, ({ slowMs }) => slowMs);
+    return slow !== undefined && slow.slowMs >= patienceMs ? slow : undefined;
   }
 
   /** As long as there are transfers that wait, those that stand still are looked for. */
@@ -177,12 +237,19 @@ export class TransferPlaces {
         this.#looking = undefined;
         return;
       }
-      let stillest: TransferPlace | undefined;
-      for (const place of this.#taken) if (place.stillMs > (stillest?.stillMs ?? 0)) stillest = place;
-      if (stillest !== undefined && stillest.stillMs >= this.#options.patienceMs) stillest.revoke();
+      this.#tooSlow()?.revoke();
     }, lookEveryMs);
     this.#looking.unref();
   }
+}
+
+function slowest(
+  places: Iterable<TransferPlace>,
+  waitedMs: (place: TransferPlace) => number,
+): TransferPlace | undefined {
+  let found: TransferPlace | undefined;
+  for (const place of places) if (found === undefined || waitedMs(place) > waitedMs(found)) found = place;
+  return found;
 }
 
 function countOf(who: string, all: Iterable<{ readonly who: string }>): number {

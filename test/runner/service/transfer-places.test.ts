@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import {
   receivedInPlace,
   sentInPlace,
+  type TransferPlace,
   TransferPlaces,
   type TransferPlacesOptions,
 } from "../../../lib/runner/service/transfer-places.js";
@@ -103,6 +104,36 @@ describe("a transfer that its peer keeps waiting", () => {
       await vi.advanceTimersByTimeAsync(5_000);
     }
     expect(slow.signal.aborted).toBe(false);
+  });
+});
+
+describe("those who keep their places with a trickle", () => {
+  /** Each of these moves 10 KB in a second. */
+  async function trickle(slow: readonly TransferPlace[], seconds: number): Promise<void> {
+    for (let second = 0; second < seconds; second++) {
+      for (const place of slow) place.waits();
+      await vi.advanceTimersByTimeAsync(1_000);
+      for (const place of slow) place.moved(10_000);
+    }
+  }
+
+  it("lose one to another who has none, and who goes before more of theirs", async () => {
+    const all = places();
+    const slow = await Promise.all(["a", "a", "b", "b"].map((who) => all.take(who, never)));
+    const got: string[] = [];
+    for (const who of ["a", "b", "c"]) void all.take(who, never).then((place) => got.push(place.who));
+    await trickle(slow, 12);
+    expect(got).toEqual(["c"]);
+    await trickle(slow, 60);
+    expect(slow.filter(({ signal }) => signal.aborted)).toHaveLength(1);
+  });
+
+  it("keep one place", async () => {
+    const all = places();
+    const slow = await Promise.all(["a", "b", "c", "d"].map((who) => all.take(who, never)));
+    void all.take("e", never);
+    await trickle(slow, 60);
+    expect(slow.every(({ signal }) => !signal.aborted)).toBe(true);
   });
 });
 
