@@ -97,7 +97,7 @@ export class BuilderWatch {
         (run) =>
           run.life === lives &&
           run.knownByRow &&
-          life?.knows(run) === true &&
+          life?.isLaunched(run) === true &&
           time.now() - run.startedAt > slowRowMs &&
           !hasRow(run.drv, run.machine),
       );
@@ -117,7 +117,8 @@ export class BuilderWatch {
 
   /**
    * Whether the runner dropped what a machine has that is away, as no build wanted it any more. No abort can show that
-   * (the machine gets one when it is back): the attempt is forgotten, and its row says so or was deleted with its build.
+   * (the machine gets one when it is back): the attempt is forgotten, and its row says so, will say so once the database
+   * takes it, or was deleted with its build.
    */
   #dropped(run: Run, hostname: string): boolean {
     const { life, lives, database } = this.#world;
@@ -126,7 +127,7 @@ export class BuilderWatch {
       (row) => row.machine === hostname && row.drvPath.endsWith(run.drv),
     );
     const status = rows.at(-1)?.status;
-    if (rows.length > 0 && status !== stepStatus.cancelled) return false;
+    if (status !== undefined && status !== stepStatus.cancelled) return false;
     this.#abort(run);
     return true;
   }

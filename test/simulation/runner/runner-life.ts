@@ -104,6 +104,12 @@ export class RunnerLife {
     return this.parts.attempts.of(machineId(run.machine), attemptId(run.id)) !== undefined;
   }
 
+  /** Whether its attempt is the one that the order was for. One that was adopted since gets a row of its own. */
+  isLaunched(run: Pick<Run, "id" | "machine">): boolean {
+    const attempt = this.parts.attempts.of(machineId(run.machine), attemptId(run.id));
+    return attempt !== undefined && attempt.adopted !== true;
+  }
+
   digest(): string {
     const { scheduler, attempts, registry } = this.parts;
     return JSON.stringify([
