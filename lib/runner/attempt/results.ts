@@ -38,6 +38,8 @@ export interface ResultsOptions {
 /** An answer that is remembered for a builder that did not get it. */
 interface RememberedAnswer {
   readonly machine: MachineId;
+  /** A machine that was lost may bring the same build again: then it is another attempt, with a report of its own. */
+  readonly attempt: Attempt;
   readonly answer: Promise<void>;
 }
 
@@ -76,18 +78,22 @@ export class Results {
    */
   report(report: BuildReport): Promise<void> {
     const known = this.#answers.get(report.attempt);
-    if (known?.machine === report.machine) return known.answer;
     const attempt = this.#attempts.of(report.machine, report.attempt);
+    const isRepeated = attempt === undefined || attempt === known?.attempt;
+    if (known?.machine === report.machine && isRepeated) return known.answer;
     if (attempt === undefined) {
       return Promise.reject(new RunnerError("not-owner", "no such build runs on this machine"));
     }
     const answer = this.#take(attempt, report);
-    this.#answers.set(report.attempt, { machine: report.machine, answer });
-    const forget = setTimeout(() => this.#answers.delete(report.attempt), answerMemoryMs);
-    forget.unref();
+    const remembered = { machine: report.machine, attempt, answer };
+    this.#answers.set(report.attempt, remembered);
+    const forget = (): void => {
+      if (this.#answers.get(report.attempt) === remembered) this.#answers.delete(report.attempt);
+    };
+    setTimeout(forget, answerMemoryMs).unref();
     // A failure of our own is not remembered as the answer: the report may be taken when it comes again.
     answer.catch((error: unknown) => {
-      if (!(error instanceof RunnerError)) this.#answers.delete(report.attempt);
+      if (!(error instanceof RunnerError)) forget();
     });
     this.#taking.start(() => answer);
     return answer;
@@ -128,12 +134,14 @@ export class Results {
     const { outcome } = judged;
     const succeeded = outcome.kind === "succeeded";
     const wantedBy = wantingJobsets(this.#scheduler.view, attempt.assignment.step);
-    // An attempt that ended while its outputs were checked proves nothing.
+    // An attempt that ended while its outputs were checked proves nothing, nor does it speak for one that has its id now.
     const current = this.#attempts.get(attempt.id) === attempt;
     const toUpload = judged.kind === "accepted" ? judged.toUpload : [];
     if (succeeded && current) this.#listener.built(attempt, outputPathsOf(report.outputs), toUpload);
-    const completion = this.#scheduler.complete(attempt.id, outcome);
-    this.#attempts.remove(attempt.id);
+    const completion: SettledCompletion = current
+      ? this.#scheduler.complete(attempt.id, outcome)
+      : { kind: "stale" };
+    if (current) this.#attempts.remove(attempt.id);
     const refusal = judged.kind === "refused" ? judged.error : report.error;
     this.#stepEvents.ended(attempt, completion, { report, error: succeeded ? undefined : refusal });
     await this.#endings.record(attempt, completion, {
@@ -179,7 +187,7 @@ export class Results {
   }
 
   #checkOutputs(attempt: Attempt, outputs: ReadonlyMap<string, BuiltOutput>): Promise<readonly StorePath[]> {
-    const isWanted = (): boolean => this.#attempts.get(attempt.id) !== undefined;
+    const isWanted = (): boolean => this.#attempts.get(attempt.id) === attempt;
     return checkOutputsWhileWanted(this.#outputCheck, attempt, outputs, isWanted);
   }
 }

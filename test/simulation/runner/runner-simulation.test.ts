@@ -42,6 +42,7 @@ describe("the runner in a simulated farm", () => {
     [504_096, "a build that is adopted again before its row is found is recorded once"],
     [507_359, "a build that ends while its rows wait to be taken in is not taken in again"],
     [504_429, "orders wait for rows that are slow, because the next runner knows of nothing else"],
+    [719_340, "a report that is being checked does not speak for a later attempt of the same id"],
     [508_993, "a machine whose build was reported in its name may not have it back"],
     [509_683, "another machine's report is no repetition"],
   ])("keeps them in history %i: %s", async (seed) => {
