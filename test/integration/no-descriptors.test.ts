@@ -28,7 +28,7 @@ const answers = (): Promise<boolean> =>
     () => false,
   );
 
-test.each(["runner", "builder"] as const)(
+test.each(["builder", "runner"] as const)(
   "eight builds begin and end while the %s cannot open a file",
   async (which) => {
     const { tables, runner } = pair();

@@ -242,7 +242,17 @@ export class HydraSuite implements AsyncDisposable {
   /** Deletes a path of the central store, whoever needs it; a daemon would not allow that. */
   async deleteCentral(path: string): Promise<void> {
     const direct = `local?root=${this.central.root}&store=${this.central.storeDir}`;
-    await this.central.run("nix-store", ["--store", direct, "--delete", "--ignore-liveness", path]);
+    const remove = ["--store", direct, "--delete", "--ignore-liveness", path];
+    // A worker of the daemon keeps what its client has used alive, and ends a moment after that client.
+    await until(`nobody to use ${path}`, async () => {
+      try {
+        await this.central.run("nix-store", remove);
+        return true;
+      } catch (error) {
+        if (/still alive/.test(String(error))) return false;
+        throw error;
+      }
+    });
   }
 
   report(): string {

@@ -1,4 +1,6 @@
 /** One build from its order to what is reported of it. */
+import { whenThereIsRoom } from "../../async/index.js";
+import { isLackOfDescriptors } from "../../errors.js";
 import type { Logger } from "../../log.js";
 import type { BasicDerivation } from "../../nix/derivation/derivation.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -118,12 +120,14 @@ export class Build {
       });
     }
     // The session holds the roots of inputs and outputs until all is reported.
-    const roots = await store.buildSession(this.#settings(), { signal });
+    const roots = await this.#withDescriptors(() => store.buildSession(this.#settings(), { signal }));
     try {
       this.#announce("sendingInputs");
       this.#enter("importFailure", "could not get the inputs");
       const known = await this.#timed("importMs", () =>
-        this.#environment.importer.import(derivation.inputSources, { roots, signal }),
+        this.#withDescriptors(() =>
+          this.#environment.importer.import(derivation.inputSources, { roots, signal }),
+        ),
       );
 
       this.#announce("building");
@@ -188,15 +192,18 @@ export class Build {
     try {
       await roots.addTempRoots([...paths.values()], { signal });
       this.#enter("postProcessingFailure", "could not look at the outputs");
-      made = await queryOutputs(this.#environment.store, derivation, paths, { signal });
+      made = await this.#withDescriptors(() =>
+        queryOutputs(this.#environment.store, derivation, paths, { signal }),
+      );
       checkOutputSizes(made.outputs, order.maxOutputSize);
     } catch (error) {
       await this.#finishLog(log);
       throw error;
     }
     this.#announce("receivingOutputs");
+    const beliefs = { known, outputs: new Set(paths.values()) };
     const upload = this.#timed("uploadMs", () =>
-      this.#upload(made.closure, { known, outputs: new Set(paths.values()) }),
+      this.#withDescriptors(() => this.#upload(made.closure, beliefs)),
     );
     void upload.then(
       () => this.#announce("postProcessing"),
@@ -272,6 +279,19 @@ export class Build {
       machineId,
       debugInfo: order.presigned.uploadDebugInfo,
       signal,
+    });
+  }
+
+  /** A build must not be lost because this process cannot open another file or connection for a while. */
+  #withDescriptors<T>(work: () => Promise<T>): Promise<T> {
+    const { order, signal } = this.#job;
+    return whenThereIsRoom(work, {
+      passes: isLackOfDescriptors,
+      signal,
+      onRetry: ({ failures, error }) => {
+        if (failures > 1) return;
+        this.#environment.logger.warn("nothing more can be opened; trying again", { drv: order.drv, error });
+      },
     });
   }
 
