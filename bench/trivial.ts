@@ -8,6 +8,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { atMost, type Benchmark } from "./benchmark.js";
 import { median, trivialExpressions, withFarm } from "./farm.js";
+import { cpuMs } from "./processes.js";
 
 const count = 200;
 /** Rounds that warm caches and the just-in-time compiler. */
@@ -30,16 +31,22 @@ function ratio(ours: readonly number[], theirs: readonly number[]): number {
 
 export const run: Benchmark = async ([rounds = "5"]) =>
   withFarm({ builders: [{ settings: { maxJobs: 8 } }] }, async (pair) => {
-    const { store } = pair.builder(0);
+    const { store, process: builder } = pair.builder(0);
+    const cpu = { runner: 0, builder: 0 };
     const ours: number[] = [];
     const nixBuild: number[] = [];
     const realise: number[] = [];
     for (let round = 0; round < warmUp + Number(rounds); round++) {
       const drvs = await pair.instantiate(...trivialExpressions(count, `ours${round}`));
+      const before = { runner: cpuMs(pair.runner.pid), builder: cpuMs(builder.pid) };
       const oursTook = await secondsOf(async () => {
         const ids = await pair.tables.addBuilds(drvs.map((drv) => ({ drv, jobsetId: pair.jobsetId })));
         await pair.tables.waitFinished(ids, 120_000);
       });
+      const took = {
+        runner: cpuMs(pair.runner.pid) - before.runner,
+        builder: cpuMs(builder.pid) - before.builder,
+      };
 
       const file = join(pair.folder, `trivial-${round}.nix`);
       await writeFile(file, asList(trivialExpressions(count, `nix${round}`)));
@@ -49,6 +56,8 @@ export const run: Benchmark = async ([rounds = "5"]) =>
       const realiseTook = await secondsOf(() => store.run("nix-store", ["--realise", "-j8", ...theirs]));
 
       if (round < warmUp) continue;
+      cpu.runner += took.runner;
+      cpu.builder += took.builder;
       ours.push(oursTook);
       nixBuild.push(nixBuildTook);
       realise.push(realiseTook);
@@ -74,5 +83,7 @@ export const run: Benchmark = async ([rounds = "5"]) =>
         yardstick: { name: "nix-store --realise -j8, ratio", value: 1 },
       },
       { figure: "rate", value: count / seconds, unit: "builds/s" },
+      { figure: "CPU of the runner per build", value: cpu.runner / ours.length / count, unit: "ms" },
+      { figure: "CPU of the builder per build", value: cpu.builder / ours.length / count, unit: "ms" },
     ];
   });
