@@ -1,12 +1,84 @@
-/** How much memory V8 keeps for later: services that run for months beside builds should give it back. */
-import { setFlagsFromString } from "node:v8";
+/**
+ * How much memory V8 keeps for later: little while a program rests, because services that run for months beside builds
+ * should give it back, and enough while it works that looking for garbage does not become the work.
+ */
+import { performance } from "node:perf_hooks";
+import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+
+/** Milliseconds between two looks, and while the space for new objects may grow. */
+const lookEveryMs = 1_000;
+const lookWhileGrowingMs = 20;
+/** Share of the time from which a program works. */
+const working = 0.1;
+/** So long a program has to rest before its garbage is collected, in milliseconds. */
+const restMs = 5_000;
+/** Bytes that have to have come since then. */
+const worthCollecting = 8 << 20;
+/** Collecting a larger heap would hold the event loop up for too long. Bytes. */
+const tooLarge = 200 << 20;
+/** Both halves of the space for new objects, which would grow to 32 MB. Bytes. */
+const enoughForNew = 8 << 20;
+
+/** Percent of the heap that may be added before old objects are looked at; else it can become four times as large. */
+const growth = { resting: 40, working: 100 } as const;
+/** Of a larger heap the smaller share is room enough. Bytes. */
+const large = 100 << 20;
 
 /**
- * Keeps the heap close to what is used, which costs a few percent of CPU time: the space for new objects stays at
- * a megabyte (else it grows to 16), and old objects are collected when there are 40 % more than after the last time
- * (else up to four times as many). Call it first, before much is allocated. Limits are not changed.
+ * Keeps the heap close to what is used while the program rests, and gives it some room while it works: then the space for
+ * new objects may grow from one megabyte to about four (else to 16), and the heap to twice of what was used. Memory that was
+ * needed for work is given back some seconds after it. Call it first, before much is allocated. Limits are not changed.
  */
 export function keepHeapSmall(): void {
-  setFlagsFromString("--semi-space-growth-factor=1");
-  setFlagsFromString("--heap-growing-percent=40");
+  growNewSpace(false);
+  allow(growth.resting);
+  let last = performance.eventLoopUtilization();
+  let workedAt = Number.NEGATIVE_INFINITY;
+  let collected = getHeapStatistics().total_heap_size;
+  setInterval(() => {
+    const now = performance.eventLoopUtilization();
+    const { utilization } = performance.eventLoopUtilization(now, last);
+    last = now;
+    const size = getHeapStatistics().total_heap_size;
+    if (utilization >= working) {
+      workedAt = performance.now();
+      allow(size < large ? growth.working : growth.resting);
+      growNewSpace(true);
+      return;
+    }
+    growNewSpace(false);
+    if (performance.now() - workedAt < restMs) return;
+    allow(growth.resting);
+    if (size < collected + worthCollecting || size > tooLarge) return;
+    collectGarbage();
+    collected = getHeapStatistics().total_heap_size;
+  }, lookEveryMs).unref();
+}
+
+function allow(percent: number): void {
+  setFlagsFromString(`--heap-growing-percent=${percent}`);
+}
+
+let growing: NodeJS.Timeout | undefined;
+
+/** It doubles when much of it is in use; V8 has no limit that could be set by now, so it is watched while it may. */
+function growNewSpace(may: boolean): void {
+  clearTimeout(growing);
+  const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
+  const grows = may && (space?.space_size ?? 0) < enoughForNew;
+  setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`);
+  if (grows) growing = setTimeout(growNewSpace, lookWhileGrowingMs, true).unref();
+}
+
+let collector: (() => void) | undefined;
+
+/** V8 gives its collector only to contexts that are made while the flag is set. */
+function collectGarbage(): void {
+  if (collector === undefined) {
+    setFlagsFromString("--expose-gc");
+    collector = runInNewContext("gc") as () => void;
+    setFlagsFromString("--no-expose-gc");
+  }
+  collector();
 }
