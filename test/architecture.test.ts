@@ -315,6 +315,7 @@ describe("waiting", () => {
     "lib/nix/daemon/sessions.ts": "idle connections are closed",
     "lib/nix/daemon/transport.ts": "a daemon of ours that does not stop is killed",
     "lib/process/run-program.ts": "a process that does not exit is ended",
+    "lib/process/small-heap.ts": "whether the program works or rests",
     "lib/process/systemd-notify.ts": "watchdog messages, and the rest between two about what is done",
     "lib/rpc/client/call-scope.ts": "timeout on a call",
     "lib/rpc/client/connection.ts": "timeout on connecting, and keepalive pings",

@@ -257,6 +257,7 @@ export class RunnerLife {
       await opened.parts.uploads.close();
       await opened.listener.close();
       this.#stopped.abort(new RunnerError("closed", "the runner has stopped"));
+      await opened.unproven.close();
       await opened.lock.release();
       await this.#lockFile?.release();
       // Statements that a silent server never answers are not waited for.

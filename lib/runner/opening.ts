@@ -40,6 +40,8 @@ export interface OpenedRunner {
   readonly source: StatusSource;
   /** Started. */
   readonly watch: HealthWatch;
+  /** The list of unproven paths. */
+  readonly unproven: Pick<UnprovenFile, "close">;
 }
 
 /** What the runner knows before anything is opened. */
@@ -131,6 +133,7 @@ export async function openRunner(options: OpeningOptions): Promise<OpenedRunner>
       giveBack: () => giveBack(assembled),
       source: whileActive(source, state),
       watch,
+      unproven: unprovenMemory,
     };
   } catch (error) {
     await database.close();

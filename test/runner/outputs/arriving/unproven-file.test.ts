@@ -1,5 +1,5 @@
 // The list of unproven paths between two lives of a runner, and when the disk takes nothing.
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -14,16 +14,23 @@ const b = parseStorePath(`${"b".repeat(32)}-second`);
 let folder: string;
 let path: string;
 let lines: string[];
+let opened: UnprovenFile[];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "unproven-"));
   path = join(folder, "queue-runner", "unproven-paths");
   lines = [];
+  opened = [];
 });
-afterEach(() => rm(folder, { recursive: true, force: true }));
+afterEach(async () => {
+  for (const one of opened) await one.close();
+  await rm(folder, { recursive: true, force: true });
+});
 
 function open(stopped?: AbortSignal): UnprovenFile {
   const logger = createLogger({ target: "test", write: (line) => void lines.push(line) });
-  return new UnprovenFile({ path, logger, random: () => 0, stopped });
+  const file = new UnprovenFile({ path, logger, random: () => 0, stopped });
+  opened.push(file);
+  return file;
 }
 
 test("what one runner saves the next one loads; without a file it is nothing", async () => {
@@ -33,6 +40,38 @@ test("what one runner saves the next one loads; without a file it is nothing", a
   await open().save(() => []);
   expect(await open().load()).toEqual([]);
   expect(await readdir(join(folder, "queue-runner"))).toEqual(["unproven-paths"]);
+});
+
+test("what changes is appended, and a line that was cut off is not there", async () => {
+  const saving = open();
+  await saving.save(() => [a]);
+  await saving.save(() => [a, b]);
+  await saving.save(() => [b]);
+  expect(await readFile(path, "utf8")).toBe(`${a}\n${b}\n-${a}\n`);
+  expect(await open().load()).toEqual([b]);
+  await saving.save(() => [a, b]);
+  expect(await open().load()).toEqual([b, a]);
+  await saving.close();
+  await appendFile(path, `-${b}`);
+  expect(await open().load()).toEqual([b, a]);
+  await saving.save(() => [a]);
+  expect(await readFile(path, "utf8")).toBe(`${a}\n`);
+});
+
+test("a file of lines that are over is replaced", async () => {
+  const saving = open();
+  for (let round = 0; round < 1_100; round++) await saving.save(() => (round % 2 === 0 ? [a] : [b]));
+  expect((await readFile(path, "utf8")).split("\n").length).toBeLessThan(1_010);
+  expect(await open().load()).toEqual([b]);
+});
+
+test("what is saved after the close is written", async () => {
+  const saving = open();
+  await saving.save(() => [a]);
+  await saving.close();
+  await saving.save(() => [a, b]);
+  expect(await open().load()).toEqual([a, b]);
+  await saving.close();
 });
 
 test("saves at the same time end with the last list", async () => {
