@@ -1,6 +1,7 @@
 /** Objects as files below a folder, as Nix lays out `file://` caches. */
 
 import { randomUUID } from "node:crypto";
+import { constants } from "node:fs";
 import { type FileHandle, link, open, rename, rm, stat, unlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { performance } from "node:perf_hooks";
@@ -111,35 +112,32 @@ export class FileCache implements ObjectStore {
     const temporary = join(dirname(target), `.tmp-${process.pid}-${randomUUID()}`);
     let bytes = 0;
     try {
-      const file = await this.#create(temporary);
+      const chunks = body instanceof Uint8Array ? oneChunk(body) : body;
+      const file = new SyncedFile((flags) => this.#create(temporary, flags));
       try {
-        const sync = new EarlySync(file);
-        const chunks = body instanceof Uint8Array ? oneChunk(body) : body;
         for await (const chunk of chunks) {
           options.signal?.throwIfAborted();
-          await file.appendFile(chunk);
           bytes += chunk.length;
-          sync.wrote(chunk.length);
+          await file.write(chunk);
           releasePiece(chunks, chunk);
         }
-        await sync.ended();
         // A name must not outlive a power cut without its contents: a narinfo may point to it.
-        await file.datasync();
-      } finally {
-        await file.close();
+        await file.end();
+      } catch (error) {
+        await file.close().catch(() => {});
+        throw error;
       }
+      const closed = file.close();
+      // It may fail before it is its turn to be waited for.
+      closed.catch(() => {});
       await others;
-      if (options.ifAbsent === true) {
-        const done = await link(temporary, target).then(
-          () => true,
-          (error: NodeJS.ErrnoException) => {
-            if (error.code === "EEXIST") return false;
-            throw error;
-          },
-        );
+      const isNew = options.ifAbsent === true ? await linked(temporary, target) : true;
+      await closed;
+      if (options.ifAbsent !== true) await rename(temporary, target);
+      else {
         await unlink(temporary);
-        if (!done) return "present";
-      } else await rename(temporary, target);
+        if (!isNew) return "present";
+      }
     } catch (error) {
       await rm(temporary, { force: true });
       throw isSystemError(error) ? this.#error(key, error) : error;
@@ -150,8 +148,9 @@ export class FileCache implements ObjectStore {
 
   close(): void {}
 
-  #create(path: string): Promise<FileHandle> {
-    return inFolder(dirname(path), () => open(path, "wx", 0o644));
+  #create(path: string, flags: number): Promise<FileHandle> {
+    const { O_WRONLY, O_CREAT, O_EXCL } = constants;
+    return inFolder(dirname(path), () => open(path, O_WRONLY | O_CREAT | O_EXCL | flags, 0o644));
   }
 
   #path(key: string): string {
@@ -184,25 +183,85 @@ export class FileCache implements ObjectStore {
   }
 }
 
+/** Gives the file another name; false when something has it. */
+async function linked(path: string, name: string): Promise<boolean> {
+  try {
+    await link(path, name);
+    return true;
+  } catch (error) {
+    if (isSystemError(error) && error.code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+/** Bytes of a file that is written by one call: each is a trip to a thread, which costs more than a few copied bytes. */
+const smallFile = 128 << 10;
 /** Bytes after which what was written is sent to the disk, while more is being written. */
 const syncEvery = 16 << 20;
 
-/** Syncs a long file while it is written, so that its end does not wait for all of it to reach the disk. */
-class EarlySync {
-  readonly #file: FileHandle;
+/**
+ * A new file that is on the disk when it is ended. A long one is synced while it is written, so that its end does not wait
+ * for all of it to reach the disk.
+ */
+class SyncedFile {
+  readonly #create: (flags: number) => Promise<FileHandle>;
+  #file: FileHandle | undefined;
+  /** What was written while the file may still be a small one. */
+  #held: Buffer[] = [];
+  #heldBytes = 0;
   #unsynced = 0;
   #running: Promise<void> | undefined;
   #failure: unknown;
 
-  constructor(file: FileHandle) {
-    this.#file = file;
+  constructor(create: (flags: number) => Promise<FileHandle>) {
+    this.#create = create;
   }
 
-  wrote(bytes: number): void {
-    this.#unsynced += bytes;
-    if (this.#unsynced < syncEvery || this.#running !== undefined) return;
+  /** The buffer may be used again afterwards. */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.#file === undefined && this.#heldBytes + bytes.length <= smallFile) {
+      this.#held.push(Buffer.from(bytes));
+      this.#heldBytes += bytes.length;
+      return;
+    }
+    if (this.#file === undefined) {
+      this.#file = await this.#create(0);
+      const held = this.#takeHeld();
+      if (held.length > 0) await this.#file.appendFile(held);
+    }
+    await this.#file.appendFile(bytes);
+    this.#unsynced += bytes.length;
+    if (this.#unsynced >= syncEvery && this.#running === undefined) this.#syncBeside(this.#file);
+  }
+
+  /** All of it is on the disk. @throws what a write or a sync failed with */
+  async end(): Promise<void> {
+    if (this.#file === undefined) {
+      // Each write is a sync, and there is only this one.
+      this.#file = await this.#create(constants.O_DSYNC);
+      await this.#file.appendFile(this.#takeHeld());
+      return;
+    }
+    await this.#running;
+    if (this.#failure !== undefined) throw this.#failure;
+    await this.#file.datasync();
+  }
+
+  async close(): Promise<void> {
+    // Nothing may use the file any more.
+    await this.#running;
+    await this.#file?.close();
+  }
+
+  #takeHeld(): Buffer {
+    const held = Buffer.concat(this.#held);
+    this.#held = [];
+    return held;
+  }
+
+  #syncBeside(file: FileHandle): void {
     this.#unsynced = 0;
-    this.#running = this.#file.datasync().then(
+    this.#running = file.datasync().then(
       () => {
         this.#running = undefined;
       },
@@ -211,11 +270,5 @@ class EarlySync {
         this.#failure = error;
       },
     );
-  }
-
-  /** Nothing of it uses the file any more. @throws what a sync failed with */
-  async ended(): Promise<void> {
-    await this.#running;
-    if (this.#failure !== undefined) throw this.#failure;
   }
 }
