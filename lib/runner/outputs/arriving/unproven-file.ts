@@ -60,7 +60,7 @@ export class UnprovenFile implements UnprovenMemory {
     const { path } = this.#options;
     try {
       const lines = (await readFile(path, "utf8")).split("\n");
-      // Nobody was told that a line without its end was written.
+      // What waits for a line goes on only once its end is written, too.
       lines.pop();
       const paths = new Set<StorePath>();
       for (const line of lines) {
