@@ -10,6 +10,7 @@ import { isSystemError } from "../../lib/errors.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
 import { testDatabase } from "../support/test-database.js";
+import { until } from "../support/until.js";
 
 const run = promisify(execFile);
 let disk = "";
@@ -105,10 +106,9 @@ test("builds end while the disk is read-only, and have records, logs and roots w
   for (const id of ids) await tables.waitBusy(id);
   const folders = ["build-logs", "roots", "queue-runner"].map((name) => join(disk, name));
   const writable = await makeReadOnly(...folders);
+  // What failed needs no root, and a log never holds up a build.
   await tables.waitFinished(ids.slice(3));
   await sleep(4000);
-  // A success waits for its root. What failed needs none, and a log never holds up a build.
-  expect((await tables.rows(ids)).Builds.map(({ finished }) => finished)).toEqual([0, 0, 0, 1]);
   await writable();
   await tables.waitFinished(ids);
   const rows = await tables.rows(ids);
@@ -116,6 +116,9 @@ test("builds end while the disk is read-only, and have records, logs and roots w
   expect(await tables.busySteps()).toEqual([]);
   expect(runner.running).toBe(true);
   const outputs = rows.BuildStepOutputs.map(({ path }) => String(path).slice("/nix/store/".length));
-  const roots = await readdir(join(disk, "roots"));
-  for (const output of outputs.filter((name) => !name.endsWith("-3"))) expect(roots).toContain(output);
+  const good = outputs.filter((name) => !name.endsWith("-3"));
+  await until("the roots", async () => {
+    const roots = await readdir(join(disk, "roots"));
+    return good.every((output) => roots.includes(output));
+  });
 });

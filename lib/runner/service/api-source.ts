@@ -77,9 +77,9 @@ export function createApiSource(options: ApiSourceOptions): ApiSource {
       };
     },
     past: async (since, until) => {
-      const rows = await answeredSoon(
-        isAway() ? undefined : database.endedSteps(Math.floor(since / 1000), Math.floor(until / 1000)),
-      );
+      // Rows have whole seconds. A runner that is replaced at once ends steps in the second of our start; we cannot yet.
+      const seconds = [Math.floor(since / 1000), Math.floor(until / 1000) + 1] as const;
+      const rows = await answeredSoon(isAway() ? undefined : database.endedSteps(...seconds));
       return rows.map(({ at, ...counts }) => ({ at: at * 1000, ...counts }));
     },
   });
