@@ -185,8 +185,8 @@ export class SimulatedBuilder {
       if (run.ownedUntil !== undefined && time.now() < run.ownedUntil - 1000) {
         if (run.disturbances !== givenUp) run.disturbances = this.#disturbancesAtClose;
       }
-      // The runner is done with a build that somebody reported in its name.
-      run.owned = run.disturbances !== givenUp;
+      // The runner is done with a build that somebody reported in its name, and a later one with what was cancelled.
+      run.owned = run.disturbances !== givenUp && (run.life === this.#life || run.knownByRow);
       run.ownedUntil = undefined;
     }
     const claims = this.#claims.splice(0);
