@@ -24,9 +24,9 @@ it("gets room while the program works, and is collected when it has rested for s
     while (Date.now() < until) {
       const some = Array.from({ length: 2_000 }, (_, n) => new Promise((done) => setImmediate(() => done({ n, text: "x".repeat(20) + n }))));
       kept.push(...(await Promise.all(some)));
-      if (kept.length > 200_000) kept = [];
+      if (kept.length > 100_000) kept = [];
     }
-    while (kept.length < 200_000) kept.push({ n: kept.length, text: "x".repeat(20) + kept.length });
+    while (kept.length < 100_000) kept.push({ n: kept.length, text: "x".repeat(20) + kept.length });
     const worked = { newSpace: newSpace(), used: used() };
     kept = [];
     const deadline = Date.now() + 60_000;
