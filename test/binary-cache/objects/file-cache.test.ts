@@ -1,7 +1,8 @@
-// The order in which objects in a folder get their names.
-import { mkdtemp, readdir, rm } from "node:fs/promises";
+// Objects in a folder: what they hold, and the order in which they get their names.
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { BinaryCache, FileCache, type ObjectStore, parseCacheUri } from "../../../lib/binary-cache/index.js";
 import { defaultStoreDir } from "../../../lib/nix/path/store-path.js";
@@ -21,6 +22,42 @@ beforeEach(async () => {
 
 const names = async (): Promise<string[]> => (await readdir(folder)).sort();
 const text = { contentType: "text/plain", ifAbsent: true };
+
+it("an object is what its pieces are, small or not, also when their buffers are used again", async () => {
+  const cache = new FileCache(folder);
+  const sizes = fc.array(fc.oneof(fc.nat(64), fc.nat(70_000), fc.constantFrom(65_536, 131_072, 131_073)), {
+    maxLength: 6,
+  });
+  let count = 0;
+  await fc.assert(
+    fc.asyncProperty(sizes, fc.boolean(), async (lengths, ifAbsent) => {
+      const key = `nar/${++count}`;
+      const pieces = lengths.map((length, index) => Buffer.alloc(length, index + 1));
+      const lent = pieces.map((piece) => Buffer.from(piece));
+      const body = {
+        async *[Symbol.asyncIterator]() {
+          yield* lent;
+        },
+        release: (piece: Uint8Array) => void piece.fill(0),
+      };
+      expect(await cache.put(key, body, { ...text, ifAbsent })).toBe("written");
+      expect((await readFile(join(folder, key))).equals(Buffer.concat(pieces))).toBe(true);
+    }),
+    { numRuns: 60 },
+  );
+  expect(await readdir(join(folder, "nar"))).toHaveLength(count);
+});
+
+it("a body that breaks off leaves nothing, small or not", async () => {
+  for (const length of [10, 200_000]) {
+    async function* broken(): AsyncGenerator<Uint8Array> {
+      yield Buffer.alloc(length);
+      throw new Error("the sender is gone");
+    }
+    await expect(new FileCache(folder).put("nar", broken(), text)).rejects.toThrow("the sender is gone");
+  }
+  expect(await names()).toEqual([]);
+});
 
 it("an object is written while others are, and has its name after them", async () => {
   const cache = new FileCache(folder);
