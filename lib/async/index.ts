@@ -33,6 +33,6 @@ export { atMost, pause, type SleepOptions, sleep, turn } from "./sleep.js";
 /** Background work that has to be waited for at the end. */
 export { TaskGroup } from "./task-group.js";
 /** Waits for space, file descriptors or memory that the system lacks for a while. */
-export { type ShortageOptions, whenThereIsRoom } from "./when-there-is-room.js";
+export { type ShortageOptions, whenDescriptorsAreFree, whenThereIsRoom } from "./when-there-is-room.js";
 /** A promise that rejects when a signal aborts. */
 export { withSignal } from "./with-signal.js";

@@ -1,5 +1,5 @@
 /** Waiting for what the operating system lacks for a while: space, file descriptors, memory. */
-import { isShortage } from "../errors.js";
+import { isLackOfDescriptors, isShortage } from "../errors.js";
 import { type BackoffOptions, backoffDelay } from "./backoff.js";
 import { type RetryNotice, retry } from "./retry.js";
 
@@ -32,4 +32,15 @@ export function whenThereIsRoom<T>(work: () => Promise<T>, options: ShortageOpti
     ref: false,
     onRetry,
   });
+}
+
+/**
+ * As `whenThereIsRoom`, while this process can open nothing more, be it a file, a connection or a program: that says
+ * nothing about what was to be opened. `work` must be such that doing it again after that is right.
+ */
+export function whenDescriptorsAreFree<T>(
+  work: () => Promise<T>,
+  options: Omit<ShortageOptions, "passes"> = {},
+): Promise<T> {
+  return whenThereIsRoom(work, { ...options, passes: isLackOfDescriptors });
 }

@@ -2,35 +2,35 @@
 import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { withFewDescriptors } from "../support/few-descriptors.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 
-const pair = usePair(async () => ({
-  databaseUrl: await testDatabase(),
-  builders: [{ settings: { maxJobs: 8 } }],
-}));
+describe.each(["builder", "runner"] as const)("the %s cannot open a file", (which) => {
+  // Processes of its own: what others have left open, such as connections to daemons, would help.
+  const pair = usePair(async () => ({
+    databaseUrl: await testDatabase(),
+    builders: [{ settings: { maxJobs: 8 } }],
+  }));
 
-/** The log of the newest try and, where an upload had to be tried again, of the one that built. */
-async function logsOf(drv: string): Promise<string> {
-  const name = basename(drv);
-  const path = join(pair().dataDir, "build-logs", name.slice(0, 2), name.slice(2));
-  const texts = [path, `${path}.try1`].map((file) => readFile(file, "utf8").catch(() => ""));
-  return (await Promise.all(texts)).join("");
-}
+  /** The log of the newest try and, where an upload had to be tried again, of the one that built. */
+  async function logsOf(drv: string): Promise<string> {
+    const name = basename(drv);
+    const path = join(pair().dataDir, "build-logs", name.slice(0, 2), name.slice(2));
+    const texts = [path, `${path}.try1`].map((file) => readFile(file, "utf8").catch(() => ""));
+    return (await Promise.all(texts)).join("");
+  }
 
-const answers = (): Promise<boolean> =>
-  fetch(`${pair().statusUrl}/health`, { signal: AbortSignal.timeout(1_000) }).then(
-    () => true,
-    () => false,
-  );
+  const answers = (): Promise<boolean> =>
+    fetch(`${pair().statusUrl}/health`, { signal: AbortSignal.timeout(1_000) }).then(
+      () => true,
+      () => false,
+    );
 
-test.each(["builder", "runner"] as const)(
-  "eight builds begin and end while the %s cannot open a file",
-  async (which) => {
+  test("while eight builds begin and end", async () => {
     const { tables, runner } = pair();
     const builder = pair().builder().process;
     const drvs = await pair().instantiate(
@@ -62,5 +62,5 @@ test.each(["builder", "runner"] as const)(
     expect(await tables.busySteps()).toEqual([]);
     expect(runner.running && builder.running).toBe(true);
     for (const [index, drv] of drvs.entries()) expect(await logsOf(drv)).toContain(`the log of ${index}\n`);
-  },
-);
+  });
+});

@@ -1,6 +1,5 @@
 /** One build from its order to what is reported of it. */
-import { whenThereIsRoom } from "../../async/index.js";
-import { isLackOfDescriptors } from "../../errors.js";
+import { whenDescriptorsAreFree } from "../../async/index.js";
 import type { Logger } from "../../log.js";
 import type { BasicDerivation } from "../../nix/derivation/derivation.js";
 import type { StorePath } from "../../nix/path/store-path.js";
@@ -285,8 +284,7 @@ export class Build {
   /** A build must not be lost because this process cannot open another file or connection for a while. */
   #withDescriptors<T>(work: () => Promise<T>): Promise<T> {
     const { order, signal } = this.#job;
-    return whenThereIsRoom(work, {
-      passes: isLackOfDescriptors,
+    return whenDescriptorsAreFree(work, {
       signal,
       onRetry: ({ failures, error }) => {
         if (failures > 1) return;

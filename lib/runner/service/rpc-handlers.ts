@@ -4,7 +4,7 @@
  * Thin on purpose: what a call means is up to `Results`, `BuilderSessions`, `LogIntake` and the store. `admission.ts` says
  * who may join; `CallGuard` finds the machine or attempt that a call is about, and refuses calls about those of others.
  */
-import { withSignal } from "../../async/index.js";
+import { whenDescriptorsAreFree, withSignal } from "../../async/index.js";
 import { lendingStream, lentPieces } from "../../compression/index.js";
 import { stepBusy, stepStatus } from "../../database/status-numbers.js";
 import type { StorePath, ValidPathInfo } from "../../nix/index.js";
@@ -90,7 +90,8 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     },
     fetchRequisites: async (_, paths, { signal }) => {
       refuseTooMany(paths);
-      return (await store.closure(paths, { signal })).map((info) => info.path);
+      const closure = await whenDescriptorsAreFree(() => store.closure(paths, { signal }), { signal });
+      return closure.map((info) => info.path);
     },
     hasPath: async (caller, path, { signal }) => incoming.has(path, await caller.attempts(), { signal }),
     fetchPaths: async (caller, paths, { signal }) => {
@@ -203,7 +204,7 @@ async function sendPaths(
   signal: AbortSignal,
 ): Promise<NarStream> {
   const { store, counters } = options;
-  const found = await store.queryPathInfos(paths, { signal });
+  const found = await whenDescriptorsAreFree(() => store.queryPathInfos(paths, { signal }), { signal });
   const infos = paths.map((path): ValidPathInfo => {
     const info = found.get(path);
     if (info === undefined) throw new RpcError("not-found", `${path} is not valid in the runner's store`);
@@ -231,8 +232,27 @@ async function packed(
   const [only, ...others] = infos;
   const frame = only === undefined || others.length > 0 ? undefined : await uploads.openFrame(only, signal);
   if (frame !== undefined) return lentPieces(frame);
-  const made = packNars(infos, (info) => store.narFromPath(info.path, { signal, pieces: "lent" }));
+  const made = packNars(infos, ({ path }) =>
+    onceOpen(() => store.narFromPath(path, { signal, pieces: "lent" }), signal),
+  );
   return lentPieces(made.chunks);
+}
+
+/** A stream that waits for the descriptor that it begins with. */
+async function* onceOpen(
+  open: () => AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const begin = async () => {
+    const pieces = open()[Symbol.asyncIterator]();
+    return { pieces, first: await pieces.next() };
+  };
+  const { pieces, first } = await whenDescriptorsAreFree(begin, { signal });
+  try {
+    for (let next = first; next.done !== true; next = await pieces.next()) yield next.value;
+  } finally {
+    await pieces.return?.();
+  }
 }
 
 async function* counted(

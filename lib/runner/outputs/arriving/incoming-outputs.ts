@@ -8,6 +8,7 @@
  * since, and the second execution may give other contents. All outputs of a step come from one execution, so what is left
  * of an earlier one is replaced, and to builders it counts as missing.
  */
+import { whenDescriptorsAreFree } from "../../../async/index.js";
 import { hashesEqual } from "../../../nix/path/hash.js";
 import type { StorePath } from "../../../nix/path/store-path.js";
 import type { ValidPathInfo } from "../../../nix/store/path-info.js";
@@ -85,7 +86,7 @@ export class IncomingOutputs {
   ): Promise<void> {
     const { path } = info;
     const vouchers = this.#vouchersFor(info, attempts);
-    const valid = await this.#store.isValidPath(path, options);
+    const valid = await whenDescriptorsAreFree(() => this.#store.isValidPath(path, options), options);
     const mayReplace = this.#incomplete.has(path) && vouchers.some((attempt) => makes(attempt, path));
     // Sent in vain: what is believed already is not replaced.
     if (valid && !this.#unproven.has(path) && !mayReplace) return;
@@ -164,7 +165,9 @@ export class IncomingOutputs {
       this.#cutWhenUnwanted(intake);
       await this.#unproven.arriving(path, [...intake.attempts], signal);
       signal.throwIfAborted();
-      await this.#store.addToStoreNar(info, nar, { signal, repair: options.repair && !shared });
+      // Without a connection nothing of the NAR has been read.
+      const add = { signal, repair: options.repair && !shared };
+      await whenDescriptorsAreFree(() => this.#store.addToStoreNar(info, nar, add), { signal });
       signal.throwIfAborted();
       this.#unproven.arrived(path, [...intake.attempts]);
       this.#incomplete.delete(path);
