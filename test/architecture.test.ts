@@ -25,6 +25,7 @@ const leaves = [
   "lib/brand.ts",
   "lib/errors.ts",
   "lib/in-folder.ts",
+  "lib/line-file.ts",
   "lib/log-fold.ts",
   "lib/log-levels.ts",
   "lib/log.ts",

@@ -109,6 +109,7 @@ test("builds end while the disk is read-only, and have records, logs and roots w
   // What failed needs no root, and a log never holds up a build.
   await tables.waitFinished(ids.slice(3));
   await sleep(4000);
+  expect((await readdir(join(disk, "roots"))).filter((name) => name.includes("-read-only-"))).toEqual([]);
   await writable();
   await tables.waitFinished(ids);
   const rows = await tables.rows(ids);

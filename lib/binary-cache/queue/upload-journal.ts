@@ -7,9 +7,9 @@
 import { appendFile, copyFile, link, mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { isSystemError } from "../../errors.js";
+import { LineFile } from "../../line-file.js";
 import type { Logger } from "../../log.js";
 import { isStorePath, type StorePath, storePathNameFault } from "../../nix/path/store-path.js";
-import { LineFile } from "./line-file.js";
 
 /** A log to upload with a job. */
 export interface LogUpload {

@@ -2,11 +2,11 @@
  * The unproven paths in a file below the data folder. A line is a path that is unproven from there on, or, after a hyphen,
  * one that no longer is; now and then the file is replaced as a whole.
  */
-import { type FileHandle, open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { backoffDelay, Microbatch, retry, withSignal } from "../../../async/index.js";
-import { isSystemError, UsageError } from "../../../errors.js";
+import { UsageError } from "../../../errors.js";
 import { inFolder } from "../../../in-folder.js";
+import { LineFile } from "../../../line-file.js";
 import type { Logger } from "../../../log.js";
 import { parseStorePath, type StorePath } from "../../../nix/path/store-path.js";
 import type { UnprovenMemory } from "../../state/unproven-paths.js";
@@ -28,29 +28,25 @@ export interface UnprovenFileOptions {
   readonly stopped?: AbortSignal | undefined;
 }
 
-/** The file as it was written last, which takes more lines. */
-interface OpenFile {
-  readonly handle: FileHandle;
-  /** What it says to be unproven. */
-  readonly paths: Set<StorePath>;
-  lines: number;
-}
-
 /** Writes that are asked for at the same time are one. */
 export class UnprovenFile implements UnprovenMemory {
   readonly #options: UnprovenFileOptions;
   readonly #writes: Microbatch<() => readonly StorePath[], undefined>;
-  #file: OpenFile | undefined;
-  #writing: Promise<void> = Promise.resolve();
+  readonly #file: LineFile;
+  /** What the file says to be unproven; undefined when that is not known. */
+  #written: Set<StorePath> | undefined;
+  #lines = 0;
   #isClosed = false;
 
   constructor(options: UnprovenFileOptions) {
     this.#options = options;
+    this.#file = new LineFile(options.path);
     this.#writes = new Microbatch(async (requests) => {
-      const writing = this.#write(requests);
-      this.#writing = writing.catch(() => {});
-      await writing;
-      if (this.#isClosed) await this.#forget();
+      try {
+        await this.#write(requests);
+      } finally {
+        if (this.#isClosed) await this.close();
+      }
       return requests.map(() => undefined);
     });
   }
@@ -59,17 +55,13 @@ export class UnprovenFile implements UnprovenMemory {
   async load(): Promise<readonly StorePath[]> {
     const { path } = this.#options;
     try {
-      const lines = (await readFile(path, "utf8")).split("\n");
-      // What waits for a line goes on only once its end is written, too.
-      lines.pop();
       const paths = new Set<StorePath>();
-      for (const line of lines) {
+      for (const line of await this.#file.load()) {
         if (line.startsWith(over)) paths.delete(parseStorePath(line.slice(over.length)));
         else paths.add(parseStorePath(line));
       }
       return [...paths];
     } catch (cause) {
-      if (isSystemError(cause) && cause.code === "ENOENT") return [];
       throw new UsageError(`${path}, the list of unproven store paths, cannot be read`, { cause });
     }
   }
@@ -79,28 +71,17 @@ export class UnprovenFile implements UnprovenMemory {
     await withSignal(this.#writes.add(paths), signal ?? new AbortController().signal);
   }
 
-  /** Waits for what is being written, and keeps no file open from now on. What is saved later is written as well. */
+  /** Keeps no file open from now on. What is saved later is written as well. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#writing;
-    await this.#forget();
+    await this.#file.close();
+    this.#written = undefined;
   }
 
   /** A disk that cannot be written now is tried again: without the file, a crash would make paths believed. */
   async #write(requests: readonly (() => readonly StorePath[])[]): Promise<void> {
     const { path, logger, random, stopped } = this.#options;
-    const write = async (): Promise<void> => {
-      const paths = requests.at(-1)?.() ?? [];
-      try {
-        if (this.#file === undefined || this.#file.lines > 2 * paths.length + mostIdle)
-          await this.#replace(paths);
-        else await append(this.#file, paths);
-      } catch (error) {
-        // Half a line may be there.
-        await this.#forget();
-        throw error;
-      }
-    };
+    const write = (): Promise<void> => this.#bringUpToDate(new Set(requests.at(-1)?.()));
     let waiting = false;
     await retry(write, {
       classify: () => "passing",
@@ -120,33 +101,23 @@ export class UnprovenFile implements UnprovenMemory {
     if (waiting) logger.info("the list of unproven store paths can be written again", { path });
   }
 
-  async #replace(paths: readonly StorePath[]): Promise<void> {
-    const { path } = this.#options;
-    const temporary = `${path}.tmp`;
-    await this.#forget();
-    const handle = await inFolder(dirname(path), () => open(temporary, "w"));
-    this.#file = { handle, paths: new Set(), lines: 0 };
-    await append(this.#file, paths);
-    await rename(temporary, path);
-  }
-
-  /** The next write replaces the file. */
-  async #forget(): Promise<void> {
-    const file = this.#file;
-    this.#file = undefined;
-    await file?.handle.close().catch(() => {});
+  async #bringUpToDate(paths: Set<StorePath>): Promise<void> {
+    const written = this.#written;
+    // Half a line may be there when it fails.
+    this.#written = undefined;
+    const lines = written === undefined ? [...paths] : changes(written, paths);
+    const isWhole = written === undefined || this.#lines + lines.length > 2 * paths.size + mostIdle;
+    await inFolder(dirname(this.#options.path), async () => {
+      if (isWhole) await this.#file.replace(paths);
+      else if (lines.length > 0) await this.#file.append(lines.join("\n"), { durable: false });
+    });
+    this.#lines = isWhole ? paths.size : this.#lines + lines.length;
+    this.#written = paths;
   }
 }
 
-/** Writes what has changed. */
-async function append(file: OpenFile, paths: readonly StorePath[]): Promise<void> {
-  const now = new Set(paths);
-  const come = paths.filter((path) => !file.paths.has(path));
-  const gone = [...file.paths].filter((path) => !now.has(path));
-  const lines = [...gone.map((path) => over + path), ...come];
-  if (lines.length === 0) return;
-  await file.handle.appendFile(lines.map((line) => `${line}\n`).join(""));
-  for (const path of gone) file.paths.delete(path);
-  for (const path of come) file.paths.add(path);
-  file.lines += lines.length;
+/** The lines that make one list the other. */
+function changes(from: ReadonlySet<StorePath>, to: ReadonlySet<StorePath>): readonly string[] {
+  const gone = [...from].filter((path) => !to.has(path));
+  return [...gone.map((path) => over + path), ...[...to].filter((path) => !from.has(path))];
 }

@@ -1,6 +1,6 @@
 /** A file of lines that is only appended to, until it is replaced as a whole. What is appended together is synced once. */
 import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
-import { isSystemError } from "../../errors.js";
+import { isSystemError } from "./errors.js";
 
 interface Group {
   readonly lines: string[];

@@ -1,10 +1,10 @@
-// The file behind the upload journal: whatever was promised to be there is there, whenever a crash comes.
+// The file behind the upload journal and the list of unproven paths: whatever was promised to be there is there, whenever a crash comes.
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { LineFile } from "../../../lib/binary-cache/queue/line-file.js";
+import { LineFile } from "../lib/line-file.js";
 
 let folder: string;
 const path = (): string => join(folder, "lines");
