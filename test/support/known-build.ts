@@ -4,7 +4,10 @@ import { dirname, join } from "node:path";
 import { expect } from "vitest";
 import type { TestNixStore } from "./nix.js";
 
-/** Uses 0.8 s of CPU time in a child and 1.5 s in itself, 200 MiB of memory, and writes and reads 64 MiB. */
+/**
+ * Uses 0.8 s of CPU time in a child and 1.5 s in itself, 200 MiB of memory, writes 64 MiB and reads them four times:
+ * programs that are not in memory are read as well, 10 MiB of them by processes that this one does not count.
+ */
 const program = `
 const fs = require("node:fs");
 const { execFileSync, spawnSync } = require("node:child_process");
@@ -18,7 +21,7 @@ const handle = fs.openSync(file, "w");
 for (let i = 0; i < 64; i++) fs.writeSync(handle, held, 0, 1 << 20);
 fs.fsyncSync(handle);
 fs.closeSync(handle);
-execFileSync("/usr/bin/dd", ["if=" + file, "of=/dev/null", "bs=1M", "iflag=direct"], { stdio: "ignore" });
+for (let i = 0; i < 4; i++) execFileSync("/usr/bin/dd", ["if=" + file, "of=/dev/null", "bs=1M", "iflag=direct"], { stdio: "ignore" });
 eval(busy(1500000));
 setTimeout(() => {
   const stat = fs.readFileSync("/proc/self/stat", "latin1").replace(/^.*[)] /, "").split(" ").map(Number);
@@ -53,7 +56,7 @@ export async function truthOf(store: TestNixStore, output: string): Promise<Trut
   expect(truth.cpuUserMs).toBeGreaterThanOrEqual(2000);
   expect(truth.peakMemoryBytes).toBeGreaterThan(200 * mebibyte);
   expect(truth.writtenBytes).toBeGreaterThanOrEqual(64 * mebibyte);
-  expect(truth.readBytes).toBeGreaterThanOrEqual(64 * mebibyte);
+  expect(truth.readBytes).toBeGreaterThanOrEqual(256 * mebibyte);
   return truth;
 }
 
