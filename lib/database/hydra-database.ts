@@ -114,6 +114,8 @@ export class HydraDatabase implements AsyncDisposable {
       idleTimeoutMillis: idleTimeoutMs,
       maxLifetimeSeconds,
       query_timeout: answerTimeoutMs,
+      // Statements of a transaction that need no answer of each other's leave together.
+      pipeline: true,
     });
     // Idle connections that break; the pool has dropped them already.
     this.#pool.on("error", () => {});

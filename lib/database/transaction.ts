@@ -119,12 +119,9 @@ async function attempt<T>(
   let broken = false;
   try {
     during = "work";
-    const entry = context.fence()?.enter();
-    const results: unknown = await client.query(
-      entry === undefined ? begin : `${begin}; ${entry.statements}`,
+    const value = await begunWith(client, context.fence()?.enter(), () =>
+      work(transactionOn(client, context.prepared)),
     );
-    entry?.verify(results);
-    const value = await work(transactionOn(client, context.prepared));
     during = "commit";
     const { command } = await client.query("COMMIT");
     // The server answers COMMIT of a failed transaction with a silent ROLLBACK.
@@ -139,6 +136,26 @@ async function attempt<T>(
     client.removeListener("error", ignore);
     client.release(broken);
   }
+}
+
+/**
+ * Begins a transaction and does `work` in it, whose first statements leave without waiting for the answer to BEGIN. What a
+ * fence forbids is rolled back with them.
+ */
+async function begunWith<T>(
+  client: PoolClient,
+  entry: FenceEntry | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const begun = client
+    .query(entry === undefined ? begin : `${begin}; ${entry.statements}`)
+    .then((results: unknown) => entry?.verify(results));
+  // Both, whatever becomes of one: nothing may be sent on a connection that was given back. A transaction that did not
+  // begin fails all its statements; why is what BEGIN says.
+  const [beginning, worked] = await Promise.allSettled([begun, work()]);
+  if (beginning.status === "rejected") throw beginning.reason;
+  if (worked.status === "rejected") throw worked.reason;
+  return worked.value;
 }
 
 async function rolledBack(client: PoolClient): Promise<boolean> {

@@ -31,19 +31,27 @@ class Interrupted implements TransactionRunner {
   }
 
   transaction<T>(work: (session: SqlSession) => Promise<T>): Promise<T> {
-    return db.transaction((session) =>
-      work({
-        query: async (text, values) => {
-          if (this.statements++ === this.#at) {
-            this.other = this.#action();
-            this.other.catch(() => undefined);
-            // Time to do it, or to be stopped by our locks.
-            await Promise.race([this.other, new Promise((resolve) => setTimeout(resolve, 20))]);
-          }
-          return session.query(text, values);
+    return db.transaction((session) => {
+      // What is sent together goes one by one here, in its order.
+      let before: Promise<unknown> = Promise.resolve();
+      return work({
+        query: (text, values) => {
+          const answer = before.then(async () => {
+            if (this.statements++ === this.#at) await this.#interrupt();
+            return session.query(text, values);
+          });
+          before = answer.catch(() => undefined);
+          return answer;
         },
-      }),
-    );
+      });
+    });
+  }
+
+  async #interrupt(): Promise<void> {
+    this.other = this.#action();
+    this.other.catch(() => undefined);
+    // Time to do it, or to be stopped by our locks.
+    await Promise.race([this.other, new Promise((resolve) => setTimeout(resolve, 20))]);
   }
 }
 

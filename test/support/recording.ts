@@ -26,7 +26,7 @@ export class TestTransactions implements TransactionRunner {
   readonly #lost = new WeakSet<object>();
 
   constructor(url: string) {
-    this.pool = new Pool({ connectionString: url, max: 8 });
+    this.pool = new Pool({ connectionString: url, max: 8, pipeline: true });
     this.pool.on("error", () => undefined);
   }
 

@@ -97,18 +97,20 @@ const endStatement = prepared(
 export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]): Promise<void> {
   if (ends.length === 0) return;
   const successes = ends.flatMap(({ id, result }) => (result === undefined ? [] : [{ id, result }]));
-  await writeResults(session, successes);
-  // Last, and in one statement: from here on the counter of finished builds is locked until the commit.
-  await session.query(endStatement, [
-    ends.map((end) => end.id),
-    ends.map((end) => end.status),
-    ends.map((end) => end.startTime),
-    ends.map((end) => end.stopTime),
-    ends.map((end) => (end.cached ? 1 : 0)),
-    ends.map((end) => end.result !== undefined),
-    ends.map((end) => toBigint(end.result?.size ?? 0)),
-    ends.map((end) => toBigint(end.result?.closureSize ?? 0)),
-    ends.map((end) => releaseName(end.result?.releaseName)),
+  await Promise.all([
+    ...writeResults(session, successes),
+    // Last, and in one statement: from here on the counter of finished builds is locked until the commit.
+    session.query(endStatement, [
+      ends.map((end) => end.id),
+      ends.map((end) => end.status),
+      ends.map((end) => end.startTime),
+      ends.map((end) => end.stopTime),
+      ends.map((end) => (end.cached ? 1 : 0)),
+      ends.map((end) => end.result !== undefined),
+      ends.map((end) => toBigint(end.result?.size ?? 0)),
+      ends.map((end) => toBigint(end.result?.closureSize ?? 0)),
+      ends.map((end) => releaseName(end.result?.releaseName)),
+    ]),
   ]);
 }
 
@@ -120,14 +122,17 @@ function releaseName(name: string | undefined): string | null {
 
 type Success = { readonly id: number; readonly result: BuildResult };
 
-async function writeResults(session: SqlSession, successes: readonly Success[]): Promise<void> {
-  if (successes.length === 0) return;
+/** Statements that are under way, in the order in which they were sent. */
+function writeResults(session: SqlSession, successes: readonly Success[]): Promise<void>[] {
+  if (successes.length === 0) return [];
   const metrics = successes.flatMap(metricRows);
-  // Renaming a project rewrites the metrics of its builds, so it must not come between our two statements on them.
-  if (metrics.length > 0) await lockNames(session, successes);
-  await replaceEarlierRun(session, successes);
-  await insertProducts(session, successes);
-  await insertMetrics(session, metrics);
+  return [
+    // Renaming a project rewrites the metrics of its builds, so it must not come between our two statements on them.
+    ...(metrics.length > 0 ? [lockNames(session, successes)] : []),
+    replaceEarlierRun(session, successes),
+    insertProducts(session, successes),
+    insertMetrics(session, metrics),
+  ];
 }
 
 // One statement, as a build that is alone waits for each.

@@ -45,31 +45,35 @@ export async function recordOutcomes(
   const referred = copies.flatMap(({ row }) =>
     row.propagatedFrom === undefined ? [] : [row.propagatedFrom],
   );
-  const locked = await lockBuilds(session, [...new Set([...ends.keys(), ...referred])]);
+  const steps = outcomes.flatMap((outcome) => (outcome.step === undefined ? [] : [outcome.step]));
+  // What needs no answer of each other's is sent together; the server runs it in this order.
+  const [locked, endedSteps] = await Promise.all([
+    lockBuilds(session, [...new Set([...ends.keys(), ...referred])]),
+    endSteps(session, steps),
+  ]);
   const unfinished = new Set(
     [...ends.keys()].filter((id) => {
       const build = locked.get(id);
       return build !== undefined && !build.finished;
     }),
   );
-  const steps = outcomes.flatMap((outcome) => (outcome.step === undefined ? [] : [outcome.step]));
-  const ended = new Set(
-    (await endSteps(session, steps)).map(({ build, stepNumber }) => `${build}/${stepNumber}`),
-  );
+  const ended = new Set(endedSteps.map(({ build, stepNumber }) => `${build}/${stepNumber}`));
   await insertDrafts(
     session,
     numbers,
     copies.filter((draft) => unfinished.has(draft.row.build)),
   );
-  await rememberFailedPaths(
-    session,
-    [...new Set(outcomes.flatMap((outcome) => outcome.failedPaths ?? []))].sort(),
-  );
-  await endBuilds(
-    session,
-    [...ends.values()].filter((end) => unfinished.has(end.id)),
-  );
-  await sendNotifications(session, announcements(outcomes, ended, unfinished));
+  await Promise.all([
+    rememberFailedPaths(
+      session,
+      [...new Set(outcomes.flatMap((outcome) => outcome.failedPaths ?? []))].sort(),
+    ),
+    endBuilds(
+      session,
+      [...ends.values()].filter((end) => unfinished.has(end.id)),
+    ),
+    sendNotifications(session, announcements(outcomes, ended, unfinished)),
+  ]);
   return outcomes.map(({ builds }) => ({ statuses: statusesOf(builds, ends, locked) }));
 }
 

@@ -165,17 +165,26 @@ export interface StepEnd extends StepKey {
   readonly outputs: readonly OutputPath[];
 }
 
+// With their outputs, as a build that is alone waits for each statement.
 const endStatement = prepared(
-  `UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = ${fittingStart},` +
+  `WITH ended AS (UPDATE buildsteps s SET busy = 0, status = i.status, errormsg = i.errormsg, starttime = ${fittingStart},` +
     ` stoptime = ${fittingStop}, machine = i.machine, overhead = i.overhead` +
     " FROM unnest($1::int[], $2::int[], $3::int[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::int[])" +
     " AS i(build, stepnr, status, errormsg, starttime, stoptime, machine, overhead)" +
-    " WHERE s.build = i.build AND s.stepnr = i.stepnr AND s.busy <> 0 RETURNING s.build, s.stepnr",
+    " WHERE s.build = i.build AND s.stepnr = i.stepnr AND s.busy <> 0 RETURNING s.build, s.stepnr" +
+    "), outputs AS (UPDATE buildstepoutputs o SET path = i.path" +
+    " FROM unnest($9::int[], $10::int[], $11::text[], $12::text[]) AS i(build, stepnr, name, path)" +
+    " JOIN ended e ON e.build = i.build AND e.stepnr = i.stepnr" +
+    " WHERE o.build = i.build AND o.stepnr = i.stepnr AND o.name = i.name AND o.path IS DISTINCT FROM i.path" +
+    ") SELECT build, stepnr FROM ended",
 );
 
 /** Ends running steps; returns the keys of those that were still running. */
 export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): Promise<StepKey[]> {
   if (ends.length === 0) return [];
+  const outputs = ends
+    .filter((end) => end.status === stepStatus.succeeded)
+    .flatMap((end) => end.outputs.map((output) => ({ end, output })));
   const ended = await session.query(endStatement, [
     ends.map((end) => end.build),
     ends.map((end) => end.stepNumber),
@@ -185,30 +194,15 @@ export async function endSteps(session: SqlSession, ends: readonly StepEnd[]): P
     ends.map((end) => end.stopTime),
     ends.map((end) => storableText(end.machine, maxPlainText)),
     ends.map((end) => toOverhead(end.overheadMs)),
-  ]);
-  const keys = new Set(ended.rows.map((row) => keyOfRow(row)));
-  const closed = ends.filter((end) => keys.has(keyOf(end.build, end.stepNumber)));
-  await fillStepOutputs(session, closed);
-  return closed.map(({ build, stepNumber }) => ({ build, stepNumber }));
-}
-
-const fillStatement = prepared(
-  "UPDATE buildstepoutputs o SET path = i.path" +
-    " FROM unnest($1::int[], $2::int[], $3::text[], $4::text[]) AS i(build, stepnr, name, path)" +
-    " WHERE o.build = i.build AND o.stepnr = i.stepnr AND o.name = i.name AND o.path IS DISTINCT FROM i.path",
-);
-
-async function fillStepOutputs(session: SqlSession, ends: readonly StepEnd[]): Promise<void> {
-  const outputs = ends
-    .filter((end) => end.status === stepStatus.succeeded)
-    .flatMap((end) => end.outputs.map((output) => ({ end, output })));
-  if (outputs.length === 0) return;
-  await session.query(fillStatement, [
     outputs.map(({ end }) => end.build),
     outputs.map(({ end }) => end.stepNumber),
     outputs.map(({ output }) => output.name),
     outputs.map(({ output }) => output.path ?? null),
   ]);
+  const keys = new Set(ended.rows.map((row) => keyOfRow(row)));
+  return ends
+    .filter((end) => keys.has(keyOf(end.build, end.stepNumber)))
+    .map(({ build, stepNumber }) => ({ build, stepNumber }));
 }
 
 /** Closes a row whose attempt came to nothing; the start and the message stay as they are. */

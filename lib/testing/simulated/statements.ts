@@ -120,6 +120,7 @@ function setBusy(tables: Tables, [builds, steps, busy]: Values): Answer {
 
 function endSteps(tables: Tables, values: Values): Answer {
   const [builds, steps, statuses, errors, starts, stops, machines] = values;
+  const [outputBuilds, outputSteps, names, paths] = values.slice(8);
   const ended: Row[] = [];
   numbers(builds).forEach((build, i) => {
     const row = tables.steps.get(stepKey(build, numbers(steps)[i] ?? 0));
@@ -133,17 +134,12 @@ function endSteps(tables: Tables, values: Values): Answer {
       machine: texts(machines)[i] ?? "",
     });
     ended.push({ build, stepnr: row.stepnr });
+    texts(names).forEach((name, k) => {
+      const isOfRow = numbers(outputBuilds)[k] === build && numbers(outputSteps)[k] === row.stepnr;
+      if (isOfRow && row.outputs.has(name)) tables.changeOutput(row, name, word(paths, k));
+    });
   });
   return answer(ended);
-}
-
-function fillStepOutputs(tables: Tables, [builds, steps, names, paths]: Values): Answer {
-  numbers(builds).forEach((build, i) => {
-    const row = tables.steps.get(stepKey(build, numbers(steps)[i] ?? 0));
-    const name = texts(names)[i] ?? "";
-    if (row?.outputs.has(name) === true) tables.changeOutput(row, name, word(paths, i));
-  });
-  return nothing;
 }
 
 function closeOrphan(tables: Tables, [build, stepnr, status, stopTime]: Values): Answer {
@@ -233,8 +229,7 @@ const statements: readonly (readonly [string, (tables: Tables, values: Values) =
   ["WITH input AS", insertSteps],
   ["SELECT i.build, i.stepnr, b.id IS NULL AS gone", classify],
   ["UPDATE buildsteps s SET busy = i.busy", setBusy],
-  ["UPDATE buildsteps s SET busy = 0, status = i.status", endSteps],
-  ["UPDATE buildstepoutputs", fillStepOutputs],
+  ["WITH ended AS (UPDATE buildsteps", endSteps],
   ["UPDATE buildsteps SET busy = 0, status = $3", closeOrphan],
   ["UPDATE buildsteps s SET busy = 0, status = 3, stoptime = 0", clearBusy],
   ["SELECT DISTINCT drvpath FROM buildsteps WHERE busy <> 0", busyDerivations],
