@@ -22,8 +22,15 @@ import { type MeasuredNar, NarStage, type StagedForm } from "./nar-stage.js";
 /** Files that are remembered. */
 const knownFrames = 10_000;
 
-/** Gives the NAR of a path, from its beginning, each time it is called. What may be lent costs less. */
-export type OpenNar = (path: StorePath, signal?: AbortSignal) => AsyncIterable<Uint8Array>;
+/**
+ * Gives the NAR of a path, from its beginning, each time it is called. What may be lent costs less. `info`: what is known of
+ * the path; the NAR is compared with it.
+ */
+export type OpenNar = (
+  path: StorePath,
+  signal?: AbortSignal,
+  info?: ValidPathInfo,
+) => AsyncIterable<Uint8Array>;
 
 /** A NAR as it lies in the cache, compressed. */
 export interface StoredNar {
@@ -190,7 +197,7 @@ export class StoredNars {
     const inspection = new NarInspection(info, { listing });
     const meter = new FileMeter();
     const { compression: method, compressionLevel: level, parallelCompression: parallel } = this.#settings;
-    const opened = openNar(info.path, signal);
+    const opened = openNar(info.path, signal, info);
     // Without a compressor, the pieces themselves are written, and may wait for that.
     const nar = inspection.pass(method === "none" ? opened : lentPieces(opened));
     const sizeHint = info.narSize;

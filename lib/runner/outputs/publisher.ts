@@ -54,8 +54,10 @@ export class Publisher {
    */
   attemptOver(attempt: Attempt, row: StepRow | undefined, kind: SettledCompletion["kind"]): void {
     this.#tasks.start(() => this.#presigned.abandon(attempt, { mayReturn: kind === "retry" }));
-    if (kind === "finished") return;
+    // Outputs of a success go out with its row; they need none when its build was deleted.
+    if (kind === "finished" && row !== undefined) return;
     this.#tasks.start(() => this.#uploads.discardStaged(attempt));
+    if (kind === "finished") return;
     const name = row === undefined ? `${attempt.startedAt}` : `${row.build}-${row.stepNumber}`;
     this.#tasks.start(() => this.#uploads.putLog(attempt, name, kind === "failed"));
   }

@@ -17,6 +17,7 @@ import { lendingStream } from "../../../compression/index.js";
 import { isForbidden, isShortage } from "../../../errors.js";
 import type { Logger } from "../../../log.js";
 import type { StorePath } from "../../../nix/path/store-path.js";
+import type { ValidPathInfo } from "../../../nix/store/path-info.js";
 import type { EventEmitter } from "../../events/index.js";
 import type { ProblemReporter } from "../../state/problems.js";
 import type { RunnerStore } from "../../state/runner-store.js";
@@ -30,6 +31,8 @@ export interface UploadJobsOptions {
   readonly problems: ProblemReporter;
   readonly events: EventEmitter;
   readonly logger: Logger;
+  /** The NAR of a path that need not be read from the store; undefined for any other. */
+  readonly heldNar: (info: ValidPathInfo) => Uint8Array | undefined;
   /** Jobs at once. */
   readonly concurrency: () => number;
   /** Folder of the journal. */
@@ -49,6 +52,7 @@ export interface WaitingPath {
 export class UploadJobs {
   readonly #store: UploadJobsOptions["store"];
   readonly #caches: () => readonly BinaryCache[];
+  readonly #heldNar: UploadJobsOptions["heldNar"];
   readonly #problems: ProblemReporter;
   readonly #events: UploadEvents;
   readonly #logger: Logger;
@@ -61,6 +65,7 @@ export class UploadJobs {
   constructor(options: UploadJobsOptions) {
     this.#store = options.store;
     this.#caches = options.caches;
+    this.#heldNar = options.heldNar;
     this.#problems = options.problems;
     this.#events = new UploadEvents(options.events);
     this.#logger = options.logger;
@@ -77,10 +82,7 @@ export class UploadJobs {
         journal: this.#journal,
         caches: this.#caches,
         closure: (paths, signal) => this.#store.closure(paths, { signal }),
-        openNar: (path, signal) =>
-          lendingStream(() =>
-            this.#store.narFromPath(path, { pieces: "lent", ...(signal === undefined ? {} : { signal }) }),
-          ),
+        openNar: (path, signal, info) => this.#openNar(path, signal, info),
         concurrency: this.#concurrency,
         logger: this.#logger,
         onCache: (cache, error) => {
@@ -155,6 +157,18 @@ export class UploadJobs {
     }
   }
 
+  #openNar(
+    path: StorePath,
+    signal: AbortSignal | undefined,
+    info: ValidPathInfo | undefined,
+  ): AsyncIterable<Uint8Array> {
+    const held = info === undefined ? undefined : this.#heldNar(info);
+    if (held !== undefined) return whole(held);
+    return lendingStream(() =>
+      this.#store.narFromPath(path, { pieces: "lent", ...(signal === undefined ? {} : { signal }) }),
+    );
+  }
+
   /** A disk that is full is waited for. */
   #whenThereIsRoom<T>(work: () => Promise<T>, passes: (error: unknown) => boolean = isShortage): Promise<T> {
     return whenThereIsRoom(work, {
@@ -169,4 +183,8 @@ export class UploadJobs {
       },
     });
   }
+}
+
+async function* whole(nar: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield nar;
 }

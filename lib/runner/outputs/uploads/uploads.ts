@@ -28,6 +28,7 @@ import type { GcRoots } from "../gc-roots.js";
 import type { LogStore } from "../logs/log-store.js";
 import type { UploadMode } from "../upload-mode.js";
 import { CacheTargets, type Destination, presenceInAll, type UploadTargets } from "./cache-targets.js";
+import { HeldNars } from "./held-nars.js";
 import { StagedOutputs, type StagedStream } from "./staged-outputs.js";
 import { UploadJobs, type WaitingPath } from "./upload-jobs.js";
 
@@ -80,6 +81,7 @@ export class Uploads {
   readonly #patienceMs: number;
   readonly #targets: CacheTargets;
   readonly #staged = new StagedOutputs();
+  readonly #held = new HeldNars();
   readonly #jobs: UploadJobs;
 
   constructor(options: UploadsOptions) {
@@ -91,7 +93,11 @@ export class Uploads {
     this.#uploadMode = options.uploadMode;
     this.#patienceMs = options.patienceMs ?? 10 * 60_000;
     this.#targets = new CacheTargets(options);
-    this.#jobs = new UploadJobs({ ...options, caches: () => this.#targets.all });
+    this.#jobs = new UploadJobs({
+      ...options,
+      caches: () => this.#targets.all,
+      heldNar: (info) => this.#held.open(info),
+    });
   }
 
   /**
@@ -132,14 +138,15 @@ export class Uploads {
   }
 
   /**
-   * Writes what `stream` brings for an attempt into the caches while it is received, where that can be: `publish` then
-   * finds it there. One of `attempts` must be the one it is for.
+   * Writes what `stream` brings for an attempt into the caches while it is received, or keeps it when it is small, where that
+   * can be: `publish` then finds it there. One of `attempts` must be the one it is for.
    */
   stage(stream: NarStream, attempts: readonly Attempt[]): StagedStream | undefined {
     if (this.#uploadMode() === "from-builders") return undefined;
     for (const attempt of attempts) {
       const caches = this.#targets.of(this.#targets.destination(attempt.jobsets));
-      const staged = this.#staged.begin(stream, attempt, caches);
+      if (caches.length === 0) continue;
+      const staged = this.#staged.begin(stream, attempt, caches) ?? this.#held.begin(stream, attempt);
       if (staged !== undefined) return staged;
     }
     return undefined;
@@ -164,6 +171,7 @@ export class Uploads {
 
   /** What is staged for an attempt and was not published is not wanted. */
   discardStaged(attempt: Attempt): Promise<void> {
+    this.#held.discard(attempt.id);
     return this.#staged.discard(attempt.id);
   }
 
