@@ -14,16 +14,25 @@ const pair = usePair(async () => ({
   runner: { maxRetries: 0 },
 }));
 
-/** Stops the daemon, its workers and their builds; the result lets them go on. */
+/**
+ * Stops the daemon, its workers and their builds; the result lets them go on. The daemon first, and then again until there is
+ * no new one: a worker that was forked meanwhile would go on answering.
+ */
 async function freeze(store: TestNixStore): Promise<() => void> {
   const { daemonPid } = store;
   if (daemonPid === undefined) throw new Error("the store has no daemon");
-  const family = [daemonPid, ...(await descendants(daemonPid))];
-  const signal = (name: NodeJS.Signals): void => {
-    for (const pid of family) signalIfThere(pid, name);
+  const stopped = new Set<number>();
+  let found = [daemonPid];
+  while (found.length > 0) {
+    for (const pid of found) {
+      signalIfThere(pid, "SIGSTOP");
+      stopped.add(pid);
+    }
+    found = (await descendants(daemonPid)).filter((pid) => !stopped.has(pid));
+  }
+  return () => {
+    for (const pid of stopped) signalIfThere(pid, "SIGCONT");
   };
-  signal("SIGSTOP");
-  return () => signal("SIGCONT");
 }
 
 /** The family was counted a moment before; a worker or a build of it may have ended since. */
