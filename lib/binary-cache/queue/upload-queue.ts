@@ -41,7 +41,7 @@ export interface UploadQueueOptions extends UploadSource {
   readonly onCache?: ((cache: BinaryCache, error: unknown) => void) | undefined;
   /** Called after each try to bring a job into a cache. */
   readonly onTry?: ((ended: UploadTry) => void) | undefined;
-  /** Called when a job has left the journal. */
+  /** Called when a job is over; it is not among those that are pending any more. */
   readonly onDone?: ((job: UploadJob, error: Error | undefined) => void) | undefined;
   readonly logger?: Logger | undefined;
   /** Milliseconds before the first retry, doubled each time. Default 1000. */
@@ -56,6 +56,8 @@ interface Entry {
   readonly job: UploadJob;
   readonly done: Promise<void>;
   readonly settle: (error?: Error) => void;
+  /** Only its entry in the journal is left. */
+  isOver: boolean;
 }
 
 /** Uploads closures in the background, oldest job first, and retries each until it is done or cannot succeed. */
@@ -95,12 +97,12 @@ export class UploadQueue {
 
   /** Jobs that are not done yet. */
   get size(): number {
-    return this.#waiting.length + this.#running.size;
+    return this.#waiting.length + this.#inProgress().length;
   }
 
   /** Jobs that are not done, those in progress first, then oldest first. */
   pendingJobs(): UploadJob[] {
-    return [...this.#running.keys(), ...this.#waiting].map(({ job }) => job);
+    return [...this.#inProgress(), ...this.#waiting].map(({ job }) => job);
   }
 
   /** Paths of all jobs that are not done, those in progress first; duplicates kept. */
@@ -130,7 +132,7 @@ export class UploadQueue {
 
   /** Resolves when nothing is left to do. */
   async idle(): Promise<void> {
-    while (this.size > 0) {
+    for (;;) {
       const next = this.#running.values().next();
       if (next.done === true) return;
       await next.value;
@@ -145,13 +147,17 @@ export class UploadQueue {
     await this.#journal.close();
   }
 
+  #inProgress(): readonly Entry[] {
+    return [...this.#running.keys()].filter(({ isOver }) => !isOver);
+  }
+
   #add(job: UploadJob): Entry {
     let settle: (error?: Error) => void = () => undefined;
     const done = new Promise<void>((resolve, reject) => {
       settle = (error) => (error === undefined ? resolve() : reject(error));
     });
     done.catch(() => undefined);
-    const entry = { job, done, settle };
+    const entry: Entry = { job, done, settle, isOver: false };
     this.#waiting.push(entry);
     return entry;
   }
@@ -189,11 +195,13 @@ export class UploadQueue {
       error = thrown instanceof Error ? thrown : new Error(String(thrown));
       this.#logger.error("upload failed permanently", { job: job.id, paths: job.paths, error });
     }
+    entry.isOver = true;
+    entry.settle(error);
+    this.#options.onDone?.(job, error);
+    // Nothing waits for its entry to go: doing it again after a crash does no harm.
     await this.#journal.remove(job).catch((thrown: unknown) => {
       this.#logger.warn("cannot remove an entry of the upload journal", { job: job.id, error: thrown });
     });
-    entry.settle(error);
-    this.#options.onDone?.(job, error);
   }
 
   /** Tries again, later each time, until it works or cannot work. Caches that are done are not asked again. */

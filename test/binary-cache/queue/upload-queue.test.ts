@@ -152,9 +152,13 @@ describe("UploadQueue", () => {
 
   it("gives up what can never work", async () => {
     const ended: (string | undefined)[] = [];
-    const queue = await open({
+    const pending: number[] = [];
+    const queue: UploadQueue = await open({
       openNar: narsOf({ info: leaf.info, nar: Buffer.from("wrong") }),
-      onDone: (_job, error) => void ended.push(error?.message),
+      onDone: (_job, error) => {
+        ended.push(error?.message);
+        pending.push(queue.size, queue.pendingJobs().length);
+      },
     });
     const wrong = await queue.enqueue({ paths: [leaf.info.path] });
     await expect(wrong.done).rejects.toMatchObject({ code: "mismatch" });
@@ -164,6 +168,9 @@ describe("UploadQueue", () => {
       expect.stringContaining("bytes"),
       expect.stringContaining("no longer in the store"),
     ]);
+    // A job that is over is none that is pending.
+    expect(pending).toEqual([0, 0, 0, 0]);
+    await queue.idle();
     expect(await readFile(journal(), "utf8")).toBe("");
     await queue.close();
   });
