@@ -9,14 +9,16 @@ import { runInNewContext } from "node:vm";
 /** Milliseconds between two looks, and while the space for new objects may grow. */
 const lookEveryMs = 1_000;
 const lookWhileGrowingMs = 20;
-/** Share of the time from which a program works. */
-const working = 0.1;
+/** Share of the time from which a program works. What programs do at rest takes up to a fifth of a slow machine's. */
+const working = 0.3;
 /** So long a program has to rest before its garbage is collected, in milliseconds. */
 const restMs = 5_000;
 /** Bytes that have to have come since then. */
 const worthCollecting = 8 << 20;
-/** Collecting a larger heap holds the event loop up for too long: about 0.7 ms a megabyte. V8 does it in parts. Bytes. */
-const tooLarge = 64 << 20;
+/**
+ * Collecting when more is in use holds the event loop up for too long: up to 0.7 ms a megabyte. V8 does it in parts then. Bytes.
+ */
+const tooMuch = 64 << 20;
 /** Both halves of the space for new objects, which would grow to 32 MB. Bytes. */
 const enoughForNew = 8 << 20;
 
@@ -36,11 +38,13 @@ export function keepHeapSmall(): void {
   let last = performance.eventLoopUtilization();
   let workedAt = Number.NEGATIVE_INFINITY;
   let collected = getHeapStatistics().total_heap_size;
+  // What lies scattered keeps whole pages. How much that is shows after a collection; moving it takes a second one.
+  let mayMove = false;
   setInterval(() => {
     const now = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(now, last);
     last = now;
-    const size = getHeapStatistics().total_heap_size;
+    const { total_heap_size: size, used_heap_size: used } = getHeapStatistics();
     if (utilization >= working) {
       workedAt = performance.now();
       allow(size < large ? growth.working : growth.resting);
@@ -50,9 +54,12 @@ export function keepHeapSmall(): void {
     growNewSpace(false);
     if (performance.now() - workedAt < restMs) return;
     allow(growth.resting);
-    if (size < collected + worthCollecting || size > tooLarge) return;
-    collectGarbage();
+    const hasGrown = size >= collected + worthCollecting && used <= tooMuch;
+    const isScattered = mayMove && size > used + worthCollecting;
+    if (!hasGrown && !isScattered) return;
+    collectGarbage(isScattered ? "moving" : "in place");
     collected = getHeapStatistics().total_heap_size;
+    mayMove = hasGrown;
   }, lookEveryMs).unref();
 }
 
@@ -74,11 +81,12 @@ function growNewSpace(may: boolean): void {
 let collector: (() => void) | undefined;
 
 /** V8 gives its collector only to contexts that are made while the flag is set. */
-function collectGarbage(): void {
+function collectGarbage(how: "moving" | "in place"): void {
   if (collector === undefined) {
     setFlagsFromString("--expose-gc");
     collector = runInNewContext("gc") as () => void;
     setFlagsFromString("--no-expose-gc");
   }
+  setFlagsFromString(how === "moving" ? "--compact-on-every-full-gc" : "--no-compact-on-every-full-gc");
   collector();
 }
