@@ -5,6 +5,7 @@ import { Secret } from "../lib/config/index.js";
 import { openHydraDatabase } from "../lib/database/index.js";
 import { silentLogger } from "../lib/log.js";
 import { openStore } from "../lib/nix/index.js";
+import { keepHeapSmall } from "../lib/process/small-heap.js";
 import { assemble } from "../lib/runner/assembly.js";
 import { collectGarbage } from "../test/support/collect-garbage.js";
 import { defaultConfig, idleEdges } from "../test/support/idle-runner.js";
@@ -69,4 +70,6 @@ async function measure({ databaseUrl, remote }: IngestionTask): Promise<Ingestio
   };
 }
 
+// As the program does.
+keepHeapSmall();
 process.stdout.write(JSON.stringify(await measure(JSON.parse(process.argv[2] ?? "") as IngestionTask)));
