@@ -3,16 +3,11 @@
  * time; each sends its output and a report, as a real one does. Real runner, store and database; no binary caches.
  */
 import { randomUUID } from "node:crypto";
-import {
-  derivationOutputPath,
-  dumpTree,
-  hashBytes,
-  type StoreDir,
-  type ValidPathInfo,
-} from "../lib/nix/index.js";
+import { derivationOutputPath, dumpTree, type StoreDir } from "../lib/nix/index.js";
 import { connectRunner, packNars } from "../lib/rpc/index.js";
 import type { BuildOrder } from "../lib/rpc/types.js";
 import type { Pair } from "../test/support/pair.js";
+import { pathInfo } from "../test/support/path-info.js";
 import { atLeast, atMost, type Benchmark } from "./benchmark.js";
 import { trivialExpressions, withFarm } from "./farm.js";
 import { cpuMs, residentMegabytes } from "./processes.js";
@@ -91,17 +86,7 @@ class SimulatedBuilder implements AsyncDisposable {
     const path = derivation && derivationOutputPath(this.#storeDir, derivation, "out");
     if (path === undefined) throw new Error(`${drv} has no output that is known before`);
     const nar = Buffer.concat([...dumpTree({ kind: "regular", contents: Buffer.from(`${drv}\n`) })]);
-    const info: ValidPathInfo = {
-      path,
-      deriver: drv,
-      narHash: hashBytes("sha256", nar),
-      references: [],
-      registrationTime: 0,
-      narSize: nar.length,
-      ultimate: false,
-      signatures: [],
-      ca: undefined,
-    };
+    const info = pathInfo(path, nar, { deriver: drv });
     await this.#client.buildResult(packNars([info], () => pieces(nar)));
     const { narHash, narSize } = info;
     await this.#client.completeBuild({

@@ -2,9 +2,9 @@
 
 import { type LendingStream, lendingStream } from "../../lib/compression/index.js";
 import { dumpTree, type NarTree } from "../../lib/nix/nar/writer.js";
-import { hashBytes } from "../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../../lib/nix/store/path-info.js";
+import { pathInfo } from "../support/path-info.js";
 
 export const secretKey =
   "test.example.org-1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8DoQe/884Qvh1w3RjnS8CZZ+TWMJulDV8d3IZkElUxuA==";
@@ -28,17 +28,10 @@ export function sample(letter: string, tree: NarTree, references: readonly Store
   const nar = Buffer.concat([...dumpTree(tree)]);
   return {
     nar,
-    info: {
-      path: parseStorePath(`${letter.repeat(32)}-sample-${letter}`),
-      deriver: undefined,
-      narHash: hashBytes("sha256", nar),
-      narSize: nar.length,
+    info: pathInfo(parseStorePath(`${letter.repeat(32)}-sample-${letter}`), nar, {
       references,
-      registrationTime: 0,
       ultimate: true,
-      signatures: [],
-      ca: undefined,
-    },
+    }),
   };
 }
 

@@ -8,7 +8,6 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "vitest";
-import { hashBytes } from "../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../../lib/nix/store/path-info.js";
 import type { BuildOrder } from "../../lib/rpc/types.js";
@@ -16,6 +15,7 @@ import { answerOf, grpcHeaders } from "../rpc/support/raw.js";
 import { LyingBuilder } from "../support/lying-builder.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
+import { pathInfo } from "../support/path-info.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 import { inPieces, zstdBomb } from "./bombs.js";
@@ -56,17 +56,7 @@ async function ordered(builder: LyingBuilder): Promise<{ id: number; order: Buil
 }
 
 function infoOf(path: StorePath, narSize: number): ValidPathInfo {
-  return {
-    path,
-    deriver: undefined,
-    narHash: hashBytes("sha256", Buffer.from("whatever")),
-    references: [],
-    registrationTime: 0,
-    narSize,
-    ultimate: false,
-    signatures: [],
-    ca: undefined,
-  };
+  return pathInfo(path, Buffer.from("whatever"), { narSize });
 }
 
 const joinLiar = (): Promise<LyingBuilder> => LyingBuilder.join(pair().gatewayUrl, system);

@@ -12,7 +12,6 @@ import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { hashBytes } from "../../lib/nix/path/hash.js";
 import { defaultStoreDir, parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../../lib/nix/store/path-info.js";
 import { pathInfoToWire, storePathToWire } from "../../lib/rpc/convert/store.js";
@@ -29,6 +28,7 @@ import { grpcHeaders } from "../rpc/support/raw.js";
 import { LyingBuilder } from "../support/lying-builder.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
+import { pathInfo } from "../support/path-info.js";
 import { testDatabase } from "../support/test-database.js";
 import { until } from "../support/until.js";
 import { expectBounded, probed } from "./probe.js";
@@ -164,17 +164,7 @@ test("downloads of the same builder get the places of those that stand still", a
 });
 
 function infoOf(path: StorePath): ValidPathInfo {
-  return {
-    path,
-    deriver: undefined,
-    narHash: hashBytes("sha256", Buffer.from("whatever")),
-    references: [],
-    registrationTime: 0,
-    narSize: 10 << 20,
-    ultimate: false,
-    signatures: [],
-    ca: undefined,
-  };
+  return pathInfo(path, Buffer.from("whatever"), { narSize: 10 << 20 });
 }
 
 test("uploads that stop in the middle", async () => {

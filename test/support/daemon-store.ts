@@ -12,8 +12,8 @@ import { dumpTree } from "../../lib/nix/nar/writer.js";
 import { makeTextPath } from "../../lib/nix/path/content-address.js";
 import { hashBytes } from "../../lib/nix/path/hash.js";
 import { parseFullStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
-import type { ValidPathInfo } from "../../lib/nix/store/path-info.js";
 import { startNixStore, type TestNixStore } from "./nix.js";
+import { pathInfo } from "./path-info.js";
 
 /** The store that the tests of a file share; there is one from `beforeAll` to `afterAll`. */
 class MainStore {
@@ -105,17 +105,7 @@ export function textFile(name: string, text: string, references: readonly StoreP
   const nar = Buffer.concat([...dumpTree({ kind: "regular", executable: false, contents })]);
   const hash = hashBytes("sha256", contents);
   const path = makeTextPath(main.store.storeDir, name, hash, references);
-  const info: ValidPathInfo = {
-    path,
-    narHash: hashBytes("sha256", nar),
-    narSize: nar.length,
-    references: [...references].sort(),
-    deriver: undefined,
-    signatures: [],
-    registrationTime: 0,
-    ultimate: false,
-    ca: { method: "text", hash },
-  };
+  const info = pathInfo(path, nar, { references: [...references].sort(), ca: { method: "text", hash } });
   return { path, info, nar, contents };
 }
 

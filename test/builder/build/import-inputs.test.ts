@@ -6,12 +6,12 @@ import { RunnerLink } from "../../../lib/builder/connection/runner-link.js";
 import { newCounters } from "../../../lib/builder/counters.js";
 import { silentLogger } from "../../../lib/log.js";
 import { dumpTree } from "../../../lib/nix/nar/writer.js";
-import { hashBytes } from "../../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../../../lib/nix/store/path-info.js";
 import type { RootsSession, Store } from "../../../lib/nix/store/store.js";
 import { packNars } from "../../../lib/rpc/index.js";
 import type { RunnerApi } from "../../../lib/rpc/types.js";
+import { pathInfo } from "../../support/path-info.js";
 
 function pathOf(index: number): StorePath {
   return parseStorePath(`${String(index).padStart(32, "0")}-p${index}`);
@@ -21,17 +21,11 @@ const nar = Buffer.concat([...dumpTree({ kind: "regular", contents: Buffer.from(
 
 /** Path number i may refer to smaller numbers only. */
 function infosOf(graph: readonly (readonly number[])[]): ValidPathInfo[] {
-  return graph.map((references, index) => ({
-    path: pathOf(index),
-    deriver: undefined,
-    narHash: hashBytes("sha256", nar),
-    references: [...new Set(references.filter((reference) => reference < index))].map(pathOf),
-    registrationTime: 0,
-    narSize: nar.length,
-    ultimate: false,
-    signatures: [],
-    ca: undefined,
-  }));
+  return graph.map((references, index) =>
+    pathInfo(pathOf(index), nar, {
+      references: [...new Set(references.filter((reference) => reference < index))].map(pathOf),
+    }),
+  );
 }
 
 interface World {

@@ -15,9 +15,9 @@ import type { NarListing } from "../../../lib/nix/nar/listing.js";
 import { dumpTree, type NarTree } from "../../../lib/nix/nar/writer.js";
 import { hashBytes, printHash } from "../../../lib/nix/path/hash.js";
 import { parseStorePath } from "../../../lib/nix/path/store-path.js";
-import type { ValidPathInfo } from "../../../lib/nix/store/path-info.js";
 import type { PresignedNar, PresignedUpload } from "../../../lib/rpc/types.js";
 import { type ObjectServer, startObjectServer } from "../../support/object-server.js";
+import { pathInfo } from "../../support/path-info.js";
 
 const path = parseStorePath("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-debug");
 const signal = new AbortController().signal;
@@ -44,20 +44,6 @@ const file = (contents: string): NarTree => ({ kind: "regular", contents: Buffer
 
 async function* stream(bytes: Uint8Array, piece = 100): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += piece) yield bytes.subarray(at, at + piece);
-}
-
-function infoOf(nar: Uint8Array): ValidPathInfo {
-  return {
-    path,
-    deriver: undefined,
-    narHash: hashBytes("sha256", nar),
-    references: [],
-    registrationTime: 0,
-    narSize: nar.length,
-    ultimate: false,
-    signatures: [],
-    ca: undefined,
-  };
 }
 
 function target(key: string, compression = "none", compressionLevel = 0): PresignedUpload {
@@ -88,7 +74,7 @@ const quick: UploadRetries = { totalMs: 5_000, backoff: { firstMs: 1, longestMs:
 async function upload(
   nar: Uint8Array,
   changes: Partial<PresignedNar> = {},
-  info = infoOf(nar),
+  info = pathInfo(path, nar),
   source: Partial<UrlSource> = {},
 ) {
   const asked: number[] = [];
@@ -145,7 +131,7 @@ describe("a NAR", () => {
   });
 
   test("that is not what the store has registered is not stored", async () => {
-    const other = { ...infoOf(nar), narHash: hashBytes("sha256", Buffer.from("other")) };
+    const other = { ...pathInfo(path, nar), narHash: hashBytes("sha256", Buffer.from("other")) };
     await expect(upload(nar, {}, other)).rejects.toThrow("not what the store has registered");
     expect(server.objects.size).toBe(0);
   });
@@ -237,7 +223,7 @@ describe("an address that the store refuses", () => {
         lsUpload: of("a.ls"),
         debugInfoUploads: [of("debuginfo/abcdef01")],
       });
-    await upload(nar, all(old), infoOf(nar), {
+    await upload(nar, all(old), pathInfo(path, nar), {
       again: async () => {
         questions++;
         return all(fresh);

@@ -1,26 +1,17 @@
 // Outputs that arrive while the runner can open no connection to its store.
 import { expect, test } from "vitest";
 import { DaemonError } from "../../../../lib/nix/daemon/error.js";
-import { hashBytes, parseStorePath, type ValidPathInfo } from "../../../../lib/nix/index.js";
+import { parseStorePath } from "../../../../lib/nix/index.js";
 import { defaultStoreDir } from "../../../../lib/nix/path/store-path.js";
 import { IncomingOutputs } from "../../../../lib/runner/outputs/arriving/incoming-outputs.js";
 import { type Attempt, AttemptRegistry } from "../../../../lib/runner/state/attempts.js";
 import { UnprovenPaths } from "../../../../lib/runner/state/unproven-paths.js";
 import { attemptId, machineId } from "../../../../lib/scheduler/ids.js";
+import { pathInfo } from "../../../support/path-info.js";
 
 const path = parseStorePath(`${"a".repeat(32)}-made`);
 const nar = Buffer.from("the contents");
-const info: ValidPathInfo = {
-  path,
-  deriver: undefined,
-  narHash: hashBytes("sha256", nar),
-  references: [],
-  registrationTime: 0,
-  narSize: nar.length,
-  ultimate: false,
-  signatures: [],
-  ca: undefined,
-};
+const info = pathInfo(path, nar);
 const attempt = {
   id: attemptId("attempt"),
   machine: machineId("machine"),

@@ -1,26 +1,16 @@
 /** Outputs that are larger than their orders allow are refused by their declared size. */
 import { describe, expect, it } from "vitest";
-import { hashBytes } from "../../../../lib/nix/path/hash.js";
 import { parseStorePath, type StorePath } from "../../../../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../../../../lib/nix/store/path-info.js";
 import { refuseTooLarge } from "../../../../lib/runner/outputs/arriving/output-limits.js";
+import { pathInfo } from "../../../support/path-info.js";
 import { simpleAttempt } from "../../../support/recording.js";
 
 const attempt = simpleAttempt(1, "hello");
 const out = attempt.facts.outputs.get("out") as StorePath;
 
 function info(path: StorePath, narSize: number): ValidPathInfo {
-  return {
-    path,
-    deriver: undefined,
-    narHash: hashBytes("sha256", Buffer.from("")),
-    references: [],
-    registrationTime: 0,
-    narSize,
-    ultimate: false,
-    signatures: [],
-    ca: undefined,
-  };
+  return pathInfo(path, Buffer.of(), { narSize });
 }
 
 const limited = (maxOutputSize: number, outputs = attempt.facts.outputs) => ({

@@ -6,6 +6,7 @@ import type { StorePath } from "../../../../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../../../../lib/nix/store/path-info.js";
 import { HeldNars } from "../../../../lib/runner/outputs/uploads/held-nars.js";
 import type { Attempt } from "../../../../lib/runner/state/attempts.js";
+import { pathInfo } from "../../../support/path-info.js";
 import { attemptFor, basePath, storeDir } from "../../../support/recording.js";
 
 const path = (letter: string): StorePath => basePath(`${storeDir}/${letter.repeat(32)}-x`);
@@ -18,18 +19,6 @@ const attemptMaking = (...paths: readonly (StorePath | undefined)[]): Attempt =>
   );
 
 const hashOf = (nar: Uint8Array) => makeHash("sha256", createHash("sha256").update(nar).digest());
-const infoOf = (of: StorePath, nar: Uint8Array): ValidPathInfo => ({
-  path: of,
-  deriver: undefined,
-  narHash: hashOf(nar),
-  narSize: nar.length,
-  references: [],
-  registrationTime: 0,
-  ultimate: false,
-  signatures: [],
-  ca: undefined,
-});
-
 async function* piecesOf(nar: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < nar.length; at += 7) yield nar.subarray(at, at + 7);
 }
@@ -62,52 +51,52 @@ describe("small outputs that arrived", () => {
     const held = new HeldNars();
     const [a, b, c] = [path("a"), path("b"), path("c")];
     const sent = [
-      { info: infoOf(a, small), nar: small },
-      { info: infoOf(b, large), nar: large },
-      { info: infoOf(c, other), nar: other },
+      { info: pathInfo(a, small), nar: small },
+      { info: pathInfo(b, large), nar: large },
+      { info: pathInfo(c, other), nar: other },
     ];
     expect(await receive(held, attemptMaking(a, b, c), sent)).toEqual([small, large, other]);
-    expect(held.open(infoOf(a, small))).toEqual(small);
-    expect(held.open(infoOf(b, large))).toBeUndefined();
-    expect(held.open(infoOf(c, other))).toEqual(other);
+    expect(held.open(pathInfo(a, small))).toEqual(small);
+    expect(held.open(pathInfo(b, large))).toBeUndefined();
+    expect(held.open(pathInfo(c, other))).toEqual(other);
     // The store has something else under that name.
-    expect(held.open(infoOf(a, other))).toBeUndefined();
+    expect(held.open(pathInfo(a, other))).toBeUndefined();
   });
 
   it("are kept when only the build could name them, and others are not", async () => {
     const held = new HeldNars();
     const [a, b] = [path("a"), path("b")];
-    await receive(held, attemptMaking(undefined), [{ info: infoOf(a, small), nar: small }]);
-    await receive(held, attemptMaking(path("c")), [{ info: infoOf(b, small), nar: small }]);
-    expect(held.open(infoOf(a, small))).toEqual(small);
-    expect(held.open(infoOf(b, small))).toBeUndefined();
+    await receive(held, attemptMaking(undefined), [{ info: pathInfo(a, small), nar: small }]);
+    await receive(held, attemptMaking(path("c")), [{ info: pathInfo(b, small), nar: small }]);
+    expect(held.open(pathInfo(a, small))).toEqual(small);
+    expect(held.open(pathInfo(b, small))).toBeUndefined();
   });
 
   it("are not kept when they are not what they were said to be, or did not arrive", async () => {
     const [a] = [path("a")];
-    const lies = { ...infoOf(a, small), narHash: hashOf(other) };
-    const short = { ...infoOf(a, small), narSize: small.length + 1 };
-    const long = { ...infoOf(a, small), narSize: small.length - 1 };
+    const lies = { ...pathInfo(a, small), narHash: hashOf(other) };
+    const short = { ...pathInfo(a, small), narSize: small.length + 1 };
+    const long = { ...pathInfo(a, small), narSize: small.length - 1 };
     for (const info of [lies, short, long]) {
       const held = new HeldNars();
       expect(await receive(held, attemptMaking(a), [{ info, nar: small }])).toEqual([small]);
       expect(held.open(info)).toBeUndefined();
     }
     const held = new HeldNars();
-    await receive(held, attemptMaking(a), [{ info: infoOf(a, small), nar: small }], { arrived: false });
-    expect(held.open(infoOf(a, small))).toBeUndefined();
+    await receive(held, attemptMaking(a), [{ info: pathInfo(a, small), nar: small }], { arrived: false });
+    expect(held.open(pathInfo(a, small))).toBeUndefined();
   });
 
   it("go when their attempt is over, also when that is before they have arrived", async () => {
     const held = new HeldNars();
     const a = path("a");
     const attempt = attemptMaking(a);
-    const sent = [{ info: infoOf(a, small), nar: small }];
+    const sent = [{ info: pathInfo(a, small), nar: small }];
     await receive(held, attempt, sent);
     held.discard(attempt.id);
-    expect(held.open(infoOf(a, small))).toBeUndefined();
+    expect(held.open(pathInfo(a, small))).toBeUndefined();
     await receive(held, attempt, sent, { before: () => held.discard(attempt.id) });
-    expect(held.open(infoOf(a, small))).toBeUndefined();
+    expect(held.open(pathInfo(a, small))).toBeUndefined();
   });
 
   it("are 8 MiB at most, and no more paths of an attempt than it has outputs", async () => {
@@ -119,20 +108,20 @@ describe("small outputs that arrived", () => {
     const attempts = paths.map((one) => attemptMaking(one));
     for (const [index, attempt] of attempts.entries()) {
       const one = paths[index];
-      if (one !== undefined) await receive(held, attempt, [{ info: infoOf(one, nar), nar }]);
+      if (one !== undefined) await receive(held, attempt, [{ info: pathInfo(one, nar), nar }]);
     }
-    const kept = (): number => paths.filter((one) => held.open(infoOf(one, nar)) !== undefined).length;
+    const kept = (): number => paths.filter((one) => held.open(pathInfo(one, nar)) !== undefined).length;
     expect(kept()).toBe(128);
     const [first, last] = [attempts[0], paths[128]];
     if (first === undefined || last === undefined) throw new Error("no attempts");
     held.discard(first.id);
-    await receive(held, attemptMaking(last), [{ info: infoOf(last, nar), nar }]);
+    await receive(held, attemptMaking(last), [{ info: pathInfo(last, nar), nar }]);
     expect(kept()).toBe(128);
 
     const few = new HeldNars();
     const [a, b] = [path("a"), path("b")];
-    const sent = [a, b].map((one) => ({ info: infoOf(one, small), nar: small }));
+    const sent = [a, b].map((one) => ({ info: pathInfo(one, small), nar: small }));
     await receive(few, attemptMaking(undefined), sent);
-    expect([a, b].filter((one) => few.open(infoOf(one, small)) !== undefined)).toEqual([a]);
+    expect([a, b].filter((one) => few.open(pathInfo(one, small)) !== undefined)).toEqual([a]);
   });
 });
