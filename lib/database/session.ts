@@ -16,13 +16,18 @@ export interface Session {
   query<Row extends object>(text: string, values?: readonly unknown[]): Promise<QueryResult<Row>>;
 }
 
-/** A session whose statements are committed together or not at all. */
+/**
+ * A session whose statements are committed together or not at all. Those that are not waited for one by one leave together
+ * and run in the order in which they were sent; the first that fails is the reason for the others. After the end of its
+ * transaction it throws a `UsageError`.
+ */
 export type Transaction = Session;
 
-class PgSession implements Session {
+class PgSession implements Session, Disposable {
   readonly client: Pool | PoolClient;
   readonly #prepared: PreparedStatements;
   readonly #alone: boolean;
+  #isOver = false;
 
   constructor(client: Pool | PoolClient, prepared: PreparedStatements, alone: boolean) {
     this.client = client;
@@ -31,6 +36,7 @@ class PgSession implements Session {
   }
 
   async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<QueryResult<Row>> {
+    if (this.#isOver) throw new UsageError("the transaction of this session is over");
     const name = this.#prepared.nameOf(text, values);
     if (name === undefined) return this.client.query<Row>(text, [...values]);
     try {
@@ -41,6 +47,10 @@ class PgSession implements Session {
       return this.client.query<Row>(text, [...values]);
     }
   }
+
+  [Symbol.dispose](): void {
+    this.#isOver = true;
+  }
 }
 
 /** A session on the pool: each statement by itself. */
@@ -48,8 +58,8 @@ export function sessionOnPool(pool: Pool, prepared: PreparedStatements): Session
   return new PgSession(pool, prepared, true);
 }
 
-/** A session on a connection that has begun a transaction. */
-export function transactionOn(client: PoolClient, prepared: PreparedStatements): Transaction {
+/** A session on a connection that begins a transaction, until the connection is someone else's. */
+export function transactionOn(client: PoolClient, prepared: PreparedStatements): Transaction & Disposable {
   return new PgSession(client, prepared, false);
 }
 

@@ -119,9 +119,8 @@ async function attempt<T>(
   let broken = false;
   try {
     during = "work";
-    const value = await begunWith(client, context.fence()?.enter(), () =>
-      work(transactionOn(client, context.prepared)),
-    );
+    using session = transactionOn(client, context.prepared);
+    const value = await begunWith(client, context.fence()?.enter(), () => work(session));
     during = "commit";
     const { command } = await client.query("COMMIT");
     // The server answers COMMIT of a failed transaction with a silent ROLLBACK.

@@ -106,6 +106,43 @@ describe("a transaction", () => {
     expect(await notes()).toEqual([]);
   });
 
+  it("runs statements that are sent together in their order; the first that fails says why", async () => {
+    await expect(
+      database.transaction((transaction) =>
+        Promise.all([
+          transaction.query("insert into notes values (1)"),
+          transaction.query("select broken"),
+          transaction.query("insert into notes values (2)"),
+        ]),
+      ),
+    ).rejects.toThrow(/"broken" does not exist/);
+    expect(await notes()).toEqual([]);
+    const append = "insert into notes select coalesce(max(id), 0) + 1 from notes";
+    await database.transaction((transaction) => Promise.all([1, 2, 3].map(() => transaction.query(append))));
+    expect(await notes()).toEqual([1, 2, 3]);
+    expect(database.connections.open).toBe(1);
+  });
+
+  it("does nothing when its fence forbids it, although its statements left at once", async () => {
+    const write = () =>
+      database.transaction((transaction) => transaction.query("insert into notes values (1)"));
+    database.fence({ enter: () => ({ statements: "select 1 / 0", verify: () => {} }) });
+    await expect(write()).rejects.toThrow("division by zero");
+    const fenced = new DatabaseError("fenced", "another runner's");
+    const verify = () => {
+      throw fenced;
+    };
+    database.fence({ enter: () => ({ statements: "select 1", verify }) });
+    await expect(write()).rejects.toBe(fenced);
+    expect(await notes()).toEqual([]);
+  });
+
+  it("takes no statement after its end: the connection is someone else's", async () => {
+    const ended = await database.transaction(async (transaction) => transaction);
+    await expect(ended.query("insert into notes values (1)")).rejects.toThrow(UsageError);
+    expect(await notes()).toEqual([]);
+  });
+
   it("stops trying when its signal says so", async () => {
     const abort = new AbortController();
     const reason = new Error("enough");
