@@ -124,4 +124,34 @@ describe("small outputs that arrived", () => {
     await receive(few, attemptMaking(undefined), sent);
     expect([a, b].filter((one) => few.open(pathInfo(one, small)) !== undefined)).toEqual([a]);
   });
+
+  it("are counted while they arrive: nothing is copied beyond the 8 MiB, nor for more paths than there are outputs", () => {
+    const held = new HeldNars();
+    const nar = Buffer.alloc(64 << 10, 2);
+    const begin = (count: number) => {
+      const infos = Array.from({ length: count }, (_, index) =>
+        pathInfo(basePath(`${storeDir}/${String(index).padStart(32, "0")}-x`), nar),
+      );
+      const outputs = infos.map(() => undefined);
+      const staged = held.begin({ infos, chunks: piecesOf(nar) }, attemptMaking(...outputs));
+      if (staged === undefined) throw new Error("nothing is kept");
+      const copies = infos.filter(() => {
+        const pieces = piecesOf(nar);
+        return staged.pass(pieces) !== pieces;
+      });
+      return { staged, copies: copies.length };
+    };
+    const first = begin(100);
+    const second = begin(100);
+    expect([first.copies, second.copies]).toEqual([100, 28]);
+    first.staged.over(false);
+    second.staged.over(true);
+    expect(begin(200).copies).toBe(128);
+
+    const few = new HeldNars();
+    const infos = ["a", "b", "c"].map((letter) => pathInfo(path(letter), small));
+    const staged = few.begin({ infos, chunks: piecesOf(small) }, attemptMaking(undefined, undefined));
+    const sources = infos.map(() => piecesOf(small));
+    expect(sources.map((pieces) => staged?.pass(pieces) === pieces)).toEqual([false, false, true]);
+  });
 });
