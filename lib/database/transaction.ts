@@ -120,7 +120,7 @@ async function attempt<T>(
   try {
     during = "work";
     using session = transactionOn(client, context.prepared);
-    const value = await begunWith(client, context.fence()?.enter(), () => work(session));
+    const value = await begunWith(client, context.fence()?.enter(), async () => work(session));
     during = "commit";
     const { command } = await client.query("COMMIT");
     // The server answers COMMIT of a failed transaction with a silent ROLLBACK.

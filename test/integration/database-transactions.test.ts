@@ -137,6 +137,15 @@ describe("a transaction", () => {
     expect(await notes()).toEqual([]);
   });
 
+  it("is given up for work that throws before it promises anything", async () => {
+    const fault = new Error("at once");
+    const work = (): Promise<never> => {
+      throw fault;
+    };
+    await expect(database.transaction(work)).rejects.toBe(fault);
+    expect(database.connections.idle).toBe(1);
+  });
+
   it("takes no statement after its end: the connection is someone else's", async () => {
     const ended = await database.transaction(async (transaction) => transaction);
     await expect(ended.query("insert into notes values (1)")).rejects.toThrow(UsageError);

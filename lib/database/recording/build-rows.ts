@@ -96,21 +96,22 @@ const endStatement = prepared(
 /** Ends builds that `lockBuilds` found unfinished. */
 export async function endBuilds(session: SqlSession, ends: readonly BuildEnd[]): Promise<void> {
   if (ends.length === 0) return;
+  const values = [
+    ends.map((end) => end.id),
+    ends.map((end) => end.status),
+    ends.map((end) => end.startTime),
+    ends.map((end) => end.stopTime),
+    ends.map((end) => (end.cached ? 1 : 0)),
+    ends.map((end) => end.result !== undefined),
+    ends.map((end) => toBigint(end.result?.size ?? 0)),
+    ends.map((end) => toBigint(end.result?.closureSize ?? 0)),
+    ends.map((end) => releaseName(end.result?.releaseName)),
+  ];
   const successes = ends.flatMap(({ id, result }) => (result === undefined ? [] : [{ id, result }]));
   await Promise.all([
     ...writeResults(session, successes),
     // Last, and in one statement: from here on the counter of finished builds is locked until the commit.
-    session.query(endStatement, [
-      ends.map((end) => end.id),
-      ends.map((end) => end.status),
-      ends.map((end) => end.startTime),
-      ends.map((end) => end.stopTime),
-      ends.map((end) => (end.cached ? 1 : 0)),
-      ends.map((end) => end.result !== undefined),
-      ends.map((end) => toBigint(end.result?.size ?? 0)),
-      ends.map((end) => toBigint(end.result?.closureSize ?? 0)),
-      ends.map((end) => releaseName(end.result?.releaseName)),
-    ]),
+    session.query(endStatement, values),
   ]);
 }
 

@@ -63,16 +63,13 @@ export async function recordOutcomes(
     numbers,
     copies.filter((draft) => unfinished.has(draft.row.build)),
   );
+  const failedPaths = [...new Set(outcomes.flatMap((outcome) => outcome.failedPaths ?? []))].sort();
+  const ending = [...ends.values()].filter((end) => unfinished.has(end.id));
+  const notifications = announcements(outcomes, ended, unfinished);
   await Promise.all([
-    rememberFailedPaths(
-      session,
-      [...new Set(outcomes.flatMap((outcome) => outcome.failedPaths ?? []))].sort(),
-    ),
-    endBuilds(
-      session,
-      [...ends.values()].filter((end) => unfinished.has(end.id)),
-    ),
-    sendNotifications(session, announcements(outcomes, ended, unfinished)),
+    rememberFailedPaths(session, failedPaths),
+    endBuilds(session, ending),
+    sendNotifications(session, notifications),
   ]);
   return outcomes.map(({ builds }) => ({ statuses: statusesOf(builds, ends, locked) }));
 }
