@@ -77,6 +77,11 @@ export function refusesPrepared(thrown: unknown): boolean {
   return unprepared.has(code) || (code === "0A000" && hasRoutine(thrown, "RevalidateCachedQuery"));
 }
 
+/** Whether a statement was not run because an earlier one of its transaction had failed. */
+export function isAfterFailure(thrown: unknown): boolean {
+  return failureCode(thrown) === "25P02";
+}
+
 function hasRoutine(thrown: unknown, routine: string): boolean {
   return thrown instanceof Error && "routine" in thrown && thrown.routine === routine;
 }

@@ -1,6 +1,7 @@
 /** What statements run on: the pool, or one connection inside a transaction. */
 import type { Pool, PoolClient } from "pg";
-import { UsageError } from "../errors.js";
+import { toError, UsageError } from "../errors.js";
+import { isAfterFailure } from "./failure-kinds.js";
 import type { PreparedStatements } from "./prepared.js";
 
 /** The answer to one statement. */
@@ -27,6 +28,8 @@ class PgSession implements Session, Disposable {
   readonly client: Pool | PoolClient;
   readonly #prepared: PreparedStatements;
   readonly #alone: boolean;
+  /** The first error of a transaction. */
+  #failure: Error | undefined;
   #isOver = false;
 
   constructor(client: Pool | PoolClient, prepared: PreparedStatements, alone: boolean) {
@@ -38,13 +41,18 @@ class PgSession implements Session, Disposable {
   async query<Row extends object>(text: string, values: readonly unknown[] = []): Promise<QueryResult<Row>> {
     if (this.#isOver) throw new UsageError("the transaction of this session is over");
     const name = this.#prepared.nameOf(text, values);
-    if (name === undefined) return this.client.query<Row>(text, [...values]);
     try {
-      return await this.client.query<Row>({ name, text, values: [...values] });
+      return await this.client.query<Row>(
+        name === undefined ? { text, values: [...values] } : { name, text, values: [...values] },
+      );
     } catch (error) {
-      // A transaction is over by that; it is repeated as a whole.
-      if (!this.#prepared.refusedBy(error) || !this.#alone) throw error;
-      return this.client.query<Row>(text, [...values]);
+      if (name !== undefined && this.#prepared.refusedBy(error) && this.#alone)
+        return this.client.query<Row>(text, [...values]);
+      // A transaction is over by an error; it is repeated as a whole, for the reason that its first error gives. Which of
+      // several statements is waited for first does not matter then.
+      if (this.#failure !== undefined && isAfterFailure(error)) throw this.#failure;
+      if (!this.#alone) this.#failure ??= toError(error);
+      throw error;
     }
   }
 

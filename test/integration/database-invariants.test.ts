@@ -114,7 +114,7 @@ describe("I15: locks on many build rows are taken in id order; 40001 and 40P01 a
       await other.query("set local deadlock_timeout = '1h'");
       await other.query("update jobsets set description = 'x'");
       // We hold a build and want the jobset; the other one holds the jobset and wants the build.
-      const meeting = interrupted(/UPDATE builds/, async (session) => {
+      const meeting = interrupted(/UPDATE builds b /, async (session) => {
         const theirs = other
           .query("update builds set job = 'y' where id = 2")
           .then(() => other.query("commit"));
@@ -134,7 +134,7 @@ describe("I15: locks on many build rows are taken in id order; 40001 and 40P01 a
 
   it("40001: so does one that could not be serialised", async () => {
     await db.addBuilds(1, 3);
-    const colliding = interrupted(/UPDATE builds/, (session) =>
+    const colliding = interrupted(/UPDATE builds b /, (session) =>
       session.query("do $$ begin raise exception 'no' using errcode = '40001'; end $$"),
     );
     await fail(colliding, [1, 2, 3].map(buildId));

@@ -116,6 +116,19 @@ describe("a transaction", () => {
         ]),
       ),
     ).rejects.toThrow(/"broken" does not exist/);
+    // Whoever waits for the later one may hear of it before the other hears of the first.
+    const deep = async (depth: number, ask: () => Promise<unknown>): Promise<unknown> =>
+      depth === 0 ? ask() : await deep(depth - 1, ask);
+    await expect(
+      database.transaction((transaction) =>
+        Promise.all([
+          deep(20, () =>
+            transaction.query("do $$ begin raise exception 'no' using errcode = '40001'; end $$"),
+          ),
+          transaction.query("select 1"),
+        ]),
+      ),
+    ).rejects.toMatchObject({ code: "conflict" });
     expect(await notes()).toEqual([]);
     const append = "insert into notes select coalesce(max(id), 0) + 1 from notes";
     await database.transaction((transaction) => Promise.all([1, 2, 3].map(() => transaction.query(append))));
