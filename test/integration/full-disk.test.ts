@@ -58,8 +58,17 @@ async function fill(): Promise<() => Promise<void>> {
 /** Lays a read-only mount over each folder: files that are open can still be written, nothing can be made or renamed. */
 async function makeReadOnly(...folders: readonly string[]): Promise<() => Promise<void>> {
   for (const folder of folders) {
-    await run("mount", ["--bind", folder, folder]);
-    await run("mount", ["-o", "remount,ro,bind", folder]);
+    await until(`a read-only ${folder}`, async () => {
+      await run("mount", ["--bind", folder, folder]);
+      try {
+        await run("mount", ["-o", "remount,ro,bind", folder]);
+        return true;
+      } catch {
+        // Busy: something was opened for writing between the two.
+        await run("umount", ["-l", folder]);
+        return false;
+      }
+    });
   }
   return async () => {
     for (const folder of folders) await run("umount", ["-l", folder]);
