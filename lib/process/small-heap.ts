@@ -2,15 +2,18 @@
  * How much memory V8 keeps for later: little while a program rests, because services that run for months beside builds
  * should give it back, and enough while it works that looking for garbage does not become the work.
  */
-import { performance } from "node:perf_hooks";
+import { constants, PerformanceObserver, performance } from "node:perf_hooks";
 import { getHeapSpaceStatistics, getHeapStatistics, setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 
 /** Milliseconds between two looks, and while the space for new objects may grow. */
 const lookEveryMs = 1_000;
 const lookWhileGrowingMs = 20;
-/** Share of the time from which a program works. What programs do at rest takes up to a fifth of a slow machine's. */
-const working = 0.3;
+/**
+ * Bytes of new objects in a second from which a program works. How busy it is says less: resting takes a fifth of a slow
+ * machine's time, and so do thousands of quiet builders on a fast one.
+ */
+const working = 2 << 20;
 /** So long a program has to rest before its garbage is collected, in milliseconds. */
 const restMs = 5_000;
 /** Bytes that have to have come since then. */
@@ -35,17 +38,14 @@ const large = 100 << 20;
 export function keepHeapSmall(): void {
   growNewSpace(false);
   allow(growth.resting);
-  let last = performance.eventLoopUtilization();
+  const made = new MadeBytes();
   let workedAt = Number.NEGATIVE_INFINITY;
   let collected = getHeapStatistics().total_heap_size;
   // What lies scattered keeps whole pages. How much that is shows after a collection; moving it takes a second one.
   let mayMove = false;
   setInterval(() => {
-    const now = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(now, last);
-    last = now;
     const { total_heap_size: size, used_heap_size: used } = getHeapStatistics();
-    if (utilization >= working) {
+    if (made.since() >= (working * lookEveryMs) / 1_000) {
       workedAt = performance.now();
       allow(size < large ? growth.working : growth.resting);
       growNewSpace(true);
@@ -67,13 +67,46 @@ function allow(percent: number): void {
   setFlagsFromString(`--heap-growing-percent=${percent}`);
 }
 
+/** How many bytes of new objects there were, by how often their space was full. */
+class MadeBytes {
+  #timesFull = 0;
+
+  constructor() {
+    const observer = new PerformanceObserver((list) => {
+      for (const entry of list.getEntries())
+        if ("detail" in entry && isMinor(entry.detail)) this.#timesFull++;
+    });
+    observer.observe({ entryTypes: ["gc"] });
+  }
+
+  /** Since it was last asked. */
+  since(): number {
+    const made = this.#timesFull * (newSpaceBytes() / 2);
+    this.#timesFull = 0;
+    return made;
+  }
+}
+
+function isMinor(detail: unknown): boolean {
+  return (
+    typeof detail === "object" &&
+    detail !== null &&
+    "kind" in detail &&
+    detail.kind === constants.NODE_PERFORMANCE_GC_MINOR
+  );
+}
+
+/** Both of its halves, one of which is used at a time. */
+function newSpaceBytes(): number {
+  return getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space")?.space_size ?? 0;
+}
+
 let growing: NodeJS.Timeout | undefined;
 
 /** It doubles when much of it is in use; V8 has no limit that could be set by now, so it is watched while it may. */
 function growNewSpace(may: boolean): void {
   clearTimeout(growing);
-  const space = getHeapSpaceStatistics().find(({ space_name }) => space_name === "new_space");
-  const grows = may && (space?.space_size ?? 0) < enoughForNew;
+  const grows = may && newSpaceBytes() < enoughForNew;
   setFlagsFromString(`--semi-space-growth-factor=${grows ? 2 : 1}`);
   if (grows) growing = setTimeout(growNewSpace, lookWhileGrowingMs, true).unref();
 }
