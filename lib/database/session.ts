@@ -42,9 +42,7 @@ class PgSession implements Session, Disposable {
     if (this.#isOver) throw new UsageError("the transaction of this session is over");
     const name = this.#prepared.nameOf(text, values);
     try {
-      return await this.client.query<Row>(
-        name === undefined ? { text, values: [...values] } : { name, text, values: [...values] },
-      );
+      return await this.client.query<Row>({ name, text, values: [...values] });
     } catch (error) {
       if (name !== undefined && this.#prepared.refusedBy(error) && this.#alone)
         return this.client.query<Row>(text, [...values]);

@@ -116,7 +116,7 @@ describe("a transaction", () => {
         ]),
       ),
     ).rejects.toThrow(/"broken" does not exist/);
-    // Whoever waits for the later one may hear of it before the other hears of the first.
+    // The answer to the later one may be heard before that to the first.
     const deep = async (depth: number, ask: () => Promise<unknown>): Promise<unknown> =>
       depth === 0 ? ask() : await deep(depth - 1, ask);
     await expect(

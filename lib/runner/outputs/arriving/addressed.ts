@@ -11,6 +11,12 @@ export function makes({ facts }: Pick<Attempt, "facts">, path: StorePath): boole
   return false;
 }
 
+/** Whether the attempt makes the path, or some output whose path only the build can tell: that may be any. */
+export function mayBeOutput({ facts }: Pick<Attempt, "facts">, path: StorePath): boolean {
+  for (const output of facts.outputs.values()) if (output === path || output === undefined) return true;
+  return false;
+}
+
 /** Whether the path could be an output that only the build can name: it has the name of one. */
 export function mayMake({ facts }: Pick<Attempt, "facts">, path: StorePath): boolean {
   const name = storePathName(path);

@@ -8,6 +8,7 @@ import type { ValidPathInfo } from "../../../nix/store/path-info.js";
 import type { NarStream } from "../../../rpc/index.js";
 import type { AttemptId } from "../../../scheduler/ids.js";
 import type { Attempt } from "../../state/attempts.js";
+import { mayBeOutput } from "../arriving/addressed.js";
 import type { StagedStream } from "./staged-outputs.js";
 
 /** Bytes of the largest NAR that is kept. */
@@ -31,9 +32,9 @@ export class HeldNars {
 
   /** Keeps what `stream` brings for `attempt` and is small; undefined when there is nothing of that kind. */
   begin(stream: NarStream, attempt: Attempt): StagedStream | undefined {
-    const outputs: readonly (StorePath | undefined)[] = [...attempt.facts.outputs.values()];
+    const outputs = attempt.facts.outputs.size;
     const isKept = ({ path, narSize }: ValidPathInfo): boolean =>
-      narSize <= largestNar && (outputs.includes(path) || outputs.includes(undefined));
+      narSize <= largestNar && mayBeOutput(attempt, path);
     if (!stream.infos.some(isKept)) return undefined;
     const own = this.#paths.get(attempt.id) ?? new Set<StorePath>();
     this.#paths.set(attempt.id, own);
@@ -47,7 +48,7 @@ export class HeldNars {
       pass: (nar) => {
         const info = infos.next().value;
         // A builder may send other paths than its outputs, as long as it does not say where they are.
-        if (info === undefined || !isKept(info) || begun >= outputs.length) return nar;
+        if (info === undefined || !isKept(info) || begun >= outputs) return nar;
         const cost = costOf(info);
         if (this.#bytes + cost > most) return nar;
         begun++;

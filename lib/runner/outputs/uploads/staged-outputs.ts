@@ -10,6 +10,7 @@ import type { ValidPathInfo } from "../../../nix/store/path-info.js";
 import type { NarStream } from "../../../rpc/index.js";
 import type { AttemptId } from "../../../scheduler/ids.js";
 import type { Attempt } from "../../state/attempts.js";
+import { mayBeOutput } from "../arriving/addressed.js";
 
 /** Bytes of the smallest NAR that is staged: below, compressing again costs less than the care for it. */
 const smallestNar = 1 << 20;
@@ -72,9 +73,6 @@ function discardAll(stages: readonly NarStage[]): void {
   for (const stage of stages) void stage.discard();
 }
 
-/** The path of an output need not be known before it is built. */
-function isStaged({ path, narSize }: ValidPathInfo, { facts }: Attempt): boolean {
-  if (narSize < smallestNar) return false;
-  const outputs: readonly (StorePath | undefined)[] = [...facts.outputs.values()];
-  return outputs.includes(path) || outputs.includes(undefined);
+function isStaged({ path, narSize }: ValidPathInfo, attempt: Attempt): boolean {
+  return narSize >= smallestNar && mayBeOutput(attempt, path);
 }

@@ -13,6 +13,7 @@ import {
   UploadQueue,
   type UploadRequest,
 } from "../../../binary-cache/index.js";
+import { oneChunk } from "../../../binary-cache/objects/byte-streams.js";
 import { lendingStream } from "../../../compression/index.js";
 import { isForbidden, isShortage } from "../../../errors.js";
 import type { Logger } from "../../../log.js";
@@ -163,7 +164,7 @@ export class UploadJobs {
     info: ValidPathInfo | undefined,
   ): AsyncIterable<Uint8Array> {
     const held = info === undefined ? undefined : this.#heldNar(info);
-    if (held !== undefined) return whole(held);
+    if (held !== undefined) return oneChunk(held);
     return lendingStream(() =>
       this.#store.narFromPath(path, { pieces: "lent", ...(signal === undefined ? {} : { signal }) }),
     );
@@ -183,8 +184,4 @@ export class UploadJobs {
       },
     });
   }
-}
-
-async function* whole(nar: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield nar;
 }

@@ -1,7 +1,6 @@
 // Small outputs are kept from their arrival until they are uploaded, and only while they are what the store has.
-import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { makeHash } from "../../../../lib/nix/path/hash.js";
+import { hashBytes } from "../../../../lib/nix/path/hash.js";
 import type { StorePath } from "../../../../lib/nix/path/store-path.js";
 import type { ValidPathInfo } from "../../../../lib/nix/store/path-info.js";
 import { HeldNars } from "../../../../lib/runner/outputs/uploads/held-nars.js";
@@ -18,7 +17,6 @@ const attemptMaking = (...paths: readonly (StorePath | undefined)[]): Attempt =>
     paths.map((one, index) => [`out${index}`, one] as const),
   );
 
-const hashOf = (nar: Uint8Array) => makeHash("sha256", createHash("sha256").update(nar).digest());
 async function* piecesOf(nar: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < nar.length; at += 7) yield nar.subarray(at, at + 7);
 }
@@ -74,7 +72,7 @@ describe("small outputs that arrived", () => {
 
   it("are not kept when they are not what they were said to be, or did not arrive", async () => {
     const [a] = [path("a")];
-    const lies = { ...pathInfo(a, small), narHash: hashOf(other) };
+    const lies = { ...pathInfo(a, small), narHash: hashBytes("sha256", other) };
     const short = { ...pathInfo(a, small), narSize: small.length + 1 };
     const long = { ...pathInfo(a, small), narSize: small.length - 1 };
     for (const info of [lies, short, long]) {
