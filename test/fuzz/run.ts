@@ -1,4 +1,5 @@
 /** The loop: choose a target and an input, run it, judge what came of it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { HydraError } from "../../lib/errors.js";
 import { SeededRandom } from "../../lib/testing/simulated/seeded-random.js";
 import { mutate } from "./mutate.js";
@@ -22,6 +23,9 @@ export interface FuzzReport {
 
 /** No input of at most 64 KiB may keep a processor for so long, in milliseconds. Waiting for one does not count. */
 const slowMs = 250;
+/** How often a slow case is tried again, and how much longer each time it is waited before, in milliseconds. */
+const slowTries = 5;
+const slowPauseMs = 200;
 /** A case that takes longer than this hangs, in milliseconds. */
 const hangMs = 10_000;
 /** A run ends early after so many findings; more of the same kind teach nothing. */
@@ -55,8 +59,9 @@ export async function fuzz(options: {
 async function judge(target: FuzzTarget, input: Uint8Array): Promise<string | undefined> {
   const first = await timed(target, input);
   if (first.fault !== undefined || first.milliseconds < slowMs) return first.fault;
-  // A busy machine is slow once; a slow reader is slow again.
-  for (let again = 0; again < 3; again++) {
+  // A busy machine is slow for a moment, in which tries without a pause would all fall; a slow reader is slow again.
+  for (let again = 1; again <= slowTries; again++) {
+    await sleep(again * slowPauseMs);
     if ((await timed(target, input)).milliseconds < slowMs) return undefined;
   }
   return `took ${first.milliseconds.toFixed(0)} ms for ${input.length} bytes`;
