@@ -32,6 +32,8 @@ export { type QuestionOptions, Silence, type SilenceVerdict } from "./silence.js
 export { atMost, pause, type SleepOptions, sleep, turn } from "./sleep.js";
 /** Background work that has to be waited for at the end. */
 export { TaskGroup } from "./task-group.js";
+/** Work of many, of which a turn of the event loop takes only so much in all. */
+export { TurnShare } from "./turn-share.js";
 /** Waits for space, file descriptors or memory that the system lacks for a while. */
 export { type ShortageOptions, whenDescriptorsAreFree, whenThereIsRoom } from "./when-there-is-room.js";
 /** A promise that rejects when a signal aborts. */
