@@ -120,18 +120,28 @@ async function fetched(builder: LyingBuilder): Promise<number> {
 /** The runner does all that builders ask of it, well before it gives up a transfer that stands still. */
 async function expectServed(honest: LyingBuilder): Promise<void> {
   const started = performance.now();
+  const reached: [string, number][] = [];
+  const note = (what: string): number => reached.push([what, Math.round(performance.now() - started)]);
   const { id, order, out } = await orderFor(honest, "honest");
+  note("ordered");
   expect(await fetched(honest)).toBeGreaterThan(20 << 20);
+  note("fetched");
   const { nar, info } = sample("x", file("made\n"));
   async function* bytes(): AsyncGenerator<Uint8Array> {
     yield nar;
   }
   await honest.client.buildResult(packNars([{ ...info, path: out }], bytes));
+  note("sent");
   const { narSize, narHash } = info;
   const output = { path: out, narSize, narHash, closureSize: narSize, nixSupport: undefined };
   await honest.succeed(order, new Map([["out", output]]));
+  note("reported");
   await pair().tables.waitFinished([id]);
-  expect(performance.now() - started).toBeLessThan(25_000);
+  note("finished");
+  expect(
+    performance.now() - started,
+    `milliseconds until ${reached.map(([what, ms]) => `${what} ${ms}`).join(", ")}`,
+  ).toBeLessThan(25_000);
 }
 
 const childrenOf = (pid: number): number =>
