@@ -12,8 +12,8 @@
 export { Backoff, type BackoffOptions, backoffDelay } from "./backoff.js";
 /** A map that cannot grow without bound; entries may expire. */
 export { BoundedMap, type BoundedMapOptions } from "./bounded-map.js";
-/** Work in bursts, a little per turn of the event loop, in rotation between its causes. */
-export { FairTurns } from "./fair-turns.js";
+/** Work in bursts, a little per turn of the event loop: in rotation between its causes, or in order of asking. */
+export { FairTurns, TurnShare } from "./fair-turns.js";
 /** Values that are made at their first use, and made again after a failure. */
 export { MadeOnce } from "./made-once.js";
 /** Maps with a limit on how much happens at once; the first error stops it. */
@@ -32,8 +32,6 @@ export { type QuestionOptions, Silence, type SilenceVerdict } from "./silence.js
 export { atMost, pause, type SleepOptions, sleep, turn } from "./sleep.js";
 /** Background work that has to be waited for at the end. */
 export { TaskGroup } from "./task-group.js";
-/** Work of many, of which a turn of the event loop takes only so much in all. */
-export { TurnShare } from "./turn-share.js";
 /** Waits for space, file descriptors or memory that the system lacks for a while. */
 export { type ShortageOptions, whenDescriptorsAreFree, whenThereIsRoom } from "./when-there-is-room.js";
 /** A promise that rejects when a signal aborts. */
