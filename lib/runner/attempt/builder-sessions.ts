@@ -152,11 +152,13 @@ export class BuilderSessions {
    * Waits until it is known what becomes of a build that one of the machines came with; at once for all other builds.
    * Calls about a build that overtake its adoption would be refused otherwise.
    */
-  async whenSettled(machines: Iterable<string>, isIt: (build: RunningBuild) => boolean): Promise<void> {
-    for (const id of machines) {
-      for (const { build, whenSettled } of this.#open.get(machineId(id))?.resumed ?? []) {
-        if (isIt(build)) await whenSettled;
-      }
+  async whenSettled(
+    isTheirs: (machine: MachineId) => boolean,
+    isIt: (build: RunningBuild) => boolean,
+  ): Promise<void> {
+    for (const { id, resumed } of this.#resuming) {
+      if (!isTheirs(id)) continue;
+      for (const { build, whenSettled } of resumed) if (isIt(build)) await whenSettled;
     }
   }
 

@@ -14,9 +14,9 @@ import {
   RpcError,
   type RunnerServiceHandlers,
 } from "../../rpc/index.js";
-import { attemptId, type MachineId, machineId } from "../../scheduler/ids.js";
+import { attemptId, machineId } from "../../scheduler/ids.js";
 import type { BuilderSessions } from "../attempt/builder-sessions.js";
-import type { Attempt, AttemptRegistry } from "../state/attempts.js";
+import { type Attempt, type AttemptRegistry, isGiven } from "../state/attempts.js";
 import type { MachineOwners } from "../state/machine-owners.js";
 import type { GuardedHandlers, JoinedCaller, JoiningMachine, ReportedAttempt } from "./guarded-calls.js";
 
@@ -54,14 +54,25 @@ export class CallGuard {
 
   /** @throws RpcError `failed-precondition` for a caller without a machine */
   joined(principal: Principal): JoinedCaller {
-    if (this.#owners.machinesOf(principal).length === 0) {
+    if (!this.#owners.hasMachines(principal)) {
       throw new RpcError("failed-precondition", "this call is answered only for builders that have joined");
     }
     return {
       key: principalKey(principal),
       attempts: async () => {
-        await this.#sessions.whenSettled(this.#owners.machinesOf(principal), () => true);
-        return this.#owners.machinesOf(principal).flatMap((machine) => this.#attempts.givenTo(machine));
+        await this.#sessions.whenSettled(
+          (machine) => this.#owners.owns(principal, machine),
+          () => true,
+        );
+        const ofCaller = (attempts: readonly Attempt[]): readonly Attempt[] =>
+          attempts.filter((one) => isGiven(one) && this.#owners.owns(principal, one.machine));
+        return {
+          making: (path) => ofCaller(this.#attempts.making(path)),
+          all: () =>
+            this.#owners
+              .machinesOf(principal)
+              .flatMap((machine) => this.#attempts.onMachine(machine).filter(isGiven)),
+        };
       },
     };
   }
@@ -83,7 +94,10 @@ export class CallGuard {
   async report(principal: Principal, about: AboutAttempt): Promise<ReportedAttempt> {
     const machine = machineId(about.machineId);
     if (!this.#owners.owns(principal, machine)) throw notRunning();
-    await this.#sessions.whenSettled([machine], (build) => build.buildId === about.buildId);
+    await this.#sessions.whenSettled(
+      (one) => one === machine,
+      (build) => build.buildId === about.buildId,
+    );
     const id = attemptId(about.buildId);
     if (this.#attempts.of(machine, id) !== undefined) this.#owners.reporting(machine);
     return { machine, id };
@@ -91,12 +105,14 @@ export class CallGuard {
 
   /** @throws RpcError `not-found` when no machine of the caller has an attempt for the derivation */
   async log(principal: Principal, drv: StorePath): Promise<Attempt> {
-    const machines: readonly MachineId[] = this.#owners.machinesOf(principal);
-    await this.#sessions.whenSettled(machines, (build) => build.drv === drv);
-    for (const machine of machines) {
-      const attempt = this.#attempts.givenTo(machine).find((one) => one.drv === drv);
-      if (attempt !== undefined) return attempt;
-    }
+    await this.#sessions.whenSettled(
+      (machine) => this.#owners.owns(principal, machine),
+      (build) => build.drv === drv,
+    );
+    const attempt = this.#attempts
+      .forDerivation(drv)
+      .find((one) => isGiven(one) && this.#owners.owns(principal, one.machine));
+    if (attempt !== undefined) return attempt;
     throw new RpcError("not-found", `no machine of this builder builds ${drv}`);
   }
 }

@@ -6,7 +6,7 @@
  */
 import type { RunnerServiceHandlers } from "../../rpc/index.js";
 import type { AttemptId, MachineId } from "../../scheduler/ids.js";
-import type { Attempt } from "../state/attempts.js";
+import type { Attempt, AttemptsInQuestion } from "../state/attempts.js";
 
 /** A machine that joins, and whose id is its caller's now. */
 export interface JoiningMachine {
@@ -18,7 +18,7 @@ export interface JoinedCaller {
   /** Tells callers apart; holds no secret. */
   readonly key: string;
   /** The attempts that run on its machines, as soon as it is known which of those they joined with do. */
-  attempts(): Promise<readonly Attempt[]>;
+  attempts(): Promise<AttemptsInQuestion>;
 }
 
 /** An attempt that may have ended; its machine is the caller's. */

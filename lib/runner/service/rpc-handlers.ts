@@ -104,15 +104,18 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
     },
     buildResult: async (caller, stream, { signal }) => {
       const attempts = await caller.attempts();
-      refuseTooLarge(stream.infos, attempts);
-      const mostWaiting = waitingUploadsBesides + waitingUploadsOfAttempt * attempts.length;
-      using place = await places.take(caller.key, signal, { mostWaiting });
+      for (const info of stream.infos) refuseTooLarge(info, attempts.making(info.path));
+      using place = await places.take(
+        caller.key,
+        signal,
+        () => waitingUploadsBesides + waitingUploadsOfAttempt * attempts.all().length,
+      );
       await withSignal(receivePaths(options, place, caller, stream, signal), place.signal);
     },
     requestPresignedUrls: (attempt, { requests }) => presigned.mint(attempt, requests),
     requestMultipartParts: (attempt, request) => presigned.moreParts(attempt, request),
     notifyPresignedUploadComplete: async (attempt, upload) => {
-      refuseTooLarge([upload.narInfo], [attempt]);
+      refuseTooLarge(upload.narInfo, [attempt]);
       await presigned.complete(attempt, upload);
     },
     completeBuild: ({ machine, id }, { ignoredLines, ...completion }) => {

@@ -141,19 +141,20 @@ export class TransferPlaces {
   }
 
   /**
-   * A place for a transfer of `who`, as soon as there is one. `mostWaiting`: of `who` at a time.
+   * A place for a transfer of `who`, as soon as there is one. `mostWaiting`: of `who` at a time; asked for when there is none.
    *
    * @throws RpcError `resource-exhausted` when so many wait already; the signal's reason when it aborts before
    */
   async take(
     who: string,
     signal: AbortSignal,
-    { mostWaiting = Number.POSITIVE_INFINITY } = {},
+    mostWaiting: () => number = () => Number.POSITIVE_INFINITY,
   ): Promise<TransferPlace> {
     signal.throwIfAborted();
     if (this.#isFree(who)) return this.#place(who);
-    if (countOf(who, this.#waiting) >= mostWaiting)
-      throw new RpcError("resource-exhausted", `${mostWaiting} transfers of this builder wait already`);
+    const waiting = countOf(who, this.#waiting);
+    if (waiting >= mostWaiting())
+      throw new RpcError("resource-exhausted", `${waiting} transfers of this builder wait already`);
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         this.#waiting.delete(waiter);

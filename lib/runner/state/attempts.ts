@@ -4,7 +4,8 @@
  * The scheduler decides who owns a step; this registry only keeps what I/O needs (row number, times, sizes).
  */
 
-import type { StorePath } from "../../nix/path/store-path.js";
+import { outputPathName } from "../../nix/path/content-address.js";
+import { type StorePath, storePathName } from "../../nix/path/store-path.js";
 import type { AttemptId, BuildId, MachineId } from "../../scheduler/ids.js";
 import type { Assignment } from "../../scheduler/types.js";
 import type { StepFacts } from "./derivation-catalog.js";
@@ -51,10 +52,45 @@ export interface Attempt {
   log?: Promise<void>;
 }
 
-/** The attempts in flight by id and by machine. */
+/** Attempts of which some may be asked to speak for a path. A farm has thousands, so they are looked up. */
+export interface AttemptsInQuestion {
+  /** Those with an output of this path, or of its name whose path only the build can tell. */
+  making(path: StorePath): readonly Attempt[];
+  /** All of them. */
+  all(): readonly Attempt[];
+}
+
+/** Sets of attempts by what they have in common. */
+class Groups<K> {
+  readonly #groups = new Map<K, Set<Attempt>>();
+
+  get(key: K): ReadonlySet<Attempt> {
+    return this.#groups.get(key) ?? none;
+  }
+
+  add(key: K, attempt: Attempt): void {
+    const group = this.#groups.get(key);
+    if (group === undefined) this.#groups.set(key, new Set([attempt]));
+    else group.add(attempt);
+  }
+
+  delete(key: K, attempt: Attempt): void {
+    const group = this.#groups.get(key);
+    group?.delete(attempt);
+    if (group?.size === 0) this.#groups.delete(key);
+  }
+}
+
+const none: ReadonlySet<Attempt> = new Set();
+
+/** The attempts in flight by id, machine, derivation and output. */
 export class AttemptRegistry {
   readonly #byId = new Map<AttemptId, Attempt>();
-  readonly #byMachine = new Map<MachineId, Map<AttemptId, Attempt>>();
+  readonly #byMachine = new Groups<MachineId>();
+  readonly #byDerivation = new Groups<StorePath>();
+  readonly #byOutput = new Groups<StorePath>();
+  /** By the names of outputs whose paths only the build can tell. */
+  readonly #byOutputName = new Groups<string>();
   readonly #removalListeners: ((attempt: Attempt) => void)[] = [];
 
   /** `listener` gets each attempt as soon as it is over. It must not throw. */
@@ -63,13 +99,14 @@ export class AttemptRegistry {
   }
 
   add(attempt: Attempt): void {
+    this.#forget(attempt.id);
     this.#byId.set(attempt.id, attempt);
-    let jobs = this.#byMachine.get(attempt.machine);
-    if (jobs === undefined) {
-      jobs = new Map();
-      this.#byMachine.set(attempt.machine, jobs);
+    this.#byMachine.add(attempt.machine, attempt);
+    this.#byDerivation.add(attempt.drv, attempt);
+    for (const [output, path] of attempt.facts.outputs) {
+      if (path !== undefined) this.#byOutput.add(path, attempt);
+      else this.#byOutputName.add(outputPathName(attempt.facts.name, output), attempt);
     }
-    jobs.set(attempt.id, attempt);
   }
 
   get(id: AttemptId): Attempt | undefined {
@@ -78,25 +115,27 @@ export class AttemptRegistry {
 
   /** The attempt of `id` if it belongs to `machine`. */
   of(machine: MachineId, id: AttemptId): Attempt | undefined {
-    return this.#byMachine.get(machine)?.get(id);
+    const attempt = this.#byId.get(id);
+    return attempt?.machine === machine ? attempt : undefined;
   }
 
   onMachine(machine: MachineId): readonly Attempt[] {
-    return [...(this.#byMachine.get(machine)?.values() ?? [])];
+    return [...this.#byMachine.get(machine)];
   }
 
-  /** Attempts that `machine` knows of: it has their orders, or came with their builds. */
-  givenTo(machine: MachineId): readonly Attempt[] {
-    return this.onMachine(machine).filter(({ sent, adopted }) => sent || adopted === true);
+  /** Attempts for the derivation, on whatever machines. */
+  forDerivation(drv: StorePath): readonly Attempt[] {
+    return [...this.#byDerivation.get(drv)];
+  }
+
+  /** Attempts with an output of this path, or of its name whose path only the build can tell. */
+  making(path: StorePath): readonly Attempt[] {
+    return [...this.#byOutput.get(path), ...this.#byOutputName.get(storePathName(path))];
   }
 
   remove(id: AttemptId): void {
-    const attempt = this.#byId.get(id);
+    const attempt = this.#forget(id);
     if (attempt === undefined) return;
-    this.#byId.delete(id);
-    const jobs = this.#byMachine.get(attempt.machine);
-    jobs?.delete(id);
-    if (jobs?.size === 0) this.#byMachine.delete(attempt.machine);
     for (const listener of this.#removalListeners) listener(attempt);
   }
 
@@ -107,4 +146,22 @@ export class AttemptRegistry {
   get size(): number {
     return this.#byId.size;
   }
+
+  #forget(id: AttemptId): Attempt | undefined {
+    const attempt = this.#byId.get(id);
+    if (attempt === undefined) return undefined;
+    this.#byId.delete(id);
+    this.#byMachine.delete(attempt.machine, attempt);
+    this.#byDerivation.delete(attempt.drv, attempt);
+    for (const [output, path] of attempt.facts.outputs) {
+      if (path !== undefined) this.#byOutput.delete(path, attempt);
+      else this.#byOutputName.delete(outputPathName(attempt.facts.name, output), attempt);
+    }
+    return attempt;
+  }
+}
+
+/** Whether its machine knows of the attempt: it has the order, or came with the build. */
+export function isGiven({ sent, adopted }: Pick<Attempt, "sent" | "adopted">): boolean {
+  return sent || adopted === true;
 }

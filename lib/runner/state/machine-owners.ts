@@ -88,13 +88,24 @@ export class MachineOwners {
     return machines.filter((machine) => this.of(machine) !== undefined);
   }
 
+  /** Whether the principal has a machine. */
+  hasMachines(principal: Principal): boolean {
+    return this.#someLive(this.#machines.get(principalKey(principal)) ?? []);
+  }
+
   /** Whether there are machines of more than one principal. */
   get isShared(): boolean {
     let principals = 0;
     for (const machines of this.#machines.values()) {
-      if ([...machines].some((machine) => this.of(machine) !== undefined)) principals++;
+      if (this.#someLive(machines)) principals++;
       if (principals > 1) return true;
     }
+    return false;
+  }
+
+  /** Whether one of them is in use; those before it are forgotten. */
+  #someLive(machines: Iterable<MachineId>): boolean {
+    for (const machine of machines) if (this.of(machine) !== undefined) return true;
     return false;
   }
 

@@ -59,11 +59,11 @@ describe("places", () => {
   it("are waited for by no more than so many of one principal", async () => {
     const all = places({ places: 1, mostOfOne: 1 });
     using _place = await all.take("a", never);
-    for (let count = 0; count < 2; count++) void all.take("b", never, { mostWaiting: 2 });
-    await expect(all.take("b", never, { mostWaiting: 2 })).rejects.toMatchObject({
+    for (let count = 0; count < 2; count++) void all.take("b", never, () => 2);
+    await expect(all.take("b", never, () => 2)).rejects.toMatchObject({
       code: "resource-exhausted",
     });
-    void all.take("c", never, { mostWaiting: 2 });
+    void all.take("c", never, () => 2);
     expect(all.counts).toEqual({ taken: 1, waiting: 3 });
   });
 });

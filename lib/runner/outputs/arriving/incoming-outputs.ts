@@ -16,7 +16,7 @@ import type { CancelOptions } from "../../../nix/store/store.js";
 import { type BuiltOutput, RpcError, type UnpackedNar } from "../../../rpc/index.js";
 import type { AttemptId } from "../../../scheduler/ids.js";
 import { RunnerError } from "../../errors.js";
-import type { Attempt, AttemptRegistry } from "../../state/attempts.js";
+import type { Attempt, AttemptRegistry, AttemptsInQuestion } from "../../state/attempts.js";
 import type { RawStore } from "../../state/runner-store.js";
 import type { UnprovenPaths } from "../../state/unproven-paths.js";
 import { isAddressed, makes } from "./addressed.js";
@@ -66,10 +66,10 @@ export class IncomingOutputs {
   }
 
   /** Whether a builder that has these attempts need not send the path. */
-  async has(path: StorePath, attempts: readonly Attempt[], options: CancelOptions): Promise<boolean> {
+  async has(path: StorePath, attempts: AttemptsInQuestion, options: CancelOptions): Promise<boolean> {
     if (this.#unproven.has(path)) {
-      if (!attempts.some(({ id }) => this.#unproven.arrivedFor(path, id))) return false;
-    } else if (this.#incomplete.has(path) && attempts.some((attempt) => makes(attempt, path))) return false;
+      if (!attempts.all().some(({ id }) => this.#unproven.arrivedFor(path, id))) return false;
+    } else if (this.#incomplete.has(path) && makersOf(path, attempts).length > 0) return false;
     return this.#store.isValidPath(path, options);
   }
 
@@ -81,7 +81,7 @@ export class IncomingOutputs {
    */
   async take(
     { info, nar }: UnpackedNar,
-    attempts: readonly Attempt[],
+    attempts: AttemptsInQuestion,
     options: CancelOptions,
   ): Promise<void> {
     const { path } = info;
@@ -134,12 +134,12 @@ export class IncomingOutputs {
   }
 
   /** Attempts that may bring the path: all that it refers to must be believed, or have come for them. */
-  #vouchersFor(info: ValidPathInfo, attempts: readonly Attempt[]): readonly Attempt[] {
+  #vouchersFor(info: ValidPathInfo, attempts: AttemptsInQuestion): readonly Attempt[] {
     const { path } = info;
-    const makers = attempts.filter((attempt) => makes(attempt, path));
+    const makers = makersOf(path, attempts);
     // The daemon checks that the contents have the address.
-    const addressed = isAddressed(this.#store.storeDir, info);
-    const candidates = makers.length > 0 ? makers : addressed ? attempts : [];
+    const addressed = makers.length === 0 && isAddressed(this.#store.storeDir, info);
+    const candidates = addressed ? attempts.all() : makers;
     return candidates.filter(({ id }) =>
       info.references.every(
         (reference) =>
@@ -190,4 +190,9 @@ export class IncomingOutputs {
     if (attempts.size > 0) return;
     abort.abort(new RpcError("cancelled", "the build is over; its outputs are not wanted any more"));
   }
+}
+
+/** Those that must make the path. */
+function makersOf(path: StorePath, attempts: AttemptsInQuestion): readonly Attempt[] {
+  return attempts.making(path).filter((attempt) => makes(attempt, path));
 }

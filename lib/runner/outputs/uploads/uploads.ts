@@ -19,7 +19,7 @@ import type { ValidPathInfo } from "../../../nix/store/path-info.js";
 import type { BuiltOutput, NarStream } from "../../../rpc/types.js";
 import type { RemoteStoreReport } from "../../../status/index.js";
 import type { EventEmitter } from "../../events/index.js";
-import type { Attempt } from "../../state/attempts.js";
+import type { Attempt, AttemptsInQuestion } from "../../state/attempts.js";
 import type { StepFacts } from "../../state/derivation-catalog.js";
 import type { ProblemReporter } from "../../state/problems.js";
 import type { RunnerStore } from "../../state/runner-store.js";
@@ -141,9 +141,10 @@ export class Uploads {
    * Writes what `stream` brings for an attempt into the caches while it is received, or keeps it when it is small, where that
    * can be: `publish` then finds it there. One of `attempts` must be the one it is for.
    */
-  stage(stream: NarStream, attempts: readonly Attempt[]): StagedStream | undefined {
+  stage(stream: NarStream, attempts: Pick<AttemptsInQuestion, "making">): StagedStream | undefined {
     if (this.#uploadMode() === "from-builders") return undefined;
-    for (const attempt of attempts) {
+    const makers = new Set(stream.infos.flatMap(({ path }) => attempts.making(path)));
+    for (const attempt of makers) {
       const caches = this.#targets.of(this.#targets.destination(attempt.jobsets));
       if (caches.length === 0) continue;
       const staged = this.#staged.begin(stream, attempt, caches) ?? this.#held.begin(stream, attempt);

@@ -19,6 +19,8 @@ const attempt = {
   facts: { outputs: new Map([["out", path]]) },
 } as unknown as Attempt;
 
+const ofCaller = { making: () => [attempt], all: () => [attempt] };
+
 /** What the daemon's socket gives a process that has no descriptor left. */
 function lacking(): DaemonError {
   const cause = Object.assign(new Error("connect EMFILE"), { code: "EMFILE", syscall: "connect" });
@@ -47,7 +49,7 @@ test("a path is taken when there are descriptors again, in whole", async () => {
       },
     },
   });
-  await incoming.take({ info, nar: once(nar) }, [attempt], {});
+  await incoming.take({ info, nar: once(nar) }, ofCaller, {});
   expect(Buffer.concat(stored)).toEqual(nar);
   expect(unproven.arrivedFor(path, attempt.id)).toBe(true);
 });
@@ -65,5 +67,5 @@ test("another error is not waited for", async () => {
       addToStoreNar: () => Promise.reject(refused),
     },
   });
-  await expect(incoming.take({ info, nar: once(nar) }, [attempt], {})).rejects.toBe(refused);
+  await expect(incoming.take({ info, nar: once(nar) }, ofCaller, {})).rejects.toBe(refused);
 });

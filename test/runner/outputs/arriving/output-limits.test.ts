@@ -21,18 +21,18 @@ const tooLarge = { code: "out-of-range", message: expect.stringContaining(`${out
 
 describe("an output", () => {
   it("is taken up to the limit of its attempt, and refused beyond", () => {
-    expect(() => refuseTooLarge([info(out, 200)], [limited(200)])).not.toThrow();
-    expect(() => refuseTooLarge([info(out, 201)], [limited(200)])).toThrow(expect.objectContaining(tooLarge));
+    expect(() => refuseTooLarge(info(out, 200), [limited(200)])).not.toThrow();
+    expect(() => refuseTooLarge(info(out, 201), [limited(200)])).toThrow(expect.objectContaining(tooLarge));
   });
 
   it("has no limit when its order has none, and other paths have none", () => {
-    expect(() => refuseTooLarge([info(out, 2 ** 50)], [limited(0)])).not.toThrow();
+    expect(() => refuseTooLarge(info(out, 2 ** 50), [limited(0)])).not.toThrow();
     const input = parseStorePath("00000000000000000000000000000009-input");
-    expect(() => refuseTooLarge([info(input, 201)], [limited(200)])).not.toThrow();
+    expect(() => refuseTooLarge(info(input, 201), [limited(200)])).not.toThrow();
   });
 
   it("whose path only the build can tell is known by its name", () => {
     const floating = limited(200, new Map([["out", undefined]]));
-    expect(() => refuseTooLarge([info(out, 201)], [floating])).toThrow(expect.objectContaining(tooLarge));
+    expect(() => refuseTooLarge(info(out, 201), [floating])).toThrow(expect.objectContaining(tooLarge));
   });
 });
