@@ -271,7 +271,7 @@ export function assemble(context: RunnerContext): RunnerParts {
     maxConcurrentDownloads: () => config().maxConcurrentDownloads,
   });
   const owners = new MachineOwners({
-    inUse: (machine) => sessions.get(machine) !== undefined || attempts.onMachine(machine).length > 0,
+    inUse: (machine) => sessions.get(machine) !== undefined || attempts.countOn(machine) > 0,
     now,
   });
   const ownerOf = (machine: MachineId): string => {

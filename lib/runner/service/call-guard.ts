@@ -68,6 +68,10 @@ export class CallGuard {
           attempts.filter((one) => isGiven(one) && this.#owners.owns(principal, one.machine));
         return {
           making: (path) => ofCaller(this.#attempts.making(path)),
+          count: () =>
+            this.#owners
+              .machinesOf(principal)
+              .reduce((sum, machine) => sum + this.#attempts.countOn(machine), 0),
           all: () =>
             this.#owners
               .machinesOf(principal)

@@ -108,7 +108,7 @@ export function createRpcHandlers(options: RpcHandlersOptions): RunnerServiceHan
       using place = await places.take(
         caller.key,
         signal,
-        () => waitingUploadsBesides + waitingUploadsOfAttempt * attempts.all().length,
+        () => waitingUploadsBesides + waitingUploadsOfAttempt * attempts.count(),
       );
       await withSignal(receivePaths(options, place, caller, stream, signal), place.signal);
     },

@@ -31,7 +31,41 @@ const lookEveryMs = 1_000;
 
 interface Waiter {
   readonly who: string;
+  /** Those that came before have smaller ones. */
+  readonly turn: number;
   readonly grant: (place: TransferPlace) => void;
+}
+
+/** Those who wait, in order of asking. One principal may wait with thousands: they are not looked through. */
+class Waiters {
+  readonly #byWho = new Map<string, Set<Waiter>>();
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  of(who: string): number {
+    return this.#byWho.get(who)?.size ?? 0;
+  }
+
+  add(waiter: Waiter): void {
+    const own = this.#byWho.get(waiter.who) ?? new Set<Waiter>();
+    this.#byWho.set(waiter.who, own.add(waiter));
+    this.#size += 1;
+  }
+
+  delete(waiter: Waiter): void {
+    const own = this.#byWho.get(waiter.who);
+    if (own?.delete(waiter) !== true) return;
+    this.#size -= 1;
+    if (own.size === 0) this.#byWho.delete(waiter.who);
+  }
+
+  /** Of each who waits, the one who came first. */
+  *firsts(): Generator<Waiter, undefined> {
+    for (const [first] of this.#byWho.values()) if (first !== undefined) yield first;
+  }
 }
 
 /** How long a peer has let a transfer wait without having moved enough bytes. */
@@ -121,7 +155,8 @@ export class TransferPlace implements Disposable {
 export class TransferPlaces {
   readonly #options: Required<TransferPlacesOptions>;
   readonly #taken = new Set<TransferPlace>();
-  readonly #waiting = new Set<Waiter>();
+  readonly #waiting = new Waiters();
+  #lastTurn = 0;
   #looking: NodeJS.Timeout | undefined;
 
   constructor(options: TransferPlacesOptions) {
@@ -152,7 +187,7 @@ export class TransferPlaces {
   ): Promise<TransferPlace> {
     signal.throwIfAborted();
     if (this.#isFree(who)) return this.#place(who);
-    const waiting = countOf(who, this.#waiting);
+    const waiting = this.#waiting.of(who);
     if (waiting >= mostWaiting())
       throw new RpcError("resource-exhausted", `${waiting} transfers of this builder wait already`);
     return new Promise((resolve, reject) => {
@@ -162,6 +197,7 @@ export class TransferPlaces {
       };
       const waiter: Waiter = {
         who,
+        turn: ++this.#lastTurn,
         grant: (place) => {
           signal.removeEventListener("abort", onAbort);
           resolve(place);
@@ -198,16 +234,12 @@ export class TransferPlaces {
   }
 
   #neediest(may: (who: string) => boolean): Waiter | undefined {
-    const seen = new Set<string>();
     let neediest: Waiter | undefined;
     let fewest = Number.POSITIVE_INFINITY;
-    for (const waiter of this.#waiting) {
-      const { who } = waiter;
-      // The first of each decides: it has waited longest.
-      if (seen.has(who) || !may(who)) continue;
-      seen.add(who);
-      const has = countOf(who, this.#taken);
-      if (has >= fewest) continue;
+    for (const waiter of this.#waiting.firsts()) {
+      const has = countOf(waiter.who, this.#taken);
+      if (has > fewest || (has === fewest && neediest !== undefined && waiter.turn > neediest.turn)) continue;
+      if (!may(waiter.who)) continue;
       fewest = has;
       neediest = waiter;
     }

@@ -58,6 +58,8 @@ export interface AttemptsInQuestion {
   making(path: StorePath): readonly Attempt[];
   /** All of them. */
   all(): readonly Attempt[];
+  /** How many there are, with those whose machines do not know of them yet. */
+  count(): number;
 }
 
 /** Sets of attempts by what they have in common. */
@@ -121,6 +123,10 @@ export class AttemptRegistry {
 
   onMachine(machine: MachineId): readonly Attempt[] {
     return [...this.#byMachine.get(machine)];
+  }
+
+  countOn(machine: MachineId): number {
+    return this.#byMachine.get(machine).size;
   }
 
   /** Attempts for the derivation, on whatever machines. */

@@ -39,4 +39,5 @@ test("of 2,000 machines of one caller, those that a call is about are looked at"
   expect(about.id).toBe("attempt-1234");
   expect(looked).toBeLessThan(20);
   expect(own.all()).toHaveLength(1_998);
+  expect(own.count()).toBe(1_999);
 });

@@ -68,6 +68,28 @@ describe("places", () => {
   });
 });
 
+describe("10,000 transfers that wait", () => {
+  it("are served first those who have the fewest, then in order", async () => {
+    const all = places({ places: 8, mostOfOne: 6 });
+    const served: string[] = [];
+    const work = async (who: string, index: number): Promise<void> => {
+      using _place = await all.take(who, new AbortController().signal);
+      served.push(`${who}${index}`);
+      await Promise.resolve();
+    };
+    const first = await Promise.all(
+      ["a", "a", "a", "a", "a", "a", "b", "b"].map((who) => all.take(who, never)),
+    );
+    const rest = Array.from({ length: 10_000 }, (_, index) => work(index % 100 === 99 ? "b" : "a", index));
+    for (const place of first) place[Symbol.dispose]();
+    await Promise.all(rest);
+    expect(served).toHaveLength(10_000);
+    expect(all.counts).toEqual({ taken: 0, waiting: 0 });
+    const ofA = served.filter((one) => one.startsWith("a")).map((one) => Number(one.slice(1)));
+    expect(ofA).toEqual(ofA.toSorted((one, other) => one - other));
+  });
+});
+
 describe("a transfer that its peer keeps waiting", () => {
   it("loses its place while others wait, and only then", async () => {
     const all = places({ places: 1, mostOfOne: 1 });

@@ -19,7 +19,7 @@ const attempt = {
   facts: { outputs: new Map([["out", path]]) },
 } as unknown as Attempt;
 
-const ofCaller = { making: () => [attempt], all: () => [attempt] };
+const ofCaller = { making: () => [attempt], all: () => [attempt], count: () => 1 };
 
 /** What the daemon's socket gives a process that has no descriptor left. */
 function lacking(): DaemonError {
