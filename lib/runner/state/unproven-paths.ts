@@ -30,6 +30,8 @@ interface Unproven {
 /** The unproven paths, and the attempts that they arrived for. */
 export class UnprovenPaths {
   readonly #paths = new Map<StorePath, Unproven>();
+  /** The paths that each attempt claims: all of them are many on a large farm. */
+  readonly #claimed = new Map<AttemptId, Set<StorePath>>();
   readonly #memory: UnprovenMemory;
   readonly #background: (work: () => Promise<void>) => void;
 
@@ -76,7 +78,10 @@ export class UnprovenPaths {
   /** The path is unproven from now on; resolves when a later runner would know that, too. */
   async arriving(path: StorePath, attempts: readonly AttemptId[], signal?: AbortSignal): Promise<void> {
     const unproven = this.#paths.get(path) ?? { claims: new Map<AttemptId, Claim>(), isSaved: false };
-    for (const attempt of attempts) unproven.claims.set(attempt, "arriving");
+    for (const attempt of attempts) {
+      unproven.claims.set(attempt, "arriving");
+      this.#claimed.set(attempt, (this.#claimed.get(attempt) ?? new Set()).add(path));
+    }
     this.#paths.set(path, unproven);
     // An earlier call may have given up, or still wait for the disk.
     if (unproven.isSaved) return;
@@ -93,8 +98,8 @@ export class UnprovenPaths {
   /** The attempt succeeded: `outputs` are proven, and so is everything that arrived for it but `unchecked`. */
   prove(attempt: AttemptId, outputs: Iterable<StorePath>, unchecked: ReadonlySet<StorePath>): void {
     const proven = new Set(outputs);
-    for (const [path, { claims }] of this.#paths) {
-      if (claims.get(attempt) === "arrived" && !unchecked.has(path)) proven.add(path);
+    for (const path of this.#claimed.get(attempt) ?? []) {
+      if (this.arrivedFor(path, attempt) && !unchecked.has(path)) proven.add(path);
     }
     this.forget(proven);
   }
@@ -102,12 +107,22 @@ export class UnprovenPaths {
   /** The paths are proven, or deleted. */
   forget(paths: Iterable<StorePath>): void {
     let changed = false;
-    for (const path of paths) changed = this.#paths.delete(path) || changed;
+    for (const path of paths) {
+      for (const attempt of this.#paths.get(path)?.claims.keys() ?? []) this.#unclaim(attempt, path);
+      changed = this.#paths.delete(path) || changed;
+    }
     if (changed) this.#background(() => this.#memory.save(() => [...this.#paths.keys()]));
   }
 
   /** The attempt is over: what it has not proven is left behind. */
   attemptOver(attempt: AttemptId): void {
-    for (const { claims } of this.#paths.values()) claims.delete(attempt);
+    for (const path of this.#claimed.get(attempt) ?? []) this.#paths.get(path)?.claims.delete(attempt);
+    this.#claimed.delete(attempt);
+  }
+
+  #unclaim(attempt: AttemptId, path: StorePath): void {
+    const claimed = this.#claimed.get(attempt);
+    claimed?.delete(path);
+    if (claimed?.size === 0) this.#claimed.delete(attempt);
   }
 }

@@ -1,4 +1,5 @@
 // Which paths are believed, by whom, and what a later runner knows of them.
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { turn } from "../../../lib/async/index.js";
 import { parseStorePath, type StorePath } from "../../../lib/nix/path/store-path.js";
@@ -155,4 +156,63 @@ test("a second life begins with what the first left, and believes none of it", a
   expect(second.unproven.leftBehind()).toEqual([b]);
   second.unproven.forget([b]);
   expect(second.kept.paths).toEqual([]);
+});
+
+test("all of it is as in a table of who claims what", () => {
+  const letters = ["a", "b", "c"];
+  const somePath = fc.constantFrom(...letters.map(path));
+  const somePaths = fc.subarray(letters.map(path));
+  const someAttempts = fc.subarray([one, two]);
+  const anAttempt = fc.constantFrom(one, two);
+  const step = fc.oneof(
+    fc.record({ kind: fc.constant("arriving" as const), path: somePath, attempts: someAttempts }),
+    fc.record({ kind: fc.constant("arrived" as const), path: somePath, attempts: someAttempts }),
+    fc.record({ kind: fc.constant("prove" as const), attempt: anAttempt, paths: somePaths, not: somePaths }),
+    fc.record({ kind: fc.constant("forget" as const), paths: somePaths }),
+    fc.record({ kind: fc.constant("over" as const), attempt: anAttempt }),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 20 }), (steps) => {
+      const { unproven } = withMemory();
+      const table = new Map<StorePath, Map<string, string>>();
+      for (const step of steps) {
+        switch (step.kind) {
+          case "arriving": {
+            const claims = table.get(step.path) ?? new Map<string, string>();
+            for (const attempt of step.attempts) claims.set(attempt, "arriving");
+            table.set(step.path, claims);
+            void unproven.arriving(step.path, step.attempts);
+            break;
+          }
+          case "arrived":
+            for (const attempt of step.attempts)
+              if (table.get(step.path)?.has(attempt) === true) table.get(step.path)?.set(attempt, "arrived");
+            unproven.arrived(step.path, step.attempts);
+            break;
+          case "prove":
+            for (const [which, claims] of table)
+              if (claims.get(step.attempt) === "arrived" && !step.not.includes(which)) table.delete(which);
+            for (const which of step.paths) table.delete(which);
+            unproven.prove(step.attempt, step.paths, new Set(step.not));
+            break;
+          case "forget":
+            for (const which of step.paths) table.delete(which);
+            unproven.forget(step.paths);
+            break;
+          case "over":
+            for (const claims of table.values()) claims.delete(step.attempt);
+            unproven.attemptOver(step.attempt);
+        }
+      }
+      for (const which of letters.map(path)) {
+        const claims = table.get(which);
+        expect(unproven.has(which)).toBe(claims !== undefined);
+        expect(unproven.isClaimed(which)).toBe((claims?.size ?? 0) > 0);
+        for (const attempt of [one, two]) {
+          expect(unproven.claims(which, attempt)).toBe(claims?.has(attempt) ?? false);
+          expect(unproven.arrivedFor(which, attempt)).toBe(claims?.get(attempt) === "arrived");
+        }
+      }
+    }),
+  );
 });
