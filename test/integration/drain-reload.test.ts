@@ -25,9 +25,13 @@ test("SIGTERM: what runs ends and is recorded, what waits is left to the next ru
   // Either may have been handed out first; the other one waits.
   const [first, second] = busy === undefined ? [waiting, running] : [running, waiting];
   const stopped = pair().runner.stop();
-  await until("the runner to drain", async () => (await pair().get("/health")).state === "draining", {
-    everyMs: 5,
-  });
+  await until(
+    "the runner to drain",
+    async () => (await pair().get("/status/overview")).state === "draining",
+    {
+      everyMs: 5,
+    },
+  );
   expect(await pair().get("/status/overview")).toMatchObject({ state: "draining", problems: [] });
   expect(await pair().get("/ready")).toMatchObject({ ready: true, state: "draining" });
   await stopped;
