@@ -340,7 +340,7 @@ export class BinaryCache {
     return this.#publish(info, options);
   }
 
-  /** The narinfo appears after `listed`, which says that listing and debug links are there. */
+  /** The narinfo appears after `listed`, which says that NAR, listing and debug links are there. */
   async #publish(
     info: NarInfo,
     options: ReadOptions & { readonly repair?: boolean | undefined },
@@ -426,24 +426,23 @@ export class BinaryCache {
     }
     const { compression: method } = this.settings;
     const url = narKey(info.narHash, method);
-    const stored = await this.#nars.store(info, url, openNar, {
-      listing: this.#listings.wanted,
-      repair,
-      signal,
+    const store = { listing: this.#listings.wanted, repair, signal };
+    await this.#nars.store(info, url, openNar, store, async (nar, named) => {
+      const { inspection, fileHash, fileSize } = nar;
+      const { listing, listingFault } = inspection;
+      if (listingFault !== undefined) {
+        this.#logger.warn("cannot make the listing of a path", { path: info.path, error: listingFault });
+      }
+      const listed =
+        listing === undefined ? named : this.#listings.put(info.path, url, listing, options, named);
+      const over = listed.catch(() => {});
+      try {
+        await options.beforePublish?.();
+        await this.#publish({ ...info, url, compression: method, fileHash, fileSize }, options, listed);
+      } finally {
+        await over;
+      }
     });
-    const { inspection, fileHash, fileSize } = stored;
-    const { listing, listingFault } = inspection;
-    if (listingFault !== undefined) {
-      this.#logger.warn("cannot make the listing of a path", { path: info.path, error: listingFault });
-    }
-    const listed = listing === undefined ? undefined : this.#listings.put(info.path, url, listing, options);
-    const over = listed?.catch(() => {});
-    try {
-      await options.beforePublish?.();
-      await this.#publish({ ...info, url, compression: method, fileHash, fileSize }, options, listed);
-    } finally {
-      await over;
-    }
     return "uploaded";
   }
 }

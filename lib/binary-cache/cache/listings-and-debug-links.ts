@@ -27,18 +27,23 @@ export class ListingsAndDebugLinks {
     return this.#settings.writeNarListing || this.#settings.writeDebugInfo;
   }
 
-  /** Writes what the settings ask for. `url` is the NAR's. What is there stays, unless `repair`. */
+  /**
+   * Writes what the settings ask for. `url` is the NAR's. What is there stays, unless `repair`. `after`: what must be there
+   * before any of it has its name.
+   */
   async put(
     path: StorePath,
     url: string,
     listing: NarListing,
     options: ReadOptions & { readonly repair?: boolean | undefined },
+    after?: Promise<void>,
   ): Promise<void> {
     const { writeNarListing, writeDebugInfo, lsCompression } = this.#settings;
     const put = { contentType: contentTypes.json, ifAbsent: options.repair !== true, signal: options.signal };
     if (writeNarListing) {
-      await this.#smallObjects.put(listingKey(path), printListing(listing), lsCompression, put);
+      await this.#smallObjects.put(listingKey(path), printListing(listing), lsCompression, put, after);
     }
+    await after;
     if (!writeDebugInfo) return;
     await mapLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {
       await this.#objects.put(debugInfoKey(buildId), Buffer.from(printDebugInfoLink(url, member)), put);

@@ -39,6 +39,12 @@ export interface StoredNar {
   readonly fileSize: number;
 }
 
+/**
+ * Makes what points to a NAR, which was measured and compared with what was promised. Nothing of it may be visible before
+ * `named` resolves: then the NAR is safe under its name.
+ */
+export type UseNar = (nar: MeasuredNar, named: Promise<void>) => Promise<void>;
+
 /** How a NAR is stored. */
 export interface StoreNarOptions extends ReadOptions {
   /** Whether to make a listing on the way. */
@@ -108,33 +114,43 @@ export class StoredNars {
   }
 
   /**
-   * Writes the NAR, unless it is staged or a sound one is there; that one is then measured.
+   * Writes the NAR, unless it is staged or a sound one is there; that one is then measured. `use` is called as soon as the
+   * NAR is known, while its file may still be on its way to the disk; once more when another one got the name first.
    *
-   * @throws BinaryCacheError (`mismatch`)
+   * @throws BinaryCacheError (`mismatch`); what `use` throws
    */
   async store(
     info: ValidPathInfo,
     key: string,
     openNar: OpenNar,
     options: StoreNarOptions,
-  ): Promise<MeasuredNar> {
+    use: UseNar,
+  ): Promise<void> {
     const { signal, repair } = options;
     const staged = this.#staged.get(key);
     if (!repair && staged?.complete === true) {
       const committed = await staged.commit();
       if (committed !== undefined && staged.form === "frame") this.#frames.set(key, committed.fileSize);
-      if (committed !== undefined) return committed;
+      if (committed !== undefined) return use(committed, isThere);
       signal?.throwIfAborted();
     }
-    const absent = missingObject(this.#objects.name, key);
     // Two store paths can have the same contents, and an upload that broke off may have left its NAR behind. Who reads
     // the older narinfo relies on the hash of the file, so a sound NAR is never replaced.
-    if (!repair && (await this.#objects.head(key, options)) !== undefined) {
+    const present = !repair && (await this.#objects.head(key, options)) !== undefined;
+    if (present) {
       const found = await this.ifReusable(key, signal, () => this.#adopt(info, key, options));
-      return found ?? required(await this.#write(info, key, openNar, false, options), absent);
+      if (found !== undefined) return use(found, isThere);
     }
-    const written = await this.#write(info, key, openNar, !repair, options);
-    return written ?? required(await this.#adopt(info, key, options), absent);
+    const ifAbsent = !repair && !present;
+    try {
+      const { named, ...nar } = await this.#write(info, key, openNar, ifAbsent, options);
+      return await use(nar, named);
+    } catch (error) {
+      if (!(error instanceof NameTaken)) throw error;
+    }
+    const found = await this.#adopt(info, key, options);
+    if (found === undefined) throw missingObject(this.#objects.name, key);
+    return use(found, isThere);
   }
 
   /**
@@ -187,13 +203,14 @@ export class StoredNars {
     return stored === undefined ? undefined : { inspection, ...stored };
   }
 
+  /** Resolves when all of the NAR has passed. @throws NameTaken, also by `named` */
   async #write(
     info: ValidPathInfo,
     key: string,
     openNar: OpenNar,
     ifAbsent: boolean,
     { listing, signal }: StoreNarOptions,
-  ) {
+  ): Promise<MeasuredNar & { readonly named: Promise<void> }> {
     const inspection = new NarInspection(info, { listing });
     const meter = new FileMeter();
     const { compression: method, compressionLevel: level, parallelCompression: parallel } = this.#settings;
@@ -201,14 +218,37 @@ export class StoredNars {
     // Without a compressor, the pieces themselves are written, and may wait for that.
     const nar = inspection.pass(method === "none" ? opened : lentPieces(opened));
     const sizeHint = info.narSize;
-    const result = await this.#objects.put(
-      key,
-      meter.pass(compress(nar, { method, level, parallel, sizeHint, signal })),
-      { contentType: contentTypes.nar, ifAbsent, sizeHint, signal },
-    );
-    if (result === "present") return undefined;
-    return { inspection, fileHash: meter.finish(), fileSize: meter.size };
+    const file = meter.pass(compress(nar, { method, level, parallel, sizeHint, signal }));
+    let named: Promise<void> = isThere;
+    await new Promise<void>((resolve, reject) => {
+      const put = this.#objects.put(key, toItsEnd(file, resolve), {
+        contentType: contentTypes.nar,
+        ifAbsent,
+        sizeHint,
+        signal,
+      });
+      named = put.then((result) => {
+        if (result === "present") throw new NameTaken();
+      });
+      named.catch(reject);
+    });
+    return { inspection, fileHash: meter.finish(), fileSize: meter.size, named };
   }
+}
+
+const isThere = Promise.resolve();
+
+/** Another file got the name first; it need not be the same. */
+class NameTaken extends Error {
+  constructor() {
+    super("another file of this name was written meanwhile");
+  }
+}
+
+/** Passes pieces on; `onEnd` is called after the last one was taken. */
+async function* toItsEnd(pieces: AsyncIterable<Uint8Array>, onEnd: () => void): AsyncGenerator<Uint8Array> {
+  yield* pieces;
+  onEnd();
 }
 
 /** Level at which builders compress what they send. */
@@ -222,9 +262,4 @@ function stagedForm({ compression, compressionLevel }: CacheSettings): StagedFor
 /** The bytes to decode at most: a reader that counts sees that a NAR is longer than promised. */
 function oneMoreThan({ narSize }: Pick<ValidPathInfo, "narSize">): number {
   return narSize + 1;
-}
-
-function required<T>(value: T | undefined, error: Error): T {
-  if (value === undefined) throw error;
-  return value;
 }

@@ -1,14 +1,16 @@
 // Objects in a folder: what they hold, and the order in which they get their names.
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
 import { BinaryCache, FileCache, type ObjectStore, parseCacheUri } from "../../../lib/binary-cache/index.js";
+import { compress } from "../../../lib/compression/index.js";
+import { hashBytes } from "../../../lib/nix/path/hash.js";
 import { defaultStoreDir } from "../../../lib/nix/path/store-path.js";
 import { deferred } from "../../support/deferred.js";
 import { until } from "../../support/until.js";
-import { file, narsOf, sample } from "../samples.js";
+import { bytesOf, file, narsOf, sample } from "../samples.js";
 
 let scratch: string;
 let folder: string;
@@ -89,22 +91,30 @@ class SlowListings extends FileCache {
     this.#allowed = allowed;
   }
 
-  override async put(
-    ...[key, body, options]: Parameters<ObjectStore["put"]>
+  override async put(...[key, ...rest]: Parameters<FileCache["put"]>): Promise<"written" | "present"> {
+    await this.#listing(key);
+    return super.put(key, ...rest);
+  }
+
+  override async putAfter(
+    ...[others, key, ...rest]: Parameters<FileCache["putAfter"]>
   ): Promise<"written" | "present"> {
-    if (key.endsWith(".ls")) {
-      this.asked.resolve();
-      await this.#allowed();
-    }
-    return super.put(key, body, options);
+    await this.#listing(key);
+    return super.putAfter(others, key, ...rest);
+  }
+
+  async #listing(key: string): Promise<void> {
+    if (!key.endsWith(".ls")) return;
+    this.asked.resolve();
+    await this.#allowed();
   }
 }
 
 const path = sample("a", file("hello world\n"));
 
-function cacheOf(objects: ObjectStore): BinaryCache {
+function cacheOf(objects: ObjectStore, compression = "none"): BinaryCache {
   const uri = `file://${folder}`;
-  const { settings } = parseCacheUri(`${uri}?write-nar-listing=1&compression=none`);
+  const { settings } = parseCacheUri(`${uri}?write-nar-listing=1&compression=${compression}`);
   return new BinaryCache({ uri, objects, settings, storeDir: defaultStoreDir, signers: [] });
 }
 
@@ -124,4 +134,61 @@ it("a path whose listing cannot be written is not published", async () => {
   const objects = new SlowListings(folder, () => Promise.reject(new Error("disk full")));
   await expect(cacheOf(objects).uploadPath(path.info, narsOf(path))).rejects.toThrow("disk full");
   expect(await names()).toEqual(["nar"]);
+});
+
+/** A folder in which the end of a NAR's file is what the test says. */
+class LateNars extends FileCache {
+  readonly #end: (key: string, result: "written" | "present") => Promise<"written" | "present">;
+
+  constructor(
+    place: string,
+    end: (key: string, result: "written" | "present") => Promise<"written" | "present">,
+  ) {
+    super(place);
+    this.#end = end;
+  }
+
+  override async put(...[key, ...rest]: Parameters<FileCache["put"]>): Promise<"written" | "present"> {
+    const result = await super.put(key, ...rest);
+    return key.startsWith("nar/") ? this.#end(key, result) : result;
+  }
+}
+
+it("narinfo and listing are written while the NAR is on its way to the disk, and appear after it", async () => {
+  const allowed = deferred();
+  const objects = new LateNars(folder, async (_, result) => {
+    await allowed.promise;
+    return result;
+  });
+  const upload = cacheOf(objects).uploadPath(path.info, narsOf(path));
+  await until(
+    "both are written",
+    async () => (await names()).filter((name) => name.startsWith(".tmp-")).length === 2,
+  );
+  expect((await names()).filter((name) => !name.startsWith(".tmp-"))).toEqual(["nar"]);
+  allowed.resolve();
+  expect(await upload).toBe("uploaded");
+  expect((await names()).map((name) => name.replace(/^.*\./, "")).sort()).toEqual(["ls", "nar", "narinfo"]);
+});
+
+it("nothing points to a NAR that did not reach the disk", async () => {
+  const objects = new LateNars(folder, () => Promise.reject(new Error("disk full")));
+  await expect(cacheOf(objects).uploadPath(path.info, narsOf(path))).rejects.toThrow("disk full");
+  expect(await names()).toEqual(["nar"]);
+});
+
+it("a narinfo describes the file that another writer brought first", async () => {
+  let other: Buffer = Buffer.alloc(0);
+  const objects = new LateNars(folder, async (key) => {
+    other = await bytesOf(compress(narsOf(path)(path.info.path), { method: "xz", level: 0 }));
+    expect(other.equals(await readFile(join(folder, key)))).toBe(false);
+    await writeFile(join(folder, key), other);
+    return "present";
+  });
+  const cache = cacheOf(objects, "xz");
+  expect(await cache.uploadPath(path.info, narsOf(path))).toBe("uploaded");
+  const info = await cache.narInfo(path.info.path);
+  expect(info?.fileSize).toBe(other.length);
+  expect(info?.fileHash).toEqual(hashBytes("sha256", other));
+  expect((await names()).some((name) => name.startsWith(".tmp-"))).toBe(false);
 });
