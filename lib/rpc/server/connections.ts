@@ -18,7 +18,7 @@ import type { Identity } from "./tokens.js";
  * Calls at a time on one connection. Peers wait with further ones. What packets open is taken in one turn of the event
  * loop however many connections they come on, so this bounds that turn.
  */
-export const firstStreams = 32;
+export const firstStreams = 16;
 /** The same once a call came for a machine that has joined: a tunnel, and for each build its log, uploads and questions. */
 const wideStreams = 256;
 /** Connections of one principal that may have so many: a proxy may carry the calls of a whole farm. */
