@@ -15,6 +15,7 @@ import {
   type LogFields,
   type Logger,
   type LogLevels,
+  logOutput,
   onLogLevelSignals,
   onReloadSignal,
   type SystemdNotifier,
@@ -35,7 +36,10 @@ export interface ProgramLog {
 export function programLog(names: { readonly filter: string; readonly target: string }): ProgramLog {
   const format = programLogFormat(process.env);
   const levels = programLogLevels(names.filter, process.env);
-  const logger = createLogger({ target: names.target, level: levels, format, fold: true });
+  const write = logOutput(process.stderr, {
+    onLeftOut: (lines) => logger.warn("the log was not read for a while: lines were left out", { lines }),
+  });
+  const logger = createLogger({ target: names.target, level: levels, format, fold: true, write });
   onLogLevelSignals(levels, logger);
   return { logger, levels };
 }

@@ -29,6 +29,8 @@ export {
 export { acquireLockFile, type LockFile, type LockFileOptions } from "./lock-file.js";
 /** SIGUSR1 and SIGUSR2 as "say more" and "say less". */
 export { onLogLevelSignals } from "./log-level-signals.js";
+/** The log's way to standard error: a reader that stands still costs lines, and nothing else. */
+export { type LogOutputOptions, logOutput } from "./log-output.js";
 /** Reloading settings on SIGHUP. */
 export { onReloadSignal, type ReloadSignal } from "./reload-signal.js";
 /** The frame of a `main`: errors become one line and an exit code. */

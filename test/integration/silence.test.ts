@@ -126,6 +126,15 @@ async function startRunner(settings: readonly string[]): Promise<string> {
   return `http://127.0.0.1:${port}`;
 }
 
+test("programs whose log has no reader any more go on", async () => {
+  pair().runner.closeOutput();
+  pair().builder().process.closeOutput();
+  const ids = await pair().build(shellDerivation("unheard", "echo unheard; echo > $out"));
+  await pair().tables.waitFinished(ids);
+  expect((await pair().tables.rows(ids)).Builds).toMatchObject([{ buildstatus: 0 }]);
+  expect(pair().runner.running && pair().builder().process.running).toBe(true);
+});
+
 test("the start says that it waits for a database that accepts and never answers", async () => {
   const port = await silentServer();
   const url = await startRunner([`dbUrl = "postgres://hydra@127.0.0.1:${port}/hydra"`]);

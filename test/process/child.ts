@@ -12,6 +12,8 @@ export interface Child {
   readonly process: ChildProcess;
   /** The next line of its standard output. */
   line(): Promise<string>;
+  /** What it has written to standard error so far. */
+  errors(): string;
   /** When it is over: exit code or signal, and what it wrote to standard error. */
   readonly ended: Promise<{ code: number | null; signal: NodeJS.Signals | null; stderr: string }>;
 }
@@ -55,6 +57,7 @@ import * as errors from ${JSON.stringify(compiled("errors.js"))};\n`;
       return {
         process: child,
         ended,
+        errors: () => stderr,
         line: async () => {
           const next = await lines.next();
           if (next.done === true) throw new Error(`the program ended: ${(await ended).stderr}`);

@@ -27,6 +27,8 @@ export interface Child {
   readonly running: boolean;
   /** Everything it wrote to standard output and standard error so far (the oldest part is dropped after 4 MiB). */
   output(): string;
+  /** What it writes from now on has no reader. */
+  closeOutput(): void;
   /** Waits until the output matches; fails with the output when the process ends first or time is up. */
   waitForOutput(pattern: RegExp, timeoutMs?: number): Promise<RegExpMatchArray>;
   signal(name: NodeJS.Signals): void;
@@ -111,6 +113,10 @@ export function startChild(options: ChildOptions): Child {
       return running;
     },
     output: () => text,
+    closeOutput: () => {
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    },
     waitForOutput,
     signal: (name) => void child.kill(name),
     kill: async () => {
