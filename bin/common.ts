@@ -18,6 +18,7 @@ import {
   logOutput,
   onLogLevelSignals,
   onReloadSignal,
+  printOut,
   type SystemdNotifier,
   UsageError,
 } from "../lib/process/index.js";
@@ -58,14 +59,14 @@ export async function readSettings<Config>(
 }
 
 /** The answer of `--print-default-config`: the exit code. */
-export function printDefaults(file: string): number {
-  process.stdout.write(file);
+export async function printDefaults(file: string): Promise<number> {
+  await printOut(file);
   return 0;
 }
 
 /** The answer of `--check-config` when nothing is wrong: the exit code. */
-export function reportValid({ configPath }: CommonFlags): number {
-  process.stdout.write(`${configPath}: configuration is valid\n`);
+export async function reportValid({ configPath }: CommonFlags): Promise<number> {
+  await printOut(`${configPath}: configuration is valid\n`);
   return 0;
 }
 

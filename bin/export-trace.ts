@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { loadQueueRunnerConfig } from "../lib/config/index.js";
 import { openHydraDatabase } from "../lib/database/index.js";
 import { openStore } from "../lib/nix/index.js";
-import { runProgram, shutdownSignals } from "../lib/process/index.js";
+import { printOut, runProgram, shutdownSignals } from "../lib/process/index.js";
 import { exportTrace } from "../lib/testing/index.js";
 import { programLog, readSettings, startStep } from "./common.js";
 
@@ -74,8 +74,7 @@ async function runExportTrace(args: readonly string[]): Promise<number> {
     signal,
   });
   const text = `${JSON.stringify(trace)}\n`;
-  if (flags.output === "-") process.stdout.write(text);
-  else await startStep(writeFile(flags.output, text));
+  await startStep(flags.output === "-" ? printOut(text) : writeFile(flags.output, text));
   logger.info("trace exported", {
     steps: trace.steps.length,
     builds: trace.builds.length,

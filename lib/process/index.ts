@@ -31,6 +31,8 @@ export { acquireLockFile, type LockFile, type LockFileOptions } from "./lock-fil
 export { onLogLevelSignals } from "./log-level-signals.js";
 /** The log's way to standard error: a reader that stands still costs lines, and nothing else. */
 export { type LogOutputOptions, logOutput } from "./log-output.js";
+/** An answer on standard output, to a reader that may be slow or have had enough. */
+export { printOut } from "./print-out.js";
 /** Reloading settings on SIGHUP. */
 export { onReloadSignal, type ReloadSignal } from "./reload-signal.js";
 /** The frame of a `main`: errors become one line and an exit code. */
