@@ -8,7 +8,7 @@ export interface BoundedMapOptions {
   readonly ttlMs?: number | undefined;
   /** `set`: the entry that was set longest ago is evicted first; `use`: the one that was set or read longest ago. Default `set`. */
   readonly evictBy?: "set" | "use" | undefined;
-  /** Milliseconds; only differences matter. Default `Date.now`. */
+  /** Milliseconds; only differences matter. Default `performance.now`. */
   readonly now?: (() => number) | undefined;
 }
 
@@ -71,7 +71,12 @@ export class BoundedMap<K, V> {
   }
 
   #now(): number {
-    const { ttlMs, now = Date.now } = this.#options;
+    const { ttlMs, now = monotonic } = this.#options;
     return ttlMs === undefined ? 0 : now();
   }
+}
+
+/** Looked up at each use, as virtual time replaces it. */
+function monotonic(): number {
+  return performance.now();
 }

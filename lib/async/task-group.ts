@@ -26,9 +26,9 @@ export class TaskGroup {
 
   /** Resolves with true when nothing runs any more (tasks that tasks started included), with false after `timeoutMs`. */
   async drained(timeoutMs: number): Promise<boolean> {
-    const deadline = Date.now() + timeoutMs;
+    const deadline = performance.now() + timeoutMs;
     while (this.#running.size > 0) {
-      const left = deadline - Date.now();
+      const left = deadline - performance.now();
       if (left <= 0) return false;
       await atMost(Promise.allSettled(this.#running), left);
     }

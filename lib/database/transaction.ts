@@ -69,7 +69,7 @@ export async function runTransaction<T>(
   const { signal } = options;
   const over = (): AbortSignal =>
     signal === undefined ? context.closed : AbortSignal.any([signal, context.closed]);
-  const deadline = Date.now() + (options.patienceMs ?? defaultPatienceMs);
+  const deadline = performance.now() + (options.patienceMs ?? defaultPatienceMs);
   const conflicts = new Backoff({ firstMs: 50, longestMs: 500 });
   const absences = new Backoff({ firstMs: 100, longestMs: 5_000 });
   for (let tries = 1; ; tries++) {
@@ -93,7 +93,7 @@ export async function runTransaction<T>(
           cause: error,
         });
       }
-      if (Date.now() >= deadline) {
+      if (performance.now() >= deadline) {
         throw new DatabaseError("unavailable", "the database cannot be reached", { cause: error });
       }
       context.onRetry(error);

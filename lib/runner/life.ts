@@ -29,6 +29,7 @@ import { ownerAnswers, ownFolder, ownLockFile, tryToOwn } from "./ownership.js";
 import { NotifierFeed, notifiersOf } from "./sinks.js";
 import { recallResults } from "./state/earlier-results.js";
 import { Problems } from "./state/problems.js";
+import { steadyClock } from "./steady-clock.js";
 
 /** Why a runner is over; `exitCode` is what a process should end with. */
 export interface RunnerExit {
@@ -74,7 +75,7 @@ export class RunnerLife {
     this.#options = options;
     this.#config = options.config;
     this.#logger = options.logger ?? silentLogger;
-    this.#now = options.now ?? Date.now;
+    this.#now = options.now ?? steadyClock(this.#logger);
     this.#startedAt = this.#now();
     this.problems = new Problems({ now: this.#now });
     this.events = new EventBus(this.#logger);

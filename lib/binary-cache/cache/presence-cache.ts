@@ -9,8 +9,8 @@ export class PresenceCache {
   /** By hash part. */
   readonly #known: BoundedMap<string, true>;
 
-  /** `ttlSeconds`: how long a narinfo is believed to stay. `now`: milliseconds. */
-  constructor(ttlSeconds: number, now: () => number = Date.now) {
+  /** `ttlSeconds`: how long a narinfo is believed to stay. `now`: milliseconds; default: as of a `BoundedMap`. */
+  constructor(ttlSeconds: number, now?: () => number) {
     this.#known = new BoundedMap({ capacity, ttlMs: ttlSeconds * 1000, now });
   }
 

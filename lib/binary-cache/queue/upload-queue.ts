@@ -241,9 +241,9 @@ export class UploadQueue {
       );
     if (caches.length === 0) return;
     const { closure, openNar, caches: all } = this.#options;
-    const started = Date.now();
+    const started = performance.now();
     const ended = (cache: BinaryCache, since: number, outcome: UploadTry["outcome"]): void =>
-      this.#options.onTry?.({ job, cache, ms: Math.max(0, Date.now() - since), outcome });
+      this.#options.onTry?.({ job, cache, ms: Math.round(performance.now() - since), outcome });
     let into: IntoCache;
     try {
       const store = { closure, openNar };
@@ -258,7 +258,7 @@ export class UploadQueue {
     const failures: unknown[] = [];
     // One cache that is down does not keep the others from their data.
     for (const cache of caches) {
-      const since = Date.now();
+      const since = performance.now();
       try {
         const written = await into(cache);
         finished.add(cache.uri);

@@ -142,7 +142,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
 
   /** Brings a server up that answers: ours, or that of another live process. */
   async #up(): Promise<void> {
-    const deadline = Date.now() + startPatienceMs;
+    const deadline = performance.now() + startPatienceMs;
     for (;;) {
       this.#options.signal?.throwIfAborted();
       this.#abort.signal.throwIfAborted();
@@ -160,7 +160,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
         await ensureDataFolder(this.#places, this.#programs, this.#launcher, this.#options.durable !== false);
         if (await this.#launch(deadline)) return;
       }
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw new DatabaseError(
           "embedded",
           `the embedded PostgreSQL does not start; see ${this.#places.log}`,
@@ -208,7 +208,7 @@ export class EmbeddedPostgres implements AsyncDisposable {
     const ended = new AbortController();
     child.once("exit", () => ended.abort());
     child.once("error", () => ended.abort());
-    while (!ended.signal.aborted && Date.now() < deadline) {
+    while (!ended.signal.aborted && performance.now() < deadline) {
       if ((await this.#answers()) && (await runningPostmaster(this.#places)) !== undefined) {
         if (ended.signal.aborted) return false;
         this.#own(child);

@@ -78,8 +78,8 @@ export async function stopPostmaster(places: EmbeddedPlaces, pid: number): Promi
     ["SIGKILL", forcedMs],
   ] as const) {
     signalProcess(pid, signal);
-    const deadline = Date.now() + patience;
-    while (Date.now() < deadline) {
+    const deadline = performance.now() + patience;
+    while (performance.now() < deadline) {
       if (!(await isAlive(pid))) {
         if (signal === "SIGKILL") await rm(join(places.data, "postmaster.pid"), { force: true });
         return;

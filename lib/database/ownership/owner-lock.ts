@@ -159,8 +159,8 @@ export class OwnerLock implements Fence, AsyncDisposable {
         this.#otherOwner = await ownerOf(client);
         if (this.#otherOwner === undefined) {
           // Seen in other hands before: the owner may only have lost its connection for a moment.
-          freeSince ??= Date.now();
-          if (!this.#seenTaken || Date.now() - freeSince >= courtesyMs) {
+          freeSince ??= performance.now();
+          if (!this.#seenTaken || performance.now() - freeSince >= courtesyMs) {
             if (await this.tryAcquire()) return;
           }
         } else {

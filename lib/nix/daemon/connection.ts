@@ -40,8 +40,8 @@ interface Wire {
 /** One connection; runs one operation at a time. */
 export class DaemonConnection {
   readonly server: ServerInfo;
-  /** Milliseconds since the epoch. */
-  readonly openedAt = Date.now();
+  /** Milliseconds of `performance.now`. */
+  readonly openedAt = performance.now();
   readonly #transport: Transport;
   readonly #reader: WireReader;
   readonly #context: WireContext;

@@ -125,7 +125,7 @@ export class DaemonPool {
 
   #leave(connection: DaemonConnection): void {
     this.#busy.delete(connection);
-    const old = Date.now() - connection.openedAt > this.#options.maxAgeMs;
+    const old = performance.now() - connection.openedAt > this.#options.maxAgeMs;
     if (this.#closed || old || !connection.usable) {
       connection.close();
       return;

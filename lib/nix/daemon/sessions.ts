@@ -94,7 +94,7 @@ export class SessionPool {
   #give(entry: Entry): void {
     if (!this.#busy.delete(entry)) return;
     const { connection } = entry;
-    const worn = entry.sessions >= mostSessions || Date.now() - connection.openedAt > mostAge;
+    const worn = entry.sessions >= mostSessions || performance.now() - connection.openedAt > mostAge;
     if (this.#closed || worn || !connection.usable) {
       drop(entry);
       return;

@@ -4,7 +4,19 @@ import type { BuildId, StepId } from "../ids.js";
 import type { ReadyQueue } from "../queue/ready-queue.js";
 import type { Step } from "../steps/step.js";
 import type { ReasonCode } from "../types.js";
-import { noReasons, type ReasonCounts, type StepRow, type SystemView } from "./views.js";
+import type { ReasonCounts, StepRow, SystemView } from "./views.js";
+
+/** Of an empty queue. */
+export const noReasons: ReasonCounts = {
+  running: 0,
+  waitingForInputs: 0,
+  waitingForDynamicInputs: 0,
+  gated: 0,
+  retryLater: 0,
+  unsupported: 0,
+  machinesBusy: 0,
+  nextInLine: 0,
+};
 
 type Counts = { -readonly [Reason in ReasonCode]: number };
 

@@ -159,18 +159,6 @@ export interface SchedulerCounters {
 /** Numbers of steps by the reason why they do not run (or `running`). Costs O(number of queues). */
 export type ReasonCounts = Readonly<Record<ReasonCode, number>>;
 
-/** Of an empty queue. */
-export const noReasons: ReasonCounts = {
-  running: 0,
-  waitingForInputs: 0,
-  waitingForDynamicInputs: 0,
-  gated: 0,
-  retryLater: 0,
-  unsupported: 0,
-  machinesBusy: 0,
-  nextInLine: 0,
-};
-
 /** A step in a list, with the reason why it does not run. Members that `StepView` has too mean the same. */
 export interface StepRow
   extends Pick<

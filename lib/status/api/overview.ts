@@ -1,7 +1,7 @@
 /** `GET /api/overview`: how the farm is, in one answer. */
 import { BoundedMap } from "../../async/index.js";
 import type { ReasonCounts, SystemView } from "../../scheduler/index.js";
-import { noReasons } from "../../scheduler/views/views.js";
+import { noReasons } from "../../scheduler/views/queue-picture.js";
 import { compareText } from "../answers/encoding.js";
 import { explanationWords, resultWords, succeeded } from "../answers/words.js";
 import type { MachineReport, RecentBuild, StatusSource } from "../types.js";
