@@ -3,7 +3,7 @@
  * work nor its memory.
  */
 import type { Writable } from "node:stream";
-import { aFunction, anAmount, anObject, checkArgument, checkMembers, optional } from "../argument-checks.js";
+import { aFunction, anAmount, checkArgument, checkMembers, having, optional } from "../argument-checks.js";
 
 /** How a log is written. */
 export interface LogOutputOptions {
@@ -19,7 +19,7 @@ export interface LogOutputOptions {
  * Errors of the stream are ignored from now on: there is no place to tell them.
  */
 export function logOutput(stream: Writable, options: LogOutputOptions = {}): (line: string) => void {
-  checkArgument("logOutput", "stream", stream, anObject);
+  checkArgument("logOutput", "stream", stream, having("a writable stream", ["write", "on"]));
   checkMembers("logOutput", options, { mostBytes: optional(anAmount), onLeftOut: optional(aFunction) });
   const { mostBytes = 4 * 1024 * 1024, onLeftOut } = options;
   let lines: string[] = [];
