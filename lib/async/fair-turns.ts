@@ -8,7 +8,7 @@ export class FairTurns<K> {
   readonly #perTurn: number;
   /** The queue at the front has waited longest; none is empty. */
   readonly #queues = new Map<K, (() => void)[]>();
-  #scheduled = false;
+  readonly #schedule = oncePerTurn(() => this.#run());
 
   /** `perTurn`: pieces of work in one turn, at least 1. */
   constructor(perTurn: number) {
@@ -21,15 +21,6 @@ export class FairTurns<K> {
     if (queue === undefined) this.#queues.set(cause, [work]);
     else queue.push(work);
     this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#run();
-    });
   }
 
   #run(): void {
@@ -53,8 +44,8 @@ export class FairTurns<K> {
 export class TurnShare {
   readonly #perTurn: number;
   readonly #waiting: { readonly units: number; readonly goOn: () => void }[] = [];
+  readonly #schedule = oncePerTurn(() => this.#next());
   #left: number;
-  #scheduled = false;
 
   /** `perTurn`: units in one turn, above 0. */
   constructor(perTurn: number) {
@@ -72,15 +63,6 @@ export class TurnShare {
     return new Promise((goOn) => this.#waiting.push({ units, goOn }));
   }
 
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#next();
-    });
-  }
-
   #next(): void {
     this.#left = this.#perTurn;
     let served = 0;
@@ -94,4 +76,17 @@ export class TurnShare {
     // What was used now counts until the next turn.
     if (served > 0) this.#schedule();
   }
+}
+
+/** Calls `run` once at the end of the turn, however often it is asked for. */
+function oncePerTurn(run: () => void): () => void {
+  let scheduled = false;
+  return () => {
+    if (scheduled) return;
+    scheduled = true;
+    setImmediate(() => {
+      scheduled = false;
+      run();
+    });
+  };
 }

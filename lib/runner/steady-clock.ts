@@ -13,9 +13,9 @@ const catchUp = 0.5;
 
 /** What a steady clock reads; both in milliseconds. */
 export interface ClockSources {
-  /** Since the epoch; may be set. Default `Date.now`. */
+  /** Since the epoch; may be set. */
   readonly wall: () => number;
-  /** Never set. Default `performance.now`. */
+  /** Never set. */
   readonly elapsed: () => number;
 }
 
@@ -33,14 +33,15 @@ export function steadyClock(logger: Logger, { wall, elapsed }: ClockSources = of
     last = now;
     time += passed;
     const ahead = time - wall();
-    const most = isSlewing ? passed * catchUp : smallStep;
-    if (Math.abs(ahead) <= most || Math.abs(ahead) >= hugeStep) {
-      if (Math.abs(ahead) >= hugeStep)
-        logger.warn("the clock was set; times follow at once", { byMs: Math.round(-ahead) });
+    const difference = Math.abs(ahead);
+    const byMs = Math.round(-ahead);
+    const isHuge = difference >= hugeStep;
+    if (isHuge) logger.warn("the clock was set; times follow at once", { byMs });
+    if (isHuge || difference <= (isSlewing ? passed * catchUp : smallStep)) {
       isSlewing = false;
       time -= ahead;
     } else {
-      if (!isSlewing) logger.warn("the clock was set; times follow slowly", { byMs: Math.round(-ahead) });
+      if (!isSlewing) logger.warn("the clock was set; times follow slowly", { byMs });
       isSlewing = true;
       time -= Math.sign(ahead) * passed * catchUp;
     }

@@ -43,8 +43,8 @@ export class ListingsAndDebugLinks {
     if (writeNarListing) {
       await this.#smallObjects.put(listingKey(path), printListing(listing), lsCompression, put, after);
     }
-    await after;
     if (!writeDebugInfo) return;
+    await after;
     await mapLimited(findDebugInfo(listing), linksAtOnce, async ({ buildId, member }) => {
       await this.#objects.put(debugInfoKey(buildId), Buffer.from(printDebugInfoLink(url, member)), put);
     });

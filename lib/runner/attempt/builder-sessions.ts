@@ -156,8 +156,10 @@ export class BuilderSessions {
     isTheirs: (machine: MachineId) => boolean,
     isIt: (build: RunningBuild) => boolean,
   ): Promise<void> {
-    for (const { id, resumed } of this.#resuming) {
-      if (!isTheirs(id)) continue;
+    for (const session of this.#resuming) {
+      const { id, resumed } = session;
+      // Another one may have taken its place.
+      if (this.#open.get(id) !== session || !isTheirs(id)) continue;
       for (const { build, whenSettled } of resumed) if (isIt(build)) await whenSettled;
     }
   }

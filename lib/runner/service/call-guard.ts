@@ -64,10 +64,8 @@ export class CallGuard {
           (machine) => this.#owners.owns(principal, machine),
           () => true,
         );
-        const ofCaller = (attempts: readonly Attempt[]): readonly Attempt[] =>
-          attempts.filter((one) => isGiven(one) && this.#owners.owns(principal, one.machine));
         return {
-          making: (path) => ofCaller(this.#attempts.making(path)),
+          making: (path) => this.#givenTo(principal, this.#attempts.making(path)),
           count: () =>
             this.#owners
               .machinesOf(principal)
@@ -113,11 +111,14 @@ export class CallGuard {
       (machine) => this.#owners.owns(principal, machine),
       (build) => build.drv === drv,
     );
-    const attempt = this.#attempts
-      .forDerivation(drv)
-      .find((one) => isGiven(one) && this.#owners.owns(principal, one.machine));
+    const [attempt] = this.#givenTo(principal, this.#attempts.forDerivation(drv));
     if (attempt !== undefined) return attempt;
     throw new RpcError("not-found", `no machine of this builder builds ${drv}`);
+  }
+
+  /** Those of the attempts that machines of the principal know of. */
+  #givenTo(principal: Principal, attempts: readonly Attempt[]): readonly Attempt[] {
+    return attempts.filter((one) => isGiven(one) && this.#owners.owns(principal, one.machine));
   }
 }
 

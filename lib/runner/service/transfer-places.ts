@@ -5,6 +5,7 @@
  * if that has more places than one who waits: two who keep all places with a trickle stop no third.
  */
 import { RpcError } from "../../rpc/index.js";
+import { Groups } from "../state/groups.js";
 
 /** How many transfers there may be. */
 export interface TransferPlacesOptions {
@@ -34,38 +35,6 @@ interface Waiter {
   /** Those that came before have smaller ones. */
   readonly turn: number;
   readonly grant: (place: TransferPlace) => void;
-}
-
-/** Those who wait, in order of asking. One principal may wait with thousands: they are not looked through. */
-class Waiters {
-  readonly #byWho = new Map<string, Set<Waiter>>();
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
-
-  of(who: string): number {
-    return this.#byWho.get(who)?.size ?? 0;
-  }
-
-  add(waiter: Waiter): void {
-    const own = this.#byWho.get(waiter.who) ?? new Set<Waiter>();
-    this.#byWho.set(waiter.who, own.add(waiter));
-    this.#size += 1;
-  }
-
-  delete(waiter: Waiter): void {
-    const own = this.#byWho.get(waiter.who);
-    if (own?.delete(waiter) !== true) return;
-    this.#size -= 1;
-    if (own.size === 0) this.#byWho.delete(waiter.who);
-  }
-
-  /** Of each who waits, the one who came first. */
-  *firsts(): Generator<Waiter, undefined> {
-    for (const [first] of this.#byWho.values()) if (first !== undefined) yield first;
-  }
 }
 
 /** How long a peer has let a transfer wait without having moved enough bytes. */
@@ -155,7 +124,9 @@ export class TransferPlace implements Disposable {
 export class TransferPlaces {
   readonly #options: Required<TransferPlacesOptions>;
   readonly #taken = new Set<TransferPlace>();
-  readonly #waiting = new Waiters();
+  /** By who waits: one principal may wait with thousands, which are not looked through. */
+  readonly #waiting = new Groups<string, Waiter>();
+  #waitingCount = 0;
   #lastTurn = 0;
   #looking: NodeJS.Timeout | undefined;
 
@@ -172,7 +143,7 @@ export class TransferPlaces {
 
   /** Transfers that have a place, and those that wait for one. */
   get counts(): { readonly taken: number; readonly waiting: number } {
-    return { taken: this.#taken.size, waiting: this.#waiting.size };
+    return { taken: this.#taken.size, waiting: this.#waitingCount };
   }
 
   /**
@@ -187,12 +158,12 @@ export class TransferPlaces {
   ): Promise<TransferPlace> {
     signal.throwIfAborted();
     if (this.#isFree(who)) return this.#place(who);
-    const waiting = this.#waiting.of(who);
+    const waiting = this.#waiting.get(who).size;
     if (waiting >= mostWaiting())
       throw new RpcError("resource-exhausted", `${waiting} transfers of this builder wait already`);
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
-        this.#waiting.delete(waiter);
+        this.#stopWaiting(waiter);
         reject(signal.reason as Error);
       };
       const waiter: Waiter = {
@@ -204,9 +175,14 @@ export class TransferPlaces {
         },
       };
       signal.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.add(waiter);
+      this.#waiting.add(who, waiter);
+      this.#waitingCount += 1;
       this.#look();
     });
+  }
+
+  #stopWaiting(waiter: Waiter): void {
+    if (this.#waiting.delete(waiter.who, waiter)) this.#waitingCount -= 1;
   }
 
   #isFree(who: string): boolean {
@@ -228,7 +204,7 @@ export class TransferPlaces {
     for (;;) {
       const next = this.#neediest((who) => this.#isFree(who));
       if (next === undefined) return;
-      this.#waiting.delete(next);
+      this.#stopWaiting(next);
       next.grant(this.#place(next.who));
     }
   }
@@ -236,7 +212,9 @@ export class TransferPlaces {
   #neediest(may: (who: string) => boolean): Waiter | undefined {
     let neediest: Waiter | undefined;
     let fewest = Number.POSITIVE_INFINITY;
-    for (const waiter of this.#waiting.firsts()) {
+    // Of each who waits, the first to come stands for all.
+    for (const [waiter] of this.#waiting.all()) {
+      if (waiter === undefined) continue;
       const has = countOf(waiter.who, this.#taken);
       if (has > fewest || (has === fewest && neediest !== undefined && waiter.turn > neediest.turn)) continue;
       if (!may(waiter.who)) continue;
@@ -265,7 +243,7 @@ export class TransferPlaces {
     this.#looking = setInterval(() => {
       // A principal may have become the only one meanwhile.
       this.#serve();
-      if (this.#waiting.size === 0) {
+      if (this.#waitingCount === 0) {
         clearInterval(this.#looking);
         this.#looking = undefined;
         return;

@@ -9,6 +9,7 @@ import { type StorePath, storePathName } from "../../nix/path/store-path.js";
 import type { AttemptId, BuildId, MachineId } from "../../scheduler/ids.js";
 import type { Assignment } from "../../scheduler/types.js";
 import type { StepFacts } from "./derivation-catalog.js";
+import { Groups } from "./groups.js";
 
 /** The row of BuildSteps that stands for an attempt. */
 export interface StepRow {
@@ -62,37 +63,14 @@ export interface AttemptsInQuestion {
   count(): number;
 }
 
-/** Sets of attempts by what they have in common. */
-class Groups<K> {
-  readonly #groups = new Map<K, Set<Attempt>>();
-
-  get(key: K): ReadonlySet<Attempt> {
-    return this.#groups.get(key) ?? none;
-  }
-
-  add(key: K, attempt: Attempt): void {
-    const group = this.#groups.get(key);
-    if (group === undefined) this.#groups.set(key, new Set([attempt]));
-    else group.add(attempt);
-  }
-
-  delete(key: K, attempt: Attempt): void {
-    const group = this.#groups.get(key);
-    group?.delete(attempt);
-    if (group?.size === 0) this.#groups.delete(key);
-  }
-}
-
-const none: ReadonlySet<Attempt> = new Set();
-
 /** The attempts in flight by id, machine, derivation and output. */
 export class AttemptRegistry {
   readonly #byId = new Map<AttemptId, Attempt>();
-  readonly #byMachine = new Groups<MachineId>();
-  readonly #byDerivation = new Groups<StorePath>();
-  readonly #byOutput = new Groups<StorePath>();
+  readonly #byMachine = new Groups<MachineId, Attempt>();
+  readonly #byDerivation = new Groups<StorePath, Attempt>();
+  readonly #byOutput = new Groups<StorePath, Attempt>();
   /** By the names of outputs whose paths only the build can tell. */
-  readonly #byOutputName = new Groups<string>();
+  readonly #byOutputName = new Groups<string, Attempt>();
   readonly #removalListeners: ((attempt: Attempt) => void)[] = [];
 
   /** `listener` gets each attempt as soon as it is over. It must not throw. */
@@ -103,12 +81,7 @@ export class AttemptRegistry {
   add(attempt: Attempt): void {
     this.#forget(attempt.id);
     this.#byId.set(attempt.id, attempt);
-    this.#byMachine.add(attempt.machine, attempt);
-    this.#byDerivation.add(attempt.drv, attempt);
-    for (const [output, path] of attempt.facts.outputs) {
-      if (path !== undefined) this.#byOutput.add(path, attempt);
-      else this.#byOutputName.add(outputPathName(attempt.facts.name, output), attempt);
-    }
+    this.#index("add", attempt);
   }
 
   get(id: AttemptId): Attempt | undefined {
@@ -157,13 +130,17 @@ export class AttemptRegistry {
     const attempt = this.#byId.get(id);
     if (attempt === undefined) return undefined;
     this.#byId.delete(id);
-    this.#byMachine.delete(attempt.machine, attempt);
-    this.#byDerivation.delete(attempt.drv, attempt);
-    for (const [output, path] of attempt.facts.outputs) {
-      if (path !== undefined) this.#byOutput.delete(path, attempt);
-      else this.#byOutputName.delete(outputPathName(attempt.facts.name, output), attempt);
-    }
+    this.#index("delete", attempt);
     return attempt;
+  }
+
+  #index(change: "add" | "delete", attempt: Attempt): void {
+    this.#byMachine[change](attempt.machine, attempt);
+    this.#byDerivation[change](attempt.drv, attempt);
+    for (const [output, path] of attempt.facts.outputs) {
+      if (path !== undefined) this.#byOutput[change](path, attempt);
+      else this.#byOutputName[change](outputPathName(attempt.facts.name, output), attempt);
+    }
   }
 }
 

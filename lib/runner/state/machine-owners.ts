@@ -4,6 +4,7 @@
  */
 import { isSamePrincipal, type Principal, principalKey } from "../../rpc/index.js";
 import type { MachineId } from "../../scheduler/ids.js";
+import { Groups } from "./groups.js";
 
 /** Who a machine belongs to. */
 export interface MachineOwner {
@@ -36,7 +37,7 @@ const fewMachines = 64;
 export class MachineOwners {
   readonly #options: MachineOwnersOptions;
   readonly #owned = new Map<MachineId, Owned>();
-  readonly #machines = new Map<string, Set<MachineId>>();
+  readonly #machines = new Groups<string, MachineId>();
   #sweepAt = fewMachines;
 
   constructor(options: MachineOwnersOptions) {
@@ -56,9 +57,7 @@ export class MachineOwners {
     this.#forget(machine);
     this.#sweep();
     this.#owned.set(machine, { owner, answersUntil: before?.answersUntil ?? 0 });
-    const key = principalKey(owner.principal);
-    const machines = this.#machines.get(key) ?? new Set<MachineId>();
-    this.#machines.set(key, machines.add(machine));
+    this.#machines.add(principalKey(owner.principal), machine);
     return true;
   }
 
@@ -84,19 +83,19 @@ export class MachineOwners {
 
   /** All machines of the principal. */
   machinesOf(principal: Principal): readonly MachineId[] {
-    const machines = [...(this.#machines.get(principalKey(principal)) ?? [])];
+    const machines = [...this.#machines.get(principalKey(principal))];
     return machines.filter((machine) => this.of(machine) !== undefined);
   }
 
   /** Whether the principal has a machine. */
   hasMachines(principal: Principal): boolean {
-    return this.#someLive(this.#machines.get(principalKey(principal)) ?? []);
+    return this.#someLive(this.#machines.get(principalKey(principal)));
   }
 
   /** Whether there are machines of more than one principal. */
   get isShared(): boolean {
     let principals = 0;
-    for (const machines of this.#machines.values()) {
+    for (const machines of this.#machines.all()) {
       if (this.#someLive(machines)) principals++;
       if (principals > 1) return true;
     }
@@ -123,10 +122,7 @@ export class MachineOwners {
     const owned = this.#owned.get(machine);
     if (owned === undefined) return;
     this.#owned.delete(machine);
-    const key = principalKey(owned.owner.principal);
-    const machines = this.#machines.get(key);
-    machines?.delete(machine);
-    if (machines?.size === 0) this.#machines.delete(key);
+    this.#machines.delete(principalKey(owned.owner.principal), machine);
   }
 
   /** Machines that left unused would pile up otherwise. */

@@ -7,6 +7,7 @@
  */
 import type { StorePath } from "../../nix/path/store-path.js";
 import type { AttemptId } from "../../scheduler/ids.js";
+import { Groups } from "./groups.js";
 
 /** Keeps the paths while there is no runner. */
 export interface UnprovenMemory {
@@ -31,7 +32,7 @@ interface Unproven {
 export class UnprovenPaths {
   readonly #paths = new Map<StorePath, Unproven>();
   /** The paths that each attempt claims: all of them are many on a large farm. */
-  readonly #claimed = new Map<AttemptId, Set<StorePath>>();
+  readonly #claimed = new Groups<AttemptId, StorePath>();
   readonly #memory: UnprovenMemory;
   readonly #background: (work: () => Promise<void>) => void;
 
@@ -80,7 +81,7 @@ export class UnprovenPaths {
     const unproven = this.#paths.get(path) ?? { claims: new Map<AttemptId, Claim>(), isSaved: false };
     for (const attempt of attempts) {
       unproven.claims.set(attempt, "arriving");
-      this.#claimed.set(attempt, (this.#claimed.get(attempt) ?? new Set()).add(path));
+      this.#claimed.add(attempt, path);
     }
     this.#paths.set(path, unproven);
     // An earlier call may have given up, or still wait for the disk.
@@ -98,7 +99,7 @@ export class UnprovenPaths {
   /** The attempt succeeded: `outputs` are proven, and so is everything that arrived for it but `unchecked`. */
   prove(attempt: AttemptId, outputs: Iterable<StorePath>, unchecked: ReadonlySet<StorePath>): void {
     const proven = new Set(outputs);
-    for (const path of this.#claimed.get(attempt) ?? []) {
+    for (const path of this.#claimed.get(attempt)) {
       if (this.arrivedFor(path, attempt) && !unchecked.has(path)) proven.add(path);
     }
     this.forget(proven);
@@ -108,7 +109,7 @@ export class UnprovenPaths {
   forget(paths: Iterable<StorePath>): void {
     let changed = false;
     for (const path of paths) {
-      for (const attempt of this.#paths.get(path)?.claims.keys() ?? []) this.#unclaim(attempt, path);
+      for (const attempt of this.#paths.get(path)?.claims.keys() ?? []) this.#claimed.delete(attempt, path);
       changed = this.#paths.delete(path) || changed;
     }
     if (changed) this.#background(() => this.#memory.save(() => [...this.#paths.keys()]));
@@ -116,13 +117,7 @@ export class UnprovenPaths {
 
   /** The attempt is over: what it has not proven is left behind. */
   attemptOver(attempt: AttemptId): void {
-    for (const path of this.#claimed.get(attempt) ?? []) this.#paths.get(path)?.claims.delete(attempt);
-    this.#claimed.delete(attempt);
-  }
-
-  #unclaim(attempt: AttemptId, path: StorePath): void {
-    const claimed = this.#claimed.get(attempt);
-    claimed?.delete(path);
-    if (claimed?.size === 0) this.#claimed.delete(attempt);
+    for (const path of this.#claimed.get(attempt)) this.#paths.get(path)?.claims.delete(attempt);
+    this.#claimed.clear(attempt);
   }
 }
