@@ -20,6 +20,8 @@ export interface Child {
 
 export interface ScratchFolder extends AsyncDisposable {
   readonly path: string;
+  /** Writes a module as `start` does, and returns its file. */
+  write(code: string): Promise<string>;
   /** Starts a module with this text; `process/index.js` is bound to `lib`, `errors.js` to `errors`. */
   start(
     code: string,
@@ -31,13 +33,18 @@ export async function scratchFolder(): Promise<ScratchFolder> {
   const path = await mkdtemp(join(tmpdir(), "process-"));
   const children: ChildProcess[] = [];
   let count = 0;
+  const write = async (code: string): Promise<string> => {
+    const file = join(path, `program-${++count}.mjs`);
+    const imports = `import * as lib from ${JSON.stringify(compiled("process/index.js"))};
+import * as errors from ${JSON.stringify(compiled("errors.js"))};\n`;
+    await writeFile(file, imports + code);
+    return file;
+  };
   return {
     path,
+    write,
     async start(code, options = {}) {
-      const file = join(path, `program-${++count}.mjs`);
-      const imports = `import * as lib from ${JSON.stringify(compiled("process/index.js"))};
-import * as errors from ${JSON.stringify(compiled("errors.js"))};\n`;
-      await writeFile(file, imports + code);
+      const file = await write(code);
       const child = spawn(process.execPath, [file], {
         env: { ...process.env, ...options.env },
         stdio: ["ignore", "pipe", "pipe", ...(options.stdio ?? [])],

@@ -1,7 +1,5 @@
 /** A log whose reader stands still, or is gone, stops no program and fills no memory. */
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { Writable } from "node:stream";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -97,18 +95,13 @@ process.exit(0);`);
 });
 
 test("a program goes on when the disk of its log is full", async () => {
-  const program = join(scratch.path, "full.mjs");
-  const library = new URL("../../dist/lib/process/index.js", import.meta.url).href;
-  await writeFile(
-    program,
-    `import { logOutput } from ${JSON.stringify(library)};
-const write = logOutput(process.stderr);
+  const program = await scratch.write(`
+const write = lib.logOutput(process.stderr);
 for (let line = 0; line < 5; line++) {
   write("a line");
   await new Promise((resolve) => setTimeout(resolve, 20));
 }
-console.log("alive");`,
-  );
+console.log("alive");`);
   const script = `${process.execPath} ${program} 2> /dev/full`;
   expect((await promisify(execFile)("bash", ["-c", script])).stdout).toBe("alive\n");
 });

@@ -1,7 +1,5 @@
 /** An answer on standard output comes whole, also to a reader that is slow, and one that has had enough is no fault. */
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { type ScratchFolder, scratchFolder } from "./child.js";
@@ -10,16 +8,11 @@ let scratch: ScratchFolder;
 let program = "";
 beforeAll(async () => {
   scratch = await scratchFolder();
-  program = join(scratch.path, "answers.mjs");
-  const library = new URL("../../dist/lib/process/index.js", import.meta.url).href;
-  await writeFile(
-    program,
-    `import { printOut, runProgram } from ${JSON.stringify(library)};
-await runProgram(async () => {
-  await printOut("123456789\\n".repeat(200_000));
+  program = await scratch.write(`
+await lib.runProgram(async () => {
+  await lib.printOut("123456789\\n".repeat(200_000));
   console.error("printed");
-}, { name: "test", lingerMs: 300 });`,
-  );
+}, { name: "test", lingerMs: 300 });`);
 });
 afterAll(() => scratch[Symbol.asyncDispose]());
 

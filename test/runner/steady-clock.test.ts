@@ -5,6 +5,7 @@ import { createLogger } from "../../lib/log.js";
 import { type RunnerEffect, RunningScheduler } from "../../lib/runner/state/running-scheduler.js";
 import { steadyClock } from "../../lib/runner/steady-clock.js";
 import { machineId } from "../../lib/scheduler/ids.js";
+import { machineInfo } from "../support/machine-info.js";
 
 const hour = 3_600_000;
 const epoch = 1_700_000_000_000;
@@ -99,25 +100,7 @@ it.each([hour, -hour])(
     };
     scheduler.connect({ perform }, { trigger: () => {} });
     for (const id of ["talks", "falls silent"]) {
-      scheduler.addMachine(
-        {
-          id: machineId(id),
-          hostname: id,
-          systems: ["x86_64-linux"],
-          supportedFeatures: [],
-          mandatoryFeatures: [],
-          cpuCount: 1,
-          bogomips: 1,
-          speedFactor: 1,
-          maxJobs: 1,
-          buildDirAvailThreshold: 0,
-          storeAvailThreshold: 0,
-          load1Threshold: 1000,
-          cpuPsiThreshold: 1000,
-          memPsiThreshold: 1000,
-        },
-        [],
-      );
+      scheduler.addMachine(machineInfo(id), []);
     }
     const load = { load1: 0, buildDirFreePercent: 100, storeFreePercent: 100, pressure: undefined };
     const ping = (seconds: number): void => {

@@ -2,6 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { type RunnerEffect, RunningScheduler } from "../../../lib/runner/state/running-scheduler.js";
 import { attemptId, buildId, jobsetId, machineId, stepId } from "../../../lib/scheduler/ids.js";
+import { machineInfo } from "../../support/machine-info.js";
 
 const build = { globalPriority: 0, localPriority: 100, timestamp: 0 };
 
@@ -29,25 +30,7 @@ function twoRunning(connected = true) {
   scheduler.addSteps([step("a", []), step("b", []), step("top", ["a", "b"])]);
   scheduler.addBuild({ id: buildId(1), jobset: jobsetId(1), step: stepId("top"), ...build });
   for (const id of ["m1", "m2"]) {
-    scheduler.addMachine(
-      {
-        id: machineId(id),
-        hostname: id,
-        systems: ["x86_64-linux"],
-        supportedFeatures: [],
-        mandatoryFeatures: [],
-        cpuCount: 1,
-        bogomips: 1,
-        speedFactor: 1,
-        maxJobs: 1,
-        buildDirAvailThreshold: 0,
-        storeAvailThreshold: 0,
-        load1Threshold: 1000,
-        cpuPsiThreshold: 1000,
-        memPsiThreshold: 1000,
-      },
-      [],
-    );
+    scheduler.addMachine(machineInfo(id), []);
   }
   const [first, second] = scheduler.assign(() => attemptId(`attempt-${++attempts}`));
   if (first === undefined || second === undefined) throw new Error("both inputs should run");
