@@ -17,7 +17,7 @@ import { errorChain } from "./errors.js";
 import { LineFolder } from "./log-fold.js";
 import { type FilterLevel, filterLevels, type LogLevels } from "./log-levels.js";
 
-/** From the gravest to the most talkative. */
+/** From the most severe to the least. */
 export type LogLevel = Exclude<FilterLevel, "off">;
 
 /** Values attached to a log line. Errors print their chain of causes. */

@@ -146,7 +146,7 @@ export class Connections {
     session.settings({ maxConcurrentStreams: wideStreams });
   }
 
-  /** Says good-bye (GOAWAY) and lets running calls finish for `graceMs`. */
+  /** Sends GOAWAY and lets running calls finish for `graceMs`. */
   async close(graceMs: number): Promise<void> {
     const sessions = [...this.#open.keys()];
     const closed = sessions.map((session) => new Promise<void>((resolve) => session.once("close", resolve)));
