@@ -9,7 +9,7 @@ import { SchedulerError } from "../errors.js";
 import type { JobsetId } from "../ids.js";
 import { type HeapItem, IndexedHeap } from "../indexed-heap.js";
 import type { JobsetUsage, NewJobset } from "../types.js";
-import { eachIndex, type JobsetMask, maskOf, noJobsets, union } from "./jobset-mask.js";
+import { bitOf, type JobsetMask, lengthOf, maskOf, noJobsets, wordAt, wordOf } from "./jobset-mask.js";
 
 /** How long machine time counts: 24 hours. */
 const usageWindowMs = 86_400_000;
@@ -28,6 +28,8 @@ export class Jobset {
   builds = 0;
   /** The set of just this jobset. */
   readonly single: JobsetSet;
+  /** Place among the jobsets of its word, in order of the share used. */
+  place = 0;
   loaded: UsageEntry[] = [];
 
   constructor(
@@ -115,7 +117,8 @@ export class JobsetSet {
 export class JobsetShares {
   readonly empty = new JobsetSet([]);
   readonly #jobsets = new Map<JobsetId, Jobset>();
-  readonly #byIndex: Jobset[] = [];
+  /** The jobsets of each word of a mask, those that have had least first. */
+  readonly #words: Jobset[][] = [];
   readonly #sets = new Map<string, JobsetSet>();
   readonly #entries = new IndexedHeap<UsageEntry>((a, b) => a.start < b.start);
   /** Changes whenever the share of some jobset does. */
@@ -157,9 +160,11 @@ export class JobsetShares {
   upsert(from: NewJobset): void {
     const known = this.#jobsets.get(from.id);
     if (known === undefined) {
-      const jobset = new Jobset(from.id, this.#byIndex.length, from);
-      this.#byIndex.push(jobset);
+      const jobset = new Jobset(from.id, this.#jobsets.size, from);
       this.#jobsets.set(from.id, jobset);
+      const word = this.#wordOf(jobset);
+      jobset.place = word.push(jobset) - 1;
+      moveInto(word, jobset);
       return;
     }
     known.project = from.project;
@@ -237,18 +242,42 @@ export class JobsetShares {
     if (--set.refs === 0 && set !== this.empty) this.#sets.delete(set.key);
   }
 
-  /** The lowest share used among these jobsets, and those of them that have it. */
+  /**
+   * The lowest share used among these jobsets, and those of them that have it. One look at each word of the mask, and at few
+   * of the jobsets.
+   */
   lowestOf(mask: JobsetMask): { readonly share: number; readonly jobsets: JobsetMask } {
     let share = Number.POSITIVE_INFINITY;
-    let jobsets = noJobsets;
-    eachIndex(mask, (index) => {
-      const jobset = this.#byIndex[index];
-      if (jobset === undefined || jobset.shareUsed > share) return;
-      const { mask: own } = jobset.single;
-      jobsets = jobset.shareUsed < share ? own : union(jobsets, own);
-      share = jobset.shareUsed;
-    });
-    return { share, jobsets };
+    let lowest: Jobset | undefined;
+    let others: Jobset[] | undefined;
+    for (let word = 0; word < lengthOf(mask); word++) {
+      const bits = wordAt(mask, word);
+      if (bits === 0) continue;
+      for (const jobset of this.#words[word] ?? []) {
+        const { shareUsed } = jobset;
+        if (shareUsed > share) break;
+        if ((bits & bitOf(jobset.index)) === 0) continue;
+        if (lowest === undefined || shareUsed < share) {
+          share = shareUsed;
+          lowest = jobset;
+          others = undefined;
+        } else {
+          others ??= [lowest];
+          others.push(jobset);
+        }
+      }
+    }
+    if (lowest === undefined) return { share, jobsets: noJobsets };
+    return {
+      share,
+      jobsets: others === undefined ? lowest.single.mask : maskOf(others.map(({ index }) => index)),
+    };
+  }
+
+  #wordOf({ index }: Jobset): Jobset[] {
+    const word = wordOf(index);
+    this.#words[word] ??= [];
+    return this.#words[word];
   }
 
   #add(jobsets: readonly Jobset[], start: number, ms: number): UsageEntry {
@@ -270,7 +299,30 @@ export class JobsetShares {
     if (changed.length === 0) return;
     this.#rekey(changed, () => {
       this.version++;
-      for (const jobset of changed) jobset.shareUsed = jobset.currentShare();
+      for (const jobset of changed) {
+        jobset.shareUsed = jobset.currentShare();
+        moveInto(this.#wordOf(jobset), jobset);
+      }
     });
   }
+}
+
+/** Brings a jobset to its place among the others of its word, which are in order. */
+function moveInto(word: Jobset[], jobset: Jobset): void {
+  const { shareUsed } = jobset;
+  let { place } = jobset;
+  for (; place > 0; place--) {
+    const before = word[place - 1];
+    if (before === undefined || before.shareUsed <= shareUsed) break;
+    word[place] = before;
+    before.place = place;
+  }
+  for (; place < word.length - 1; place++) {
+    const after = word[place + 1];
+    if (after === undefined || after.shareUsed >= shareUsed) break;
+    word[place] = after;
+    after.place = place;
+  }
+  word[place] = jobset;
+  jobset.place = place;
 }

@@ -5,7 +5,17 @@
  * node has a number that looks random (a hash of its order of arrival, so that runs are repeatable) and goes above all
  * nodes with smaller ones; whatever the order of arrival, the expected depth is logarithmic.
  */
-import { intersects, type JobsetMask, noJobsets, union, unionOrKnown } from "./jobset-mask.js";
+import {
+  added,
+  intersects,
+  type JobsetMask,
+  lengthOf,
+  noJobsets,
+  type OwnMask,
+  ownMask,
+  unionInto,
+  wordAt,
+} from "./jobset-mask.js";
 import type { RankedStep, StepOrder } from "./step-order.js";
 
 /** A step's place in the tree. The keys that mostly decide are copied, so that a comparison need not look further. */
@@ -14,7 +24,7 @@ export class RankedNode<S extends RankedStep> {
   left: RankedNode<S> | undefined;
   right: RankedNode<S> | undefined;
   /** Jobsets of this step and of all below it. */
-  mask: JobsetMask;
+  mask: OwnMask;
   readonly own: JobsetMask;
   readonly weight: number;
   readonly localPriority: number;
@@ -28,7 +38,7 @@ export class RankedNode<S extends RankedStep> {
   ) {
     const { jobsets, localPriority, lowestBuild } = step.keys;
     this.own = jobsets.mask;
-    this.mask = this.own;
+    this.mask = ownMask(this.own);
     this.weight = order.weight(step);
     this.localPriority = localPriority;
     this.lowestBuild = lowestBuild;
@@ -45,7 +55,7 @@ export class RankedTree<S extends RankedStep> {
     this.#order = order;
   }
 
-  /** Jobsets that have a step here. */
+  /** Jobsets that have a step here; not to be kept, because it changes. */
   get mask(): JobsetMask {
     return this.#root?.mask ?? noJobsets;
   }
@@ -65,7 +75,7 @@ export class RankedTree<S extends RankedStep> {
       return node;
     }
     for (;;) {
-      above.mask = union(above.mask, node.own);
+      above.mask = added(above.mask, node.own);
       const isBefore = this.#isBefore(node, above);
       const next: RankedNode<S> | undefined = isBefore ? above.left : above.right;
       if (next === undefined) {
@@ -90,7 +100,7 @@ export class RankedTree<S extends RankedStep> {
     const child = node.left ?? node.right;
     if (child !== undefined) child.parent = parent;
     this.#replace(node, parent, child);
-    for (let above = parent; above !== undefined && shrinkMask(above); above = above.parent);
+    for (let above = parent; above !== undefined && lose(above, node.own); above = above.parent);
   }
 
   /** The best step that belongs to any of these jobsets. */
@@ -151,8 +161,10 @@ export class RankedTree<S extends RankedStep> {
     this.#replace(parent, grandparent, node);
     node.parent = grandparent;
     parent.parent = node;
+    const room = node.mask;
     node.mask = parent.mask;
-    shrinkMask(parent);
+    const { left, right } = parent;
+    parent.mask = unionInto(room, parent.own, left?.mask ?? noJobsets, right?.mask ?? noJobsets);
   }
 
   #replace(child: RankedNode<S>, parent: RankedNode<S> | undefined, by: RankedNode<S> | undefined): void {
@@ -162,13 +174,24 @@ export class RankedTree<S extends RankedStep> {
   }
 }
 
-/** Counts the mask of a node from its children; false when it stays as it was. */
-function shrinkMask<S extends RankedStep>(node: RankedNode<S>): boolean {
-  const { left, right } = node;
-  const mask = unionOrKnown(node.mask, node.own, left?.mask ?? noJobsets, right?.mask ?? noJobsets);
-  if (mask === node.mask) return false;
-  node.mask = mask;
-  return true;
+/** After a step of these jobsets has left the node's subtree; false when its mask stays as it was. */
+function lose<S extends RankedStep>(node: RankedNode<S>, jobsets: JobsetMask): boolean {
+  const { own, mask } = node;
+  const left = node.left?.mask ?? noJobsets;
+  const right = node.right?.mask ?? noJobsets;
+  if (typeof mask === "number") {
+    node.mask = wordAt(own, 0) | wordAt(left, 0) | wordAt(right, 0);
+    return node.mask !== mask;
+  }
+  let changed = false;
+  for (let word = 0; word < lengthOf(jobsets); word++) {
+    if (wordAt(jobsets, word) === 0) continue;
+    const bits = wordAt(own, word) | wordAt(left, word) | wordAt(right, word);
+    if (bits === wordAt(mask, word)) continue;
+    changed = true;
+    mask[word] = bits;
+  }
+  return changed;
 }
 
 /** Mixes the bits of a counter (the finalizer of MurmurHash3). */
