@@ -1,6 +1,6 @@
 // What a small step costs: calls of its builder and transactions. Counts, which are nearly the same on every machine.
-import { setTimeout as sleep } from "node:timers/promises";
-import { expect, test } from "vitest";
+import { afterAll, expect, test } from "vitest";
+import { DatabaseProxy } from "../support/database-proxy.js";
 import { GrpcProxy } from "../support/grpc-proxy.js";
 import { shellDerivation } from "../support/nix.js";
 import { usePair } from "../support/pair.js";
@@ -14,9 +14,13 @@ const count = 100;
  */
 const byTheClockPerSecond = 13;
 const called = new Map<string, number>();
+const databaseUrl = await testDatabase();
+const proxy = await DatabaseProxy.start(databaseUrl);
+afterAll(() => proxy[Symbol.asyncDispose]());
 
 const pair = usePair(async () => ({
-  databaseUrl: await testDatabase(),
+  databaseUrl,
+  runner: { dbUrl: proxy.url },
   builders: [{ settings: { maxJobs: 4 }, gateway: "counting" }],
   gateways: {
     counting: (upstream) =>
@@ -28,21 +32,12 @@ const pair = usePair(async () => ({
   },
 }));
 
-async function committed(): Promise<number> {
-  // The server adds up what its processes did at least a second ago.
-  await sleep(1_500);
-  const { rows } = await pair().tables.client.query<{ xact_commit: string }>(
-    "select xact_commit from pg_stat_database where datname = current_database()",
-  );
-  return Number(rows[0]?.xact_commit);
-}
-
 test("a small step costs three calls of its builder and at most two transactions", async () => {
   const drvs = await pair().instantiate(
     ...Array.from({ length: count }, (_, index) => shellDerivation(`cost-${index}`, `echo ${index} > $out`)),
   );
   called.clear();
-  const before = await committed();
+  const before = proxy.transactions;
   const started = performance.now();
   const ids = await pair().tables.addBuilds(drvs.map((drv) => ({ drv, jobsetId: pair().jobsetId })));
   // Not by questions to the database, which would be counted.
@@ -51,7 +46,7 @@ test("a small step costs three calls of its builder and at most two transactions
     return heard.filter(({ channel }) => channel === "build_finished").length === count;
   });
 
-  const transactions = (await committed()) - before;
+  const transactions = proxy.transactions - before;
   const byTheClock = ((performance.now() - started) / 1000) * byTheClockPerSecond;
   expect(transactions).toBeLessThanOrEqual(2 * count + byTheClock);
   const calls = Object.fromEntries([...called].map(([path, times]) => [path.replace(/^.*\//, ""), times]));
