@@ -222,6 +222,11 @@ export class HydraTables implements AsyncDisposable {
     return (await this.#look(() => this.client.query<Row>(text))).rows;
   }
 
+  /** Waits until no step is busy; steps are recorded once their outputs are published. */
+  async waitNoneBusy(): Promise<void> {
+    await until("no step to be busy", async () => (await this.busySteps()).length === 0);
+  }
+
   rows(ids: readonly number[]): Promise<BuildRows> {
     return this.#look(() => this.#readRows(ids));
   }

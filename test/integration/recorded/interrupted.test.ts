@@ -3,7 +3,6 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { usePair } from "../../support/pair.js";
 import { testDatabase } from "../../support/test-database.js";
-import { until } from "../../support/until.js";
 import { expression, recordedCase } from "./cases.js";
 import { adapted } from "./differences.js";
 import { type NormalForm, normalForm } from "./normal-form.js";
@@ -39,7 +38,7 @@ describe.sequential("recorded cases with an interruption", () => {
     const builds = await queue("cancelme", "cancel", 30);
     await pair().tables.waitBusy(builds[0] ?? 0);
     await pair().tables.cancel(builds);
-    await until("no step to be busy", async () => (await pair().tables.busySteps()).length === 0);
+    await pair().tables.waitNoneBusy();
     expect(await outcome(builds)).toEqual(recorded("cancel"));
   });
 
@@ -47,7 +46,7 @@ describe.sequential("recorded cases with an interruption", () => {
     const builds = await queue("lostbuilder", "lost", 2);
     await pair().tables.waitBusy(builds[0] ?? 0);
     await pair().builder().process.kill();
-    await until("no step to be busy", async () => (await pair().tables.busySteps()).length === 0);
+    await pair().tables.waitNoneBusy();
     await sleep(500);
     pair().startBuilder();
     await pair().tables.waitFinished(builds);

@@ -1,24 +1,8 @@
 /** Which jobsets have had least. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { jobsetId } from "../../../lib/scheduler/index.js";
 import { equalMasks, maskOf } from "../../../lib/scheduler/queue/jobset-mask.js";
-import { type Jobset, JobsetShares } from "../../../lib/scheduler/queue/jobset-shares.js";
-
-function jobsetsOf(
-  count: number,
-  sharesOf: (index: number) => number,
-): { readonly shares: JobsetShares; readonly jobsets: readonly Jobset[] } {
-  const shares = new JobsetShares((_, change) => change());
-  const jobsets: Jobset[] = [];
-  for (let index = 0; index < count; index++) {
-    const id = jobsetId(index);
-    shares.upsert({ id, project: "p", name: "j", shares: sharesOf(index) });
-    const jobset = shares.get(id);
-    if (jobset !== undefined) jobsets.push(jobset);
-  }
-  return { shares, jobsets };
-}
+import { jobsetsOf } from "./jobsets.js";
 
 it("those of a mask that have had least, whatever is charged and whatever shares become", () => {
   const count = 70;

@@ -1,8 +1,7 @@
 /** The queue of runnable steps against a sorted list, while jobsets are charged. */
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { jobsetId } from "../../../lib/scheduler/index.js";
-import { type Jobset, JobsetSet, JobsetShares } from "../../../lib/scheduler/queue/jobset-shares.js";
+import { JobsetSet } from "../../../lib/scheduler/queue/jobset-shares.js";
 import {
   Bucket,
   type OrderHolder,
@@ -17,6 +16,7 @@ import {
   withCriticalPath,
   withRdeps,
 } from "../../../lib/scheduler/queue/step-order.js";
+import { jobsetsOf } from "./jobsets.js";
 
 interface Queued extends QueuedStep<Queued> {}
 
@@ -80,13 +80,7 @@ it("its head is the first of all steps, whatever comes, goes, and is charged", (
   fc.assert(
     fc.property(fc.array(event, { maxLength: 80 }), (events) => {
       const holder: OrderHolder = { order: withRdeps };
-      const shares = new JobsetShares((_, change) => change());
-      const jobsets: Jobset[] = [];
-      for (let index = 0; index < jobsetCount; index++) {
-        const id = jobsetId(index);
-        shares.upsert({ id, project: "p", name: "j", shares: 1 + (index % 3) });
-        jobsets.push(...[shares.get(id)].filter((jobset) => jobset !== undefined));
-      }
+      const { shares, jobsets } = jobsetsOf(jobsetCount, (index) => 1 + (index % 3));
       const setOf = (indices: readonly number[]): JobsetSet =>
         new JobsetSet(indices.flatMap((index) => jobsets[index] ?? []));
       const bucket = new Bucket<Queued>("b", "s", [], false);
