@@ -3,10 +3,10 @@
  * small data, and most logs and many outputs are small.
  */
 
-/** Bytes that are held back to find out. */
+/** Bytes that are held back to find out, when nothing else is said. */
 const smallData = 256 * 1024;
 
-/** Reads ahead until it is clear which of the two gets the whole of `source`. */
+/** Reads ahead until it is clear which of the two gets the whole of `source`: `small` up to `limit` bytes. */
 export async function* bySize(
   source: AsyncIterable<Uint8Array>,
   ways: {
@@ -14,13 +14,14 @@ export async function* bySize(
     readonly large: (all: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>;
   },
   signal?: AbortSignal,
+  limit = smallData,
 ): AsyncGenerator<Uint8Array> {
   const iterator = source[Symbol.asyncIterator]();
   const head: Uint8Array[] = [];
   let size = 0;
   let ended = false;
   try {
-    while (!ended && size <= smallData) {
+    while (!ended && size <= limit) {
       signal?.throwIfAborted();
       const next = await iterator.next();
       ended = next.done === true;

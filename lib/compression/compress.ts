@@ -6,8 +6,8 @@ import { bySize } from "./by-size.js";
 import { childCodec, hasProgram } from "./child-codec.js";
 import { type Codec, type InputState, runCodec } from "./codec.js";
 import { aCompressionMethod, type CompressionMethod, clampLevel } from "./method.js";
-import { nativeZstd, transformCodec } from "./zlib-codec.js";
-import { hasZstdPackage, packageZstdFrames } from "./zstd/package.js";
+import { transformCodec } from "./zlib-codec.js";
+import { smallZstd, zstdArguments } from "./zstd/in-process.js";
 
 /** How a stream is compressed. */
 export interface CompressOptions {
@@ -79,46 +79,15 @@ function compressZstd(
   options: Omit<CompressOptions, "method"> & { readonly level: number },
 ): AsyncGenerator<Uint8Array> {
   const { level, parallel = false, sizeHint = Number.POSITIVE_INFINITY, signal } = options;
-  if (!hasProgram("zstd")) return withoutProgram(source, level, signal);
-  if (sizeHint <= inProcess) return smallZstd(source, level, signal);
+  if (sizeHint <= inProcess || !hasProgram("zstd")) return smallZstd(source, level, signal);
   return bySize(
     source,
     {
       small: (all) => smallZstd(all, level, signal),
-      large: (all) => runCodec(all, child("zstd", zstdArguments(level, parallel)), signal),
+      large: (all) => runCodec(all, child("zstd", zstdArguments(level, parallel ? threads : 1)), signal),
     },
     signal,
   );
-}
-
-function withoutProgram(
-  source: AsyncIterable<Uint8Array>,
-  level: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  const native = nativeZstd;
-  if (native === undefined) return packageZstdFrames(source, level, signal);
-  return runCodec(source, () => transformCodec("zstd", native.compress(level)), signal);
-}
-
-/**
- * In this process; one frame for at most a buffer full of data. The `zstd` program stands in where neither Node nor the
- * package has it.
- */
-export async function* smallZstd(
-  all: AsyncIterable<Uint8Array>,
-  level: number,
-  signal: AbortSignal | undefined,
-): AsyncGenerator<Uint8Array> {
-  if (nativeZstd !== undefined || hasZstdPackage()) yield* withoutProgram(all, level, signal);
-  else yield* runCodec(all, child("zstd", zstdArguments(level, false)), signal);
-}
-
-/** Arguments of the `zstd` program which make it write one frame. */
-export function zstdArguments(level: number, parallel: boolean): string[] {
-  const speed =
-    level < 1 ? [`--fast=${Math.max(1, -level)}`] : level > 19 ? ["--ultra", `-${level}`] : [`-${level}`];
-  return ["-zcq", ...speed, ...(parallel ? [`-T${threads}`] : [])];
 }
 
 /** The stream itself, ending when `signal` aborts. */

@@ -3,7 +3,7 @@ import { checkArgument } from "../argument-checks.js";
 import { hasProgram } from "./child-codec.js";
 import { aCompressionMethod, type CompressionMethod } from "./method.js";
 import { nativeZstd } from "./zlib-codec.js";
-import { hasZstdPackage } from "./zstd/package.js";
+import { hasZstdPackage } from "./zstd/in-process.js";
 
 /** The program that compressing with a method needs and that is not on PATH; undefined when nothing is missing. */
 export async function missingProgram(method: CompressionMethod): Promise<string | undefined> {

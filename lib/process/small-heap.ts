@@ -18,6 +18,8 @@ const working = 2 << 20;
 const restMs = 5_000;
 /** Bytes that have to have come since then. */
 const worthCollecting = 8 << 20;
+/** Bytes of pages that are kept for what lies scattered over them. */
+const worthMoving = 4 << 20;
 /**
  * Collecting when more is in use holds the event loop up for too long: up to 0.7 ms a megabyte. V8 does it in parts then. Bytes.
  */
@@ -55,7 +57,7 @@ export function keepHeapSmall(): void {
     if (performance.now() - workedAt < restMs) return;
     allow(growth.resting);
     const hasGrown = size >= collected + worthCollecting && used <= tooMuch;
-    const isScattered = mayMove && size > used + worthCollecting;
+    const isScattered = mayMove && size > used + worthMoving;
     if (!hasGrown && !isScattered) return;
     collectGarbage(isScattered ? "moving" : "in place");
     collected = getHeapStatistics().total_heap_size;

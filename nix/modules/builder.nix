@@ -38,6 +38,8 @@ in
       environment = {
         NIX_REMOTE = "daemon";
         HOME = "/run/${user}";
+        # About 10 MB less: without it each thread keeps memory for itself.
+        MALLOC_ARENA_MAX = "2";
       };
       serviceConfig = import ../hardening.nix // {
         Type = "notify";

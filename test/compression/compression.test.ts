@@ -16,7 +16,7 @@ import {
   unlimitedOutput,
   zstdFrame,
 } from "../../lib/compression/index.js";
-import { storedFrame } from "../../lib/compression/zstd/encode.js";
+import { storedFrame } from "../../lib/compression/zstd/in-process.js";
 
 const maxOutput = unlimitedOutput;
 
@@ -76,6 +76,24 @@ it("zstd: a size that is small by its hint is compressed without a program", asy
   const before = childrenOf(process.pid);
   expect(await children(large.length)).toEqual(new Set([before]));
   expect(await children(undefined)).not.toEqual(new Set([before]));
+});
+
+it("zstd: up to 1 KiB is stored as it is, however it comes; more is compressed", async () => {
+  const small = Buffer.alloc(1024, "a");
+  const large = Buffer.alloc(1025, "a");
+  const ways = {
+    unknown: (data: Buffer) => compress(pieces(data, 100), { method: "zstd" }),
+    hinted: (data: Buffer) => compress(lent(data, 100), { method: "zstd", sizeHint: data.length }),
+    frame: (data: Buffer) => zstdFrame(lent(data, 100)),
+  };
+  for (const way of Object.values(ways)) {
+    const stored = await collect(way(small));
+    expect(stored.length).toBeGreaterThan(small.length);
+    expect(execFileSync("zstd", ["-dcq"], { input: stored }).equals(small)).toBe(true);
+    const packed = await collect(way(large));
+    expect(packed.length).toBeLessThan(100);
+    expect(execFileSync("zstd", ["-dcq"], { input: packed }).equals(large)).toBe(true);
+  }
 });
 
 describe("compress and decompress", () => {

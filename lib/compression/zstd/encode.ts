@@ -3,9 +3,9 @@ import { aNumber, aSignal, aStream, checkArgument, checkMembers, optional } from
 import { bySize } from "../by-size.js";
 import { childCodec, hasProgram } from "../child-codec.js";
 import { type Codec, type PieceUse, runCodec } from "../codec.js";
-import { passThrough, smallZstd, zstdArguments } from "../compress.js";
 import { clampLevel } from "../method.js";
 import { nativeZstd, transformCodec } from "../zlib-codec.js";
+import { smallZstd, storedFrame, zstdArguments } from "./in-process.js";
 
 /** How a frame is made. `level`: default as for `compress`. */
 export interface ZstdFrameOptions {
@@ -33,7 +33,7 @@ export function zstdFrame(
   const level = clampLevel("zstd", options.level);
   if (!flushEachChunk && hasProgram("zstd")) {
     const large = (all: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> =>
-      runCodec(all, (state) => childCodec("zstd", zstdArguments(level, false), state), signal, pieces);
+      runCodec(all, (state) => childCodec("zstd", zstdArguments(level), state), signal, pieces);
     return bySize(source, { small: (all) => smallZstd(all, level, signal), large }, signal);
   }
   const native = nativeZstd;
@@ -53,28 +53,4 @@ export function zstdFrame(
     return { ...codec, flush };
   };
   return runCodec(source, start, signal);
-}
-
-/** Small, because a decoder sets memory of this size aside, and most logs are short. */
-const blockLimit = 16_384;
-/** Magic number; no flags; a window of 16 KiB, the least that allows blocks of that size. */
-const frameHeader = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x20);
-const lastEmptyBlock = Uint8Array.of(0x01, 0x00, 0x00);
-
-/** A frame whose blocks hold the data as it is (RFC 8878, 3.1.1.2.2). */
-export async function* storedFrame(
-  source: AsyncIterable<Uint8Array>,
-  signal?: AbortSignal,
-): AsyncGenerator<Uint8Array> {
-  yield frameHeader;
-  for await (const chunk of passThrough(source, signal)) {
-    for (let offset = 0; offset < chunk.length; offset += blockLimit) {
-      const block = chunk.subarray(offset, offset + blockLimit);
-      const piece = Buffer.allocUnsafe(3 + block.length);
-      piece.writeUIntLE(block.length << 3, 0, 3);
-      piece.set(block, 3);
-      yield piece;
-    }
-  }
-  yield lastEmptyBlock;
 }

@@ -4,14 +4,15 @@
  */
 import type { OnReadOpts, Socket } from "node:net";
 
-/** Bytes of a buffer. Those of a connection that moves little are hardly touched. */
-const bufferSize = 128 * 1024;
+/** Bytes of a buffer: at first, because most connections answer short questions, and once one was filled to the end. */
+const bufferSize = { first: 16 * 1024, bulk: 128 * 1024 } as const;
 /** One that the reader has, one that waits, one that is being filled. */
 const bufferCount = 3;
 
 /** The reading side of one socket. */
 export class SocketInput {
-  readonly #buffers = Array.from({ length: bufferCount }, () => Buffer.allocUnsafeSlow(bufferSize));
+  readonly #buffers: Buffer[] = [];
+  #size: number = bufferSize.first;
   readonly #onPiece: () => void;
   /** Oldest first; `#held` when the reader has the first one. */
   readonly #pieces: Uint8Array[] = [];
@@ -29,8 +30,9 @@ export class SocketInput {
   get onread(): OnReadOpts {
     return {
       // Called at the beginning, and after each piece for the buffer of the next.
-      buffer: () => this.#buffers[this.#next++ % bufferCount] ?? Buffer.alloc(0),
+      buffer: () => this.#empty(),
       callback: (size, buffer) => {
+        if (size === buffer.length) this.#size = bufferSize.bulk;
         this.#pieces.push(buffer.subarray(0, size));
         this.#paused = this.#pieces.length === bufferCount - 1;
         this.#onPiece();
@@ -62,5 +64,15 @@ export class SocketInput {
     const piece = this.#pieces[0];
     this.#held = piece !== undefined;
     return piece;
+  }
+
+  /** The buffer for what comes next: the one whose piece was given back longest ago. */
+  #empty(): Buffer {
+    const index = this.#next++ % bufferCount;
+    const known = this.#buffers[index];
+    if (known !== undefined && known.length >= this.#size) return known;
+    const fresh = Buffer.allocUnsafeSlow(this.#size);
+    this.#buffers[index] = fresh;
+    return fresh;
   }
 }
