@@ -1,4 +1,5 @@
 // What the recorder writes, against a real PostgreSQL and the recorded rows and notifications of Hydra's own runner.
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { parseStorePath, type StorePath } from "../../lib/nix/path/store-path.js";
 import type { NixSupport } from "../../lib/rpc/types.js";
@@ -9,7 +10,15 @@ import { summarise } from "../../lib/runner/state/build-report.js";
 import { type BuildId, buildId } from "../../lib/scheduler/ids.js";
 import observed from "../fixtures/observed/cases.json" with { type: "json" };
 import { NotificationRecorder } from "../support/notifications.js";
-import { attemptFor, basePath, built, type Row, storeDir, TestTransactions } from "../support/recording.js";
+import {
+  attemptFor,
+  basePath,
+  built,
+  type Row,
+  simpleAttempt,
+  storeDir,
+  TestTransactions,
+} from "../support/recording.js";
 import { testDatabase } from "../support/test-database.js";
 
 type Tables = Record<string, Row[]>;
@@ -337,6 +346,30 @@ describe("recorded scenarios", () => {
     await recorder().buildCached(buildId(13), outputs, summarise(new Map([["out", built(path, 120)]])));
     expect(await tables(entry.builds)).toEqual(entry.rows);
     expect(await heardOnes()).toEqual(expectedNotifications(entry));
+  });
+
+  it("a build that is decided while the end of its step is under way is recorded after that", async () => {
+    const [build = buildId(0)] = await transactions.addBuilds(40);
+    const subject = recorder();
+    const attempt = simpleAttempt(40);
+    const row = await subject.stepStarted(attempt);
+    const recorded = subject.expectEnd(attempt);
+    const cached = subject.buildCached(build, new Map(), summarise(new Map()));
+    // Far longer than its transaction takes.
+    await sleep(300);
+    expect(ended).toEqual([]);
+    const outputs = new Map([["out", built(basePath("/nix/store/00000000000000000000000000000002-x"), 120)]]);
+    const success = { overheadMs: 0, outputs, summary: summarise(outputs), builds: [], accounted: build };
+    await subject.stepSucceeded(attempt, row, success);
+    recorded();
+    await cached;
+    await heard.settle();
+    expect(heard.of([40]).map(({ channel }) => channel)).toEqual([
+      "step_started",
+      "build_started",
+      "step_finished",
+      "build_finished",
+    ]);
   });
 
   it.each(["unsupported-system", "unsupported-feature"])("%s: a failure without an attempt", async (name) => {

@@ -13,7 +13,7 @@ import { nativeZstd, transformCodec } from "../zlib-codec.js";
  * Bytes up to which data is stored: smaller, it would save nothing in a cache or on the wire, and an encoder sets some
  * megabytes aside for each frame. Most logs are so small, and so are outputs that are a link or a line.
  */
-const notWorthIt = 1024;
+const storedUpTo = 1024;
 
 /** Input bytes of one frame; readers of NARs take many frames in a row as one stream. */
 const frameInput = 1 << 20;
@@ -28,7 +28,7 @@ export function smallZstd(
     source,
     { small: (all) => storedFrame(all, signal), large: (all) => encoded(all, level, signal) },
     signal,
-    notWorthIt,
+    storedUpTo,
   );
 }
 

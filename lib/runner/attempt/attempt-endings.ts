@@ -109,6 +109,7 @@ export class AttemptEndings {
   ): Promise<void> {
     const builds = buildsOf(completion);
     this.#recorder.hold(builds);
+    const recorded = attempt && this.#recorder.expectEnd(attempt);
     const publishing = completion.kind === "finished" ? attempt?.drv : undefined;
     if (publishing !== undefined) this.#publishing.add(publishing);
     try {
@@ -119,6 +120,7 @@ export class AttemptEndings {
       await this.#write(attempt, row, completion, details);
     } finally {
       if (publishing !== undefined) this.#publishing.delete(publishing);
+      recorded?.();
       this.#recorder.release(builds);
     }
   }

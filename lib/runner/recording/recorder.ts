@@ -37,7 +37,7 @@ import type { ProblemReporter } from "../state/problems.js";
 import { AnnouncedBuilds } from "./announced-builds.js";
 import { RecordingBatch } from "./batch.js";
 import { FoundOutputs } from "./found-outputs.js";
-import { Holds } from "./holds.js";
+import { ExpectedEnds, Holds } from "./holds.js";
 import {
   abortedOutcome,
   cachedOutcome,
@@ -81,6 +81,8 @@ const endsAtOnce = 64;
 /** Ends with more builds than this get a transaction of their own. */
 const manyBuilds = 100;
 const progressPatienceMs = 1_000;
+/** How long a build waits for the end of a step below it. Compressing a long log takes the most. */
+const endPatienceMs = 10_000;
 
 /** Writes rows of steps and builds. */
 export class Recorder {
@@ -93,6 +95,7 @@ export class Recorder {
   readonly #now: () => number;
   readonly #numbers = new StepNumbers();
   readonly #holds = new Holds();
+  readonly #expected = new ExpectedEnds(endPatienceMs);
   readonly #releaseListeners: ((builds: readonly BuildId[]) => void)[] = [];
   readonly #announced = new AnnouncedBuilds();
   readonly #transactions: RetryingTransactions;
@@ -150,6 +153,14 @@ export class Recorder {
   release(builds: readonly BuildId[]): void {
     const missed = this.#holds.release(builds);
     if (missed.length > 0) for (const listener of this.#releaseListeners) listener(missed);
+  }
+
+  /**
+   * The attempt is over and its end will be recorded; call the result once it is. Builds that are decided after this
+   * wait for it for up to ten seconds.
+   */
+  expectEnd(attempt: Attempt): () => void {
+    return this.#expected.add(attempt);
   }
 
   /** `listener` gets builds that were asked for while they were held, as soon as they are free. */
@@ -318,6 +329,8 @@ export class Recorder {
     const ids = outcome.builds.map((end) => end.id as BuildId);
     this.hold(ids);
     try {
+      const earlier = this.#expected.before(attempt, ids);
+      if (earlier.length > 0) await Promise.all(earlier);
       if (outcome.step !== undefined) this.#progress.drop(outcome.step);
       const { statuses } =
         ids.length > manyBuilds ? await this.#ends.recordAlone(outcome) : await this.#ends.record(outcome);
