@@ -372,6 +372,21 @@ describe("recorded scenarios", () => {
     ]);
   });
 
+  it("a resolved step that is built already gets one row in the build, however often that is found", async () => {
+    await transactions.addBuilds(40);
+    const subject = recorder();
+    const { facts } = simpleAttempt(40);
+    const outputs = new Map([["out", basePath("/nix/store/00000000000000000000000000000002-x")]]);
+    transactions.loseAnswers = true;
+    await subject.foundResolved(buildId(40), facts, outputs);
+    await subject.outputsFound([facts], () => buildId(40));
+    await subject.foundResolved(buildId(40), facts, outputs);
+    const rows = (await tables([40])).BuildSteps ?? [];
+    expect(rows.map(({ status, type, drvpath }) => [status, type, drvpath])).toEqual([
+      [0, 1, `/nix/store/${facts.drv}`],
+    ]);
+  });
+
   it.each(["unsupported-system", "unsupported-feature"])("%s: a failure without an attempt", async (name) => {
     const entry = theCase(name);
     await queue(entry);

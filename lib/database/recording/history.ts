@@ -17,6 +17,15 @@ export async function knownStepOutputs(
   return new Set(found.rows.map((row) => `${String(row.drvpath)}^${String(row.name)}`));
 }
 
+/** Whether the build has a row which says that the derivation is built, or being built. */
+export async function hasStepOf(session: SqlSession, build: number, drvPath: string): Promise<boolean> {
+  const found = await session.query(
+    `SELECT 1 FROM buildsteps WHERE build = $1 AND drvpath = $2 AND (busy <> 0 OR status = ${stepStatus.succeeded}) LIMIT 1`,
+    [build, drvPath],
+  );
+  return found.rows.length > 0;
+}
+
 /** The newest other build in which the derivation, else one of its outputs, failed. */
 export async function buildThatFailed(
   session: SqlSession,

@@ -6,7 +6,7 @@
  */
 export type { BuildEnd, BuildResult } from "./build-rows.js";
 export { RecordingError } from "./errors.js";
-export { buildThatFailed, knownStepOutputs } from "./history.js";
+export { buildThatFailed, hasStepOf, knownStepOutputs } from "./history.js";
 export { type Outcome, type OutcomeResult, recordOutcomes } from "./outcomes.js";
 export type { SqlSession, TransactionRunner } from "./session.js";
 export { recordStarts, type StartedStep } from "./started-steps.js";

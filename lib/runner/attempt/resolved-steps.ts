@@ -79,8 +79,7 @@ export class ResolvedSteps {
     const outputs = definedOutputs(facts);
     this.#builtOutputs.learn(attempt.drv, outputs);
     // The front-end looks for the resolved step in the same build; without a row it says "not yet scheduled".
-    const now = this.#scheduler.now();
-    await this.#recorder.substituted(attempt.assignment.build, facts, outputs, now, now);
+    await this.#recorder.foundResolved(attempt.assignment.build, facts, outputs);
     if (!this.#isRunning(attempt)) return;
     const completion = this.#scheduler.complete(attempt.id, { kind: "succeeded" });
     this.#attempts.remove(attempt.id);

@@ -1,5 +1,6 @@
 /** Rows of outputs that did not have to be built: found in the store, or fetched from a substituter. */
 import {
+  hasStepOf,
   insertDrafts,
   knownStepOutputs,
   type SqlSession,
@@ -61,11 +62,34 @@ export class FoundOutputs {
     outputs: ReadonlyMap<string, StorePath>,
     span: Span,
   ): Promise<void> {
-    const drafts = outputPaths(this.#storeDir, outputs).map((output) =>
-      foundDraft(this.#storeDir, build, facts.drv, [output], span),
-    );
+    const drafts = this.#drafts(build, facts, outputs, span);
     await this.#transactions.run("substituted outputs", (session) =>
       insertDrafts(session, this.#numbers, drafts),
+    );
+  }
+
+  /** The same for outputs that the build found, unless it has a row of the derivation: `found` may have written one. */
+  async foundFor(
+    build: BuildId,
+    facts: StepFacts,
+    outputs: ReadonlyMap<string, StorePath>,
+    nowMs: number,
+  ): Promise<void> {
+    const drafts = this.#drafts(build, facts, outputs, { startMs: nowMs, stopMs: nowMs });
+    const drvPath = printStorePath(this.#storeDir, facts.drv);
+    await this.#transactions.run("the outputs of a resolved step", async (session) => {
+      if (!(await hasStepOf(session, build, drvPath))) await insertDrafts(session, this.#numbers, drafts);
+    });
+  }
+
+  #drafts(
+    build: BuildId,
+    facts: StepFacts,
+    outputs: ReadonlyMap<string, StorePath>,
+    span: Span,
+  ): StepDraft[] {
+    return outputPaths(this.#storeDir, outputs).map((output) =>
+      foundDraft(this.#storeDir, build, facts.drv, [output], span),
     );
   }
 

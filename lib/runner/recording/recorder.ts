@@ -283,6 +283,11 @@ export class Recorder {
     return this.#found.found(found, account, this.#now());
   }
 
+  /** The step that the build was resolved to is built already: writes rows unless the build has one of it. */
+  foundResolved(build: BuildId, facts: StepFacts, outputs: ReadonlyMap<string, StorePath>): Promise<void> {
+    return this.#found.foundFor(build, facts, outputs, this.#now());
+  }
+
   /** Outputs were fetched from a substituter. One row for each of them. */
   substituted(
     build: BuildId,

@@ -68,7 +68,8 @@ test("point 4: two content-addressed builds that resolve alike have one row of s
   const ca = '__contentAddressed = true; outputHashMode = "recursive"; outputHashAlgo = "sha256";';
   const down = (n: number): string => `let
       up = ${shellDerivation("ca-up", "echo same > $out", `${ca} n = "${n}";`)};
-    in ${shellDerivation("ca-down", "echo $up > $out", `${ca} inherit up;`)}`;
+    in ${shellDerivation("ca-down", `${busybox} sleep 3; echo $up > $out`, `${ca} inherit up;`)}`;
+  // It takes so long that the second build asks for it before it is built.
   const ids = await suite().evaluate(down(1), down(2));
   await suite().runBuilds(ids);
   const rows = await suite().tables.rows(ids);
