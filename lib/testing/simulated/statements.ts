@@ -184,6 +184,13 @@ function knownStepOutputs(tables: Tables, [drvs]: Values): Answer {
   );
 }
 
+function hasStepOf(tables: Tables, [build, drv]: Values): Answer {
+  const found = [...tables.steps.values()].some(
+    (row) => row.build === build && row.drvPath === drv && (row.busy !== 0 || row.status === 0),
+  );
+  return answer(found ? [{}] : []);
+}
+
 function buildThatFailed(tables: Tables, [except, drv, paths]: Values): Answer {
   const ran = [...tables.steps.values()].filter(
     (row) =>
@@ -223,6 +230,7 @@ const statements: readonly (readonly [string, (tables: Tables, values: Values) =
   ["INSERT INTO buildproducts", ignored],
   ["INSERT INTO failedpaths", rememberFailed],
   ["SELECT DISTINCT s.drvpath, o.name", knownStepOutputs],
+  ["SELECT 1 FROM buildsteps WHERE build = $1 AND drvpath = $2", hasStepOf],
   ["SELECT coalesce((SELECT max(s.build)", buildThatFailed],
   ["SELECT pg_notify", notify],
   ["SELECT i.build, coalesce((SELECT max(stepnr)", highestNumbers],
