@@ -186,7 +186,7 @@ interface KindLimit {
 }
 
 /**
- * How many lines like this one are written, and by what they are told apart from others with the same message. Lines with
+ * How many lines like this one are written, and what distinguishes them from others with the same message. Lines with
  * a field `peer` are those that a peer can cause at will, with words of its choice: also with other names of machines.
  */
 function kindLimits(level: LogLevel, { peer, machine, hostname }: LogFields): readonly KindLimit[] {

@@ -2,8 +2,8 @@
  * Starting PostgreSQL's programs as an ordinary user.
  *
  * They refuse to run as root. Root therefore starts them in a user namespace of their own, where the same files belong
- * to a user without privileges; where namespaces are forbidden, as the user `postgres` or `nobody`. A server that we
- * started gets a signal from the kernel when we die in whatever way.
+ * to a user without privileges; where namespaces are forbidden, as the user `postgres` or `nobody`. The kernel
+ * signals a server that we started when this process ends, also by SIGKILL.
  */
 import { execFile } from "node:child_process";
 import { chown, readdir, readFile } from "node:fs/promises";

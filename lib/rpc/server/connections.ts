@@ -205,7 +205,7 @@ function principalOfConnection(socket: Socket, kind: ListenerKind): Principal | 
   }
 }
 
-/** The distinguished name; certificates without one are told apart by what else they hold. */
+/** The distinguished name; certificates without one are distinguished by what else they hold. */
 function subjectOf(socket: Socket): string | undefined {
   // The session shows its socket through a proxy that knows no `in` and no `instanceof`.
   const certificate = (socket as Partial<TLSSocket>).getPeerX509Certificate?.();

@@ -1,4 +1,4 @@
-/** Names by which machines are told apart. */
+/** Names that distinguish machines. */
 import type { MachineReport } from "../types.js";
 import { compareText } from "./encoding.js";
 
