@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
-import { leftFiles, leftProcesses } from "./left-behind.js";
+import { leftFiles, leftProcesses, processesOf } from "./left-behind.js";
 import { makePostgresTemplate } from "./postgres-template.js";
 import { setDiskFolder, temporaryParent } from "./temporary-folder.js";
 
@@ -38,13 +38,15 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   process.env.TMPDIR = folder;
   // Children of tests write their warnings there; the workers have test/support/warnings.ts.
   process.env.NODE_REDIRECT_WARNINGS = warnings;
+  // A run that is ended from outside has no teardown.
+  const onExit = (): void => remove([folder, disk]);
+  process.once("exit", onExit);
   const template = join(folder, templateName);
   if (project.name === "integration") await makePostgresTemplate(template);
   return async () => {
     if (before === undefined) delete process.env.TMPDIR;
     else process.env.TMPDIR = before;
     const processes = [...(await leftProcesses(folder)), ...(await leftProcesses(disk))];
-    for (const { pid } of processes) process.kill(pid, "SIGKILL");
     const problems = [
       ...processes.map(({ pid, command }) => `process ${pid}: ${command}`),
       ...leftFiles(folder, [warningsName, templateName]).map((name) => `in the temporary folder: ${name}`),
@@ -53,9 +55,25 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
         .split(/\n(?=\(node:)/)
         .filter((text) => text !== ""),
     ];
-    for (const made of [folder, disk]) rmSync(made, { recursive: true, force: true });
+    process.off("exit", onExit);
+    remove([folder, disk]);
     if (problems.length === 0) return;
     process.exitCode = 1;
     throw new Error(`tests left behind:\n${problems.join("\n")}`);
   };
+}
+
+/** Removes folders, and ends what was started below them. */
+function remove(folders: readonly string[]): void {
+  for (const folder of folders) {
+    for (const { pid } of processesOf(folder)) {
+      try {
+        process.kill(pid, "SIGKILL");
+      } catch {
+        // Ended meanwhile.
+      }
+    }
+    // Processes that are about to end may still write.
+    rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  }
 }

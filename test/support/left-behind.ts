@@ -15,7 +15,7 @@ const graceMs = 20_000;
  * Processes that were started below `folder`: by its name in their environment, their arguments or their working
  * directory. Some programs (PostgreSQL) overwrite the first two, others (daemons) leave the third.
  */
-function processesOf(folder: string): LeftProcess[] {
+export function processesOf(folder: string): LeftProcess[] {
   return readdirSync("/proc")
     .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
     .flatMap((entry) => {
